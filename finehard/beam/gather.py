@@ -1,0 +1,130 @@
+"""The end of the pipeline: finished samples, by reference, to shards; shards to a dataset."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import apache_beam as beam
+from apache_beam.transforms.window import GlobalWindow
+from apache_beam.utils.timestamp import MIN_TIMESTAMP
+from apache_beam.utils.windowed_value import WindowedValue
+
+from finehard import storage
+from finehard.beam.provenance import Provenance
+from finehard.beam.runtime import Build, runtime
+from finehard.records import Bytes, Record, Reject, sample_json
+from finehard.shards.dataset import complete
+from finehard.shards.layout import shard_of
+from finehard.shards.writer import Pointer, ShardSummary, pack, write_shard
+
+_SPILL_BYTES = 4 << 20
+
+
+class WriteShards(beam.PTransform):
+    """Records and rejects -> the dataset. What is shuffled is where a sample lies, not the sample.
+
+    `counted` is the collection of numbers of inputs read; the dataset is only completed when as
+    many were written or rejected.
+    """
+
+    def __init__(self, build: Build, made_by: Provenance, counted: Any) -> None:
+        super().__init__()
+        self._build = build
+        self._made_by = made_by
+        self._counted = counted
+
+    def expand(self, finished: Any) -> Any:
+        """One shuffle: by shard. Every shard is written, also one that nothing fell into."""
+        build = self._build
+        pointers = finished | "spill" >> beam.ParDo(_Spill(build, self._made_by.stages))
+        every = finished.pipeline | "every shard" >> beam.Create(
+            [(index, None) for index in range(build.shards)]
+        )
+        read = self._counted | "read" >> beam.CombineGlobally(sum)
+        return (
+            (pointers, every)
+            | "collect" >> beam.Flatten()
+            | "by shard" >> beam.GroupByKey()
+            | "write" >> beam.Map(_write, build)
+            | "one" >> beam.GroupBy(lambda _: None)
+            | "complete"
+            >> beam.Map(_complete, build, self._made_by, beam.pvalue.AsSingleton(read))
+        )
+
+
+class _Spill(beam.DoFn):
+    """Puts finished items into side files, and passes on where they lie."""
+
+    def __init__(self, build: Build, provenance: dict[str, Any]) -> None:
+        self._build = build
+        self._provenance = provenance
+
+    def setup(self) -> None:
+        self._runtime = runtime(self._build)
+
+    def start_bundle(self) -> None:
+        self._begin()
+
+    def _begin(self) -> None:
+        name = os.urandom(8).hex()
+        self._uri = storage.join(self._build.output, "_journal", "_records", f"{name}.bin")
+        self._items: list[tuple[Record | Reject, bytes]] = []
+        self._bytes = 0
+
+    def process(self, item: Record | Reject) -> Iterator[tuple[int, Pointer]]:
+        packed = pack(self._payload(item))
+        self._items.append((item, packed))
+        self._bytes += len(packed)
+        self._runtime.left(item.unit, item.source, isinstance(item, Reject))
+        if self._bytes >= _SPILL_BYTES:
+            yield from self._flush()
+
+    def finish_bundle(self) -> Iterator[WindowedValue]:
+        for pointer in self._flush():
+            yield WindowedValue(pointer, MIN_TIMESTAMP, (GlobalWindow(),))
+        self._runtime.status.write()
+
+    def _flush(self) -> Iterator[tuple[int, Pointer]]:
+        if not self._items:
+            return
+        storage.write(self._uri, b"".join(packed for _, packed in self._items))
+        offset = 0
+        for item, packed in self._items:
+            where = Bytes(self._uri, offset, len(packed))
+            offset += len(packed)
+            yield shard_of(item.key, self._build.shards), Pointer(item.key, item.source, where)
+        self._begin()
+
+    def _payload(self, item: Record | Reject) -> dict[str, Any]:
+        if isinstance(item, Reject):
+            row = {name: getattr(item, name) for name in ("source", "stage", "reason", "detail")}
+            return {"reject": _storable(row), "usage": item.usage, "dropped": {}}
+        return {
+            "sample": sample_json(item, self._provenance),
+            "image": list(item.image),
+            "usage": item.usage,
+            "dropped": item.dropped,
+        }
+
+
+def _storable(row: dict[str, str]) -> dict[str, str]:
+    return {name: text.encode("utf-8", "replace").decode() for name, text in row.items()}
+
+
+def _write(shard: tuple[int, Iterable[Pointer | None]], build: Build) -> ShardSummary:
+    index, pointers = shard
+    found = [pointer for pointer in pointers if pointer is not None]
+    config = build.config
+    return write_shard(build.output, index, build.shards, found, config.shards, config.images)
+
+
+def _complete(
+    group: tuple[None, Iterable[ShardSummary]],
+    build: Build,
+    made_by: Provenance,
+    read: int,
+) -> None:
+    summaries = sorted(group[1], key=lambda summary: summary.index)
+    complete(build, summaries, read, made_by)

@@ -1,0 +1,89 @@
+"""Reads sources in the pipeline: files -> units of work -> records, with every input counted."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import apache_beam as beam
+from apache_beam.pvalue import TaggedOutput
+
+from finehard import storage
+from finehard.beam.runtime import Build, Runtime, runtime
+from finehard.images import ImageError, header
+from finehard.records import Bytes, Record, Reject, reject
+from finehard.sources import Loaded, SourceFile, Unit, read, units
+from finehard.sources.parquet import ELSEWHERE
+
+READ = "read"
+
+
+class ReadSources(beam.PTransform):
+    """Source files -> (records and rejects, number of inputs read).
+
+    Units are spread over the workers; what crosses that shuffle is where they lie.
+    """
+
+    def __init__(self, files: list[SourceFile], build: Build) -> None:
+        super().__init__()
+        self._files = files
+        self._build = build
+
+    def expand(self, pipeline: Any) -> Any:
+        """The records, and the counts as a collection of numbers, one a unit."""
+        source = self._build.config.source
+        read = (
+            pipeline
+            | "files" >> beam.Create(self._files, reshuffle=True)
+            | "units" >> beam.FlatMap(units, source)
+            | "spread" >> beam.Reshuffle()
+            | "read" >> beam.ParDo(_Read(self._build)).with_outputs(READ, main="records")
+        )
+        return read["records"], read[READ]
+
+
+class _Read(beam.DoFn):
+    def __init__(self, build: Build) -> None:
+        self._build = build
+
+    def setup(self) -> None:
+        self._runtime: Runtime = runtime(self._build)
+
+    def process(self, unit: Unit) -> Iterator[Record | Reject | TaggedOutput]:
+        self._runtime.reading(unit.id)
+        count = 0
+        items: Iterator[Loaded | Reject] = read(unit, self._build.config.source)
+        if unit.file.kind == "parquet":
+            items = iter(self._spilled(unit, items))
+        for item in items:
+            count += 1
+            self._runtime.entered(unit.id)
+            yield item if isinstance(item, Reject) else self._loaded(item)
+        self._runtime.was_read(unit.id)
+        yield TaggedOutput(READ, count)
+
+    def _loaded(self, item: Loaded) -> Record | Reject:
+        record = replace(item.record, sha256=hashlib.sha256(item.data).hexdigest())
+        try:
+            found = header(item.data, self._build.config.images)
+        except ImageError as error:
+            return reject(record, "source", error.reason, error.detail)
+        self._runtime.images.put(record, item.data)
+        return replace(record, format=found.format, width=found.width, height=found.height)
+
+    def _spilled(self, unit: Unit, items: Iterator[Loaded | Reject]) -> list[Loaded | Reject]:
+        """The unit's items, images from inside columns put where they can be read one by one."""
+        spill = storage.join(self._build.output, "_journal", "_images", f"{unit.id}.bin")
+        placed: list[Loaded | Reject] = []
+        offset = 0
+        with storage.writing(spill) as file:
+            for item in items:
+                if isinstance(item, Loaded) and item.record.image == ELSEWHERE:
+                    where = Bytes(spill, offset, len(item.data))
+                    file.write(item.data)
+                    offset += len(item.data)
+                    item = Loaded(replace(item.record, image=where), item.data)
+                placed.append(item)
+        return placed

@@ -1,0 +1,94 @@
+"""Runs a Beam pipeline: the runner picked, its options passed on, its failure told in one line."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import logging
+import re
+from collections.abc import Callable
+from typing import Any
+
+import apache_beam as beam
+from apache_beam.options.pipeline_options import (
+    DirectOptions,
+    PipelineOptions,
+    SetupOptions,
+    StandardOptions,
+    _BeamArgumentParser,
+)
+
+from finehard.errors import FinehardError, UsageError
+
+IN_PROCESS = "FnApiRunner"
+"""Runs here, without a download. Beam's DirectRunner may fetch a binary ("Prism"), so it is named."""
+
+
+def options(arguments: list[str]) -> PipelineOptions:
+    """Beam's options from the arguments after `--`. Raises `UsageError` for unknown ones."""
+    parsed = PipelineOptions(arguments)
+    unknown = _unknown(arguments)
+    if unknown:
+        raise UsageError(f"unknown Beam option {unknown}: see the runner's documentation")
+    standard = parsed.view_as(StandardOptions)
+    if standard.runner in (None, "DirectRunner", "direct"):
+        standard.runner = IN_PROCESS
+    direct = parsed.view_as(DirectOptions)
+    if (direct.direct_num_workers or 1) != 1 and direct.direct_running_mode == "in_memory":
+        direct.direct_running_mode = "multi_processing"
+    parsed.view_as(SetupOptions).pickle_library = "cloudpickle"
+    return parsed
+
+
+def _unknown(arguments: list[str]) -> str | None:
+    parser = _BeamArgumentParser()
+    kinds = [PipelineOptions]
+    while kinds:
+        kind = kinds.pop()
+        kinds += kind.__subclasses__()
+        if kind is not PipelineOptions:
+            with contextlib.suppress(argparse.ArgumentError):  # two kinds share an option
+                kind._add_argparse_args(parser)
+    return next(iter(parser.parse_known_args(arguments)[1]), None)
+
+
+def run(construct: Callable[[beam.Pipeline], Any], parsed: PipelineOptions) -> Any:
+    """Builds and runs a pipeline to its end. Raises `FinehardError` when it fails."""
+    logging.getLogger("apache_beam").setLevel(logging.ERROR)
+    try:
+        pipeline = beam.Pipeline(options=parsed)
+        construct(pipeline)
+        result = pipeline.run()
+        state = result.wait_until_finish()
+    except FinehardError:
+        raise
+    except Exception as error:
+        raise FinehardError(root_cause(error)) from error
+    if state not in (None, "DONE"):
+        raise FinehardError(f"the runner ended in state {state}")
+    return result
+
+
+_RAISED = re.compile(r"^(?:finehard\.errors\.)?(?:FinehardError|UsageError): (.*)$", re.MULTILINE)
+
+
+def root_cause(error: BaseException) -> str:
+    """The line for the user inside what a runner wrapped around it."""
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, FinehardError):
+            return _plain(str(seen))
+        seen = seen.__cause__ or seen.__context__
+    told = _RAISED.findall(str(error))
+    if told:
+        return _plain(told[-1])
+    lines = [line for line in str(error).splitlines() if line.strip()]
+    last = lines[-1].strip() if lines else type(error).__name__
+    return _plain(f"the pipeline failed: {last} (--debug shows more)")
+
+
+def _plain(line: str) -> str:
+    """Without the stage name that Beam adds."""
+    line = re.sub(r"\s*\[while running '[^']*'\]", "", line)
+    return " ".join(line.split())[:500]
+

@@ -1,0 +1,179 @@
+"""What a worker process holds once, for all stages: clients, journal, images, the detector."""
+
+from __future__ import annotations
+
+import atexit
+import threading
+from collections import Counter
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from queue import Empty, SimpleQueue
+from typing import Any
+
+from finehard import storage
+from finehard.beam.status import Status
+from finehard.config import Config
+from finehard.detect import Detection, Detector, load_detector
+from finehard.images import Images
+from finehard.journal import Journal
+from finehard.lmm.client import Client
+from finehard.records import Record
+from finehard.serve import Server, ensure_server
+
+
+@dataclass(frozen=True)
+class Build:
+    """One build: everything that workers are told.
+
+    `run` names this run (a build that was resumed has several). `served` is the server that the
+    driver started, as (base URL, model name), for models without endpoints.
+    """
+
+    config: Config
+    input: str
+    output: str
+    shards: int
+    run: str
+    served: tuple[str, str] | None = None
+
+
+class Runtime:
+    """This process's share of a build. Made once, on first use; see `runtime`."""
+
+    def __init__(self, build: Build) -> None:
+        self.build = build
+        self.config = build.config
+        self.journal = Journal(build.output)
+        self.images = Images(self.config.images, lambda record: storage.read(record.image))
+        self.status = Status(build.output, build.run)
+        self._clients: dict[str, Client] = {}
+        self._server: Server | None = None
+        self._detections: Detections | None = None
+        self._lock = threading.Lock()
+        self._left: Counter[str] = Counter()
+        self._unread: set[str] = set()
+
+    def client(self, model: str) -> Client:
+        """The client of model `model`; starts or joins the worker's own server where it has one."""
+        with self._lock:
+            if model not in self._clients:
+                settings = self.config.models[model]
+                if not settings.endpoints:
+                    url, name = self.build.served or self._own_server()
+                    settings = replace(settings, model=name, endpoints=(url,))
+                self._clients[model] = Client(settings)
+                self.status.watch(self._clients[model])
+            return self._clients[model]
+
+    def _own_server(self) -> tuple[str, str]:
+        assert self.config.server is not None  # checked when the config was read
+        self._server = self._server or ensure_server(self.config.server.engine)
+        return self._server.base_url, self._server.model
+
+    def detections(self) -> Detections:
+        """The detector and its thread."""
+        with self._lock:
+            if self._detections is None:
+                self._detections = Detections(load_detector(self.config.detect), self.config)
+            return self._detections
+
+    def reading(self, unit: str) -> None:
+        """A unit begins; it is not through before it has been read to its end."""
+        self._unread.add(unit)
+
+    def entered(self, unit: str) -> None:
+        """A sample of `unit` was read."""
+        with self._lock:
+            self._left[unit] += 1
+            self.status.read += 1
+
+    def was_read(self, unit: str) -> None:
+        """All of `unit` was read."""
+        with self._lock:
+            self._unread.discard(unit)
+        self._maybe_finish(unit)
+
+    def left(self, unit: str, source: str, rejected: bool) -> None:
+        """A sample of `unit` is through all stages, as a sample or a reject."""
+        self.images.drop(source)
+        with self._lock:
+            self._left[unit] -= 1
+            self.status.done += 1
+            self.status.rejected += rejected
+        self._maybe_finish(unit)
+
+    def _maybe_finish(self, unit: str) -> None:
+        with self._lock:
+            if unit in self._unread or self._left[unit] > 0:
+                return
+            del self._left[unit]
+        self.journal.finish(unit)
+
+    def close(self) -> None:
+        """Flushes the journal and the status, closes connections, lets go of the server."""
+        self.journal.close()
+        self.status.close()
+        for client in self._clients.values():
+            client.close()
+        if self._server is not None:
+            self._server.close()
+
+
+class Detections:
+    """A detector in a thread of its own, so that requests go on while it works.
+
+    It takes what waits, up to a batch, and never waits for a batch to fill.
+    """
+
+    def __init__(self, detector: Detector, config: Config) -> None:
+        self.detector = detector
+        self._batch = config.detect.batch_size
+        self._waiting: SimpleQueue[tuple[Any, list[str], Future[list[Detection]]]] = SimpleQueue()
+        self._thread = ThreadPoolExecutor(1, "finehard-detect")
+
+    def submit(self, image: Any, phrases: list[str]) -> Future[list[Detection]]:
+        """Detects `phrases` in a PIL image."""
+        future: Future[list[Detection]] = Future()
+        self._waiting.put((image, phrases, future))
+        self._thread.submit(self._work)
+        return future
+
+    def _work(self) -> None:
+        batch = []
+        while len(batch) < self._batch:
+            try:
+                batch.append(self._waiting.get_nowait())
+            except Empty:
+                break
+        if not batch:
+            return  # an earlier call took it along
+        try:
+            found = self.detector.detect([b[0] for b in batch], [b[1] for b in batch])
+        except Exception as error:
+            for _, _, future in batch:
+                future.set_exception(error)
+            return
+        for (_, _, future), detections in zip(batch, found, strict=True):
+            future.set_result(detections)
+
+
+_runtimes: dict[str, Runtime] = {}
+_lock = threading.Lock()
+
+
+def runtime(build: Build) -> Runtime:
+    """This process's runtime for `build`."""
+    with _lock:
+        if build.run not in _runtimes:
+            _runtimes[build.run] = Runtime(build)
+        return _runtimes[build.run]
+
+
+def close_all() -> None:
+    """Closes what `runtime` made; also runs when the process ends."""
+    with _lock:
+        while _runtimes:
+            _runtimes.popitem()[1].close()
+
+
+atexit.register(close_all)

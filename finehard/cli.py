@@ -1,0 +1,164 @@
+"""The finehard command. Exit codes: 0 done, 1 failed (one line says why), 2 wrong arguments."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable
+from typing import NoReturn
+
+from finehard import __version__
+from finehard.errors import FinehardError, UsageError
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message} ({self.prog} --help shows the usage)")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs one command; returns the exit code."""
+    given = sys.argv[1:] if arguments is None else arguments
+    debug = "--debug" in given
+    given = [argument for argument in given if argument != "--debug"]
+    try:
+        parser = _parser()
+        own, beam = _split(given)
+        if own[:1] in (["train"], ["evaluate"]) and not beam:
+            return _trainer(own)
+        chosen = parser.parse_args(own)
+        chosen.beam = beam
+        return chosen.run(chosen)
+    except UsageError as error:
+        return _told(error, 2, debug)
+    except FinehardError as error:
+        return _told(error, 1, debug)
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        return 1
+    except Exception as error:
+        line = " ".join(str(error).split())[:300]
+        return _told(error, 1, debug, f"{type(error).__name__}: {line} (--debug shows more)")
+
+
+def _told(error: Exception, code: int, debug: bool, line: str | None = None) -> int:
+    if debug:
+        raise error
+    print(f"finehard: {line or error}", file=sys.stderr)
+    return code
+
+
+def _split(arguments: list[str]) -> tuple[list[str], list[str]]:
+    if "--" in arguments:
+        place = arguments.index("--")
+        return arguments[:place], arguments[place + 1 :]
+    return arguments, []
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="finehard", description=__doc__.splitlines()[0])
+    parser.add_argument("--version", action="version", version=f"finehard {__version__}")
+    parser.add_argument("--debug", action="store_true", help="show tracebacks")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    def command(name: str, run: Callable[[argparse.Namespace], int], text: str) -> _Parser:
+        added = commands.add_parser(name, help=text, description=text)
+        added.set_defaults(run=run)
+        return added
+
+    for name, run, text in (
+        ("build", _build, "build a dataset; Beam options follow after --"),
+        ("plan", _plan, "check everything, and estimate requests, GPU hours and cost"),
+    ):
+        added = command(name, run, text)
+        added.add_argument("--config", required=True, help="YAML file, or a bundled config's name")
+        added.add_argument("--input", required=True, help="folder, .tar or .parquet, local or URI")
+        added.add_argument("--output", required=name == "build", help="folder of the dataset")
+    added.add_argument("--json", action="store_true", help="print the plan as JSON")
+    added = command("validate", _validate, "check a dataset against the data contract")
+    added.add_argument("dataset")
+    added = command("serve", _serve, "run the configured model server in the foreground")
+    added.add_argument("--config", required=True, help="YAML file, or a bundled config's name")
+    command("train", _unreached, "train FG-CLIP on a dataset")
+    command("evaluate", _unreached, "evaluate a trained model, or a dataset against its truth")
+    return parser
+
+
+def _build(chosen: argparse.Namespace) -> int:
+    from finehard.build import build
+    from finehard.config import load_config
+
+    build(load_config(chosen.config), chosen.input, chosen.output, chosen.beam)
+    return 0
+
+
+def _plan(chosen: argparse.Namespace) -> int:
+    from finehard.build import prepare
+    from finehard.config import load_config
+    from finehard.plan import make_plan
+    from finehard.storage import is_remote, local
+
+    config = load_config(chosen.config)
+    source = local(chosen.input)
+    if chosen.beam or is_remote(source):
+        from finehard.beam import filesystems, run
+
+        filesystems.use_options(run.options(chosen.beam))
+    files, images, config = prepare(source, config)
+    plan = make_plan(files, images, config)
+    if chosen.json:
+        stages = [stage._asdict() for stage in plan.stages]
+        print(json.dumps({**plan._asdict(), "stages": stages}, indent=1))
+    else:
+        from finehard.plan_table import print_plan
+
+        print_plan(plan)
+    return 0
+
+
+def _validate(chosen: argparse.Namespace) -> int:
+    from finehard.validate import validate
+
+    problems = validate(chosen.dataset)
+    for problem in problems[:100]:
+        print(problem)
+    if len(problems) > 100:
+        print(f"... and {len(problems) - 100} more")
+    if problems:
+        raise FinehardError(f"{chosen.dataset} is not valid: {len(problems)} problems")
+    print(f"{chosen.dataset} is valid")
+    return 0
+
+
+def _serve(chosen: argparse.Namespace) -> int:
+    from finehard.config import load_config
+    from finehard.serve import serve_forever
+
+    config = load_config(chosen.config)
+    if config.server is None:
+        raise UsageError(f"config {chosen.config} has no server section")
+    serve_forever(config.server.engine)
+    return 0
+
+
+def _trainer(own: list[str]) -> int:
+    """`train` and `evaluate model` have arguments of their own, and need torch."""
+    try:
+        from finehard.fgclip import evaluate, train
+    except ImportError as error:
+        raise FinehardError(f"{error}: install finehard[train]") from None
+    if own[0] == "train":
+        return train.main(own[1:])
+    if own[1:2] == ["model"]:
+        return evaluate.main(own[2:])
+    raise UsageError("evaluate what? finehard evaluate model ...")
+
+
+def _unreached(chosen: argparse.Namespace) -> int:
+    raise AssertionError("handled before the arguments are parsed")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,160 @@
+"""The config of a build: one YAML file, read strictly.
+
+Every section is a dataclass that stands beside the code that reads it; this file puts them
+together, and turns what is wrong with a file into one line.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import os
+import typing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import TypeAdapter, ValidationError
+
+from finehard.caption import CaptionConfig
+from finehard.detect import DetectConfig
+from finehard.digest import folder_revision
+from finehard.errors import UsageError
+from finehard.images import ImagesConfig
+from finehard.lmm.client import ModelConfig
+from finehard.negatives import NegativesConfig
+from finehard.phrases import PhrasesConfig
+from finehard.plan import PricesConfig
+from finehard.regions import RegionsConfig
+from finehard.serve import ServeConfig
+from finehard.shards.layout import ShardsConfig
+from finehard.sources import SourceConfig
+from finehard.storage import project_file
+from finehard.verify import VerifyConfig
+
+
+@dataclass(frozen=True)
+class ServerConfig:
+    """The server that finehard starts itself, for models without endpoints.
+
+    `where` is "driver" (beside the command) or "worker" (one on each machine that runs workers,
+    shared by its processes). Without this section all models need endpoints.
+    """
+
+    engine: ServeConfig
+    where: typing.Literal["driver", "worker"] = "driver"
+
+
+@dataclass(frozen=True)
+class Config:
+    """All of a build's settings. See docs/ and configs/ for what to set when."""
+
+    models: dict[str, ModelConfig]
+    server: ServerConfig | None = None
+    source: SourceConfig = field(default_factory=SourceConfig)
+    images: ImagesConfig = field(default_factory=ImagesConfig)
+    caption: CaptionConfig = field(default_factory=CaptionConfig)
+    phrases: PhrasesConfig = field(default_factory=PhrasesConfig)
+    detect: DetectConfig = field(default_factory=DetectConfig)
+    regions: RegionsConfig = field(default_factory=RegionsConfig)
+    negatives: NegativesConfig = field(default_factory=NegativesConfig)
+    verify: VerifyConfig = field(default_factory=VerifyConfig)
+    shards: ShardsConfig = field(default_factory=ShardsConfig)
+    prices: PricesConfig = field(default_factory=PricesConfig)
+
+
+PACKAGE = "${finehard}"
+"""Stands in a config for the folder of the installed package, where the demo models lie."""
+
+
+def load_config(name: str) -> Config:
+    """The config in file `name`, or the bundled one of that name (demo, gpu-node, ...).
+
+    Raises `UsageError` with what is wrong and where.
+    """
+    bundled = project_file("configs", f"{name}.yaml")
+    path = bundled if "/" not in name and bundled.exists() else Path(name)
+    try:
+        text = path.read_text("utf-8")
+    except OSError:
+        known = ", ".join(sorted(p.stem for p in bundled.parent.glob("*.yaml")))
+        raise UsageError(f"no config {name!r}: give a YAML file, or one of {known}") from None
+    try:
+        values = yaml.safe_load(text.replace(PACKAGE, str(Path(__file__).parent)))
+    except yaml.YAMLError as error:
+        raise UsageError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
+    return parse_config(values, str(path))
+
+
+def parse_config(values: Any, where: str) -> Config:
+    """`values`, as YAML gives them, as a `Config`. Raises `UsageError`."""
+    if not isinstance(values, dict):
+        raise UsageError(f"{where}: a config is a mapping of sections")
+    _no_unknown_keys(values, Config, where, "")
+    try:
+        config = TypeAdapter(Config).validate_python(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise UsageError(f"{where}: {place}: {first['msg'].lower()}") from None
+    for stage in ("caption", "regions", "negatives", "verify"):
+        model = getattr(config, stage).model
+        if model not in config.models:
+            raise UsageError(
+                f"{where}: {stage}.model is {model!r}, but models has only "
+                + ", ".join(sorted(config.models))
+            )
+    if config.server is None:
+        for name, served in config.models.items():
+            if not served.endpoints:
+                raise UsageError(
+                    f"{where}: models.{name} has no endpoints and there is no server section"
+                )
+    return config
+
+
+def resolved(config: Config) -> Config:
+    """`config` with every model named and its revision known: a local folder by its content.
+
+    So fingerprints change when a folder's weights do, and not when the folder is moved.
+    """
+    models = {}
+    for name, settings in config.models.items():
+        if not settings.endpoints and config.server is not None:
+            engine = config.server.engine
+            content = folder_revision(engine.model)
+            model = os.path.basename(engine.model.rstrip("/")) if content else engine.model
+            settings = dataclasses.replace(
+                settings, model=model, revision=content or engine.revision
+            )
+        models[name] = settings
+    return dataclasses.replace(config, models=models)
+
+
+def as_dict(config: Config) -> dict[str, Any]:
+    """`config` as plain values, defaults filled in, for the manifest. Holds no secrets: the
+    server's environment is left out, API keys are never in a config."""
+    values = dataclasses.asdict(config)
+    if values["server"]:
+        values["server"]["engine"].pop("env", None)
+    return values
+
+
+def _no_unknown_keys(values: Any, kind: Any, where: str, path: str) -> None:
+    if not isinstance(values, dict):
+        return
+    if typing.get_origin(kind) is dict:
+        for name, value in values.items():
+            _no_unknown_keys(value, typing.get_args(kind)[1], where, f"{path}{name}.")
+        return
+    kind = next((k for k in (kind, *typing.get_args(kind)) if dataclasses.is_dataclass(k)), None)
+    if kind is None:
+        return
+    hints = typing.get_type_hints(kind)
+    for name, value in values.items():
+        if name not in hints:
+            close = difflib.get_close_matches(str(name), hints, 1)
+            hint = f"did you mean {close[0]}?" if close else "known: " + ", ".join(hints)
+            raise UsageError(f"{where}: unknown key {path}{name}; {hint}")
+        _no_unknown_keys(value, hints[name], where, f"{path}{name}.")

@@ -1,0 +1,354 @@
+"""The client: a window of requests in flight, retried where that can help, replies always checked.
+
+One client per process and model. It runs on an event loop in a thread of its own, so that requests
+go on while the pipeline's thread decodes images.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import threading
+import time
+from collections.abc import Coroutine
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+import aiohttp
+import orjson
+
+from finehard.errors import FinehardError
+from finehard.lmm.fleet import Endpoint, Fleet, Job
+from finehard.lmm.question import Answer, Question, RequestFailed, messages
+from finehard.lmm.reply import InvalidReply, parse_reply
+from finehard.records import Usage
+
+MAX_BODY = 4 << 20
+"""Bytes of a reply that are read at most: no honest reply is longer."""
+
+ASK_AGAIN = (
+    "That reply is not usable: {why}. "
+    "Answer again, with the JSON that was asked for and nothing else."
+)
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """A model and where it is served."""
+
+    model: str = ""
+    revision: str | None = None
+    endpoints: tuple[str, ...] = ()
+    """Base URLs ending in /v1; empty when `server` starts one."""
+    api_key_env: str | None = None
+    """Environment variable that holds the API key; the key itself is never written anywhere."""
+    window: int = 64
+    """Requests in flight per endpoint and process."""
+    timeout_s: float = 120.0
+    """Longest wait for one reply."""
+    attempts: int = 6
+    """Tries of a request before its sample is rejected."""
+    outage_s: float = 300.0
+    """Without any success for so long, the build stops instead of rejecting everything."""
+    temperature: float = 0.0
+    seed: int = 0
+    extra_body: dict[str, Any] = field(default_factory=dict)
+    """Added to every request, for what an engine wants beyond the protocol."""
+
+    def identity(self) -> dict[str, Any]:
+        """What of this changes the answers: goes into fingerprints."""
+        return {
+            "model": self.model,
+            "revision": self.revision,
+            "temperature": self.temperature,
+            "seed": self.seed,
+            "extra_body": self.extra_body,
+        }
+
+
+@dataclass
+class Tally:
+    """What one stage asked in this process, in this run."""
+
+    requests: int = 0
+    in_flight: int = 0
+    retries: int = 0
+    invalid: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+
+class _Transient(Exception):
+    """A failure that can pass. `rest_s` is what the server asked for, `reason` for the reject."""
+
+    def __init__(
+        self, reason: str, detail: str, rest_s: float | None = None, unreached: bool = False
+    ) -> None:
+        super().__init__(detail)
+        self.reason = reason
+        self.rest_s = rest_s
+        self.unreached = unreached  # no server took the request: no fault of its own
+
+
+@cache
+def _event_loop() -> asyncio.AbstractEventLoop:
+    loop = asyncio.new_event_loop()
+    threading.Thread(target=loop.run_forever, name="finehard-requests", daemon=True).start()
+    return loop
+
+
+def _on_loop(coroutine: Coroutine[Any, Any, Any]) -> Any:
+    return asyncio.run_coroutine_threadsafe(coroutine, _event_loop()).result()
+
+
+class Client:
+    """Asks one model, on all its endpoints. Thread-safe."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        if not config.endpoints:
+            raise FinehardError(
+                f"model {config.model or '?'} has no endpoint: set models.*.endpoints, or server"
+            )
+        self.config = config
+        self.tally: dict[str, Tally] = {}
+        self._fleet = Fleet(list(config.endpoints), config.window)
+        self._session: aiohttp.ClientSession | None = None
+        self._gone: FinehardError | None = None
+
+    @property
+    def window(self) -> int:
+        """Requests that can be in flight at once."""
+        return self.config.window * len(self._fleet.endpoints)
+
+    def submit(self, question: Question) -> Future[Answer]:
+        """Asks; the future gives an `Answer`, or raises `RequestFailed` or `FinehardError`."""
+        return asyncio.run_coroutine_threadsafe(self._ask(question), _event_loop())
+
+    def check(self) -> None:
+        """Raises `FinehardError` unless at least one endpoint answers and serves the model."""
+        problems = [p for p in _on_loop(self._check_all()) if p]
+        if len(problems) == len(self._fleet.endpoints):
+            raise FinehardError(problems[0])
+
+    def close(self) -> None:
+        """Closes the connections."""
+        if self._session is not None:
+            _on_loop(self._session.close())
+            self._session = None
+
+    async def _check_all(self) -> list[str | None]:
+        return await asyncio.gather(*map(self._check, self._fleet.endpoints))
+
+    async def _check(self, endpoint: Endpoint) -> str | None:
+        hint = "is the server running, and is models.*.endpoints right?"
+        try:
+            async with self._http().get(
+                f"{endpoint.url}/models", timeout=aiohttp.ClientTimeout(total=15)
+            ) as response:
+                body = await self._body(response)
+                if response.status != 200:
+                    return f"{endpoint.url}/models answered {response.status}; {hint}"
+                served = [m.get("id") for m in orjson.loads(body).get("data", [])]
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            return f"no model server at {endpoint.url} ({_name(error)}); {hint}"
+        except (ValueError, AttributeError, _Transient):
+            return f"{endpoint.url}/models gave no model list; {hint}"
+        if served and self.config.model not in served:
+            return f"{endpoint.url} serves {served[0]!r}, not {self.config.model!r}; {hint}"
+        return None
+
+    def _http(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            key = os.environ.get(self.config.api_key_env or "", "")
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=30),
+                headers={"Authorization": f"Bearer {key}"} if key else {},
+                auto_decompress=False,
+                trust_env=False,
+            )
+        return self._session
+
+    async def _ask(self, question: Question) -> Answer:
+        tally = self.tally.setdefault(question.stage, Tally())
+        chat = messages(question)
+        requests = prompt_tokens = completion_tokens = 0
+        for last in (False, False, True):  # asked again at most twice
+            body = self._payload(question, chat)
+            try:
+                reply = await self._send(question, body, tally)
+            except RequestFailed as failed:
+                usage = Usage(requests, prompt_tokens, completion_tokens)
+                raise RequestFailed(failed.reason, failed.detail, usage) from None
+            requests += 1
+            spent = reply.get("usage") or {}
+            prompt_tokens += _count(spent.get("prompt_tokens"))
+            completion_tokens += _count(spent.get("completion_tokens"))
+            tally.prompt_tokens += _count(spent.get("prompt_tokens"))
+            tally.completion_tokens += _count(spent.get("completion_tokens"))
+            usage = Usage(requests, prompt_tokens, completion_tokens)
+            text, cut = "", False
+            try:
+                text, cut = _content(reply)
+                return Answer(parse_reply(text, question.schema), self.config.model, usage)
+            except InvalidReply as error:
+                tally.invalid += 1
+                if last:
+                    reason = "truncated_reply" if cut else "invalid_reply"
+                    raise RequestFailed(reason, f"{error}; reply: {text[:80]!r}", usage) from None
+                why = f"it was cut at {question.max_tokens} tokens; be shorter" if cut else str(error)
+                chat = [
+                    *messages(question),
+                    {"role": "assistant", "content": text[:2000] or "(nothing)"},
+                    {"role": "user", "content": ASK_AGAIN.format(why=why)},
+                ]
+        raise AssertionError("unreachable")
+
+    def _payload(self, question: Question, chat: list[dict[str, Any]]) -> bytes:
+        return orjson.dumps(
+            {
+                "model": self.config.model,
+                "messages": chat,
+                "max_tokens": question.max_tokens,
+                "temperature": self.config.temperature,
+                "seed": self.config.seed,
+                "response_format": {
+                    "type": "json_schema",
+                    "json_schema": {"name": question.stage, "schema": question.schema},
+                },
+                **self.config.extra_body,
+            }
+        )
+
+    async def _send(self, question: Question, body: bytes, tally: Tally) -> dict[str, Any]:
+        """One good HTTP reply to `body`, tried on the fleet until one comes."""
+        avoid: Endpoint | None = None
+        first = time.monotonic()
+        attempt = 0
+        while True:
+            started = time.monotonic()
+            done: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
+            tried: list[Endpoint] = []
+
+            async def run(endpoint: Endpoint, done: Any = done, tried: Any = tried) -> None:
+                tried.append(endpoint)
+                try:
+                    if self._gone:
+                        raise self._gone
+                    done.set_result(await self._post(endpoint, body, tally))
+                except BaseException as error:  # handed to the waiting coroutine
+                    done.set_exception(error)
+
+            self._fleet.submit(Job(run, question.affinity, avoid))
+            try:
+                return await done
+            except _Transient as error:
+                tally.retries += 1
+                self._give_up_if_gone(str(error), first)
+                if not error.unreached or self._fleet.last_success > started:
+                    attempt += 1
+                if attempt >= self.config.attempts:
+                    raise RequestFailed(error.reason, str(error)) from None
+                avoid = tried[-1]
+                pause = min(20.0, 0.25 * 2**attempt) * random.uniform(0.5, 1.0)
+                await asyncio.sleep(max(pause, min(error.rest_s or 0.0, 120.0)))
+
+    def _give_up_if_gone(self, detail: str, first: float) -> None:
+        silent = time.monotonic() - max(self._fleet.last_success, first)
+        if silent > self.config.outage_s:
+            self._gone = FinehardError(
+                f"no model server answered for {silent:.0f} s ({detail}); everything answered so "
+                "far is kept: start the server, then run the same command again"
+            )
+        if self._gone:
+            raise self._gone
+
+    async def _post(self, endpoint: Endpoint, body: bytes, tally: Tally) -> dict[str, Any]:
+        tally.requests += 1
+        tally.in_flight += 1
+        try:
+            async with self._http().post(
+                f"{endpoint.url}/chat/completions",
+                data=body,
+                headers={"Content-Type": "application/json"},
+                timeout=aiohttp.ClientTimeout(total=self.config.timeout_s, connect=30),
+                allow_redirects=False,
+            ) as response:
+                data = await self._body(response)
+                if response.status != 200:
+                    raise self._refusal(endpoint, response, data)
+            reply = orjson.loads(data)
+            if not isinstance(reply, dict):
+                raise ValueError("not an object")
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            reason = "timeout" if isinstance(error, TimeoutError) else "server_error"
+            self._fleet.failed(endpoint)
+            unreached = reason == "server_error"
+            raise _Transient(reason, f"{endpoint.url}: {_name(error)}", None, unreached) from None
+        except ValueError:
+            self._fleet.failed(endpoint)
+            raise _Transient("server_error", f"{endpoint.url}: the reply is not JSON") from None
+        except _Transient as error:
+            self._fleet.failed(endpoint, error.rest_s)
+            raise
+        finally:
+            tally.in_flight -= 1
+        self._fleet.succeeded(endpoint)
+        served = reply.get("model")  # transformers serve says NAME@REVISION
+        if served is not None and str(served).split("@")[0] != self.config.model.split("@")[0]:
+            raise RequestFailed("wrong_model", f"{endpoint.url} answered as {str(served)[:80]!r}")
+        return reply
+
+    def _refusal(
+        self, endpoint: Endpoint, response: aiohttp.ClientResponse, data: bytes
+    ) -> Exception:
+        detail = f"{endpoint.url} answered {response.status}: {_excerpt(data)}"
+        if response.status == 429 or response.status == 503:
+            return _Transient("server_error", detail, _retry_after(response) or 1.0)
+        if response.status == 408 or response.status >= 500:
+            return _Transient("server_error", detail)
+        return RequestFailed("request_refused", detail)
+
+    @staticmethod
+    async def _body(response: aiohttp.ClientResponse) -> bytes:
+        chunks, length = [], 0
+        async for chunk in response.content.iter_chunked(1 << 16):
+            chunks.append(chunk)
+            length += len(chunk)
+            if length > MAX_BODY:
+                response.close()
+                raise _Transient("server_error", f"a reply of more than {MAX_BODY} bytes")
+        return b"".join(chunks)
+
+
+def _content(reply: dict[str, Any]) -> tuple[str, bool]:
+    try:
+        choice = reply["choices"][0]
+        text = choice["message"]["content"]
+    except (KeyError, IndexError, TypeError):
+        raise InvalidReply("the server's reply has no choices[0].message.content") from None
+    if not isinstance(text, str):
+        raise InvalidReply("the reply is empty")
+    return text, choice.get("finish_reason") == "length"
+
+
+def _count(value: Any) -> int:
+    return value if isinstance(value, int) and 0 <= value < 1 << 40 else 0
+
+
+def _name(error: BaseException) -> str:
+    if isinstance(error, TimeoutError):
+        return "timed out"
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text[:120]}" if text else type(error).__name__
+
+
+def _excerpt(data: bytes) -> str:
+    return " ".join(data[:200].decode("utf-8", "replace").split())
+
+
+def _retry_after(response: aiohttp.ClientResponse) -> float | None:
+    value = response.headers.get("Retry-After", "")
+    return min(float(value), 300.0) if value.replace(".", "", 1).isdigit() else None

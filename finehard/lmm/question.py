@@ -1,0 +1,58 @@
+"""A question to a model as a chat request, and what can come of it."""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass
+from typing import Any
+
+from finehard.records import Usage
+
+
+@dataclass(frozen=True)
+class Question:
+    """Text and JPEG images for a model, and the JSON Schema that its reply must fit.
+
+    `affinity` names what should meet the same replica's caches: all questions on one image have
+    the same.
+    """
+
+    stage: str
+    text: str
+    schema: dict[str, Any]
+    max_tokens: int
+    images: tuple[bytes, ...] = ()
+    affinity: str = ""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A reply that fits the schema, and what it cost, re-asked ones included."""
+
+    value: Any
+    model: str
+    usage: Usage
+
+
+class RequestFailed(Exception):
+    """No usable reply; `reason` is from `finehard.rejects.REASONS`."""
+
+    def __init__(self, reason: str, detail: str, usage: Usage = Usage()) -> None:  # noqa: B008
+        super().__init__(f"{reason}: {detail}")
+        self.reason = reason
+        self.detail = detail
+        self.usage = usage
+
+
+def messages(question: Question) -> list[dict[str, Any]]:
+    """The chat messages of `question`: one user turn, images first so that prefixes are shared."""
+    if not question.images:
+        return [{"role": "user", "content": question.text}]
+    parts: list[dict[str, Any]] = [
+        {"type": "image_url", "image_url": {"url": _data_url(image)}} for image in question.images
+    ]
+    return [{"role": "user", "content": [*parts, {"type": "text", "text": question.text}]}]
+
+
+def _data_url(jpeg: bytes) -> str:
+    return "data:image/jpeg;base64," + base64.b64encode(jpeg).decode("ascii")

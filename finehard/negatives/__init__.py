@@ -1,0 +1,80 @@
+"""Hard negatives: each region's short expression with one attribute swapped, so that it is false.
+
+The model names swaps only (attribute, original, replacement); the text is made here by putting
+the replacement in the original's place. So a negative differs from its positive in one place, by
+construction, and a reply has half the tokens.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, replace
+from typing import Any
+
+from finehard.negatives.swap import Swap, check
+from finehard.prompts import fence, load_prompt
+from finehard.records import HardNegative, Record
+from finehard.schemas import load_schema
+from finehard.stage import Ask, numbered
+
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class NegativesConfig:
+    """How hard negatives are made. `model` is a name under `models`."""
+
+    model: str = "llm"
+    prompt: str = "negatives.v1"
+    per_region: int = 10
+    """Negatives kept per region at most (FG-CLIP: 10). Fewer valid ones are written as fewer."""
+    ask_for: int = 12
+    """Swaps asked for per region: more than are kept, since some fail the checks."""
+    max_tokens: int = 40
+    """Per swap asked for."""
+
+
+class Negatives:
+    """The hard negative stage."""
+
+    name = "negatives"
+
+    def __init__(self, config: NegativesConfig) -> None:
+        self.config = config
+        self.model = config.model
+        self.prompt = load_prompt(config.prompt, "negatives", ("count", "texts"))
+
+    def identity(self) -> dict[str, Any]:
+        """Prompt hash and code version."""
+        return {"prompt": self.prompt.sha256, "version": VERSION}
+
+    def question(self, record: Record) -> Ask | None:
+        """The short expressions of all regions; no image."""
+        if not record.regions:
+            return None
+        texts = numbered([fence(region.short_expr, 200) for region in record.regions])
+        return Ask(
+            self.prompt.render(count=self.config.ask_for, texts=texts),
+            (),
+            load_schema("negatives"),
+            64 + self.config.max_tokens * self.config.ask_for * len(record.regions),
+        )
+
+    def answer(self, record: Record, value: Any) -> Record:
+        """`record` with the swaps that pass the checks, in the model's order; the rest counted."""
+        swaps: dict[int, list[Swap]] = {}
+        for entry in value["texts"]:
+            found = swaps.setdefault(entry["number"], [])
+            found += [Swap(s["attribute"], s["original"], s["replacement"]) for s in entry["swaps"]]
+        dropped: Counter[str] = Counter()
+        regions = []
+        for number, region in enumerate(record.regions, 1):
+            kept: list[HardNegative] = []
+            for swap in swaps.get(number, []):
+                made = check(region.short_expr, swap, kept)
+                if isinstance(made, str):
+                    dropped[made] += 1
+                elif len(kept) < self.config.per_region:
+                    kept.append(made)
+            regions.append(replace(region, hard_negatives=tuple(kept)))
+        return replace(record, regions=tuple(regions)).dropping(self.name, dropped)

@@ -1,0 +1,165 @@
+"""What crosses the pipeline: small records that say where an image lies, never its pixels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
+
+Box = tuple[float, float, float, float]
+"""x1, y1, x2, y2, normalised to [0, 1] over the displayed (EXIF-rotated) image."""
+
+WHOLE: Box = (0.0, 0.0, 1.0, 1.0)
+
+
+class Bytes(NamedTuple):
+    """Where bytes lie: `length` bytes of file `uri`, from `offset`."""
+
+    uri: str
+    offset: int
+    length: int
+
+
+class Usage(NamedTuple):
+    """What the answers for one sample cost at one stage, in requests and tokens."""
+
+    requests: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class HardNegative:
+    """`text` is a region's short expression with `original` replaced: false of the region."""
+
+    text: str
+    attribute: str
+    original: str
+    replacement: str
+    verified: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """One box and what is said of it. `phrase` is what the detector was asked for."""
+
+    box: Box
+    score: float
+    phrase: str
+    short_expr: str
+    long_expr: str
+    hard_negatives: tuple[HardNegative, ...] = ()
+    verified: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Phrase:
+    """A noun phrase of the long caption (`text`) and its longer form (`long`)."""
+
+    text: str
+    head: str
+    long: str
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One image on its way through the stages; each stage returns a copy with more filled in."""
+
+    key: str
+    source: str
+    unit: str
+    image: Bytes
+    sha256: str
+    alt_text: str | None = None
+    url: str | None = None
+    license: str | None = None
+    format: str = ""
+    width: int = 0
+    height: int = 0
+    short_caption: str = ""
+    long_caption: str = ""
+    phrases: tuple[Phrase, ...] = ()
+    regions: tuple[Region, ...] = ()
+    usage: dict[str, Usage] = field(default_factory=dict)
+    dropped: dict[str, int] = field(default_factory=dict)
+
+    def spent(self, stage: str, usage: Usage) -> Record:
+        """This record with what `stage` cost added."""
+        return replace(self, usage={**self.usage, stage: usage})
+
+    def dropping(self, stage: str, counts: dict[str, int]) -> Record:
+        """This record with the parts that `stage` dropped counted, by named rule."""
+        return replace(
+            self, dropped={**self.dropped, **{f"{stage}.{k}": n for k, n in counts.items() if n}}
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """An input that became no sample, and why: a row of `rejected/*.parquet`."""
+
+    key: str
+    source: str
+    stage: str
+    reason: str
+    detail: str
+    unit: str = ""
+    usage: dict[str, Usage] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        from finehard.rejects import REASONS
+
+        if self.reason not in REASONS:
+            raise ValueError(f"unknown reject reason {self.reason!r}")
+
+
+def reject(record: Record, stage: str, reason: str, detail: str = "") -> Reject:
+    """The reject that `record` ends as at `stage`; `detail` is cut to 300 characters."""
+    return Reject(
+        record.key, record.source, stage, reason, detail[:300], record.unit, record.usage
+    )
+
+
+def sample_json(record: Record, provenance: dict[str, Any]) -> dict[str, Any]:
+    """`record` as the sample of the data contract (schemas/sample.schema.json).
+
+    Returns a dict in the contract's order of keys; `provenance` maps stage to model, revision
+    and fingerprint.
+    """
+    return {
+        "schema_version": "1.0",
+        "key": record.key,
+        "image": {
+            "width": record.width,
+            "height": record.height,
+            "format": record.format,
+            "sha256": record.sha256,
+            "source_uri": record.source,
+            "url": record.url,
+            "license": record.license,
+        },
+        "alt_text": record.alt_text,
+        "short_caption": record.short_caption,
+        "long_caption": record.long_caption,
+        "regions": [
+            {
+                "box": list(region.box),
+                "score": region.score,
+                "phrase": region.phrase,
+                "short_expr": region.short_expr,
+                "long_expr": region.long_expr,
+                "hard_negatives": [
+                    {
+                        "text": negative.text,
+                        "attribute": negative.attribute,
+                        "original": negative.original,
+                        "replacement": negative.replacement,
+                        "verified": negative.verified,
+                    }
+                    for negative in region.hard_negatives
+                ],
+                "verified": region.verified,
+            }
+            for region in record.regions
+        ],
+        "provenance": provenance,
+    }

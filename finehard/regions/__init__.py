@@ -1,0 +1,62 @@
+"""A caption for each box: all boxes of an image in one request, as cut-outs with context."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from finehard.prompts import fence, load_prompt
+from finehard.records import Record
+from finehard.schemas import load_schema
+from finehard.stage import Ask, numbered, sized
+
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class RegionsConfig:
+    """How regions are captioned. `model` is a name under `models`."""
+
+    model: str = "lmm"
+    prompt: str = "regions.v1"
+    max_tokens: int = 96
+    """Per region."""
+
+
+class Regions:
+    """The region caption stage."""
+
+    name = "regions"
+
+    def __init__(self, config: RegionsConfig) -> None:
+        self.config = config
+        self.model = config.model
+        self.prompt = load_prompt(config.prompt, "regions", ("count", "phrases"))
+
+    def identity(self) -> dict[str, Any]:
+        """Prompt hash and code version."""
+        return {"prompt": self.prompt.sha256, "version": VERSION}
+
+    def question(self, record: Record) -> Ask | None:
+        """A cut-out of each region, and the phrases they were found by."""
+        regions = record.regions
+        if not regions:
+            return None
+        phrases = numbered([fence(region.phrase, 100) for region in regions])
+        return Ask(
+            self.prompt.render(count=len(regions), phrases=phrases),
+            tuple(region.box for region in regions),
+            sized(load_schema("regions"), "captions", len(regions)),
+            32 + self.config.max_tokens * len(regions),
+        )
+
+    def answer(self, record: Record, value: Any) -> Record:
+        """`record` with each region's `long_expr`."""
+        captions = [" ".join(caption.split()).rstrip(".") for caption in value["captions"]]
+        return replace(
+            record,
+            regions=tuple(
+                replace(region, long_expr=caption or region.long_expr)
+                for region, caption in zip(record.regions, captions, strict=True)
+            ),
+        )

@@ -1,0 +1,22 @@
+"""The closed list of reasons for which an input becomes no sample."""
+
+REASONS = {
+    "truncated_archive": "the archive ends in the middle of this member",
+    "unreadable_archive": "the archive or Parquet file cannot be read",
+    "unsafe_member": "an archive member that is a link, a device, or has an absolute or .. name",
+    "missing_image": "no image belongs to this entry",
+    "unreadable_image": "the image's bytes cannot be read from where the source says they are",
+    "image_file_too_large": "the image's file has more bytes than images.max_bytes",
+    "not_an_image": "the bytes are not a JPEG, PNG or WebP image",
+    "truncated_image": "the image's data ends early or is damaged",
+    "image_too_large": "the image has more pixels than images.max_pixels",
+    "image_too_small": "a side of the image is shorter than images.min_side",
+    "request_refused": "the model server refused the request (4xx), so asking again cannot help",
+    "server_error": "the model server failed on this request again and again",
+    "timeout": "the model server did not answer this request in time, again and again",
+    "invalid_reply": "the model's replies did not fit the schema, also after being told why",
+    "truncated_reply": "the model's replies were cut at max_tokens",
+    "wrong_model": "the server answered for another model than was asked",
+    "no_regions": "fewer regions than shards.min_regions are left",
+}
+"""Reason -> what it means. Every `Reject` carries one of these."""

@@ -1,0 +1,71 @@
+"""The dataset card (README.md with the Hub's front matter), made from the manifest alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from jinja2 import Environment
+
+_CARD = """\
+---
+pretty_name: {{ name }}
+tags: [image-text, region-captions, hard-negatives, webdataset, finehard]
+task_categories: [zero-shot-image-classification, image-to-text]
+size_categories: [{{ size }}]
+---
+# {{ name }}
+
+Images with short and long captions, boxes with region captions, and hard negatives that differ from
+the truth in one attribute. Made by finehard {{ m.finehard }} from `{{ m.input }}`.
+
+| | |
+|---|---|
+| images read | {{ c.read }} |
+| samples written | {{ c.written }} |
+| rejected | {{ c.rejected }} |
+| regions | {{ c.regions }} |
+| hard negatives | {{ c.hard_negatives }} |
+{% if m.rejects %}
+Rejected for: {% for reason, n in m.rejects.items() %}{{ reason }} ({{ n }}){{ ", " if not loop.last }}{% endfor %}.
+{% endif %}
+## Use
+
+```python
+import json
+import webdataset
+
+for sample in webdataset.WebDataset("shards/{{ pattern }}", shardshuffle=False):
+    annotation = json.loads(sample["json"])
+    print(sample["__key__"], annotation["short_caption"], len(annotation["regions"]))
+    break
+```
+
+A sample is `KEY.jpg` (or `.png`, `.webp`) and `KEY.json`; boxes are x1, y1, x2, y2, as fractions of
+the displayed image's width and height. `index.parquet` has a row per sample, `manifest.json` the
+full config, the prompts and the SHA-256 of every shard, `rejected/` what was left out and why.
+
+## How it was made
+
+| stage | model | revision |
+|---|---|---|
+{% for stage, p in m.stages.items() -%}
+| {{ stage }} | {{ p.model }} | {{ p.revision or "" }} |
+{% endfor %}
+The texts are written by models and can be wrong. Licences of the images are those of their sources
+(`image.license`, where the source gave one).
+"""
+
+_SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (10**6, "100K<n<1M"),
+          (10**7, "1M<n<10M"), (10**8, "10M<n<100M"))  # fmt: skip
+
+
+def card(manifest: dict[str, Any]) -> str:
+    """The card's Markdown text."""
+    counts = manifest["counts"]
+    size = next((name for limit, name in _SIZES if counts["written"] < limit), "100M<n<1B")
+    last = len(manifest["shards"]) - 1
+    braces = f"{{{0:05d}..{last:05d}}}"
+    pattern = f"finehard-{braces}-of-{last + 1:05d}.tar"
+    template = Environment(autoescape=False, keep_trailing_newline=True).from_string(_CARD)
+    return template.render(m=manifest, c=counts, size=size, name="finehard dataset",
+                           pattern=pattern)  # fmt: skip

@@ -1,0 +1,74 @@
+"""A folder of images; NAME.txt beside NAME.jpg is its alt text."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+from finehard import storage
+from finehard.records import Bytes, Record, Reject
+from finehard.sources.discover import IMAGE_SUFFIXES
+from finehard.sources.source import (
+    Loaded,
+    SourceConfig,
+    SourceFile,
+    Unit,
+    clean_text,
+    cuts,
+    safe_key,
+    unit_id,
+)
+
+
+def _names(file: SourceFile) -> list[str]:
+    base = len(file.uri.rstrip("/")) + 1
+    names = [f.uri[base:] for f in storage.walk(file.uri)]
+    return [n for n in names if n.lower().endswith(IMAGE_SUFFIXES)]
+
+
+def units(file: SourceFile, config: SourceConfig) -> Iterator[Unit]:
+    """Runs of names; the texts beside them are looked up when read."""
+    names = _names(file)
+    start = 0
+    for place, cut in enumerate(cuts(names, config.unit_size)):
+        if cut:
+            yield _unit(file, names, start, place)
+            start = place
+    if names:
+        yield _unit(file, names, start, len(names))
+
+
+def _unit(file: SourceFile, names: list[str], start: int, stop: int) -> Unit:
+    return Unit(unit_id(file, names[start]), file, start, stop, tuple(names[start:stop]))
+
+
+def count(file: SourceFile, config: SourceConfig) -> int:
+    """Images in the folder."""
+    return len(_names(file))
+
+
+def read(unit: Unit, config: SourceConfig) -> Iterator[Loaded | Reject]:
+    """The unit's images. One that is gone or cannot be read is a reject."""
+    for name in unit.names:
+        uri = storage.join(unit.file.uri, name)
+        key = safe_key(os.path.splitext(name)[0])
+        try:
+            size = storage.size(uri)
+            if size > config.max_image_bytes:
+                yield Reject(key, uri, "source", "image_file_too_large", f"{size} bytes")
+                continue
+            data = storage.read(Bytes(uri, 0, size))
+        except (OSError, EOFError) as error:
+            yield Reject(key, uri, "source", "unreadable_image", str(error)[:200])
+            continue
+        record = Record(key, uri, unit.id, Bytes(uri, 0, size), "", alt_text=_text(uri))
+        yield Loaded(record, data)
+
+
+def _text(uri: str) -> str | None:
+    path = os.path.splitext(uri)[0] + ".txt"
+    try:
+        with storage.open_read(path) as file:
+            return clean_text(file.read(1 << 20).decode("utf-8", "replace"))
+    except OSError:
+        return None

@@ -1,0 +1,188 @@
+"""Parquet with image bytes in a column, or with a column of paths below a folder.
+
+URLs are never fetched, and paths never leave `source.image_root`: rows are foreign data.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from finehard import storage
+from finehard.errors import FinehardError
+from finehard.records import Bytes, Record, Reject
+from finehard.sources.source import (
+    Loaded,
+    SourceConfig,
+    SourceFile,
+    Unit,
+    clean_text,
+    safe_key,
+    unit_id,
+)
+
+IMAGE_COLUMNS = ("image", "image_bytes", "bytes", "jpg", "jpeg", "png", "webp")
+PATH_COLUMNS = ("path", "image_path", "file_name", "filename", "file")
+TEXT_COLUMNS = ("alt_text", "caption", "text", "TEXT", "txt")
+KEY_COLUMNS = ("key", "__key__", "id", "uid")
+ELSEWHERE = Bytes("", 0, 0)
+"""Bytes inside a Parquet column lie at no place that can be read again for itself."""
+
+
+def _columns(schema: pa.Schema, uri: str, config: SourceConfig) -> dict[str, str]:
+    """Role -> column. Raises `FinehardError` when there is neither image nor path."""
+
+    def pick(asked: str | None, usual: tuple[str, ...], fits: Any) -> str | None:
+        if asked is not None and asked not in schema.names:
+            raise FinehardError(f"{uri} has no column {asked!r}; it has {', '.join(schema.names)}")
+        names = (asked,) if asked else usual
+        return next((n for n in names if n in schema.names and fits(schema.field(n).type)), None)
+
+    def binary(kind: pa.DataType) -> bool:
+        if pa.types.is_struct(kind):  # the Hub's image feature: {bytes, path}
+            return kind.get_field_index("bytes") >= 0
+        return pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
+
+    def text(kind: pa.DataType) -> bool:
+        return pa.types.is_string(kind) or pa.types.is_large_string(kind)
+
+    found = {
+        "image": pick(config.image_column, IMAGE_COLUMNS, binary),
+        "path": pick(config.path_column, PATH_COLUMNS, text),
+        "text": pick(config.text_column, TEXT_COLUMNS, text),
+        "key": pick(config.key_column, KEY_COLUMNS, lambda kind: text(kind) or _integer(kind)),
+        "url": pick(None, ("url", "URL"), text),
+        "license": pick(None, ("license", "LICENSE"), text),
+    }
+    if not found["image"] and not found["path"]:
+        raise FinehardError(
+            f"{uri} has no column of image bytes ({', '.join(IMAGE_COLUMNS)}) or paths "
+            f"({', '.join(PATH_COLUMNS)}); name it with source.image_column or source.path_column"
+        )
+    if found["image"]:
+        found["path"] = None
+    return {role: name for role, name in found.items() if name}
+
+
+def _integer(kind: pa.DataType) -> bool:
+    return pa.types.is_integer(kind)
+
+
+def units(file: SourceFile, config: SourceConfig) -> Iterator[Unit]:
+    """One unit a row group, or a run of `unit_size` rows of it where it is larger than 4 units."""
+    try:
+        with storage.open_read(file.uri) as opened:
+            meta = pq.ParquetFile(opened).metadata
+            sizes = [meta.row_group(i).num_rows for i in range(meta.num_row_groups)]
+    except (pa.ArrowException, OSError):
+        sizes = [0]  # `read` comes upon it again, and tells
+    first = 0
+    for size in sizes:
+        step = size if size <= 4 * config.unit_size else config.unit_size
+        for start in range(first, first + max(size, 1), max(step, 1)):
+            stop = min(start + step, first + size)
+            yield Unit(unit_id(file, str(start)), file, start, stop)
+        first += size
+
+
+def count(file: SourceFile, config: SourceConfig) -> int:
+    """Rows, from the footer. Raises `FinehardError` when no column fits."""
+    try:
+        with storage.open_read(file.uri) as opened:
+            opened_file = pq.ParquetFile(opened)
+            _columns(opened_file.schema_arrow, file.uri, config)
+            return opened_file.metadata.num_rows
+    except (pa.ArrowException, OSError):
+        return 1
+
+
+def read(unit: Unit, config: SourceConfig) -> Iterator[Loaded | Reject]:
+    """The unit's rows. An unreadable file ends in one reject."""
+    uri = unit.file.uri
+    try:
+        with storage.open_read(uri) as opened:
+            file = pq.ParquetFile(opened)
+            columns = _columns(file.schema_arrow, uri, config)
+            for number, row in _rows(file, unit, list(columns.values())):
+                values = {role: row.get(name) for role, name in columns.items()}
+                yield _sample(unit, number, values, config)
+    except (pa.ArrowException, OSError) as error:
+        key = safe_key(f"{unit.file.name}_{unit.start}")
+        detail = " ".join(str(error).split())[:200]
+        yield Reject(key, f"{uri}#row={unit.start}", "source", "unreadable_archive", detail)
+
+
+def _rows(
+    file: pq.ParquetFile, unit: Unit, columns: list[str]
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Row number and row for the unit's rows, holding a few rows of one row group at a time."""
+    first = 0
+    for group in range(file.metadata.num_row_groups):
+        size = file.metadata.row_group(group).num_rows
+        if first < unit.stop and first + size > unit.start:
+            number = first
+            for batch in file.iter_batches(16, row_groups=[group], columns=columns):
+                for row in batch.to_pylist() if number + len(batch) > unit.start else [{}] * 16:
+                    if unit.start <= number < unit.stop:
+                        yield number, row
+                    number += 1
+                if number >= unit.stop:
+                    break
+        first += size
+
+
+def _sample(
+    unit: Unit, number: int, values: dict[str, Any], config: SourceConfig
+) -> Loaded | Reject:
+    uri = unit.file.uri
+    source = f"{uri}#row={number}"
+    name = values.get("key")
+    given = str(name) if isinstance(name, str | int) else f"{unit.file.name[:-8]}_{number:09d}"
+    key = safe_key(given)
+    image = values.get("image")
+    if isinstance(image, dict):
+        image = image.get("bytes")
+    where = ELSEWHERE
+    if image is None:
+        path = values.get("path")
+        if not path:
+            return Reject(key, source, "source", "missing_image", "the row names no image")
+        root = storage.local(config.image_root or os.path.dirname(uri))
+        place = _below(root, path)
+        if place is None:
+            return Reject(key, source, "source", "unsafe_member", f"{path[:200]} leaves {root}")
+        try:
+            where = Bytes(place, 0, storage.size(place))
+            if where.length <= config.max_image_bytes:
+                image = storage.read(where)
+        except (OSError, EOFError) as error:
+            return Reject(key, source, "source", "unreadable_image", str(error)[:200])
+    if image is None or len(image) > config.max_image_bytes:
+        size = where.length if image is None else len(image)
+        return Reject(key, source, "source", "image_file_too_large", f"{size} bytes")
+    record = Record(
+        key=key,
+        source=source,
+        unit=unit.id,
+        image=where,
+        sha256="",
+        alt_text=clean_text(values.get("text")),
+        url=clean_text(values.get("url")),
+        license=clean_text(values.get("license")),
+    )
+    return Loaded(record, image)
+
+
+def _below(root: str, path: str) -> str | None:
+    """`path` inside `root`, or None when it has a scheme or leads out, symbolic links followed."""
+    if "\0" in path or "://" in path and not path.startswith(root):
+        return None
+    if storage.is_remote(root):
+        inside = path.removeprefix(root).lstrip("/")
+        return None if ".." in inside.split("/") else storage.join(root, inside)
+    full = os.path.realpath(os.path.join(root, path))
+    return full if full.startswith(os.path.realpath(root) + os.sep) else None

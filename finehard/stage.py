@@ -1,0 +1,53 @@
+"""What a stage is that asks a model: a question from a record, and the record with the answer.
+
+A stage is pure. It knows nothing of HTTP, of the journal, of Beam: `finehard.beam.ask` lifts it
+into the pipeline, so that a new stage is these two methods and nothing else.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, Protocol
+
+from finehard.prompts import Prompt
+from finehard.records import Box, Record, Reject
+
+
+class Ask(NamedTuple):
+    """A question as a stage states it. `views` are the parts of the image the model is shown."""
+
+    text: str
+    views: tuple[Box, ...]
+    schema: dict[str, Any]
+    max_tokens: int
+
+
+class Stage(Protocol):
+    """A stage that asks `model` (a name under `models` in the config)."""
+
+    name: str
+    model: str
+    prompt: Prompt
+
+    def identity(self) -> dict[str, Any]:
+        """What of the stage changes its questions or how answers are kept: prompt hash, version."""
+        ...
+
+    def question(self, record: Record) -> Ask | None:
+        """What to ask about `record`; None where there is nothing to ask."""
+        ...
+
+    def answer(self, record: Record, value: Any) -> Record | Reject:
+        """`record` with the reply `value`, which fits the schema that was asked for."""
+        ...
+
+
+def sized(schema: dict[str, Any], array: str, count: int) -> dict[str, Any]:
+    """`schema` with its property `array` held to exactly `count` items."""
+    properties = dict(schema["properties"])
+    properties[array] = {**properties[array], "minItems": count, "maxItems": count}
+    return {**schema, "properties": properties}
+
+
+def numbered(lines: list[str]) -> str:
+    """`lines` as "1. ...", one to a line."""
+    return "\n".join(f"{n}. {line}" for n, line in enumerate(lines, 1))

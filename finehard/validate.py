@@ -1,0 +1,253 @@
+"""Checks a dataset against every rule of the data contract, and lists what is wrong."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import tarfile
+from collections.abc import Iterator
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from finehard import storage
+from finehard.errors import UsageError
+from finehard.images import ImageError, ImagesConfig, header
+from finehard.records import Bytes
+from finehard.rejects import REASONS
+from finehard.schemas import load_schema, why_invalid
+from finehard.shards.layout import CARD, INDEX, MANIFEST, SIZES, shard_of
+from finehard.shards.writer import INDEX_SCHEMA, REJECT_SCHEMA
+
+_LIMITS = ImagesConfig(max_pixels=1 << 40, min_side=1, max_bytes=1 << 40)
+
+
+def validate(dataset: str) -> list[str]:
+    """What is wrong with `dataset`, a line each; empty when nothing is.
+
+    Holds one shard's keys in memory at a time. Raises `UsageError` when nothing is there.
+    """
+    dataset = storage.local(dataset)
+    if not storage.is_dir(dataset):
+        raise UsageError(f"dataset {dataset} does not exist")
+    manifest = _json(storage.join(dataset, MANIFEST))
+    if manifest is None:
+        return [f"{MANIFEST} is missing or not JSON: the build did not finish, run it again"]
+    wrong = why_invalid(manifest, load_schema("manifest"))
+    if wrong:
+        return [f"{MANIFEST}: {wrong}"]
+    problems = list(_files(dataset, manifest))
+    if problems:
+        return problems
+    return [*_counts(dataset, manifest), *_shards(dataset, manifest), *_rejects(dataset, manifest)]
+
+
+def _json(uri: str) -> Any:
+    try:
+        return json.loads(storage.read_all(uri))
+    except (OSError, ValueError):
+        return None
+
+
+def _files(dataset: str, manifest: dict[str, Any]) -> Iterator[str]:
+    for name in (INDEX, SIZES, CARD):
+        if not storage.exists(storage.join(dataset, name)):
+            yield f"{name} is missing"
+    listed = {shard["name"]: shard for shard in manifest["shards"]}
+    present = {f.uri.rsplit("/", 1)[1]: f.size for f in storage.glob(f"{dataset}/shards", "")}
+    for name in sorted(present.keys() - listed.keys()):
+        yield f"shards/{name} is not in the manifest"
+    for name in sorted(listed.keys() - present.keys()):
+        yield f"shards/{name} is missing"
+    for name in sorted(listed.keys() & present.keys()):
+        if present[name] != listed[name]["bytes"]:
+            yield f"shards/{name} has {present[name]} bytes, not {listed[name]['bytes']}"
+
+
+def _counts(dataset: str, manifest: dict[str, Any]) -> Iterator[str]:
+    counts = manifest["counts"]
+    if counts["read"] != counts["written"] + counts["rejected"]:
+        yield (
+            f"{counts['read']} read, but {counts['written']} written and {counts['rejected']} "
+            "rejected"
+        )
+    total = sum(shard["samples"] for shard in manifest["shards"])
+    if total != counts["written"]:
+        yield f"the shards list {total} samples, the manifest counts {counts['written']}"
+    sizes = {shard["name"]: shard["samples"] for shard in manifest["shards"]}
+    if _json(storage.join(dataset, SIZES)) != sizes:
+        yield f"{SIZES} does not agree with the manifest"
+
+
+def _index(dataset: str) -> Iterator[dict[str, list[dict[str, Any]]]]:
+    """The index's rows by shard, a shard at a time."""
+    with storage.open_read(storage.join(dataset, INDEX)) as file:
+        opened = pq.ParquetFile(file)
+        if opened.schema_arrow.names != INDEX_SCHEMA.names:
+            raise ValueError("other columns than expected")
+        held: dict[str, list[dict[str, Any]]] = {}
+        for batch in opened.iter_batches(4096):
+            for row in batch.to_pylist():
+                if row["shard"] not in held and held:
+                    yield held
+                    held = {}
+                held.setdefault(row["shard"], []).append(row)
+        yield held
+
+
+def _shards(dataset: str, manifest: dict[str, Any]) -> Iterator[str]:
+    shards = {shard["name"]: shard for shard in manifest["shards"]}
+    seen: set[str] = set()
+    counted = {"regions": 0, "hard_negatives": 0}
+    try:
+        for held in _index(dataset):
+            for name, rows in held.items():
+                if name not in shards:
+                    yield f"{INDEX} names shard {name}, which the manifest does not"
+                    continue
+                if name in seen:
+                    yield f"{INDEX}: the rows of {name} do not stand together"
+                seen.add(name)
+                for what in counted:
+                    counted[what] += sum(row[what] for row in rows)
+                yield from _shard(dataset, shards[name], rows, len(shards))
+    except (pa.ArrowException, OSError, ValueError) as error:
+        yield f"{INDEX} cannot be read: {' '.join(str(error).split())[:160]}"
+        return
+    for name, shard in shards.items():
+        if name not in seen:
+            yield from _shard(dataset, shard, [], len(shards))
+    for what, number in counted.items():
+        if number != manifest["counts"][what]:
+            yield f"{INDEX} counts {number} {what}, the manifest {manifest['counts'][what]}"
+
+
+def _shard(
+    dataset: str, shard: dict[str, Any], rows: list[dict[str, Any]], count: int
+) -> Iterator[str]:
+    name = f"shards/{shard['name']}"
+    uri = storage.join(dataset, name)
+    sha256 = hashlib.sha256()
+    with storage.open_read(uri) as file:
+        while chunk := file.read(1 << 20):
+            sha256.update(chunk)
+    if sha256.hexdigest() != shard["sha256"]:
+        yield f"{name} is damaged: its SHA-256 is not the manifest's"
+        return
+    indexed = {row["key"]: row for row in rows}
+    if len(indexed) != len(rows):
+        yield f"{INDEX}: a key occurs twice in {shard['name']}"
+    try:
+        members = _members(uri)
+    except tarfile.TarError as error:
+        yield f"{name} is no tar: {error}"
+        return
+    if len(members) != shard["samples"]:
+        yield f"{name} holds {len(members)} samples, the manifest says {shard['samples']}"
+    if list(members) != sorted(members):
+        yield f"{name}: its keys are not sorted"
+    for key in indexed.keys() - members.keys():
+        yield f"{INDEX} has {key}, which is not in {name}"
+    for key, parts in members.items():
+        if shard_of(key, count) != int(shard["name"].split("-")[1]):
+            yield f"{name}: {key} belongs to another shard"
+        for problem in _sample(uri, key, parts, indexed.get(key)):
+            yield f"{name}: {key}: {problem}"
+
+
+def _members(uri: str) -> dict[str, dict[str, tarfile.TarInfo]]:
+    members: dict[str, dict[str, tarfile.TarInfo]] = {}
+    with storage.open_read(uri) as file, tarfile.open(fileobj=file, mode="r:") as tar:
+        for member in tar:
+            key, _, suffix = member.name.partition(".")
+            members.setdefault(key, {})[suffix] = member
+    return members
+
+
+def _sample(
+    uri: str, key: str, parts: dict[str, tarfile.TarInfo], row: dict[str, Any] | None
+) -> Iterator[str]:
+    images = [suffix for suffix in parts if suffix != "json"]
+    if "json" not in parts or len(images) != 1:
+        yield f"has members {', '.join(parts)}, not one image and .json"
+        return
+    [suffix] = images
+    if row is None:
+        yield f"is not in {INDEX}"
+        return
+    for member, name in ((parts[suffix], "image"), (parts["json"], "json")):
+        if (member.offset_data, member.size) != (row[f"{name}_offset"], row[f"{name}_size"]):
+            yield f"{INDEX} points beside its {name}"
+    data = storage.read(Bytes(uri, parts[suffix].offset_data, parts[suffix].size))
+    text = storage.read(Bytes(uri, parts["json"].offset_data, parts["json"].size))
+    try:
+        sample = json.load(io.BytesIO(text))
+    except ValueError:
+        yield "its .json is not JSON"
+        return
+    wrong = why_invalid(sample, load_schema("sample"))
+    if wrong:
+        yield wrong
+        return
+    yield from _agrees(key, suffix, data, sample, row)
+
+
+def _agrees(
+    key: str, suffix: str, data: bytes, sample: dict[str, Any], row: dict[str, Any]
+) -> Iterator[str]:
+    image = sample["image"]
+    if sample["key"] != key:
+        yield f"its .json is of {sample['key']}"
+    if hashlib.sha256(data).hexdigest() != image["sha256"]:
+        yield "its image is not the one whose SHA-256 the .json gives"
+    else:
+        try:
+            found = header(data, _LIMITS)
+            if tuple(found) != (image["format"], image["width"], image["height"]):
+                yield f"its image is {found.format} of {found.width} x {found.height} px"
+        except ImageError as error:
+            yield f"its image cannot be read: {error}"
+    if suffix != image["format"]:
+        yield f"its image is called .{suffix}, but is {image['format']}"
+    for number, region in enumerate(sample["regions"]):
+        x1, y1, x2, y2 = region["box"]
+        if not (x1 < x2 and y1 < y2):
+            yield f"regions[{number}]: box {region['box']} is empty"
+        for negative in region["hard_negatives"]:
+            if " ".join(negative["text"].lower().split()) == region["short_expr"].lower():
+                yield f"regions[{number}]: a hard negative says the same as short_expr"
+    negatives = sum(len(region["hard_negatives"]) for region in sample["regions"])
+    if (row["regions"], row["hard_negatives"]) != (len(sample["regions"]), negatives):
+        yield f"{INDEX} counts other regions or hard negatives"
+    if (row["sha256"], row["width"], row["height"]) != (
+        image["sha256"],
+        image["width"],
+        image["height"],
+    ):
+        yield f"{INDEX} gives another image size or SHA-256"
+
+
+def _rejects(dataset: str, manifest: dict[str, Any]) -> Iterator[str]:
+    total, reasons = 0, dict.fromkeys(manifest["rejects"], 0)
+    for file in storage.glob(storage.join(dataset, "rejected"), ""):
+        name = "rejected/" + file.uri.rsplit("/", 1)[1]
+        try:
+            with storage.open_read(file.uri) as opened:
+                table = pq.read_table(opened)
+        except (pa.ArrowException, OSError) as error:
+            yield f"{name} cannot be read: {' '.join(str(error).split())[:160]}"
+            continue
+        if table.schema.names != REJECT_SCHEMA.names:
+            yield f"{name} has other columns than {', '.join(REJECT_SCHEMA.names)}"
+            continue
+        total += len(table)
+        for reason in table.column("reason").to_pylist():
+            if reason not in REASONS:
+                yield f"{name}: unknown reason {reason!r}"
+            reasons[reason] = reasons.get(reason, 0) + 1
+    if total != manifest["counts"]["rejected"]:
+        yield f"rejected/ holds {total} rows, the manifest counts {manifest['counts']['rejected']}"
+    if reasons != manifest["rejects"]:
+        yield "rejected/ has other reasons than the manifest counts"

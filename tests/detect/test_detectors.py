@@ -1,0 +1,107 @@
+"""What holds for every detector, on tiny models with random weights."""
+
+from dataclasses import replace
+
+import pytest
+from PIL import Image
+
+from finehard.detect import load_detector
+from finehard.detect.loading import Runtime
+
+ALL = ["owlv2", "owlvit", "yolo_world", "grounding_dino", "mm_grounding_dino"]
+# More than one bucket of phrases, and for GroundingDINO more than one pass.
+MANY = [f"thing number {index}" for index in range(40)]
+PHRASES = [
+    ["a bus", "a man in a long coat", "a red wheel"],
+    ["a tie", "two men", "a bald man", "a microphone"],
+    ["a window"],
+    MANY,
+]
+
+
+@pytest.fixture(scope="module", params=ALL)
+def detector(request, tiny):
+    return load_detector(tiny(request.param))
+
+
+def test_random_weights_still_give_boxes_that_differ(detector, photos):
+    found = detector.detect(photos, PHRASES)
+    assert len(found) == 4
+    for detections, asked in zip(found, PHRASES, strict=True):
+        assert len(detections) > 5
+        assert all(0 <= one.phrase < len(asked) for one in detections)
+        assert all(0 <= one.score <= 1 for one in detections)
+    assert len({one.box for one in found[0]}) > 5
+    assert len({one.score for one in found[0]}) > 5
+    assert found[0] != found[1]
+
+
+def test_an_image_alone_and_in_any_batch_gives_the_same_boxes(detector, photos):
+    alone = [
+        detector.detect([image], [asked])[0] for image, asked in zip(photos, PHRASES, strict=True)
+    ]
+    for order in ([0, 1, 2, 3], [3, 1, 0], [2, 2, 3, 2, 0, 1]):
+        together = detector.detect([photos[i] for i in order], [PHRASES[i] for i in order])
+        assert together == [alone[i] for i in order]
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_batches_of_one_size_give_the_same_boxes_whatever_is_in_them(name, tiny, photos):
+    """The way a GPU takes: several rows in a pass, the last one filled up."""
+    detector = load_detector(tiny(name))
+    detector._runtime = Runtime(*detector._runtime[:2], rows=3)
+    alone = [
+        detector.detect([image], [asked])[0] for image, asked in zip(photos, PHRASES, strict=True)
+    ]
+    for order in ([0, 1, 2, 3], [3, 1, 0], [2, 2, 3, 2, 0, 1]):
+        together = detector.detect([photos[i] for i in order], [PHRASES[i] for i in order])
+        for got, index in zip(together, order, strict=True):
+            assert len(got) == len(alone[index])
+            for one, other in zip(got, alone[index], strict=True):
+                assert one.phrase == other.phrase
+                assert [*one.box, one.score] == pytest.approx([*other.box, other.score], abs=2e-4)
+
+
+def test_a_second_load_gives_the_same_boxes(detector, tiny, photos):
+    again = load_detector(detector._config)
+    assert again.identity == detector.identity
+    assert again.detect(photos[:2], PHRASES[:2]) == detector.detect(photos[:2], PHRASES[:2])
+
+
+def test_no_phrases_no_boxes(detector, photos):
+    assert detector.detect([], []) == []
+    assert detector.detect(photos[:2], [[], []]) == [[], []]
+    mixed = detector.detect(photos[:2], [[], PHRASES[1]])
+    assert mixed == [[], detector.detect(photos[1:2], PHRASES[1:2])[0]]
+
+
+def test_odd_images_and_phrases_pass(detector):
+    images = [
+        Image.new("L", (1, 1), 128),
+        Image.new("RGB", (5000, 20), "red"),
+        Image.new("RGB", (20, 5000), "red"),
+        Image.new("RGB", (33, 47), "blue"),
+    ]
+    odd = [
+        ["a dog"],
+        ["a cat", "a cat", "a cat"],
+        ["x" * 5000, "une théière émaillée", "红色的茶壶", "🫖"],
+        ["", " ", ".", "no. 5? [SEP]", "\x00\n"],
+    ]
+    found = detector.detect(images, odd)
+    assert len(found) == 4
+    assert found[0] and found[1] and found[2] and found[3]
+    # Of equal phrases the first one answers.
+    assert {one.phrase for one in found[1]} == {0}
+
+
+def test_only_what_reaches_the_floor_is_kept(tiny, photos):
+    config = tiny("owlv2")
+    everything = load_detector(config).detect(photos[:1], PHRASES[:1])[0]
+    floor = sorted(one.score for one in everything)[len(everything) // 2]
+    raised = replace(config, floor=floor, score=floor)
+    some = load_detector(raised).detect(photos[:1], PHRASES[:1])[0]
+    assert some == [one for one in everything if one.score >= floor]
+    assert 0 < len(some) < len(everything)
+    capped = load_detector(replace(config, max_raw=3)).detect(photos[:1], PHRASES[:1])[0]
+    assert capped == everything[:3]
