@@ -1,0 +1,67 @@
+"""What one training step works on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from finehard.fgclip.packing import Packing
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A sample that could not be read: its key, the shard it lies in, and why."""
+
+    key: str
+    shard: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Batch:
+    """B images of one process, with R regions of which H have hard negatives, at most K each.
+
+    pixels      (B, 3, S, S) uint8
+    packing     all texts; the rows below number its U distinct ones
+    short, long (B,) int64, the text of each caption
+    boxes       (X, 4) float32 xyxy, normalised; X >= R
+    images      (X,) int64, the image of each box
+    regions     (R,) int64, the text of each of the first R boxes
+    hard_boxes  (H,) int64, the boxes that have hard negatives
+    positives   (H,) int64, the text that is true of each
+    negatives   (H, K) int64, the texts that are false of each, -1 where there is none
+    short_same, long_same (B,), region_same (R,)  int64; equal where two texts say the same
+    keys        the samples, in order
+    """
+
+    pixels: Tensor
+    packing: Packing
+    short: Tensor
+    long: Tensor
+    boxes: Tensor
+    images: Tensor
+    regions: Tensor
+    hard_boxes: Tensor
+    positives: Tensor
+    negatives: Tensor
+    short_same: Tensor
+    long_same: Tensor
+    region_same: Tensor
+    keys: tuple[str, ...] = ()
+    skipped: tuple[Skipped, ...] = ()
+    tokens: int = 0
+    """Tokens of all texts as they stand, repetitions included, padding not."""
+
+    def to(self, device: torch.device) -> Batch:
+        """The same with all tensors on `device`."""
+        if device.type == "cpu":
+            return self
+        moved: dict[str, Any] = {
+            f.name: value.to(device, non_blocking=True)
+            for f in fields(self)
+            if isinstance(value := getattr(self, f.name), Tensor)
+        }
+        return replace(self, packing=self.packing.to(device), **moved)

@@ -1,0 +1,209 @@
+"""FG-CLIP (arXiv 2505.05071) on transformers' CLIP modules, under the published parameter names.
+
+What CLIP has not: text positions for 248 tokens (two more tables), a head for long texts, a dense
+feature map with region features, and two more scales.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torchvision.ops import roi_align
+from transformers import CLIPConfig, CLIPModel
+from transformers.utils import logging
+
+from finehard.errors import FinehardError
+from finehard.fgclip.packing import ATTENTION, Packing
+
+KEPT_POSITIONS = 20
+"""The first positions are as short texts have them; the rest is stretched (Long-CLIP, sec. 3.1)."""
+_STRETCH = 4
+
+_TABLES = "text_model.embeddings.position_embedding"
+_BEYOND_CLIP = {
+    f"{_TABLES}_ori.weight", f"{_TABLES}_res.weight", "text_filip_projection.weight",
+    "logit_scale_finegraind", "logit_scale_hardneg",
+}  # fmt: skip
+
+
+def long_positions(short: int) -> int:
+    """Length of the long position tables made from `short` positions: 248 from 77."""
+    kept = min(KEPT_POSITIONS, short)
+    return kept + (short - kept) * _STRETCH
+
+
+def stretch_positions(table: Tensor) -> Tensor:
+    """The long position table that training starts from: (77, D) to (248, D).
+
+    The first 20 rows stay; between the others three are interpolated, and the last row is
+    continued at the slope that leads to it (Long-CLIP, arXiv 2403.15378, section 3.1).
+    """
+    kept, rest = table[:KEPT_POSITIONS], table[KEPT_POSITIONS:]
+    if len(rest) < 2:
+        return torch.cat([kept, rest.repeat_interleave(_STRETCH, 0)])
+    slope = torch.cat([rest[1:] - rest[:-1], rest[-1:] - rest[-2:-1]])
+    steps = torch.arange(_STRETCH, dtype=table.dtype, device=table.device) / _STRETCH
+    stretched = rest[:, None] + steps[:, None] * slope[:, None]
+    return torch.cat([kept, stretched.flatten(0, 1)])
+
+
+class FGCLIP(CLIPModel):
+    """The model. Features come out unnormalised, (..., D) with D the projection size."""
+
+    def __init__(self, config: CLIPConfig) -> None:
+        super().__init__(config)
+        text = config.text_config
+        width, long = text.hidden_size, long_positions(text.max_position_embeddings)
+        self.text_model.embeddings.position_embedding_res = nn.Embedding(long, width)
+        self.text_model.embeddings.position_embedding_ori = nn.Embedding(long, width)
+        self.text_filip_projection = nn.Linear(width, config.projection_dim, bias=False)
+        self.logit_scale_finegraind = nn.Parameter(torch.tensor(config.logit_scale_init_value))
+        self.logit_scale_hardneg = nn.Parameter(torch.tensor(config.logit_scale_init_value))
+        self.text_model.config._attn_implementation = ATTENTION
+        self.post_init()
+
+    @torch.no_grad()
+    def start_from_short(self) -> None:
+        """Sets what CLIP has not from what it has: positions stretched, head and scales copied."""
+        tables = self.text_model.embeddings
+        start = stretch_positions(tables.position_embedding.weight)
+        tables.position_embedding_ori.weight.copy_(start)
+        tables.position_embedding_res.weight.copy_(start)
+        self.text_filip_projection.weight.copy_(self.text_projection.weight)
+        self.logit_scale_finegraind.copy_(self.logit_scale)
+        self.logit_scale_hardneg.copy_(self.logit_scale)
+
+    def encode_images(self, pixels: Tensor, dense: bool = True) -> tuple[Tensor, Tensor | None]:
+        """(B, D) image features of normalised (B, 3, S, S) `pixels`, and the dense map.
+
+        The map is (B, D, h, w): the last layer without attention over the patches. It is None when
+        `dense` is false.
+        """
+        vision = self.vision_model
+        states = vision.pre_layrnorm(vision.embeddings(pixels))
+        for layer in vision.encoder.layers[:-1]:
+            states = layer(states, None)
+        # Of the last layer, the image needs the class token only and the map needs no attention.
+        # Both read the same values.
+        layer = vision.encoder.layers[-1]
+        attention = layer.self_attn
+        normed = layer.layer_norm1(states)
+        values = attention.v_proj(normed)
+        q, k, v = (
+            x.unflatten(-1, (attention.num_heads, attention.head_dim)).transpose(1, 2)
+            for x in (attention.q_proj(normed[:, :1]), attention.k_proj(normed), values)
+        )
+        attended = functional.scaled_dot_product_attention(q, k, v, scale=attention.scale)
+        first = states[:, :1] + attention.out_proj(attended.transpose(1, 2).flatten(2))
+        patches = states[:, 1:] + attention.out_proj(values[:, 1:]) if dense else states[:, :0]
+        states = torch.cat([first, patches], 1)
+        states = states + layer.mlp(layer.layer_norm2(states))
+        features = self.visual_projection(vision.post_layernorm(states))
+        if not dense:
+            return features[:, 0], None
+        side = pixels.shape[-1] // vision.embeddings.patch_size
+        return features[:, 0], features[:, 1:].transpose(1, 2).unflatten(2, (-1, side))
+
+    def region_features(self, dense: Tensor, boxes: Tensor, images: Tensor) -> Tensor:
+        """(R, D) features of normalised xyxy (R, 4) `boxes` in the (R,) rows `images` of `dense`.
+
+        The published model's: RoIAlign with a 1 x 1 output on the (B, D, h, w) dense map.
+        """
+        height, width = dense.shape[2:]
+        scale = boxes.new_tensor([width, height, width, height])
+        rois = torch.cat([images[:, None].to(boxes.dtype), boxes * scale], 1)
+        with torch.autocast(dense.device.type, enabled=False):
+            return roi_align(
+                dense.float(), rois.float(), (1, 1), 1.0, sampling_ratio=-1, aligned=True
+            )[:, :, 0, 0]
+
+    def encode_texts(self, packing: Packing) -> Tensor:
+        """(U, H) states at the ends of the packed texts, before a head is applied."""
+        text = self.text_model
+        tables = text.embeddings
+        short = tables.position_embedding.weight
+        ori, res = tables.position_embedding_ori.weight, tables.position_embedding_res.weight
+        joined = torch.cat([short, ori[:KEPT_POSITIONS], res[KEPT_POSITIONS:]])
+        rows = packing.depths + packing.long * len(short)
+        # As embeddings, both lookups sum their gradients exactly and in a fixed order.
+        states = tables.token_embedding(packing.ids) + functional.embedding(rows, joined)
+        states = states[None]
+        for layer in text.encoder.layers:
+            states = layer(states, None, packing=packing)
+        return text.final_layer_norm(states[0].index_select(0, packing.ends))
+
+    def short_features(self, states: Tensor) -> Tensor:
+        """(U, D) features of short captions and region texts from `encode_texts`' states."""
+        return self.text_projection(states)
+
+    def long_features(self, states: Tensor) -> Tensor:
+        """(U, D) features of long captions from `encode_texts`' states."""
+        return self.text_filip_projection(states)
+
+
+def build(config: CLIPConfig) -> FGCLIP:
+    """A new model with random weights; the random state is torch's."""
+    model = FGCLIP(config)
+    model.start_from_short()
+    return model
+
+
+def load(name: str | os.PathLike[str]) -> FGCLIP:
+    """The model in a folder (or model hub name), in float32.
+
+    Takes FG-CLIP under the published names, folders that `save` wrote, and plain CLIP, whose
+    positions are then stretched and whose head and scales are copied. Raises `FinehardError` where
+    something is missing or left over.
+    """
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity_error()  # what CLIP has not is no surprise here
+    try:
+        model, info = FGCLIP.from_pretrained(
+            os.fspath(name), dtype=torch.float32, output_loading_info=True
+        )
+    except (OSError, ValueError, RuntimeError) as error:
+        line = " ".join(str(error).split())[:300]
+        raise FinehardError(f"no CLIP or FG-CLIP model in {name}: {line}") from None
+    finally:
+        logging.set_verbosity(verbosity)
+    missing = set(info["missing_keys"])
+    left_over = {k for k in info["unexpected_keys"] if not k.endswith("position_ids")}
+    odd = sorted(missing if missing != _BEYOND_CLIP else set()) + sorted(left_over)
+    if odd or info.get("mismatched_keys"):
+        odd += sorted(str(k) for k in info.get("mismatched_keys", ()))
+        raise FinehardError(
+            f"{name} is no whole CLIP or FG-CLIP model: {len(odd)} parameters are missing or left "
+            f"over, {odd[0]} first"
+        )
+    if missing:
+        model.start_from_short()
+    return model.float()
+
+
+def save(model: FGCLIP, folder: str | os.PathLike[str]) -> None:
+    """Writes an HF folder. Its parameters have the published names, so this is the export too:
+    the published code, `load`, and (for the short path) `CLIPModel` read it."""
+    model.save_pretrained(os.fspath(folder))
+
+
+def from_state(config: CLIPConfig, state: dict[str, Any]) -> FGCLIP:
+    """A model with the parameters of `state`, names as published, none missing, none left over.
+
+    Raises `FinehardError`.
+    """
+    model = FGCLIP(config)
+    try:
+        model.load_state_dict(state, strict=True)
+    except RuntimeError as error:
+        raise FinehardError(" ".join(str(error).split())[:400]) from None
+    return model
+
+
+def is_model_folder(path: str | os.PathLike[str]) -> bool:
+    """Whether `path` is a folder with a model's config."""
+    return (Path(path) / "config.json").is_file()

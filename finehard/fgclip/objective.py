@@ -1,0 +1,193 @@
+"""One step's loss: what is encoded, and how the losses are put together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from finehard.fgclip import losses, ranks
+from finehard.fgclip.batch import Batch
+from finehard.fgclip.model import FGCLIP
+
+MEAN = (0.48145466, 0.4578275, 0.40821073)
+STD = (0.26862954, 0.26130258, 0.27577711)
+"""Of CLIP's training images, RGB in [0, 1] (openai/CLIP, clip.py)."""
+
+
+@dataclass(frozen=True)
+class ObjectiveConfig:
+    """Weights of the losses (0 leaves one out), and what counts as a negative."""
+
+    __pydantic_config__: ClassVar = {"extra": "forbid"}
+
+    long_weight: float = 1.0
+    short_weight: float = 1.0
+    region_weight: float = 0.1
+    hard_weight: float = 0.5
+    tic_weight: float = 0.0
+    """FG-CLIP 2's text-to-text loss, its sum divided by the number of texts; published: 0.1."""
+    cmr_weight: float = 0.0
+    """FG-CLIP 2's rank loss, averaged over all pairs; published: 0.4."""
+    ranks: Literal["all", "own"] = "all"
+    """Where a region finds its negatives: in all processes, or (as published) in its own."""
+    mask_same: bool = True
+    """Leave texts that say the same out of the negatives: equal but for case, articles, signs."""
+    same_above: float | None = None
+    """Also texts whose features have at least this cosine. Not for training from scratch."""
+    max_negatives: int = 10
+    """Hard negatives taken of each region, at most."""
+
+
+class Objective(nn.Module):
+    """The model with its losses, as one module, so that DDP sees one forward pass."""
+
+    def __init__(self, model: FGCLIP, config: ObjectiveConfig) -> None:
+        super().__init__()
+        self.model = model
+        self.config = config
+        self.margins: Tensor
+        self.mean: Tensor
+        self.std: Tensor
+        self.register_buffer("margins", torch.zeros(config.max_negatives))
+        self.register_buffer("mean", torch.tensor(MEAN)[:, None, None] * 255, persistent=False)
+        self.register_buffer("std", torch.tensor(STD)[:, None, None] * 255, persistent=False)
+
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
+        """The losses of `batch`, scalars: `loss` with gradient, its parts unweighted without.
+
+        Averaged over the processes, `loss` and its gradient are those of all images together.
+        """
+        pixels = batch.pixels
+        if pixels.dtype == torch.uint8:
+            pixels = (pixels - self.mean) / self.std
+        return self.losses(batch, pixels)
+
+    def losses(self, batch: Batch, pixels: Tensor) -> dict[str, Tensor]:
+        """As `forward`, with `pixels` normalised."""
+        config, model = self.config, self.model
+        with_regions = any(
+            (config.region_weight, config.hard_weight, config.tic_weight, config.cmr_weight)
+        )
+        image, dense = model.encode_images(pixels, dense=with_regions)
+        states = model.encode_texts(batch.packing)
+        image = _unit(image)
+        # Parameters that this batch gives no other gradient get a zero, as DDP expects one.
+        tables = model.text_model.embeddings
+        unused = [
+            model.logit_scale, model.logit_scale_finegraind, model.logit_scale_hardneg,
+            tables.position_embedding.weight, model.text_projection.weight,
+            tables.position_embedding_ori.weight, tables.position_embedding_res.weight,
+            model.text_filip_projection.weight,
+        ]  # fmt: skip
+        loss = torch.stack([p.sum() * 0 for p in unused]).sum().float()
+        parts = {}
+        if config.long_weight:
+            text = _unit(model.long_features(states.index_select(0, batch.long)))
+            parts["long"] = self._global(image, text, batch.long_same)
+            loss = loss + config.long_weight * parts["long"]
+        # What is short is projected once for each distinct text.
+        short = _unit(model.short_features(states))
+        if config.short_weight:
+            text = short.index_select(0, batch.short)
+            parts["short"] = self._global(image, text, batch.short_same)
+            loss = loss + config.short_weight * parts["short"]
+        if dense is not None:
+            region = _unit(model.region_features(dense, batch.boxes, batch.images))
+            if config.region_weight:
+                parts["region"] = self._region(region, short, batch)
+                loss = loss + config.region_weight * parts["region"]
+            if config.tic_weight:
+                parts["tic"] = self._tic(short, batch)
+                loss = loss + config.tic_weight * parts["tic"]
+            if config.hard_weight or config.cmr_weight:
+                for name, weight, value in self._hard(region, short, batch):
+                    parts[name] = value
+                    loss = loss + weight * value
+        return {"loss": loss, **{name: value.detach() for name, value in parts.items()}}
+
+    def _global(self, image: Tensor, text: Tensor, same: Tensor) -> Tensor:
+        return self._both_ways(image, text, same, self.model.logit_scale.exp(), "all")
+
+    def _region(self, region: Tensor, short: Tensor, batch: Batch) -> Tensor:
+        text = short.index_select(0, batch.regions)
+        scale = self.model.logit_scale_finegraind.exp()
+        return self._both_ways(
+            region[: len(text)], text, batch.region_same, scale, self.config.ranks
+        )
+
+    def _both_ways(
+        self, image: Tensor, text: Tensor, same: Tensor, scale: Tensor, where: str
+    ) -> Tensor:
+        """InfoNCE, the mean of both directions, of this process's share of the rows."""
+        if where == "own":
+            each, start = [len(image)], 0
+            images, texts, sames = image, text, same
+        else:
+            each = ranks.counts(len(image), image.device)
+            start = sum(each[: ranks.rank()])
+            images, texts, sames = (ranks.gather(x, each) for x in (image, text, same))
+        mask = self._same(same, sames, text, texts)
+        target = torch.arange(len(image), device=image.device) + start
+        found = losses.contrastive(image, texts, target, scale, mask)
+        found = found + losses.contrastive(text, images, target, scale, mask)
+        return found.sum() / 2 * len(each) / max(1, sum(each))
+
+    def _same(self, rows: Tensor, columns: Tensor, text: Tensor, texts: Tensor) -> Tensor | None:
+        mask = rows[:, None] == columns if self.config.mask_same else None
+        if self.config.same_above is not None:
+            with torch.no_grad():
+                close = text @ texts.T >= self.config.same_above
+            mask = close if mask is None else mask | close
+        return mask
+
+    def _tic(self, short: Tensor, batch: Batch) -> Tensor:
+        texts = short.index_select(0, batch.regions.unique())
+        if not len(texts):
+            return short.sum() * 0
+        return losses.text_separation(texts).mean()
+
+    def _hard(self, region: Tensor, short: Tensor, batch: Batch) -> list[tuple[str, float, Tensor]]:
+        config = self.config
+        negatives = batch.negatives[:, : config.max_negatives]
+        valid = negatives >= 0
+        image = region.index_select(0, batch.hard_boxes)
+        text = short.index_select(0, batch.positives)
+        false = short.index_select(0, negatives.clamp(min=0).flatten()).unflatten(
+            0, negatives.shape
+        )
+        found = []
+        if config.hard_weight:
+            scale = self.model.logit_scale_hardneg.exp()
+            each = losses.hard_negative(image, text, false, valid, scale)
+            share = _share(len(each), config.ranks, each.device)
+            found.append(("hard", config.hard_weight, each.sum() * share))
+        if config.cmr_weight:
+            margins = self.margins[: negatives.shape[1]]
+            each, gaps = losses.ranking(image, text, false, valid, margins)
+            share = _share(int(valid.sum()), config.ranks, each.device)
+            found.append(("cmr", config.cmr_weight, each.sum() * share))
+            if self.training:
+                self._move_margins(gaps, valid)
+        return found
+
+    @torch.no_grad()
+    def _move_margins(self, gaps: Tensor, valid: Tensor) -> None:
+        room = (0, len(self.margins) - gaps.shape[1])
+        sums = functional.pad(gaps.float().sum(0), room)
+        seen = functional.pad(valid.float().sum(0), room)
+        sums, seen = ranks.total(torch.stack([sums, seen]))
+        self.margins = torch.where(seen > 0, sums / seen.clamp(min=1), self.margins)
+
+
+def _unit(features: Tensor) -> Tensor:
+    return functional.normalize(features.float(), dim=-1)
+
+
+def _share(rows: int, where: str, device: torch.device) -> float:
+    """What a sum over this process's rows is multiplied with, to make the mean over all rows."""
+    each = [rows] if where == "own" else ranks.counts(rows, device)
+    return len(each) / max(1, sum(each))

@@ -1,0 +1,184 @@
+"""Texts without padding: every distinct prefix of a batch is computed once, and nothing else.
+
+A text encoder with causal attention gives a token the same state whatever follows it. So padding
+can be cut off, equal texts can share one result, and texts that begin alike (a region's caption and
+its hard negatives) can share the states of their common beginning. All of it is exact.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+from transformers import AttentionInterface
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+
+SHORT, LONG = 0, 1
+"""Which positions and head a text takes: short captions and region texts, or long captions."""
+
+Text = tuple[int, ...]
+"""Token ids with begin and end of text, without padding."""
+
+ATTENTION = "finehard_packed"
+"""The name under which transformers' attention layers find `packed_attention`."""
+
+_EXACT, _STEP = 16, 16
+"""Texts up to 16 tokens attend in groups of equal length; longer ones in steps of 16 tokens."""
+
+
+@dataclass(frozen=True)
+class Packing:
+    """N distinct prefixes ("nodes") of U distinct texts, and how each text is made of them.
+
+    ids        (N,) int64, the last token of each prefix
+    depths     (N,) int64, its position in the text, from 0
+    long       (N,) bool, whether it takes the long positions
+    spread     (T,) int64, the node of each token of each text, texts one after the other, shortest
+               first; a few places repeat node 0 to fill up a group, after the text's end
+    pick       (N,) int64, for each node one place in `spread`
+    ends       (U,) int64, the node of each text's last token, in the order of first occurrence
+    groups     (length, count) of each run of equally long texts in `spread`
+    """
+
+    ids: Tensor
+    depths: Tensor
+    long: Tensor
+    spread: Tensor
+    pick: Tensor
+    ends: Tensor
+    groups: tuple[tuple[int, int], ...]
+
+    def to(self, device: torch.device | str) -> Packing:
+        """The same with all tensors on `device`."""
+        names = ("ids", "depths", "long", "spread", "pick", "ends")
+        return replace(self, **{n: getattr(self, n).to(device, non_blocking=True) for n in names})
+
+
+def pack(
+    texts: Sequence[tuple[int, Text]], share_prefixes: bool = True
+) -> tuple[Packing, list[int]]:
+    """The packing of `texts`, each (SHORT or LONG, tokens), and which packed text each one is.
+
+    With `share_prefixes` false only equal texts share their states. Raises `ValueError` where a
+    text has no token.
+    """
+    nodes: dict[tuple[int, int], int] = {}
+    ids: list[int] = []
+    depths: list[int] = []
+    long: list[bool] = []
+    known: dict[tuple[int, Text], int] = {}
+    paths: list[list[int]] = []
+    which = []
+    for text in texts:
+        number = known.setdefault(text, len(paths))
+        which.append(number)
+        if number < len(paths):
+            continue
+        kind, tokens = text
+        if not tokens:
+            raise ValueError("a text without tokens cannot be packed")
+        parent = -1 - kind if share_prefixes else -3 - number
+        path = []
+        for depth, token in enumerate(tokens):
+            node = nodes.setdefault((parent, token), len(ids))
+            if node == len(ids):
+                ids.append(token)
+                depths.append(depth)
+                long.append(kind == LONG)
+            path.append(node)
+            parent = node
+        paths.append(path)
+    spread: list[int] = []
+    pick = [0] * len(ids)
+    groups: dict[int, int] = {}
+    for path in sorted(paths, key=len):
+        length = _padded(len(path))
+        groups[length] = groups.get(length, 0) + 1
+        for place, node in enumerate(path, len(spread)):
+            pick[node] = place
+        spread.extend(path)
+        spread.extend([0] * (length - len(path)))
+    packing = Packing(
+        ids=torch.tensor(ids, dtype=torch.int64),
+        depths=torch.tensor(depths, dtype=torch.int64),
+        long=torch.tensor(long, dtype=torch.bool),
+        spread=torch.tensor(spread, dtype=torch.int64),
+        pick=torch.tensor(pick, dtype=torch.int64),
+        ends=torch.tensor([path[-1] for path in paths], dtype=torch.int64),
+        groups=tuple(groups.items()),
+    )
+    return packing, which
+
+
+def trim(ids: Tensor, end: int | None = None) -> list[Text]:
+    """The rows of padded (M, L) `ids`, each up to and with its first end of text.
+
+    `end` is that token; None: the highest id of each row, as in CLIP's own vocabulary.
+    """
+    last = ids.argmax(1) if end is None else (ids == end).int().argmax(1)
+    return [tuple(row[: stop + 1]) for row, stop in zip(ids.tolist(), last.tolist(), strict=True)]
+
+
+def _padded(length: int) -> int:
+    return length if length <= _EXACT else -(-length // _STEP) * _STEP
+
+
+class _Spread(torch.autograd.Function):
+    """`values[index]` whose gradient is summed in float32, as one prefix may serve thousands."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, index: Tensor) -> Tensor:
+        ctx.save_for_backward(index)
+        ctx.like = (values.shape, values.dtype)
+        return values.index_select(0, index)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+        (index,) = ctx.saved_tensors
+        shape, dtype = ctx.like
+        wide = torch.promote_types(dtype, torch.float32)
+        total = torch.zeros(shape, dtype=wide, device=index.device)
+        total.index_add_(0, index, grads[0].to(total.dtype))
+        return total.to(dtype), None
+
+
+def packed_attention(
+    module: torch.nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    scaling: float,
+    dropout: float = 0.0,
+    *,
+    packing: Packing | None = None,
+    **rest: Any,
+) -> tuple[Tensor, Tensor | None]:
+    """Causal attention of each packed text over itself; (1, heads, N, d) in, (1, N, heads, d) out.
+
+    The signature is that of transformers' attention functions. Without `packing` it is theirs, so
+    that what the model inherits from CLIP works as there.
+    """
+    if packing is None:
+        return ALL_ATTENTION_FUNCTIONS["sdpa"](
+            module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **rest
+        )
+    joined = torch.stack((query[0], key[0], value[0])).permute(2, 0, 1, 3)
+    rows = _Spread.apply(joined, packing.spread)  # (T, 3, heads, d)
+    out, start = [], 0
+    for length, count in packing.groups:
+        part = rows[start : start + length * count].unflatten(0, (count, length))
+        q, k, v = part.permute(2, 0, 3, 1, 4)
+        attended = functional.scaled_dot_product_attention(
+            q, k, v, is_causal=True, scale=scaling, dropout_p=dropout
+        )
+        out.append(attended.transpose(1, 2).flatten(0, 1))
+        start += length * count
+    return torch.cat(out).index_select(0, packing.pick).unsqueeze(0), None
+
+
+AttentionInterface.register(ATTENTION, packed_attention)
