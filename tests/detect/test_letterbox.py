@@ -32,6 +32,4 @@ def test_every_shape_fits_the_canvas(shape):
 
 
 def test_corners_of_centre_boxes():
-    np.testing.assert_array_equal(
-        corners(np.array([[0.5, 0.5, 0.2, 0.4]])), [[0.4, 0.3, 0.6, 0.7]]
-    )
+    np.testing.assert_array_equal(corners(np.array([[0.5, 0.5, 0.2, 0.4]])), [[0.4, 0.3, 0.6, 0.7]])

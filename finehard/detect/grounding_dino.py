@@ -1,0 +1,166 @@
+"""GroundingDINO and MM-GroundingDINO (transformers).
+
+All phrases of an image go into one text, "a dog . a red ball .", which is put together from token
+ids here, so that it is known which token belongs to which phrase. A text beyond the model's limit
+is split into several passes.
+"""
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from finehard.detect.boxes import Detection, tidy
+from finehard.detect.config import DetectConfig
+from finehard.detect.identity import detector_identity
+from finehard.detect.letterbox import corners, letterbox
+from finehard.detect.loading import (
+    Runtime,
+    bucket,
+    fixed_batches,
+    from_pretrained,
+    load_model,
+    prepare,
+)
+from finehard.errors import FinehardError
+
+# Training used a shortest side of 800 pixels: 1066 for the usual 4:3.
+SIZE = 1066
+SMALLEST_BUCKET = 64
+
+
+class Text(NamedTuple):
+    """One pass over one image."""
+
+    image: int
+    ids: list[int]
+    spans: list[tuple[int, int, int]]
+    """(phrase, first token, token after the last)"""
+
+
+class GroundingDinoDetector:
+    """Detector over GroundingDINO or MM-GroundingDINO."""
+
+    def __init__(
+        self, model: Any, tokenizer: Any, processor: Any, config: DetectConfig, runtime: Runtime
+    ) -> None:
+        self.identity = detector_identity(config)
+        self._config = config
+        self._runtime = runtime
+        self._model = model
+        self._tokenizer = tokenizer
+        self._size = config.image_size or SIZE
+        self._limit: int = model.config.max_text_len
+        self._mean = np.array(processor.image_mean, dtype=np.float32) * 255
+        self._std = np.array(processor.image_std, dtype=np.float32) * 255
+        self._dot = int(tokenizer.convert_tokens_to_ids("."))
+        # The model itself ends a phrase at these four ids, wherever they stand.
+        special = {int(token) for token in tokenizer.all_special_ids} - {tokenizer.unk_token_id}
+        self._ends = special | {self._dot, int(tokenizer.convert_tokens_to_ids("?"))}
+
+    def texts(self, image: int, phrases: list[str]) -> Iterator[Text]:
+        """The texts that together ask for all phrases of one image.
+
+        A phrase longer than the model's limit is cut; one without a token is left out.
+        """
+        room = self._limit - 2
+        ids: list[int] = []
+        spans: list[tuple[int, int, int]] = []
+        for phrase, words in enumerate(phrases):
+            tokens = self._tokenizer(
+                words.lower(), add_special_tokens=False, truncation=True, max_length=self._limit
+            )["input_ids"]
+            tokens = [token for token in tokens if token not in self._ends][: room - 1]
+            if not tokens:
+                continue
+            if len(ids) + len(tokens) + 1 > room:
+                yield self._text(image, ids, spans)
+                ids, spans = [], []
+            # 1 for the start mark.
+            spans.append((phrase, len(ids) + 1, len(ids) + 1 + len(tokens)))
+            ids += [*tokens, self._dot]
+        if spans:
+            yield self._text(image, ids, spans)
+
+    def _text(self, image: int, ids: list[int], spans: list[tuple[int, int, int]]) -> Text:
+        start, end = self._tokenizer.cls_token_id, self._tokenizer.sep_token_id
+        return Text(image, [start, *ids, end], spans)
+
+    def detect(self, images: list[Image.Image], phrases: list[list[str]]) -> list[list[Detection]]:
+        """As in Detector."""
+        by_length: dict[int, list[Text]] = {}
+        for index, asked in enumerate(phrases[: len(images)]):
+            for text in self.texts(index, asked):
+                length = min(bucket(len(text.ids), SMALLEST_BUCKET), self._limit)
+                by_length.setdefault(length, []).append(text)
+        raw: list[list[tuple[np.ndarray, np.ndarray, np.ndarray]]] = [[] for _ in images]
+        for length, texts in by_length.items():
+            for batch, real in fixed_batches(texts, self._runtime.rows):
+                logits, boxes = self._forward(images, batch, length)
+                for row, text in enumerate(batch[:real]):
+                    # A phrase's score is that of its best token, as in the model's processor.
+                    scores = np.stack(
+                        [logits[row][:, first:end].max(axis=1) for _, first, end in text.spans]
+                    )
+                    best = scores.argmax(axis=0)
+                    labels = np.array([phrase for phrase, _, _ in text.spans])[best]
+                    raw[text.image].append((corners(boxes[row]), scores.max(axis=0), labels))
+        found: list[list[Detection]] = []
+        for passes in raw:
+            if not passes:
+                found.append([])
+                continue
+            boxes, scores, labels = (np.concatenate(parts) for parts in zip(*passes, strict=True))
+            found.append(tidy(boxes, scores, labels, self._config))
+        return found
+
+    def _forward(
+        self, images: list[Image.Image], texts: list[Text], length: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Token scores (rows, queries, tokens) and boxes (rows, queries, 4) cxcywh.
+
+        The boxes are normalised to the image itself: the model reads its place on the canvas
+        from the pixel mask.
+        """
+        import torch
+
+        size = self._size
+        pixels = np.zeros((len(texts), size, size, 3), dtype=np.float32)
+        mask = np.zeros((len(texts), size, size), dtype=np.int64)
+        for row, text in enumerate(texts):
+            canvas, place = letterbox(images[text.image], size, 0, centred=False)
+            inside = canvas[: place.height, : place.width].astype(np.float32)
+            pixels[row, : place.height, : place.width] = (inside - self._mean) / self._std
+            mask[row, : place.height, : place.width] = 1
+        pad = self._tokenizer.pad_token_id
+        ids = [text.ids + [pad] * (length - len(text.ids)) for text in texts]
+        attention = [[1] * len(text.ids) + [0] * (length - len(text.ids)) for text in texts]
+        device = self._runtime.device
+        values = torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous()
+        with torch.inference_mode():
+            output = self._model(
+                pixel_values=values.to(device, self._runtime.dtype),
+                pixel_mask=torch.from_numpy(mask).to(device),
+                input_ids=torch.tensor(ids, device=device),
+                attention_mask=torch.tensor(attention, device=device),
+            )
+        return (
+            output.logits.float().sigmoid().cpu().numpy(),
+            output.pred_boxes.float().cpu().numpy(),
+        )
+
+
+def load_grounding_dino(config: DetectConfig) -> GroundingDinoDetector:
+    """The GroundingDINO detector of the config. Raises FinehardError when it cannot be loaded."""
+    runtime = prepare(config)
+    where = (config.model, "detect.model", config.revision)
+    tokenizer = from_pretrained("AutoTokenizer", *where)
+    processor = from_pretrained("AutoImageProcessor", *where)
+    model = load_model("AutoModelForZeroShotObjectDetection", *where, runtime)
+    if model.config.model_type not in ("grounding-dino", "mm-grounding-dino"):
+        raise FinehardError(
+            f"detect.model: {config.model!r} is a {model.config.model_type!r} model, which "
+            "detect.backend grounding_dino cannot run."
+        )
+    return GroundingDinoDetector(model, tokenizer, processor, config, runtime)

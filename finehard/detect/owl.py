@@ -1,0 +1,121 @@
+"""OWLv2 and OWL-ViT (transformers).
+
+Image and text towers run apart: phrases are embedded once, and the image pass does not depend on
+how many phrases there are. Each box goes to the phrase that scores highest on it, as in the
+models' own post-processing.
+"""
+
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from finehard.detect.boxes import Detection, tidy
+from finehard.detect.config import DetectConfig
+from finehard.detect.identity import detector_identity
+from finehard.detect.letterbox import Placement, back, corners, letterbox
+from finehard.detect.loading import (
+    Runtime,
+    bucket,
+    fixed_batches,
+    from_pretrained,
+    load_model,
+    prepare,
+)
+from finehard.detect.phrase_embedding import PhraseEmbedder
+from finehard.errors import FinehardError, UsageError
+
+# OWLv2 was trained on images padded with middle grey at the right and the bottom (Minderer et
+# al. 2023, scenic's released code).
+GREY = 128
+SMALLEST_BUCKET = 32
+
+
+class OwlDetector:
+    """Detector over OWLv2 or OWL-ViT."""
+
+    def __init__(
+        self, model: Any, tokenizer: Any, processor: Any, config: DetectConfig, runtime: Runtime
+    ) -> None:
+        import torch
+
+        self.identity = detector_identity(config)
+        self._config = config
+        self._runtime = runtime
+        self._model = model
+        # OWL-ViT squashes the image to a square, OWLv2 pads it.
+        self._pads = model.config.model_type == "owlv2"
+        vision = model.config.vision_config
+        self._size: int = config.image_size or vision.image_size
+        if self._size % vision.patch_size:
+            raise UsageError(
+                f"detect.image_size: {self._size} is not a multiple of {vision.patch_size}, "
+                "the patch size of this model."
+            )
+        self._interpolate = self._size != vision.image_size
+        shape = (1, 3, 1, 1)
+        self._mean = torch.tensor(processor.image_mean, device=runtime.device).view(shape) * 255
+        self._std = torch.tensor(processor.image_std, device=runtime.device).view(shape) * 255
+        towers = model.owlv2 if self._pads else model.owlvit
+
+        def encode(ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+            output = towers.get_text_features(input_ids=ids, attention_mask=mask)
+            return getattr(output, "pooler_output", output)
+
+        length = model.config.text_config.max_position_embeddings
+        self._embed = PhraseEmbedder(tokenizer, encode, [length], runtime)
+
+    def _canvas(self, image: Image.Image) -> tuple[np.ndarray, Placement]:
+        if self._pads:
+            return letterbox(image, self._size, GREY, centred=False)
+        squashed = image.convert("RGB").resize((self._size, self._size), Image.Resampling.BICUBIC)
+        return np.asarray(squashed), Placement(0, 0, self._size, self._size)
+
+    def detect(self, images: list[Image.Image], phrases: list[list[str]]) -> list[list[Detection]]:
+        """As in Detector."""
+        import torch
+
+        found: list[list[Detection]] = [[] for _ in images]
+        asked = [index for index, texts in enumerate(phrases[: len(images)]) if texts]
+        with torch.inference_mode():
+            for batch, real in fixed_batches(asked, self._runtime.rows):
+                canvases = {index: self._canvas(images[index]) for index in batch}
+                pixels = torch.from_numpy(np.stack([canvases[index][0] for index in batch]))
+                pixels = pixels.to(self._runtime.device).permute(0, 3, 1, 2).float()
+                pixels = ((pixels - self._mean) / self._std).to(self._runtime.dtype)
+                grid = self._model.image_embedder(pixels, self._interpolate)[0]
+                features = grid.flatten(1, 2)
+                boxes = self._model.box_predictor(features, grid, self._interpolate)
+                boxes = boxes.float().cpu().numpy()
+                for row, index in enumerate(batch[:real]):
+                    scores, labels = self._scores(features[row : row + 1], phrases[index])
+                    placed = back(corners(boxes[row]) * self._size, canvases[index][1])
+                    found[index] = tidy(placed, scores, labels, self._config)
+        return found
+
+    def _scores(self, features: Any, phrases: list[str]) -> tuple[np.ndarray, np.ndarray]:
+        """Best score and its phrase for each box, both (boxes,).
+
+        The phrases are filled up to a fixed count with copies of the first; the copies' scores
+        are not read.
+        """
+        filled = bucket(len(phrases), SMALLEST_BUCKET)
+        queries = self._embed(phrases + [phrases[0]] * (filled - len(phrases)))
+        logits = self._model.class_predictor(features, queries[None].to(features.dtype))[0]
+        best = logits[0, :, : len(phrases)].float().max(dim=-1)
+        return best.values.sigmoid().cpu().numpy(), best.indices.cpu().numpy()
+
+
+def load_owl(config: DetectConfig) -> OwlDetector:
+    """The OWL detector of the config. Raises FinehardError when it cannot be loaded."""
+    runtime = prepare(config)
+    where = (config.model, "detect.model", config.revision)
+    tokenizer = from_pretrained("AutoTokenizer", *where)
+    processor = from_pretrained("AutoImageProcessor", *where)
+    model = load_model("AutoModelForZeroShotObjectDetection", *where, runtime)
+    if model.config.model_type not in ("owlv2", "owlvit"):
+        raise FinehardError(
+            f"detect.model: {config.model!r} is a {model.config.model_type!r} model, which "
+            "detect.backend owlv2 cannot run."
+        )
+    return OwlDetector(model, tokenizer, processor, config, runtime)

@@ -1,0 +1,196 @@
+"""What cannot be loaded is told in one line that names the config key."""
+
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from finehard.detect import DetectConfig, Detection, detector_identity, load_detector
+from finehard.errors import FinehardError, UsageError
+
+
+def one_line(config: DetectConfig) -> str:
+    with pytest.raises(FinehardError) as told:
+        load_detector(config)
+    assert "\n" not in str(told.value)
+    return str(told.value)
+
+
+@pytest.fixture(autouse=True)
+def offline(monkeypatch):
+    pytest.importorskip("transformers")
+    import huggingface_hub.constants
+
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+
+
+@pytest.mark.parametrize("backend", ["owlv2", "grounding_dino", "yolo_world"])
+@pytest.mark.parametrize("model", ["/no/such/folder", "nobody/nothing-of-this-name", "", "a b"])
+def test_a_missing_model_is_told(backend, model):
+    assert "detect.model" in one_line(DetectConfig(backend=backend, model=model))
+
+
+def test_an_incomplete_folder_is_told(tmp_path):
+    (tmp_path / "config.json").write_text("{}")
+    assert str(tmp_path) in one_line(DetectConfig(model=str(tmp_path)))
+
+
+def test_pickled_weights_are_not_read(tiny, tmp_path):
+    import torch
+
+    source = Path(tiny("owlv2").model)
+    for file in source.iterdir():
+        if file.suffix != ".safetensors":
+            (tmp_path / file.name).write_bytes(file.read_bytes())
+    torch.save({}, tmp_path / "pytorch_model.bin")
+    assert "safetensors" in one_line(DetectConfig(model=str(tmp_path)))
+
+
+@pytest.mark.parametrize(
+    ("backend", "other"), [("owlv2", "grounding_dino"), ("grounding_dino", "owlv2")]
+)
+def test_a_model_of_another_kind_is_told(backend, other, tiny):
+    config = replace(tiny(other), backend=backend, image_size=None)
+    assert f"detect.backend {backend} cannot run" in one_line(config)
+
+
+def test_a_missing_text_model_is_told(tiny):
+    config = replace(tiny("yolo_world"), text_model="/no/such/folder")
+    assert "detect.text_model" in one_line(config)
+
+
+def test_an_absent_device_is_told(tiny):
+    assert "detect.device" in one_line(replace(tiny("owlv2"), device="cuda:63"))
+    assert "detect.device" in one_line(replace(tiny("owlv2"), device="toaster"))
+
+
+@pytest.mark.parametrize(("name", "size"), [("owlv2", 65), ("yolo_world", 161)])
+def test_an_image_size_that_the_model_cannot_take_is_told(name, size, tiny):
+    assert "detect.image_size" in one_line(replace(tiny(name), image_size=size))
+
+
+class Evil:
+    """Unpickling it writes a file."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return os.system, (f"touch {self.path}",)
+
+
+def test_code_in_a_pt_file_does_not_run(tiny, tmp_path):
+    import torch
+
+    weights, mark = tmp_path / "evil.pt", tmp_path / "mark"
+    torch.save({"model": Evil(mark)}, weights)
+    assert "allow_pickle" in one_line(replace(tiny("yolo_world"), model=str(weights)))
+    assert not mark.exists()
+
+
+def test_a_pt_file_that_is_cut_short_is_told(tiny, tmp_path):
+    weights = tmp_path / "cut.pt"
+    weights.write_bytes(Path(tiny("yolo_world").model).read_bytes()[:5000])
+    assert "cut.pt" in one_line(replace(tiny("yolo_world"), model=str(weights)))
+
+
+def test_a_yaml_architecture_loads(tiny):
+    config = replace(tiny("yolo_world"), model="yolov8n-worldv2.yaml")
+    assert load_detector(config).detect([Image.new("RGB", (9, 9))], [["a dog"]])[0]
+    assert "detect.model" in one_line(replace(config, model="nothing.yaml"))
+
+
+@pytest.mark.parametrize(
+    ("blocked", "backend", "extra"),
+    [
+        ("torch", "owlv2", "detect"),
+        ("transformers", "grounding_dino", "detect"),
+        ("ultralytics", "yolo_world", "yolo"),
+    ],
+)
+def test_a_missing_package_is_told_with_its_extra(blocked, backend, extra):
+    code = (
+        f"import sys; sys.modules[{blocked!r}] = None\n"
+        "from finehard.detect import DetectConfig, load_detector\n"
+        "from finehard.errors import FinehardError\n"
+        f"try: load_detector(DetectConfig(backend={backend!r}, model='x.yaml', device='cpu'))\n"
+        "except FinehardError as error: print(error)"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert f"finehard[{extra}]" in run.stdout and run.stdout.count("\n") == 1
+
+
+def test_yolo_world_leaves_the_home_folder_alone(tiny, tmp_path):
+    config = tiny("yolo_world")
+    code = (
+        "from finehard.detect import DetectConfig, load_detector\n"
+        f"load_detector(DetectConfig(backend='yolo_world', model={config.model!r},"
+        f"text_model={config.text_model!r}, device='cpu'))"
+    )
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("YOLO_")}
+    environment |= {"HOME": str(tmp_path), "XDG_CONFIG_HOME": str(tmp_path / "config")}
+    subprocess.run([sys.executable, "-c", code], env=environment, check=True)
+    left = [path for path in tmp_path.rglob("*") if "ltralytics" in path.name]
+    assert left == []
+
+
+class Fixed:
+    """A user's detector that answers what the test put into `answer`."""
+
+    answer: list = []
+    identity = {"mine": 1}
+
+    def detect(self, images, phrases):
+        return [list(self.answer) for _ in images]
+
+
+def make_fixed(config):
+    return Fixed()
+
+
+def test_a_users_own_detector_is_checked_and_tidied(monkeypatch):
+    config = DetectConfig(backend=f"{__name__}:make_fixed")
+    detector = load_detector(config)
+    assert detector.identity["mine"] == 1 and detector.identity["backend"] == config.backend
+    weak, wide = Detection(0, (0.1, 0.1, 0.2, 0.2), 0.01), Detection(1, (-0.5, 0.1, 0.5, 2.0), 0.77)
+    best = Detection(0, (0.1, 0.1, 0.2, 0.2), 0.912345)
+    image = [Image.new("RGB", (4, 4))]
+    monkeypatch.setattr(Fixed, "answer", [weak, wide, best])
+    assert detector.detect(image, [["a", "b"]]) == [
+        [best._replace(score=0.9123), wide._replace(box=(0.0, 0.1, 0.5, 1.0))]
+    ]
+    with pytest.raises(FinehardError, match="phrase index 1 of 1"):
+        detector.detect(image, [["a"]])
+    with pytest.raises(UsageError, match="cannot be imported"):
+        load_detector(DetectConfig(backend="no.such.module:make"))
+    with pytest.raises(UsageError, match="cannot be imported"):
+        load_detector(DetectConfig(backend=f"{__name__}:nothing"))
+
+
+def test_the_identity_follows_the_content_and_not_the_place(tiny, tmp_path):
+    config = tiny("owlv2")
+    copy = tmp_path / "owlv2"
+    copy.mkdir()
+    for file in Path(config.model).iterdir():
+        (copy / file.name).write_bytes(file.read_bytes())
+    moved = replace(config, model=str(copy))
+    assert detector_identity(moved) == detector_identity(config)
+    assert load_detector(config).identity == detector_identity(config)
+    weights = bytearray((copy / "model.safetensors").read_bytes())
+    weights[-1] ^= 1
+    (copy / "model.safetensors").write_bytes(weights)
+    assert detector_identity(moved) != detector_identity(config)
+
+
+def test_the_identity_leaves_out_the_selection_and_the_machine():
+    base = DetectConfig()
+    same = {"score": 0.9, "nms_iou": 0.1, "max_boxes": 1, "device": "cpu", "threads": 1}
+    for name, value in same.items():
+        assert detector_identity(replace(base, **{name: value})) == detector_identity(base), name
+    other = {"floor": 0.1, "max_raw": 7, "revision": "abc", "dtype": "float16", "image_size": 480}
+    for name, value in other.items():
+        assert detector_identity(replace(base, **{name: value})) != detector_identity(base), name
