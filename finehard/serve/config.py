@@ -1,0 +1,81 @@
+"""What to serve and how: the `serve` part of a config."""
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from finehard.errors import UsageError
+
+ENGINES = ("auto", "vllm", "transformers", "command")
+
+
+@dataclass(frozen=True)
+class ServeConfig:
+    """One model server on this machine. Two equal configs share one server.
+
+    engine          "auto", "vllm", "transformers" or "command". "auto" is vLLM where a GPU and a
+                    vLLM install exist, else `transformers serve`.
+    model           local folder or hub name
+    revision        branch, tag or commit of a hub model
+    args            passed through to the engine, after what is set here
+    command         engine "command" only: the whole command line of any server that speaks the
+                    OpenAI protocol; "{port}" in it is replaced by the port it must listen on
+                    (127.0.0.1), "{model}" by the model
+    env             extra environment of the engine; never logged and never written to disk
+    python          interpreter that has the engine; default: this one if it has it, else
+                    .venv-vllm beside the project
+    port            of the first replica, 0 for any free one
+    replicas        processes, each with the whole model and a port of its own. For
+                    `transformers serve`, which answers one image request at a time; vLLM has
+                    --data-parallel-size.
+    startup_timeout_s   from the start of the engine to its first reply
+    max_crashes     the server is given up after so many crashes in a row
+    unresponsive_s  an engine that answers no health question for so long counts as crashed
+    linger_s        the engine is kept for so long after its last user has left
+    stop_grace_s    between SIGTERM and SIGKILL
+
+    Raises UsageError when a value makes no sense.
+    """
+
+    engine: str = "auto"
+    model: str = ""
+    revision: str | None = None
+    args: tuple[str, ...] = ()
+    command: tuple[str, ...] = ()
+    env: Mapping[str, str] = field(default_factory=dict, repr=False, hash=False)
+    python: str | None = None
+    port: int = 0
+    replicas: int = 1
+    startup_timeout_s: float = 600
+    max_crashes: int = 5
+    unresponsive_s: float = 300
+    linger_s: float = 2
+    stop_grace_s: float = 10
+
+    def __post_init__(self) -> None:
+        for name in ("args", "command"):
+            value = getattr(self, name)
+            if isinstance(value, str):
+                raise UsageError(f"serve.{name}: a list of words is needed, not the text {value!r}")
+            object.__setattr__(self, name, tuple(str(word) for word in value))
+        environment = {str(name): str(value) for name, value in self.env.items()}
+        object.__setattr__(self, "env", environment)
+        if self.engine not in ENGINES:
+            near = difflib.get_close_matches(self.engine, ENGINES, 1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise UsageError(
+                f"serve.engine: {self.engine!r} is not one of {', '.join(ENGINES)}{hint}"
+            )
+        if self.engine == "command":
+            if not any("{port}" in word for word in self.command):
+                raise UsageError("serve.command: no word of it has {port}, where the port must go")
+        elif self.command:
+            raise UsageError(f"serve.command: only engine 'command' uses it, not {self.engine!r}")
+        elif not self.model:
+            raise UsageError("serve.model: empty; name a local model folder or a hub model")
+        for name, least in (("replicas", 1), ("max_crashes", 1), ("port", 0)):
+            if getattr(self, name) < least:
+                raise UsageError(f"serve.{name}: {getattr(self, name)} is less than {least}")
+        for name in ("startup_timeout_s", "unresponsive_s", "linger_s", "stop_grace_s"):
+            if getattr(self, name) < 0:
+                raise UsageError(f"serve.{name}: {getattr(self, name)} is less than 0")

@@ -1,0 +1,221 @@
+"""One engine process: started, found healthy, watched, and started again when it dies."""
+
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from finehard.serve.config import ServeConfig
+from finehard.serve.engines import Engine
+from finehard.serve.log import Log
+
+KEEPER = Path(__file__).with_name("keeper.py")
+HEALTHY_PERIOD_S = 60  # an engine that stayed up so long starts with a clean record
+HEALTH_EVERY_S = 10
+PROBE_TIMEOUT_S = 10
+POLL_S = 0.2
+LONGEST_BACKOFF_S = 30
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def port_is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+def ask(port: int, path: str, body: dict | None, timeout_s: float) -> tuple[int, bytes]:
+    """Returns status and reply (at most 1 MB) of one request to 127.0.0.1, never by a proxy.
+
+    Raises OSError or http.client.HTTPException when there is no whole reply.
+    """
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout_s)
+    try:
+        headers = {"Content-Type": "application/json"}
+        text = None if body is None else json.dumps(body)
+        connection.request("GET" if body is None else "POST", path, text, headers)
+        reply = connection.getresponse()
+        return reply.status, reply.read(1 << 20)
+    finally:
+        connection.close()
+
+
+def first_model(port: int) -> str:
+    """Returns the name of the first model the server lists, "" when it lists none."""
+    status, reply = ask(port, "/v1/models", None, PROBE_TIMEOUT_S)
+    try:
+        return str(json.loads(reply)["data"][0]["id"]) if status == 200 else ""
+    except (ValueError, KeyError, IndexError, TypeError):
+        return ""
+
+
+class Replica:
+    """Supervises one engine in `run`, which is meant for a thread of its own.
+
+    `changed` is called when it becomes healthy, restarts, or gives up. `failure` is then the reason
+    it gave up, else None.
+    """
+
+    def __init__(
+        self,
+        config: ServeConfig,
+        engine: Engine,
+        index: int,
+        port: int,
+        log: Log,
+        stop: threading.Event,
+        changed: Callable[[], None],
+    ) -> None:
+        self.config, self.engine, self.log = config, engine, log
+        self.stop, self.changed = stop, changed
+        self.label = f"[{index}] " if config.replicas > 1 else ""
+        self.port = port
+        self.port_fixed = bool(config.port)
+        self.model = engine.model
+        self.process: subprocess.Popen[bytes] | None = None
+        self.started = 0.0
+        self.healthy_since: float | None = None
+        self.was_healthy = False
+        self.starts = 0
+        self.crashes = 0
+        self.failure: str | None = None
+
+    def run(self) -> None:
+        while not self.stop.is_set():
+            self.start()
+            reason = self.watch()
+            self.kill()
+            if reason is None or self.stop.is_set():
+                return
+            if self.healthy_since and time.monotonic() - self.healthy_since > HEALTHY_PERIOD_S:
+                self.crashes = 0
+            self.healthy_since = None
+            self.crashes += 1
+            self.log.note(f"{self.label}engine {reason} (crash {self.crashes} in a row)")
+            # One that never came up will not the next time: a wrong model or argument, too little
+            # memory. Except where somebody else took its port.
+            hopeless = not self.was_healthy and port_is_free(self.port)
+            if hopeless or self.crashes >= self.config.max_crashes:
+                self.failure = reason if self.crashes == 1 else f"{reason}, {self.crashes} times"
+                self.changed()
+                return
+            self.changed()
+            self.stop.wait(min(0.5 * 2 ** (self.crashes - 1), LONGEST_BACKOFF_S))
+
+    def start(self) -> None:
+        if not self.was_healthy and not self.port_fixed and not port_is_free(self.port):
+            self.port = free_port()
+        command = [word.replace("{port}", str(self.port)) for word in self.engine.command]
+        env = {**os.environ, **self.engine.env, **self.config.env}
+        env["PYTHONUNBUFFERED"] = "1"  # the last words of a crash are worth more than the speed
+        self.log.note(f"{self.label}starting {' '.join(command)}")
+        self.process = subprocess.Popen(
+            [sys.executable, "-I", str(KEEPER), *command],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            env=env,
+        )
+        self.started = time.monotonic()
+        self.starts += 1
+        threading.Thread(target=self.copy_output, args=(self.process,), daemon=True).start()
+
+    def copy_output(self, process: subprocess.Popen[bytes]) -> None:
+        assert process.stdout is not None
+        while line := process.stdout.readline(1 << 16):
+            self.log.write(self.label + line.decode(errors="replace"))
+
+    def watch(self) -> str | None:
+        """Returns why the engine is no longer of use, or None when it shall stop."""
+        assert self.process is not None
+        last_answer = asked = time.monotonic()
+        while not self.stop.wait(POLL_S):
+            status = self.process.poll()
+            if status is not None:
+                killed = f" (signal {status - 128})" if status > 128 else ""
+                return f"ended with status {status}{killed}"
+            now = time.monotonic()
+            if self.healthy_since is None:
+                if self.is_healthy():
+                    last_answer = self.healthy_since = time.monotonic()
+                    self.was_healthy = True
+                    self.log.note(f"{self.label}healthy after {now - self.started:.1f} s")
+                    self.changed()
+                elif now - self.started > self.config.startup_timeout_s:
+                    return f"was not healthy within {self.config.startup_timeout_s:g} s"
+            elif now - asked > HEALTH_EVERY_S:
+                asked = now
+                if self.answers():
+                    last_answer = time.monotonic()
+                elif time.monotonic() - last_answer > self.config.unresponsive_s:
+                    return f"gave no sign of life for {self.config.unresponsive_s:g} s"
+        return None
+
+    def answers(self) -> bool:
+        try:
+            return ask(self.port, self.engine.health, None, PROBE_TIMEOUT_S)[0] < 500
+        except (OSError, http.client.HTTPException):
+            return False
+
+    def is_healthy(self) -> bool:
+        """Returns whether the engine is up and answers one real question of one token."""
+        if not self.answers():
+            return False
+        left = self.config.startup_timeout_s - (time.monotonic() - self.started)
+        try:
+            self.model = self.model or first_model(self.port)
+            message = {"role": "user", "content": "hi"}
+            body = {"model": self.model, "messages": [message], "max_tokens": 1, "temperature": 0}
+            status, reply = ask(self.port, "/v1/chat/completions", body, max(left, 1))
+        except (OSError, http.client.HTTPException):
+            return False
+        if status != 200:
+            text = " ".join(reply.decode(errors="replace").split())[:300]
+            self.log.write(f"{self.label}error: first question answered with {status}: {text}")
+            self.stop.wait(1)
+        return status == 200
+
+    def signal(self, number: int) -> None:
+        process = self.process
+        if process is not None:
+            signal_group(process.pid, number)
+
+    def kill(self) -> None:
+        """Returns when the engine is gone. After `stop`, whoever set that has asked it to end, and
+        it is given its grace first."""
+        process = self.process
+        if process is None:
+            return
+        if self.stop.is_set():
+            try:
+                process.wait(self.config.stop_grace_s)
+            except subprocess.TimeoutExpired:
+                self.log.note(f"{self.label}engine did not end in time; killed")
+        # Also where the engine itself has ended: its subprocesses may not have.
+        signal_group(process.pid, signal.SIGKILL)
+        process.wait()
+        self.process = None
+
+
+def signal_group(leader: int, number: int) -> None:
+    try:
+        os.killpg(leader, number)
+    except (ProcessLookupError, PermissionError):  # macOS says the latter of a group of zombies
+        return

@@ -1,0 +1,273 @@
+"""The supervisor, with a small real HTTP server in the place of a model server."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from finehard.errors import FinehardError, UsageError
+from finehard.serve import ServeConfig, ensure_server, serve_forever
+from finehard.serve.engines import build_engine
+from tests.serve.processes import (
+    REPOSITORY,
+    living,
+    mentioning,
+    say,
+    say_again,
+    start_client,
+    state_of,
+    wait_for,
+)
+
+STAND_IN = str(Path(__file__).with_name("stand_in.py"))
+
+
+def stand_in(*what: str, **fields: object) -> ServeConfig:
+    command = (sys.executable, STAND_IN, "{port}", *what)
+    values: dict = {"linger_s": 0, "startup_timeout_s": 20, **fields}
+    return ServeConfig(engine="command", command=command, **values)
+
+
+def as_source(config: ServeConfig) -> str:
+    fields = "engine='command', linger_s=0, startup_timeout_s=20"
+    return f"ServeConfig({fields}, command={config.command!r})"
+
+
+def supervisor_of(state: dict) -> int:
+    return int(state["supervisor"].partition("@")[0])
+
+
+def test_server_answers_and_is_gone_after_the_last_close():
+    with ensure_server(stand_in("child")) as server:
+        assert say(server).startswith("pid ")
+        assert server.model == "stand-in"
+        [group] = state_of(server)["engine_groups"]
+        assert len(living(group)) == 3  # keeper, engine, the engine's subprocess
+    assert server.close(wait_s=20)
+    assert living(group) == []
+    assert not (server.log.parent / "server.json").exists()
+
+
+def test_two_users_share_one_server_and_the_first_to_leave_does_not_stop_it():
+    config = stand_in()
+    first = ensure_server(config)
+    with ensure_server(stand_in()) as second:
+        assert first.base_url == second.base_url
+        first.close()
+        assert not first.close(wait_s=1)
+        assert say(second)
+
+
+def test_different_configs_have_different_servers():
+    with ensure_server(stand_in()) as one, ensure_server(stand_in("child")) as other:
+        assert one.base_url != other.base_url
+
+
+def test_processes_that_start_at_the_same_moment_share_one_server(tmp_path):
+    clients = [start_client(as_source(stand_in("slow")), "") for _ in range(4)]
+    urls = {client.communicate(timeout=60)[0] for client in clients}
+    assert len(urls) == 1 and urls.pop().startswith("http://127.0.0.1:")
+    logs = list(tmp_path.rglob("server.log*"))
+    starts = sum(log.read_text().count("starting") for log in logs)
+    assert starts == 1
+
+
+def test_nobody_joins_a_server_that_is_stopping():
+    config = stand_in("deaf", stop_grace_s=2)
+    first = ensure_server(config)
+    pid = say(first)
+    first.close()
+    wait_for(lambda: "nobody uses" in first.log.read_text())
+    with ensure_server(config) as second:
+        assert say(second) != pid
+
+
+def test_killed_engine_is_started_again_at_the_same_url():
+    with ensure_server(stand_in("child")) as server:
+        before = say(server)
+        state = state_of(server)
+        os.kill(int(before.split()[1]), signal.SIGKILL)
+        wait_for(lambda: state_of(server)["restarts"] == 1)
+        assert say_again(server) != before
+        server.check()
+        wait_for(lambda: not living(state["engine_groups"][0]))
+
+
+def test_killed_clients_leave_nothing_running(tmp_path):
+    clients = [start_client(as_source(stand_in("child"))) for _ in range(2)]
+    for client in clients:
+        assert client.stdout is not None and client.stdout.readline().startswith("http://")
+    assert len(mentioning(STAND_IN)) >= 2
+    for client in clients:
+        client.kill()
+        client.wait()
+    wait_for(lambda: not mentioning(f"TMPDIR={tmp_path}"), 20)
+
+
+def test_client_killed_during_the_start_leaves_nothing_running(tmp_path):
+    client = start_client(as_source(stand_in("slow")))
+    wait_for(lambda: any(p.stat().st_size for p in tmp_path.rglob("server.log")))
+    client.kill()
+    client.wait()
+    wait_for(lambda: not mentioning(f"TMPDIR={tmp_path}"), 20)
+
+
+def test_engine_dies_with_a_killed_supervisor_and_check_starts_another():
+    with ensure_server(stand_in("child")) as server:
+        before, state = say(server), state_of(server)
+        os.kill(supervisor_of(state), signal.SIGKILL)
+        wait_for(lambda: not living(state["engine_groups"][0]))
+        server.check()
+        assert say(server) != before
+        assert server.base_url == state["base_urls"][0]
+
+
+def test_killed_keeper_takes_the_engine_along_and_it_is_restarted():
+    with ensure_server(stand_in("child")) as server:
+        before, [group] = say(server), state_of(server)["engine_groups"]
+        os.kill(group, signal.SIGKILL)
+        wait_for(lambda: state_of(server)["restarts"] == 1)
+        assert say_again(server) != before
+        assert living(group) == []
+
+
+def test_crash_after_crash_gives_up_with_the_last_lines():
+    with ensure_server(stand_in("die-later", max_crashes=2)) as server:
+        wait_for((server.log.parent / "failed.json").exists)
+        with pytest.raises(FinehardError, match="ended with status 3, 2 times") as caught:
+            server.check()
+        assert "\n" not in str(caught.value)
+
+
+def test_engine_that_cannot_start_is_told_in_one_line():
+    with pytest.raises(FinehardError, match="this model cannot be loaded") as caught:
+        ensure_server(stand_in("die"))
+    assert "\n" not in str(caught.value) and "server.log" in str(caught.value)
+    with pytest.raises(FinehardError, match="this model cannot be loaded"):
+        ensure_server(stand_in("die"))  # tried again, not remembered
+
+
+def test_every_waiting_process_is_told_of_the_failure():
+    source = as_source(stand_in("die"))
+    clients = [
+        subprocess.Popen(
+            [
+                sys.executable,
+                "-c",
+                "from finehard.serve import *\nfrom finehard.errors import FinehardError\n"
+                f"try: ensure_server({source})\nexcept FinehardError as e: print('told', e)",
+            ],
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=REPOSITORY,
+        )
+        for _ in range(3)
+    ]
+    for client in clients:
+        assert client.communicate(timeout=60)[0].startswith("told model server")
+
+
+def test_server_that_refuses_every_question_is_not_healthy():
+    with pytest.raises(FinehardError, match="not healthy within 2 s.*no such model"):
+        ensure_server(stand_in("refuse", startup_timeout_s=2))
+
+
+def test_missing_program_is_told():
+    config = ServeConfig(engine="command", command=("/no/such/program", "{port}"))
+    with pytest.raises(FinehardError, match="cannot start /no/such/program"):
+        ensure_server(config)
+
+
+@pytest.mark.slow
+def test_engine_without_a_sign_of_life_is_restarted():
+    with ensure_server(stand_in("stuck", unresponsive_s=1)) as server:
+        # One health question in 10 s, unanswered for 10 s.
+        wait_for(lambda: "no sign of life" in server.log.read_text(), 60)
+
+
+def test_engine_that_ignores_sigterm_is_killed():
+    with ensure_server(stand_in("deaf", stop_grace_s=1)) as server:
+        [group] = state_of(server)["engine_groups"]
+    assert server.close(wait_s=20)
+    assert living(group) == []
+
+
+def test_values_of_the_environment_reach_the_engine_but_no_file(tmp_path):
+    config = stand_in("secret", env={"SECRET": "swordfish-123"})
+    assert "swordfish" not in repr(config)
+    with ensure_server(config) as server:
+        wait_for(lambda: "the key is ***" in server.log.read_text())
+    assert server.close(wait_s=20)
+    for path in tmp_path.rglob("*"):
+        assert path.is_dir() or b"swordfish" not in path.read_bytes()
+
+
+def test_replicas_have_their_own_urls():
+    with ensure_server(stand_in(replicas=2)) as server:
+        assert len(set(server.base_urls)) == 2
+        assert server.base_url == server.base_urls[0]
+        assert len(state_of(server)["engine_groups"]) == 2
+
+
+def test_serve_in_the_foreground_stops_on_sigterm():
+    source = as_source(stand_in())
+    script = f"from finehard.serve import *; serve_forever({source})"
+    process = subprocess.Popen(
+        [sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, cwd=REPOSITORY
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline().startswith("http://127.0.0.1:")
+    process.terminate()
+    rest, _ = process.communicate(timeout=30)
+    assert process.returncode == 0 and rest.splitlines()[-1] == "stopped"
+
+
+def test_serve_in_the_foreground_ends_when_the_server_is_given_up():
+    with pytest.raises(FinehardError, match="ended with status 3"):
+        serve_forever(stand_in("die-later", max_crashes=1))
+
+
+def test_folder_of_somebody_else_is_refused(tmp_path):
+    (tmp_path / f"finehard-{os.getuid()}").mkdir(mode=0o777)
+    (tmp_path / f"finehard-{os.getuid()}").chmod(0o777)
+    with pytest.raises(FinehardError, match="open to others"):
+        ensure_server(stand_in())
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"engine": "vlm", "model": "m"}, "did you mean 'vllm'"),
+        ({"engine": "vllm"}, "serve.model: empty"),
+        ({"engine": "command", "command": ("server",)}, "has {port}"),
+        ({"engine": "vllm", "model": "m", "command": ("x", "{port}")}, "only engine 'command'"),
+        ({"model": "m", "args": "--x"}, "list of words"),
+        ({"model": "m", "replicas": 0}, "less than 1"),
+    ],
+)
+def test_wrong_config_is_told_in_one_line(fields, message):
+    with pytest.raises(UsageError, match=message):
+        ServeConfig(**fields)
+
+
+def test_missing_model_folder_is_told_before_anything_starts():
+    with pytest.raises(UsageError, match="no such folder"):
+        build_engine(ServeConfig(model="./no/such/model"))
+
+
+def test_changed_model_files_are_another_server(tmp_path):
+    from finehard.serve.state import state_folder
+
+    model = tmp_path / "model"
+    model.mkdir()
+    (model / "config.json").write_text("{}")
+    config = ServeConfig(engine="transformers", model=str(model))
+    engine = build_engine(config)
+    first = state_folder(config, engine)
+    assert first == state_folder(config, engine)
+    (model / "config.json").write_text(json.dumps({"changed": True}))
+    assert first != state_folder(config, engine)
