@@ -166,6 +166,17 @@ def test_raw_output_becomes_valid_rounded_boxes_in_one_order(rows, random):
     assert answer(rows) == found
 
 
+def test_raw_boxes_of_one_score_have_one_order():
+    boxes = np.array([[0.5, 0.1, 0.6, 0.2], [0.1, 0.1, 0.2, 0.2], [0.1, 0.1, 0.2, 0.2]])
+    phrases = np.array([0, 1, 0])
+    found = [
+        tidy(boxes[order], np.full(3, 0.5), phrases[order], OPEN)
+        for order in ([0, 1, 2], [2, 1, 0], [1, 2, 0])
+    ]
+    assert found[0] == found[1] == found[2]
+    assert [(one.phrase, one.box[0]) for one in found[0]] == [(0, 0.1), (0, 0.5), (1, 0.1)]
+
+
 def test_a_phrase_that_was_not_asked_is_refused():
     with pytest.raises(ValueError, match="phrase index 3 of 2"):
         check([BIG._replace(phrase=3)], 2, OPEN)
