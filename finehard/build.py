@@ -108,7 +108,7 @@ def _check_output(output: str, source: str) -> None:
         raise UsageError(f"cannot make output {output}: {error.strerror}") from None
 
 
-def _serve(config: Config, stack: contextlib.ExitStack) -> tuple[str, str] | None:
+def _serve(config: Config, stack: contextlib.ExitStack) -> tuple[tuple[str, ...], str] | None:
     """Checks that every model answers; starts the driver's server where one is configured."""
     served = None
     unserved = [m for m in config.models.values() if not m.endpoints]
@@ -117,7 +117,7 @@ def _serve(config: Config, stack: contextlib.ExitStack) -> tuple[str, str] | Non
 
         print(f"starting {unserved[0].model} ...", file=sys.stderr)
         server = stack.enter_context(ensure_server(config.server.engine))
-        served = (server.base_url, server.model)
+        served = (server.base_urls, server.model)
     for settings in config.models.values():
         if settings.endpoints:
             client = Client(settings)
@@ -158,9 +158,7 @@ def _told_how_to_resume(close_all: Any) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _sum_up(
-    manifest: dict[str, Any], counts: dict[str, Any], output: str, seconds: float
-) -> None:
+def _sum_up(manifest: dict[str, Any], counts: dict[str, Any], output: str, seconds: float) -> None:
     made = manifest["counts"]
     lines = [
         f"{made['read']} read = {made['written']} written + {made['rejected']} rejected, "

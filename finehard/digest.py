@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from typing import Any
+
+import orjson
 
 
 def digest(value: Any, size: int = 16) -> str:
     """Hex BLAKE2b of `value` as canonical JSON, `size` bytes: equal values give equal digests."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=size).hexdigest()
+    data = orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+    return hashlib.blake2b(data, digest_size=size).hexdigest()
 
 
 def number(text: str) -> int:

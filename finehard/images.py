@@ -81,29 +81,45 @@ def _open(data: bytes, config: ImagesConfig) -> tuple[Image.Image, Header]:
     return image, Header(FORMATS[str(image.format)], width, height)
 
 
-def decode(data: bytes, config: ImagesConfig) -> Image.Image:
+class Decoded(NamedTuple):
+    """A decoded image; `sendable` when its file's bytes can go to a model as they are."""
+
+    pixels: Image.Image
+    sendable: bool
+
+
+def decode(data: bytes, config: ImagesConfig) -> Decoded:
     """The image as displayed, RGB, its longest side at most `config.max_side` pixels.
 
     JPEGs are decoded at a reduced scale where that suffices; EXIF rotation is applied,
     transparency laid on white, the first frame taken. Raises `ImageError`.
     """
     image, _ = _open(data, config)
+    plain = image.format == "JPEG" and image.mode in ("RGB", "L") and _orientation(image) == 1
+    sendable = plain and max(image.size) <= config.max_side
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             image.draft("RGB", (config.max_side, config.max_side))
             image.load()
-            image = ImageOps.exif_transpose(image)
-            if image.mode.startswith("I"):  # 16 bits a channel
-                image = image.point(lambda v: v / 256, "L")
-            if "transparency" in image.info or image.mode in ("RGBA", "LA", "PA", "RGBa", "La"):
-                image = image.convert("RGBA")
-                white = Image.new("RGBA", image.size, "white")
-                image = Image.alpha_composite(white, image)
-            image = image.convert("RGB")
+            if not plain:
+                image = _as_displayed(image)
+            if image.mode != "RGB":
+                image = image.convert("RGB")
     except (OSError, ValueError, SyntaxError, OverflowError, EOFError) as error:
         raise ImageError("truncated_image", _line(error, data)) from None
-    return fit(image, config.max_side)
+    return Decoded(fit(image, config.max_side), sendable)
+
+
+def _as_displayed(image: Image.Image) -> Image.Image:
+    image = ImageOps.exif_transpose(image)
+    if image.mode.startswith("I"):  # 16 bits a channel
+        image = image.point(lambda v: v / 256, "L")
+    if "transparency" in image.info or image.mode in ("RGBA", "LA", "PA", "RGBa", "La"):
+        image = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, "white")
+        image = Image.alpha_composite(white, image)
+    return image
 
 
 def fit(image: Image.Image, side: int) -> Image.Image:
@@ -113,19 +129,6 @@ def fit(image: Image.Image, side: int) -> Image.Image:
         return image
     size = (max(1, round(w * side / longest)) for w in image.size)
     return image.resize(tuple(size), Image.Resampling.BICUBIC, reducing_gap=2.0)
-
-
-def as_sent(data: bytes, image: Image.Image, config: ImagesConfig) -> bytes:
-    """JPEG bytes of the whole image for a model: `data` itself where it is fit to be sent."""
-    original = Image.open(io.BytesIO(data), formats=tuple(FORMATS))
-    if (
-        original.format == "JPEG"
-        and original.mode in ("RGB", "L")
-        and original.size == image.size
-        and _orientation(original) == 1
-    ):
-        return data
-    return jpeg(image, config.jpeg_quality)
 
 
 def cut_out(image: Image.Image, box: Box, config: ImagesConfig) -> Image.Image:
@@ -161,6 +164,20 @@ def _line(error: BaseException, data: bytes) -> str:
     return text[:200]
 
 
+class _Kept:
+    """What is held of one image."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+        self.decoded: Decoded | None = None
+        self.views: dict[Box, bytes] = {}
+
+    def weight(self) -> int:
+        """Bytes of memory, about."""
+        pixels = self.decoded.pixels.width * self.decoded.pixels.height * 3 if self.decoded else 0
+        return len(self.data) + pixels + sum(map(len, self.views.values()))
+
+
 class Images:
     """The images in work: read where the record says, decoded once, kept while there is room.
 
@@ -171,65 +188,58 @@ class Images:
         self.config = config
         self.decodes = 0
         self._fetch = fetch
-        self._kept: OrderedDict[str, tuple[bytes, Image.Image | None]] = OrderedDict()
+        self._kept: OrderedDict[str, _Kept] = OrderedDict()
+        self._weights: dict[str, int] = {}
         self._held = 0
         self._lock = threading.Lock()
 
     def put(self, record: Record, data: bytes) -> None:
         """Keeps the bytes of `record`, just read, so that no stage reads them again."""
-        self._keep(record.source, data, None)
-
-    def data(self, record: Record) -> bytes:
-        """The image's bytes as they came. Raises `OSError` or `EOFError`."""
-        with self._lock:
-            kept = self._kept.get(record.source)
-        if kept is not None:
-            return kept[0]
-        data = self._fetch(record)
-        self._keep(record.source, data, None)
-        return data
+        self._keep(record.source, _Kept(data))
 
     def pixels(self, record: Record) -> Image.Image:
         """The decoded image (see `decode`). Raises `ImageError`, `OSError` or `EOFError`."""
-        with self._lock:
-            kept = self._kept.get(record.source)
-            if kept is not None:
-                self._kept.move_to_end(record.source)
-                if kept[1] is not None:
-                    return kept[1]
-        data = kept[0] if kept is not None else self.data(record)
-        image = decode(data, self.config)
-        self.decodes += 1
-        self._keep(record.source, data, image)
-        return image
+        return self._decoded(record)[1].pixels
 
     def views(self, record: Record, boxes: tuple[Box, ...]) -> list[bytes]:
-        """JPEG bytes of the parts of the image in `boxes`, in their order."""
-        image = self.pixels(record)
-        return [
-            as_sent(self.data(record), image, self.config)
-            if box == WHOLE
-            else jpeg(cut_out(image, box, self.config), self.config.jpeg_quality)
-            for box in boxes
-        ]
+        """JPEG bytes of the parts of the image in `boxes`, in their order. Raises as `pixels`."""
+        kept, decoded = self._decoded(record)
+        for box in boxes:
+            if box not in kept.views:
+                kept.views[box] = self._view(kept, decoded, box)
+        self._keep(record.source, kept)
+        return [kept.views[box] for box in boxes]
 
     def drop(self, source: str) -> None:
         """Forgets an image that has gone through all stages."""
         with self._lock:
-            kept = self._kept.pop(source, None)
-            self._held -= _weight(kept) if kept else 0
+            self._kept.pop(source, None)
+            self._held -= self._weights.pop(source, 0)
 
-    def _keep(self, source: str, data: bytes, image: Image.Image | None) -> None:
-        entry = (data, image)
+    def _view(self, kept: _Kept, decoded: Decoded, box: Box) -> bytes:
+        quality = self.config.jpeg_quality
+        if box != WHOLE:
+            return jpeg(cut_out(decoded.pixels, box, self.config), quality)
+        return kept.data if decoded.sendable else jpeg(decoded.pixels, quality)
+
+    def _decoded(self, record: Record) -> tuple[_Kept, Decoded]:
         with self._lock:
-            before = self._kept.pop(source, None)
-            self._held += _weight(entry) - (_weight(before) if before else 0)
-            self._kept[source] = entry
+            kept = self._kept.get(record.source)
+        if kept is None:
+            kept = _Kept(self._fetch(record))
+        if kept.decoded is None:
+            kept.decoded = decode(kept.data, self.config)
+            self.decodes += 1
+            self._keep(record.source, kept)
+        return kept, kept.decoded
+
+    def _keep(self, source: str, kept: _Kept) -> None:
+        weight = kept.weight()
+        with self._lock:
+            self._held += weight - self._weights.get(source, 0)
+            self._weights[source] = weight
+            self._kept[source] = kept
+            self._kept.move_to_end(source)
             while self._held > self.config.cache_bytes and len(self._kept) > 1:
-                _, oldest = self._kept.popitem(last=False)
-                self._held -= _weight(oldest)
-
-
-def _weight(entry: tuple[bytes, Image.Image | None]) -> int:
-    data, image = entry
-    return len(data) + (image.width * image.height * 3 if image is not None else 0)
+                oldest, _ = self._kept.popitem(last=False)
+                self._held -= self._weights.pop(oldest)

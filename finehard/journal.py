@@ -94,7 +94,7 @@ class Journal:
                     if fresh or len(old) > 1:
                         merge[place] = ({**rows, **fresh}, old)
             for place, (rows, old) in merge.items():
-                self._write(place, rows)
+                self._write(place, rows, durable=True)
                 storage.delete(old)
 
     def flush(self) -> None:
@@ -103,7 +103,7 @@ class Journal:
             with self._lock:
                 fresh, self._fresh = self._fresh, defaultdict(dict)
             for place, rows in fresh.items():
-                part = self._write(place, rows)
+                part = self._write(place, rows, durable=False)
                 with self._lock:
                     self._parts[place].append(part)
 
@@ -147,7 +147,7 @@ class Journal:
             self._parts[place].append(file.uri)
         return rows
 
-    def _write(self, place: tuple[str, str], rows: dict[str, Entry]) -> str:
+    def _write(self, place: tuple[str, str], rows: dict[str, Entry], durable: bool) -> str:
         stage, unit = place
         part = storage.join(self._folder(stage), f"part-{unit}-{os.urandom(6).hex()}.parquet")
         columns = {
@@ -157,7 +157,7 @@ class Journal:
             "prompt_tokens": [e.usage.prompt_tokens for e in rows.values()],
             "completion_tokens": [e.usage.completion_tokens for e in rows.values()],
         }
-        with storage.writing(part) as file:
+        with storage.writing(part, durable) as file:
             pq.write_table(
                 pa.table(columns, _SCHEMA), file, compression="zstd", write_page_checksum=True
             )

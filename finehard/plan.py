@@ -130,9 +130,10 @@ def _stage(stage: str, images: int, prompt: float, completion: float, config: Co
     if price.completion_tokens_per_s:
         seconds += completions / price.completion_tokens_per_s
     hours = seconds / 3600
-    cost = hours * config.prices.gpu_hour + (
-        prompts * price.prompt_per_million + completions * price.completion_per_million
-    ) / 1e6
+    cost = (
+        hours * config.prices.gpu_hour
+        + (prompts * price.prompt_per_million + completions * price.completion_per_million) / 1e6
+    )
     return StagePlan(stage, config.models[model].model, images, prompts, completions, hours, cost)
 
 

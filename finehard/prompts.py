@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import string
+import unicodedata
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -38,7 +39,9 @@ def load_prompt(name: str, task: str, places: tuple[str, ...]) -> Prompt:
         text = path.read_text(encoding="utf-8")
     except OSError:
         raise UsageError(f"no prompt {name!r} for {task} (looked for {path})") from None
-    _, front, body = (text.split("---\n", 2) + ["", ""])[:3] if text.startswith("---") else ("",) * 3
+    _, front, body = (
+        (text.split("---\n", 2) + ["", ""])[:3] if text.startswith("---") else ("",) * 3
+    )
     meta = yaml.safe_load(front) if front else None
     if not isinstance(meta, dict) or meta.get("task") != task:
         raise UsageError(f"{path}: its first lines must be '---', 'task: {task}', '---'")
@@ -60,11 +63,11 @@ def fence(text: str, limit: int = 500) -> str:
     Control and direction-changing characters go, double quotes become single, so that what is
     quoted in a prompt ends where the prompt says.
     """
-    import unicodedata
-
-    kept = (
-        " " if c.isspace() else "'" if c == '"' else c
-        for c in text[: limit * 4]
-        if c.isspace() or unicodedata.category(c)[0] != "C"
-    )
-    return " ".join("".join(kept).split())[:limit]
+    text = text[: limit * 4]
+    if not (text.isascii() and text.isprintable()):
+        text = "".join(
+            " " if c.isspace() else c
+            for c in text
+            if c.isspace() or unicodedata.category(c)[0] != "C"
+        )
+    return " ".join(text.replace('"', "'").split())[:limit]

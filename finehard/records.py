@@ -114,9 +114,7 @@ class Reject:
 
 def reject(record: Record, stage: str, reason: str, detail: str = "") -> Reject:
     """The reject that `record` ends as at `stage`; `detail` is cut to 300 characters."""
-    return Reject(
-        record.key, record.source, stage, reason, detail[:300], record.unit, record.usage
-    )
+    return Reject(record.key, record.source, stage, reason, detail[:300], record.unit, record.usage)
 
 
 def sample_json(record: Record, provenance: dict[str, Any]) -> dict[str, Any]:

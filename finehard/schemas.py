@@ -1,13 +1,15 @@
-"""The JSON Schemas of schemas/: loaded, compiled once, and checked with a one-line message."""
+"""The JSON Schemas of schemas/: loaded, compiled to code once, checked with a one-line message."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
-from jsonschema import Draft202012Validator
+import fastjsonschema
 
+from finehard.digest import digest
 from finehard.storage import project_file
 
 
@@ -17,15 +19,42 @@ def load_schema(name: str) -> dict[str, Any]:
     return json.loads(project_file("schemas", f"{name}.schema.json").read_text("utf-8"))
 
 
+class ReplySchema:
+    """A schema that replies must fit, compiled. Equal questions share one object."""
+
+    def __init__(self, value: dict[str, Any]) -> None:
+        self.value = value
+        self.digest = digest(value)
+        self._check = fastjsonschema.compile(value)
+
+    def why_invalid(self, reply: Any) -> str | None:
+        """What is wrong with `reply`, as "where: what" on one line, or None when it fits."""
+        return _wrong(self._check, reply)
+
+
 @cache
-def _compiled(schema: str) -> Draft202012Validator:
-    return Draft202012Validator(json.loads(schema))
+def reply_schema(name: str, array: str = "", count: int = 0) -> ReplySchema:
+    """The schema NAME, its property `array`, where one is named, held to exactly `count` items."""
+    value = load_schema(name)
+    if array:
+        sized = {**value["properties"][array], "minItems": count, "maxItems": count}
+        value = {**value, "properties": {**value["properties"], array: sized}}
+    return ReplySchema(value)
 
 
-def why_invalid(value: Any, schema: dict[str, Any]) -> str | None:
-    """What is wrong with `value`, as "where: what" on one line, or None when it fits."""
-    error = next(_compiled(json.dumps(schema, sort_keys=True)).iter_errors(value), None)
-    if error is None:
-        return None
-    where = "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in error.absolute_path)
-    return f"{where.lstrip('.') or 'reply'}: {error.message}"[:300]
+@cache
+def _check(name: str) -> Callable[[Any], Any]:
+    return fastjsonschema.compile(load_schema(name))
+
+
+def why_invalid(value: Any, name: str) -> str | None:
+    """What is wrong with `value` by schema NAME, as "where: what" on one line, or None."""
+    return _wrong(_check(name), value)
+
+
+def _wrong(check: Callable[[Any], Any], value: Any) -> str | None:
+    try:
+        check(value)
+    except fastjsonschema.JsonSchemaValueException as error:
+        return " ".join(error.message.split())[:300].replace("data", "reply", 1)
+    return None

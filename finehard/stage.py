@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, Protocol
 
 from finehard.prompts import Prompt
 from finehard.records import Box, Record, Reject
+from finehard.schemas import ReplySchema
 
 
 class Ask(NamedTuple):
@@ -17,7 +18,7 @@ class Ask(NamedTuple):
 
     text: str
     views: tuple[Box, ...]
-    schema: dict[str, Any]
+    schema: ReplySchema
     max_tokens: int
 
 
@@ -39,13 +40,6 @@ class Stage(Protocol):
     def answer(self, record: Record, value: Any) -> Record | Reject:
         """`record` with the reply `value`, which fits the schema that was asked for."""
         ...
-
-
-def sized(schema: dict[str, Any], array: str, count: int) -> dict[str, Any]:
-    """`schema` with its property `array` held to exactly `count` items."""
-    properties = dict(schema["properties"])
-    properties[array] = {**properties[array], "minItems": count, "maxItems": count}
-    return {**schema, "properties": properties}
 
 
 def numbered(lines: list[str]) -> str:

@@ -123,8 +123,11 @@ def read_all(uri: str) -> bytes:
 
 
 @contextlib.contextmanager
-def writing(uri: str) -> Iterator[IO[bytes]]:
+def writing(uri: str, durable: bool = True) -> Iterator[IO[bytes]]:
     """A file to write, which appears at `uri` whole when the block ends without an error.
+
+    With `durable` it is on the disk itself then, and outlives a power cut; without, it outlives
+    the process.
 
     Until then it lies under a temporary name: beside its final place when local (then renamed),
     on this machine's disk when remote (then uploaded, which object stores do all or nothing).
@@ -143,7 +146,8 @@ def writing(uri: str) -> Iterator[IO[bytes]]:
         with open(temporary, "w+b") as file:
             yield file
             file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                os.fsync(file.fileno())
         os.replace(temporary, uri)
     except BaseException:
         with contextlib.suppress(OSError):

@@ -17,7 +17,7 @@ from finehard.errors import UsageError
 from finehard.images import ImageError, ImagesConfig, header
 from finehard.records import Bytes
 from finehard.rejects import REASONS
-from finehard.schemas import load_schema, why_invalid
+from finehard.schemas import why_invalid
 from finehard.shards.layout import CARD, INDEX, MANIFEST, SIZES, shard_of
 from finehard.shards.writer import INDEX_SCHEMA, REJECT_SCHEMA
 
@@ -35,7 +35,7 @@ def validate(dataset: str) -> list[str]:
     manifest = _json(storage.join(dataset, MANIFEST))
     if manifest is None:
         return [f"{MANIFEST} is missing or not JSON: the build did not finish, run it again"]
-    wrong = why_invalid(manifest, load_schema("manifest"))
+    wrong = why_invalid(manifest, "manifest")
     if wrong:
         return [f"{MANIFEST}: {wrong}"]
     problems = list(_files(dataset, manifest))
@@ -187,7 +187,7 @@ def _sample(
     except ValueError:
         yield "its .json is not JSON"
         return
-    wrong = why_invalid(sample, load_schema("sample"))
+    wrong = why_invalid(sample, "sample")
     if wrong:
         yield wrong
         return

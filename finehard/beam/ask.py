@@ -32,7 +32,9 @@ def fingerprint(stage: Stage, config: Config) -> str:
 
 def question_key(ask: Ask, record: Record) -> str:
     """Names a question: its text, schema and length, and what is shown of which image."""
-    return digest([ask.text, ask.schema, ask.max_tokens, ask.views, ask.views and record.sha256])
+    return digest(
+        [ask.text, ask.schema.digest, ask.max_tokens, ask.views, ask.views and record.sha256]
+    )
 
 
 class AskModel(beam.PTransform):

@@ -49,8 +49,7 @@ class WriteShards(beam.PTransform):
             | "by shard" >> beam.GroupByKey()
             | "write" >> beam.Map(_write, build)
             | "one" >> beam.GroupBy(lambda _: None)
-            | "complete"
-            >> beam.Map(_complete, build, self._made_by, beam.pvalue.AsSingleton(read))
+            | "complete" >> beam.Map(_complete, build, self._made_by, beam.pvalue.AsSingleton(read))
         )
 
 
@@ -89,7 +88,8 @@ class _Spill(beam.DoFn):
     def _flush(self) -> Iterator[tuple[int, Pointer]]:
         if not self._items:
             return
-        storage.write(self._uri, b"".join(packed for _, packed in self._items))
+        with storage.writing(self._uri, durable=False) as file:
+            file.writelines(packed for _, packed in self._items)
         offset = 0
         for item, packed in self._items:
             where = Bytes(self._uri, offset, len(packed))
@@ -98,13 +98,14 @@ class _Spill(beam.DoFn):
         self._begin()
 
     def _payload(self, item: Record | Reject) -> dict[str, Any]:
+        usage = {stage: list(spent) for stage, spent in item.usage.items()}
         if isinstance(item, Reject):
             row = {name: getattr(item, name) for name in ("source", "stage", "reason", "detail")}
-            return {"reject": _storable(row), "usage": item.usage, "dropped": {}}
+            return {"reject": _storable(row), "usage": usage, "dropped": {}}
         return {
             "sample": sample_json(item, self._provenance),
             "image": list(item.image),
-            "usage": item.usage,
+            "usage": usage,
             "dropped": item.dropped,
         }
 

@@ -91,4 +91,3 @@ def _plain(line: str) -> str:
     """Without the stage name that Beam adds."""
     line = re.sub(r"\s*\[while running '[^']*'\]", "", line)
     return " ".join(line.split())[:500]
-

@@ -7,6 +7,7 @@ import threading
 from collections import Counter
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from importlib import import_module
 from queue import Empty, SimpleQueue
 from typing import Any
 
@@ -17,7 +18,6 @@ from finehard.detect import Detection, Detector, load_detector
 from finehard.images import Images
 from finehard.journal import Journal
 from finehard.lmm.client import Client
-from finehard.records import Record
 from finehard.serve import Server, ensure_server
 
 
@@ -26,7 +26,7 @@ class Build:
     """One build: everything that workers are told.
 
     `run` names this run (a build that was resumed has several). `served` is the server that the
-    driver started, as (base URL, model name), for models without endpoints.
+    driver started, as (base URLs, model name), for models without endpoints.
     """
 
     config: Config
@@ -34,7 +34,7 @@ class Build:
     output: str
     shards: int
     run: str
-    served: tuple[str, str] | None = None
+    served: tuple[tuple[str, ...], str] | None = None
 
 
 class Runtime:
@@ -52,6 +52,8 @@ class Runtime:
         self._lock = threading.Lock()
         self._left: Counter[str] = Counter()
         self._unread: set[str] = set()
+        # webdataset brings torch along, for seconds: better now, beside requests, than at the end
+        threading.Thread(target=import_module, args=("webdataset",), daemon=True).start()
 
     def client(self, model: str) -> Client:
         """The client of model `model`; starts or joins the worker's own server where it has one."""
@@ -59,16 +61,16 @@ class Runtime:
             if model not in self._clients:
                 settings = self.config.models[model]
                 if not settings.endpoints:
-                    url, name = self.build.served or self._own_server()
-                    settings = replace(settings, model=name, endpoints=(url,))
+                    urls, name = self.build.served or self._own_server()
+                    settings = replace(settings, model=name, endpoints=urls)
                 self._clients[model] = Client(settings)
                 self.status.watch(self._clients[model])
             return self._clients[model]
 
-    def _own_server(self) -> tuple[str, str]:
+    def _own_server(self) -> tuple[tuple[str, ...], str]:
         assert self.config.server is not None  # checked when the config was read
         self._server = self._server or ensure_server(self.config.server.engine)
-        return self._server.base_url, self._server.model
+        return self._server.base_urls, self._server.model
 
     def detections(self) -> Detections:
         """The detector and its thread."""

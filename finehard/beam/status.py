@@ -65,7 +65,8 @@ class Status:
             "stages": stages,
         }
         with contextlib.suppress(OSError):  # progress is no reason to stop a build
-            storage.write(self._uri, json.dumps(counts).encode())
+            with storage.writing(self._uri, durable=False) as file:
+                file.write(json.dumps(counts).encode())
 
     def close(self) -> None:
         """Writes the last state."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from finehard.prompts import fence, load_prompt
 from finehard.records import WHOLE, Record
-from finehard.schemas import load_schema
+from finehard.schemas import reply_schema
 from finehard.stage import Ask
 
 VERSION = 1
@@ -49,7 +49,7 @@ class Caption:
                 f'you: "{fence(record.alt_text)}"\n'
             )
         text = self.prompt.render(long_words=self.config.long_words, alt_text=alt_text)
-        return Ask(text, (WHOLE,), load_schema("caption"), self.config.max_tokens)
+        return Ask(text, (WHOLE,), reply_schema("caption"), self.config.max_tokens)
 
     def answer(self, record: Record, value: Any) -> Record:
         """`record` with both captions, white space folded."""

@@ -21,7 +21,7 @@ import aiohttp
 import orjson
 
 from finehard.errors import FinehardError
-from finehard.lmm.fleet import Endpoint, Fleet, Job
+from finehard.lmm.fleet import Endpoint, Fleet
 from finehard.lmm.question import Answer, Question, RequestFailed, messages
 from finehard.lmm.reply import InvalidReply, parse_reply
 from finehard.records import Usage
@@ -163,9 +163,11 @@ class Client:
     def _http(self) -> aiohttp.ClientSession:
         if self._session is None:
             key = os.environ.get(self.config.api_key_env or "", "")
+            authorization = {"Authorization": f"Bearer {key}"} if key else {}
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=30),
-                headers={"Authorization": f"Bearer {key}"} if key else {},
+                headers={"Content-Type": "application/json"} | authorization,
+                timeout=aiohttp.ClientTimeout(total=self.config.timeout_s),
                 auto_decompress=False,
                 trust_env=False,
             )
@@ -198,7 +200,9 @@ class Client:
                 if last:
                     reason = "truncated_reply" if cut else "invalid_reply"
                     raise RequestFailed(reason, f"{error}; reply: {text[:80]!r}", usage) from None
-                why = f"it was cut at {question.max_tokens} tokens; be shorter" if cut else str(error)
+                why = (
+                    f"it was cut at {question.max_tokens} tokens; be shorter" if cut else str(error)
+                )
                 chat = [
                     *messages(question),
                     {"role": "assistant", "content": text[:2000] or "(nothing)"},
@@ -216,7 +220,7 @@ class Client:
                 "seed": self.config.seed,
                 "response_format": {
                     "type": "json_schema",
-                    "json_schema": {"name": question.stage, "schema": question.schema},
+                    "json_schema": {"name": question.stage, "schema": question.schema.value},
                 },
                 **self.config.extra_body,
             }
@@ -229,21 +233,11 @@ class Client:
         attempt = 0
         while True:
             started = time.monotonic()
-            done: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
-            tried: list[Endpoint] = []
-
-            async def run(endpoint: Endpoint, done: Any = done, tried: Any = tried) -> None:
-                tried.append(endpoint)
-                try:
-                    if self._gone:
-                        raise self._gone
-                    done.set_result(await self._post(endpoint, body, tally))
-                except BaseException as error:  # handed to the waiting coroutine
-                    done.set_exception(error)
-
-            self._fleet.submit(Job(run, question.affinity, avoid))
+            endpoint = await self._fleet.acquire(question.affinity, avoid)
             try:
-                return await done
+                if self._gone:
+                    raise self._gone
+                return await self._post(endpoint, body, tally)
             except _Transient as error:
                 tally.retries += 1
                 self._give_up_if_gone(str(error), first)
@@ -251,9 +245,12 @@ class Client:
                     attempt += 1
                 if attempt >= self.config.attempts:
                     raise RequestFailed(error.reason, str(error)) from None
-                avoid = tried[-1]
-                pause = min(20.0, 0.25 * 2**attempt) * random.uniform(0.5, 1.0)
-                await asyncio.sleep(max(pause, min(error.rest_s or 0.0, 120.0)))
+                avoid = endpoint
+                rest_s = min(error.rest_s or 0.0, 120.0)
+            finally:
+                self._fleet.release(endpoint)
+            pause = min(20.0, 0.25 * 2**attempt) * random.uniform(0.5, 1.0)
+            await asyncio.sleep(max(pause, rest_s))
 
     def _give_up_if_gone(self, detail: str, first: float) -> None:
         silent = time.monotonic() - max(self._fleet.last_success, first)
@@ -272,8 +269,6 @@ class Client:
             async with self._http().post(
                 f"{endpoint.url}/chat/completions",
                 data=body,
-                headers={"Content-Type": "application/json"},
-                timeout=aiohttp.ClientTimeout(total=self.config.timeout_s, connect=30),
                 allow_redirects=False,
             ) as response:
                 data = await self._body(response)

@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from finehard.digest import number
@@ -25,11 +24,11 @@ REST_S = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0)
 
 @dataclass(eq=False)
 class Endpoint:
-    """One server, its queue, and how it does."""
+    """One server, who waits for it, and how it does."""
 
     url: str
     slots: int
-    queue: deque[Job] = field(default_factory=deque)
+    queue: deque[asyncio.Future[Endpoint]] = field(default_factory=deque)
     busy: int = 0
     failures: int = 0
     rest_until: float = 0.0
@@ -40,32 +39,32 @@ class Endpoint:
         return now >= self.rest_until and self.busy < slots
 
 
-@dataclass(eq=False)
-class Job:
-    """A request that waits for a slot. `run` is called with the endpoint that has one."""
-
-    run: Callable[[Endpoint], Awaitable[None]]
-    affinity: str
-    avoid: Endpoint | None = None
-
-
 class Fleet:
-    """Gives jobs to endpoints. Lives on one event loop; only called from there."""
+    """Gives out slots of endpoints. Lives on one event loop; only called from there."""
 
     def __init__(self, urls: list[str], slots: int) -> None:
         self.endpoints = [Endpoint(url.rstrip("/"), slots) for url in urls]
         self.last_success = time.monotonic()
-        self._tasks: set[asyncio.Task[None]] = set()
 
-    def submit(self, job: Job) -> None:
-        """Queues `job` at its favourite endpoint, other than the one it wants to avoid."""
-        candidates = [e for e in self.endpoints if e is not job.avoid] or self.endpoints
+    async def acquire(self, affinity: str, avoid: Endpoint | None) -> Endpoint:
+        """Waits for a slot, and gives the endpoint that has one; to be given back by `release`.
+
+        The favourite of `affinity` is preferred, unless it is the one to `avoid`.
+        """
+        candidates = [e for e in self.endpoints if e is not avoid] or self.endpoints
         if len(candidates) == 1:
             favourite = candidates[0]
         else:
-            favourite = max(candidates, key=lambda e: number(f"{job.affinity} {e.url}"))
-        favourite.queue.append(job)
-        self.pump()
+            favourite = max(candidates, key=lambda e: number(f"{affinity} {e.url}"))
+        granted = asyncio.get_running_loop().create_future()
+        favourite.queue.append(granted)
+        self._grant()
+        return await granted
+
+    def release(self, endpoint: Endpoint) -> None:
+        """Gives a slot back."""
+        endpoint.busy -= 1
+        self._grant()
 
     def succeeded(self, endpoint: Endpoint) -> None:
         """`endpoint` answered: it is well, with all its slots."""
@@ -74,7 +73,7 @@ class Fleet:
         self.last_success = time.monotonic()
 
     def failed(self, endpoint: Endpoint, rest_s: float | None = None) -> None:
-        """`endpoint` failed: it rests, `rest_s` seconds if it said so itself."""
+        """`endpoint` failed: when it is ill it rests, `rest_s` seconds if it said so itself."""
         now = time.monotonic()
         if rest_s is None:
             if endpoint.rest_until > now:  # others that were under way failed with it
@@ -84,30 +83,21 @@ class Fleet:
                 return
             rest_s = REST_S[min(endpoint.failures - ILL_AFTER, len(REST_S) - 1)]
         endpoint.rest_until = max(endpoint.rest_until, now + rest_s)
-        asyncio.get_running_loop().call_later(rest_s + 0.001, self.pump)
+        asyncio.get_running_loop().call_later(rest_s + 0.001, self._grant)
 
-    def pump(self) -> None:
-        """Starts what can be started."""
+    def _grant(self) -> None:
         now = time.monotonic()
         for endpoint in self.endpoints:
             while endpoint.free(now):
-                job = self._next(endpoint)
-                if job is None:
+                waiting = self._next(endpoint)
+                if waiting is None:
                     break
-                endpoint.busy += 1
-                task = asyncio.get_running_loop().create_task(self._serve(endpoint, job))
-                self._tasks.add(task)
-                task.add_done_callback(self._tasks.discard)
+                if not waiting.done():  # its request may have been given up
+                    endpoint.busy += 1
+                    waiting.set_result(endpoint)
 
-    def _next(self, endpoint: Endpoint) -> Job | None:
+    def _next(self, endpoint: Endpoint) -> asyncio.Future[Endpoint] | None:
         if endpoint.queue:
             return endpoint.queue.popleft()
         longest = max(self.endpoints, key=lambda e: len(e.queue))
         return longest.queue.popleft() if longest.queue else None
-
-    async def _serve(self, endpoint: Endpoint, job: Job) -> None:
-        try:
-            await job.run(endpoint)
-        finally:
-            endpoint.busy -= 1
-            self.pump()

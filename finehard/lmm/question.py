@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from finehard.records import Usage
+from finehard.schemas import ReplySchema
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,7 @@ class Question:
 
     stage: str
     text: str
-    schema: dict[str, Any]
+    schema: ReplySchema
     max_tokens: int
     images: tuple[bytes, ...] = ()
     affinity: str = ""

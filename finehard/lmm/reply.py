@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
-from typing import Any, NoReturn
+from typing import Any
 
-from finehard.schemas import why_invalid
+import orjson
+
+from finehard.schemas import ReplySchema
 
 _FENCED = re.compile(r"^\s*```(?:json)?\s*\n(.*?)\n?\s*```\s*$", re.DOTALL)
 
@@ -15,26 +16,18 @@ class InvalidReply(ValueError):
     """The reply is not what was asked for; the text says why, on one line."""
 
 
-def parse_reply(text: str, schema: dict[str, Any]) -> Any:
+def parse_reply(text: str, schema: ReplySchema) -> Any:
     """The JSON value in `text`, a Markdown fence around it allowed. Raises `InvalidReply`."""
     if not text.strip():
         raise InvalidReply("the reply is empty")
-    fenced = _FENCED.match(text)
+    fenced = _FENCED.match(text) if text.lstrip().startswith("```") else None
     try:
-        value = json.loads(fenced.group(1) if fenced else text, parse_constant=_refuse)
-    except (ValueError, RecursionError) as error:
+        # strict: refuses NaN, half surrogate pairs, deep nesting
+        value = orjson.loads(fenced.group(1) if fenced else text)
+    except ValueError as error:
         raise InvalidReply(f"not JSON: {' '.join(str(error).split())[:200]}") from None
-    try:
-        wrong = why_invalid(value, schema)
-        json.dumps(value, ensure_ascii=False).encode("utf-8")  # lone surrogates cannot be stored
-    except RecursionError:
-        raise InvalidReply("nested too deeply") from None
-    except UnicodeEncodeError:
-        raise InvalidReply("a text holds half a surrogate pair") from None
+    wrong = schema.why_invalid(value)
     if wrong:
         raise InvalidReply(wrong)
     return value
 
-
-def _refuse(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON number")

@@ -14,7 +14,7 @@ from typing import Any
 from finehard.negatives.swap import Swap, check
 from finehard.prompts import fence, load_prompt
 from finehard.records import HardNegative, Record
-from finehard.schemas import load_schema
+from finehard.schemas import reply_schema
 from finehard.stage import Ask, numbered
 
 VERSION = 1
@@ -56,7 +56,7 @@ class Negatives:
         return Ask(
             self.prompt.render(count=self.config.ask_for, texts=texts),
             (),
-            load_schema("negatives"),
+            reply_schema("negatives"),
             64 + self.config.max_tokens * self.config.ask_for * len(record.regions),
         )
 

@@ -23,15 +23,15 @@ def check(text: str, swap: Swap, kept: Sequence[HardNegative]) -> HardNegative |
     replacement = " ".join(swap.replacement.split()).strip(".,;:!?\"'")
     if not replacement or replacement.lower() == original.lower():
         return "no_change"
-    places = list(re.finditer(rf"(?<!\w){re.escape(original)}(?!\w)", text, re.IGNORECASE))
+    places = _places(text, original)
     if not places:
         return "original_not_in_text"
     if len(places) > 1:
         return "original_twice_in_text"
-    start, end = places[0].span()
+    start, end = places[0], places[0] + len(original)
     if end >= len(text.rstrip(" .")):
         return "changes_the_noun"  # the head of a short expression stands last
-    if re.search(rf"(?<!\w){re.escape(replacement)}(?!\w)", text, re.IGNORECASE):
+    if _places(text, replacement):
         return "already_in_text"
     if text[start].isupper():
         replacement = replacement[0].upper() + replacement[1:]
@@ -39,6 +39,19 @@ def check(text: str, swap: Swap, kept: Sequence[HardNegative]) -> HardNegative |
     if made.lower() in {negative.text.lower() for negative in kept} or made == text:
         return "duplicate"
     return HardNegative(made, swap.attribute, text[start:end], replacement)
+
+
+def _places(text: str, words: str) -> list[int]:
+    """Where `words` stand in `text` as whole words, case aside."""
+    text, words = text.lower(), words.lower()
+    found, start = [], text.find(words)
+    while start >= 0:
+        end = start + len(words)
+        inside = (text[start - 1 : start] + text[end : end + 1]).replace("_", "a")
+        if not any(c.isalnum() for c in inside):
+            found.append(start)
+        start = text.find(words, start + 1)
+    return found
 
 
 _AN_SOUND = re.compile(r"(?:[aeio]|u(?!ni|se|ti|ra|ko))", re.IGNORECASE)

@@ -7,8 +7,8 @@ from typing import Any
 
 from finehard.prompts import fence, load_prompt
 from finehard.records import Record
-from finehard.schemas import load_schema
-from finehard.stage import Ask, numbered, sized
+from finehard.schemas import reply_schema
+from finehard.stage import Ask, numbered
 
 VERSION = 1
 
@@ -46,7 +46,7 @@ class Regions:
         return Ask(
             self.prompt.render(count=len(regions), phrases=phrases),
             tuple(region.box for region in regions),
-            sized(load_schema("regions"), "captions", len(regions)),
+            reply_schema("regions", "captions", len(regions)),
             32 + self.config.max_tokens * len(regions),
         )
 

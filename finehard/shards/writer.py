@@ -13,7 +13,6 @@ from typing import IO, Any, NamedTuple
 import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
-import webdataset
 
 from finehard import storage
 from finehard.images import ImagesConfig, decode, jpeg
@@ -107,13 +106,15 @@ def write_shard(
     Samples are sorted by key; a key met again is told apart as "key~2", "key~3". Memory holds one
     sample at a time. Raises `OSError` when a sample's bytes are no longer where they were.
     """
+    from webdataset import TarWriter  # imports torch where that is installed: seconds
+
     summary = ShardSummary(index, shard_name(index, count))
     rows: list[dict[str, Any]] = []
     rejects: list[dict[str, str]] = []
     with storage.writing(storage.join(output, "shards", summary.name + ".tar")) as file:
         hashed = _Hashed(file)
-        tar = webdataset.TarWriter(
-            hashed, user="finehard", group="finehard", mtime=0.0, encoder=False, compress=False
+        tar = TarWriter(
+            hashed, user="finehard", group="finehard", mtime=0, encoder=False, compress=False
         )
         for key, item in _in_order(pointers, summary):
             _account(summary, item)
@@ -178,7 +179,7 @@ def _write_sample(
     tar.write({"__key__": key, suffix: data, "json": text})
     end = tar.tarstream.offset
     # members are written in order of suffix, each with a header of 512 bytes, padded to 512
-    first, second = ("json", "image") if "json" < suffix else ("image", "json")
+    first, second = ("json", "image") if suffix > "json" else ("image", "json")
     sizes = {"image": len(data), "json": len(text)}
     offsets = {second: end - _padded(sizes[second])}
     offsets[first] = offsets[second] - 512 - _padded(sizes[first])
@@ -202,7 +203,7 @@ def _resized(
     data: bytes, image: dict[str, Any], config: ShardsConfig, images: ImagesConfig
 ) -> tuple[bytes, dict[str, Any]]:
     assert config.image_side is not None
-    smaller = decode(data, replace(images, max_side=config.image_side))
+    smaller = decode(data, replace(images, max_side=config.image_side)).pixels
     data = jpeg(smaller, config.image_quality)
     changed = {"width": smaller.width, "height": smaller.height, "format": "jpg"}
     return data, {**image, **changed, "sha256": hashlib.sha256(data).hexdigest()}

@@ -12,8 +12,8 @@ from typing import Any, Literal
 
 from finehard.prompts import fence, load_prompt
 from finehard.records import HardNegative, Record, Region
-from finehard.schemas import load_schema
-from finehard.stage import Ask, numbered, sized
+from finehard.schemas import reply_schema
+from finehard.stage import Ask, numbered
 
 VERSION = 1
 
@@ -58,7 +58,7 @@ class Verify:
                 images=len(record.regions), statements=numbered(statements), count=len(statements)
             ),
             tuple(region.box for region in record.regions),
-            sized(load_schema("verify"), "answers", len(statements)),
+            reply_schema("verify", "answers", len(statements)),
             32 + self.config.max_tokens * len(statements),
         )
 

@@ -1,0 +1,54 @@
+"""Synthetic inputs for measuring: img2dataset tars of noise-on-gradient photographs, each unlike."""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+
+def write_tars(folder: Path, images: int, width: int, height: int, quality: int = 85) -> None:
+    """Writes `images` JPEGs into tars of at most 1,000 below `folder`, unless they are there.
+
+    A few pictures are compressed; all others are one of these with another comment, so that every
+    one has bytes of its own and making 20,000 takes seconds.
+    """
+    done = folder / "done.json"
+    wanted = {"images": images, "size": [width, height], "quality": quality}
+    if done.exists() and json.loads(done.read_text()) == wanted:
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    chance = np.random.default_rng(0)
+    pictures = [_jpeg(chance, width, height, quality) for _ in range(8)]
+    for first in range(0, images, 1000):
+        with tarfile.open(folder / f"{first // 1000:05d}.tar", "w") as tar:
+            for number in range(first, min(first + 1000, images)):
+                key = f"{number:09d}"
+                picture = pictures[number % len(pictures)]
+                data = picture[:2] + _comment(key.encode()) + picture[2:]
+                _add(tar, f"{key}.jpg", data)
+                _add(tar, f"{key}.txt", f"picture {key}".encode())
+    done.write_text(json.dumps(wanted))
+
+
+def _jpeg(chance: np.random.Generator, width: int, height: int, quality: int) -> bytes:
+    slope = np.linspace(0, 200, width)[None, :, None] * np.linspace(0.3, 1, height)[:, None, None]
+    noise = chance.normal(0, 18, (height, width, 3))
+    pixels = np.clip(slope + noise + chance.uniform(0, 50, 3), 0, 255).astype(np.uint8)
+    out = io.BytesIO()
+    Image.fromarray(pixels).save(out, "JPEG", quality=quality)
+    return out.getvalue()
+
+
+def _comment(text: bytes) -> bytes:
+    return b"\xff\xfe" + (len(text) + 2).to_bytes(2, "big") + text
+
+
+def _add(tar: tarfile.TarFile, name: str, data: bytes) -> None:
+    member = tarfile.TarInfo(name)
+    member.size = len(data)
+    tar.addfile(member, io.BytesIO(data))

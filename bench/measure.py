@@ -1,0 +1,84 @@
+"""What the build benches share: a simulated server, a build in a process of its own, the verdict."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+WORK = Path(os.environ.get("BENCH_DIR", Path(tempfile.gettempdir()) / "finehard-bench"))
+"""Where inputs and datasets of benches lie."""
+
+
+class Run(NamedTuple):
+    """A finished build: seconds of wall and CPU time, peak resident bytes of its processes."""
+
+    wall_s: float
+    cpu_s: float
+    peak_bytes: int
+    output: str
+
+
+@contextmanager
+def server(*arguments: str) -> Iterator[str]:
+    """A simulated server in a process of its own; gives its base URL, and ends it."""
+    command = [sys.executable, "-m", "bench.simulated_server", *arguments]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert process.stdin and process.stdout
+    try:
+        yield process.stdout.readline().strip()
+    finally:
+        process.stdin.close()
+        process.wait(10)
+
+
+def stats(url: str) -> dict[str, Any]:
+    """What the simulated server counted."""
+    with urllib.request.urlopen(url.removesuffix("/v1") + "/stats", timeout=10) as response:
+        return json.load(response)
+
+
+def config(folder: Path, url: str, **sections: Any) -> Path:
+    """A config file for a build against the simulated server at `url`."""
+    model = {"model": "simulated", "endpoints": [url], "window": 64}
+    values = {
+        "models": {"lmm": model, "llm": model},
+        "detect": {"backend": "bench.fixed_detector:load"},
+        **sections,
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "config.yaml"
+    path.write_text(json.dumps(values))  # JSON is YAML
+    return path
+
+
+def build(settings: Path, source: Path, output: Path, *beam: str) -> Run:
+    """Runs `finehard build` to its end, and measures it. Raises when it fails."""
+    command = [sys.executable, "-m", "finehard.cli", "build", "--config", str(settings),
+               "--input", str(source), "--output", str(output), *beam]  # fmt: skip
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    started = time.monotonic()
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    printed, _ = process.communicate()
+    wall = time.monotonic() - started
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    if process.returncode:
+        raise SystemExit(f"the build failed:\n{printed}")
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return Run(wall, cpu, after.ru_maxrss * 1024, printed)
+
+
+def verdict(name: str, figure: float, goal: float, at_least: bool, unit: str = "") -> bool:
+    """Prints the bench's last line; whether the goal is met."""
+    sign = ">=" if at_least else "<="
+    print(f"{name}: {figure:.4g}{unit} (goal {sign} {goal:g}{unit})")
+    return figure >= goal if at_least else figure <= goal
