@@ -1,7 +1,6 @@
 """What to serve and how: the `serve` part of a config."""
 
 import difflib
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from finehard.errors import UsageError
@@ -42,7 +41,7 @@ class ServeConfig:
     revision: str | None = None
     args: tuple[str, ...] = ()
     command: tuple[str, ...] = ()
-    env: Mapping[str, str] = field(default_factory=dict, repr=False, hash=False)
+    env: dict[str, str] = field(default_factory=dict, repr=False, hash=False)
     python: str | None = None
     port: int = 0
     replicas: int = 1

@@ -98,8 +98,7 @@ class Replica:
 
     def run(self) -> None:
         while not self.stop.is_set():
-            self.start()
-            reason = self.watch()
+            reason = self.start() or self.watch()
             self.kill()
             if reason is None or self.stop.is_set():
                 return
@@ -109,8 +108,9 @@ class Replica:
             self.crashes += 1
             self.log.note(f"{self.label}engine {reason} (crash {self.crashes} in a row)")
             # One that never came up will not the next time: a wrong model or argument, too little
-            # memory. Except where somebody else took its port.
-            hopeless = not self.was_healthy and port_is_free(self.port)
+            # memory. Except where somebody else took its port and it may have another.
+            port_lost = not self.port_fixed and not port_is_free(self.port)
+            hopeless = not self.was_healthy and not port_lost
             if hopeless or self.crashes >= self.config.max_crashes:
                 self.failure = reason if self.crashes == 1 else f"{reason}, {self.crashes} times"
                 self.changed()
@@ -118,8 +118,12 @@ class Replica:
             self.changed()
             self.stop.wait(min(0.5 * 2 ** (self.crashes - 1), LONGEST_BACKOFF_S))
 
-    def start(self) -> None:
-        if not self.was_healthy and not self.port_fixed and not port_is_free(self.port):
+    def start(self) -> str | None:
+        """Starts the engine; returns why it cannot be, or None."""
+        if not port_is_free(self.port):
+            # Whoever listens there would be taken for the engine.
+            if self.was_healthy or self.port_fixed:
+                return f"cannot start: port {self.port} is taken by another process"
             self.port = free_port()
         command = [word.replace("{port}", str(self.port)) for word in self.engine.command]
         env = {**os.environ, **self.engine.env, **self.config.env}
@@ -136,6 +140,7 @@ class Replica:
         self.started = time.monotonic()
         self.starts += 1
         threading.Thread(target=self.copy_output, args=(self.process,), daemon=True).start()
+        return None
 
     def copy_output(self, process: subprocess.Popen[bytes]) -> None:
         assert process.stdout is not None

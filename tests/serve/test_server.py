@@ -1,10 +1,12 @@
 """The supervisor, with a small real HTTP server in the place of a model server."""
 
+import fcntl
 import json
 import os
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,8 @@ import pytest
 from finehard.errors import FinehardError, UsageError
 from finehard.serve import ServeConfig, ensure_server, serve_forever
 from finehard.serve.engines import build_engine
+from finehard.serve.replica import free_port
+from finehard.serve.state import state_folder, try_lock, write_json
 from tests.serve.processes import (
     REPOSITORY,
     living,
@@ -151,6 +155,44 @@ def test_engine_that_cannot_start_is_told_in_one_line():
         ensure_server(stand_in("die"))  # tried again, not remembered
 
 
+def test_engine_that_never_came_up_is_not_started_again_and_again(tmp_path):
+    with pytest.raises(FinehardError):
+        ensure_server(stand_in("die"))
+    [log] = tmp_path.rglob("server.log")
+    assert log.read_text().count("starting") == 1
+
+
+def test_taken_port_is_told_and_its_owner_not_taken_for_the_engine():
+    with ensure_server(stand_in()) as other:
+        port = int(other.base_url.split(":")[2].partition("/")[0])
+        with pytest.raises(FinehardError, match=f"port {port} is taken"):
+            ensure_server(stand_in("child", port=port))
+
+
+def test_configured_port_is_used():
+    port = free_port()
+    with ensure_server(stand_in(port=port)) as server:
+        assert server.base_url == f"http://127.0.0.1:{port}/v1"
+        os.kill(int(say(server).split()[1]), signal.SIGKILL)
+        say_again(server)  # not kept from its own port by the connections of before
+
+
+def test_what_a_killed_supervisor_left_is_not_taken_for_a_server():
+    """The moment between another process's lock and its clearing of the folder."""
+    config = stand_in()
+    folder = state_folder(config, build_engine(config))
+    left = {"supervisor": "4194304@1", "base_urls": ["http://127.0.0.1:9/v1"], "model": "m"}
+    write_json(folder / "server.json", left)
+    with ThreadPoolExecutor() as pool:
+        with open(folder / "supervisor.lock", "ab") as lock:
+            assert try_lock(lock.fileno(), fcntl.LOCK_EX)
+            joining = pool.submit(ensure_server, config)
+            with pytest.raises(TimeoutError):
+                joining.result(timeout=1)
+        with joining.result(timeout=30) as server:
+            assert say(server)
+
+
 def test_every_waiting_process_is_told_of_the_failure():
     source = as_source(stand_in("die"))
     clients = [
@@ -260,8 +302,6 @@ def test_missing_model_folder_is_told_before_anything_starts():
 
 
 def test_changed_model_files_are_another_server(tmp_path):
-    from finehard.serve.state import state_folder
-
     model = tmp_path / "model"
     model.mkdir()
     (model / "config.json").write_text("{}")
@@ -271,3 +311,12 @@ def test_changed_model_files_are_another_server(tmp_path):
     assert first == state_folder(config, engine)
     (model / "config.json").write_text(json.dumps({"changed": True}))
     assert first != state_folder(config, engine)
+
+
+def test_auto_is_transformers_where_no_gpu_is_shown(tmp_path, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    config = ServeConfig(model=str(tmp_path))
+    engine = build_engine(config)
+    assert engine.name == "transformers"
+    named = ServeConfig(engine="transformers", model=str(tmp_path))
+    assert state_folder(config, engine) == state_folder(named, build_engine(named))
