@@ -249,9 +249,8 @@ def main() -> int:
     allowed = 1e-5 if args.precision == "fp32" else 2e-2
     print(f"peak memory: {memory:.2f} of padded (goal <= {GOAL_MEMORY})")
     print(f"loss apart: {apart:.1e} (allowed {allowed:.0e})")
-    print(
-        f"train_step: {speed:.2f}x images per {'second' if clock == 'seconds' else 'CPU second'} (goal >= {GOAL_SPEED:.0f}x)"
-    )
+    unit = "images/s" if clock == "seconds" else "images per CPU second"
+    print(f"train_step: {speed:.2f}x {unit} (goal >= {GOAL_SPEED:.0f}x)")
     return 0 if speed >= GOAL_SPEED and memory <= GOAL_MEMORY and apart <= allowed else 1
 
 

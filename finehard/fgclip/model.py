@@ -6,7 +6,9 @@ feature map with region features, and two more scales.
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -160,17 +162,14 @@ def load(name: str | os.PathLike[str]) -> FGCLIP:
     positions are then stretched and whose head and scales are copied. Raises `FinehardError` where
     something is missing or left over.
     """
-    verbosity = logging.get_verbosity()
-    logging.set_verbosity_error()  # what CLIP has not is no surprise here
     try:
-        model, info = FGCLIP.from_pretrained(
-            os.fspath(name), dtype=torch.float32, output_loading_info=True
-        )
+        with _quiet():  # what CLIP has not is no surprise here
+            model, info = FGCLIP.from_pretrained(
+                os.fspath(name), dtype=torch.float32, output_loading_info=True
+            )
     except (OSError, ValueError, RuntimeError) as error:
         line = " ".join(str(error).split())[:300]
         raise FinehardError(f"no CLIP or FG-CLIP model in {name}: {line}") from None
-    finally:
-        logging.set_verbosity(verbosity)
     missing = set(info["missing_keys"])
     left_over = {k for k in info["unexpected_keys"] if not k.endswith("position_ids")}
     odd = sorted(missing if missing != _BEYOND_CLIP else set()) + sorted(left_over)
@@ -188,7 +187,22 @@ def load(name: str | os.PathLike[str]) -> FGCLIP:
 def save(model: FGCLIP, folder: str | os.PathLike[str]) -> None:
     """Writes an HF folder. Its parameters have the published names, so this is the export too:
     the published code, `load`, and (for the short path) `CLIPModel` read it."""
-    model.save_pretrained(os.fspath(folder))
+    with _quiet():
+        model.save_pretrained(os.fspath(folder))
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """No reports and bars of transformers."""
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()
 
 
 def from_state(config: CLIPConfig, state: dict[str, Any]) -> FGCLIP:

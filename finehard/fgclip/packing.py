@@ -169,16 +169,23 @@ def packed_attention(
         )
     joined = torch.stack((query[0], key[0], value[0])).permute(2, 0, 1, 3)
     rows = _Spread.apply(joined, packing.spread)  # (T, 3, heads, d)
-    out, start = [], 0
-    for length, count in packing.groups:
-        part = rows[start : start + length * count].unflatten(0, (count, length))
-        q, k, v = part.permute(2, 0, 3, 1, 4)
-        attended = functional.scaled_dot_product_attention(
-            q, k, v, is_causal=True, scale=scaling, dropout_p=dropout
-        )
+    attend = _attend if rows.device.type == "cpu" else functional.scaled_dot_product_attention
+    out = []
+    sizes = [length * count for length, count in packing.groups]
+    for part, (length, count) in zip(rows.split(sizes), packing.groups, strict=True):
+        q, k, v = part.unflatten(0, (count, length)).permute(2, 0, 3, 1, 4)
+        attended = attend(q, k, v, is_causal=True, scale=scaling, dropout_p=dropout)
         out.append(attended.transpose(1, 2).flatten(0, 1))
-        start += length * count
     return torch.cat(out).index_select(0, packing.pick).unsqueeze(0), None
+
+
+def _attend(q: Tensor, k: Tensor, v: Tensor, *, scale: float, dropout_p: float, **_: Any) -> Tensor:
+    """Causal attention written out: on a CPU torch's fused one is much slower for short texts."""
+    length = q.shape[-2]
+    later = torch.ones(length, length, dtype=torch.bool, device=q.device).triu(1)
+    scores = (q * scale) @ k.transpose(-1, -2)
+    weights = scores.masked_fill(later, float("-inf")).softmax(-1)
+    return functional.dropout(weights, dropout_p) @ v
 
 
 AttentionInterface.register(ATTENTION, packed_attention)

@@ -1,0 +1,216 @@
+"""From shards to batches: read, decoded, tokenised and packed in the workers, in a fixed order."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from finehard.digest import number
+from finehard.errors import FinehardError
+from finehard.fgclip.batch import Batch, Skipped
+from finehard.fgclip.order import Order, Place, Shard
+from finehard.fgclip.packing import LONG, SHORT, Text, pack
+from finehard.fgclip.picture import square
+from finehard.fgclip.reader import ShardReader, Unreadable
+from finehard.fgclip.sample import SampleConfig, Taken, same, take
+from finehard.images import ImageError
+
+
+class Limits(NamedTuple):
+    """What the model takes: side of the image in pixels, tokens of a short and of a long text."""
+
+    side: int
+    short: int
+    long: int
+
+
+class Tokens:
+    """Token ids of texts, cut to a limit with the end of text kept; frequent texts remembered."""
+
+    def __init__(self, tokenizer: Any) -> None:
+        self._tokenizer = tokenizer
+        self._end = int(tokenizer.eos_token_id)
+        self._known = lru_cache(50_000)(self._encode)
+
+    def __call__(self, text: str, limit: int) -> Text:
+        """The ids of `text` with begin and end, at most `limit`."""
+        ids = self._encode(text) if len(text) > 200 else self._known(text)
+        return ids if len(ids) <= limit else (*ids[: limit - 1], self._end)
+
+    def _encode(self, text: str) -> Text:
+        return tuple(self._tokenizer.backend_tokenizer.encode(text).ids)
+
+
+class Read(NamedTuple):
+    """One sample, ready to be put into a batch."""
+
+    key: str
+    pixels: np.ndarray
+    taken: Taken
+
+
+class Source:
+    """Reads single samples of `shards`. `seed` decides which boxes, texts and negatives."""
+
+    def __init__(
+        self, shards: Sequence[Shard], config: SampleConfig, side: int, seed: int, cache_gb: float
+    ) -> None:
+        self.reader = ShardReader(shards, cache_gb)
+        self.config = config
+        self._side = side
+        self._seed = seed
+
+    def read(self, place: Place, epoch: int) -> Read | Skipped:
+        """The sample at `place` as `epoch` sees it, or why it cannot be read."""
+        try:
+            raw = self.reader.read(place)
+            rng = random.Random(number(f"{self._seed} {epoch} {raw.key}"))
+            taken = take(raw.sample, self.config, rng)
+            boxes = [r.box for r in taken.regions]
+            pixels, moved = square(raw.image, self._side, self.config.fit, boxes)
+        except (Unreadable, ImageError, ValueError, KeyError, TypeError, AttributeError) as error:
+            what = str(error) if isinstance(error, Unreadable | ImageError) else repr(error)
+            shard = self.reader.shards[place.shard].uri
+            return Skipped(self.reader.key(place), shard, what[:200])
+        regions = tuple(
+            type(r)(box, r.text, r.positive, r.negatives)
+            for r, box in zip(taken.regions, moved, strict=True)
+        )
+        return Read(raw.key, pixels, Taken(taken.short, taken.long, regions))
+
+
+def collate(
+    samples: Sequence[Read], skipped: Sequence[Skipped], tokens: Tokens, limits: Limits
+) -> Batch:
+    """The batch of `samples`, whose texts are tokenised and packed here."""
+    regions = [(i, r) for i, s in enumerate(samples) for r in s.taken.regions]
+    hard = [(j, r) for j, (_, r) in enumerate(regions) if r.negatives]
+    short = [s.taken.short for s in samples]
+    long = [s.taken.long for s in samples]
+    phrases = [r.text for _, r in regions]
+    negatives = [n for _, r in hard for n in r.negatives]
+    texts = [(SHORT, tokens(t, limits.short)) for t in short]
+    texts += [(LONG, tokens(t, limits.long)) for t in long]
+    rest = [*phrases, *(r.positive for _, r in hard), *negatives]
+    texts += [(SHORT, tokens(t, limits.short)) for t in rest]
+    packing, which = pack(texts)
+    sizes = [len(g) for g in (short, long, phrases, hard, negatives)]
+    rows = torch.tensor(which, dtype=torch.int64).split(sizes)
+    most = max((len(r.negatives) for _, r in hard), default=0)
+    table = torch.full((len(hard), most), -1, dtype=torch.int64)
+    start = 0
+    for i, (_, r) in enumerate(hard):
+        table[i, : len(r.negatives)] = rows[4][start : start + len(r.negatives)]
+        start += len(r.negatives)
+    return Batch(
+        pixels=torch.from_numpy(np.stack([s.pixels for s in samples])),
+        packing=packing,
+        short=rows[0],
+        long=rows[1],
+        boxes=torch.tensor([r.box for _, r in regions], dtype=torch.float32).reshape(-1, 4),
+        images=torch.tensor([i for i, _ in regions], dtype=torch.int64),
+        regions=rows[2],
+        hard_boxes=torch.tensor([j for j, _ in hard], dtype=torch.int64),
+        positives=rows[3],
+        negatives=table,
+        short_same=_same(short),
+        long_same=_same(long),
+        region_same=_same(phrases),
+        keys=tuple(s.key for s in samples),
+        skipped=tuple(skipped),
+        tokens=sum(len(t) for _, t in texts),
+    )
+
+
+def _same(texts: Sequence[str]) -> Tensor:
+    return torch.tensor([same(t) for t in texts], dtype=torch.int64)
+
+
+class Part(NamedTuple):
+    """Which samples of each batch one process takes: `images` of them, `share` of `shares`."""
+
+    images: int
+    share: int = 0
+    shares: int = 1
+
+
+class Batches(Dataset[Batch]):
+    """Batch number -> this process's part of it. Numbers go on from epoch to epoch.
+
+    A batch has `part.images` images in each process; what is left over of an epoch is not seen in
+    it, or with `keep_last` makes a smaller batch. Any number can be asked for at any time, in any
+    process or worker.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        order: Order,
+        part: Part,
+        tokens: Tokens,
+        limits: Limits,
+        keep_last: bool = False,
+    ) -> None:
+        self._source, self._order, self._part = source, order, part
+        self._tokens, self._limits = tokens, limits
+        images = part.images * part.shares
+        self.per_epoch = (order.total + (images - 1) * keep_last) // images
+
+    def __getitem__(self, index: int) -> Batch:
+        """Raises `FinehardError` where none of the samples can be read."""
+        images, share, shares = self._part
+        epoch, within = divmod(index, self.per_epoch)
+        start = (within * shares + share) * images
+        found = [
+            self._source.read(place, epoch)
+            for place in self._order.places(epoch, start, min(start + images, self._order.total))
+        ]
+        skipped = [s for s in found if isinstance(s, Skipped)]
+        samples = [s for s in found if isinstance(s, Read)]
+        if not samples:
+            worst = skipped[0]
+            raise FinehardError(
+                f"none of {len(skipped)} samples could be read; {worst.key} of {worst.shard}: "
+                f"{worst.reason}"
+            )
+        return collate(samples, skipped, self._tokens, self._limits)
+
+
+def _one_thread(_: int) -> None:
+    torch.set_num_threads(1)
+
+
+class _Caught(Dataset[Any]):
+    """Errors as values: a worker would wrap them into a traceback."""
+
+    def __init__(self, batches: Batches) -> None:
+        self._batches = batches
+
+    def __getitem__(self, index: int) -> Batch | FinehardError:
+        try:
+            return self._batches[index]
+        except FinehardError as error:
+            return error
+
+
+def stream(batches: Batches, numbers: range, workers: int) -> Iterator[Batch]:
+    """The batches with `numbers`, in that order, made ahead by `workers` processes (0: here)."""
+    loader = DataLoader(
+        _Caught(batches),
+        batch_size=None,
+        sampler=numbers,
+        num_workers=workers,
+        prefetch_factor=2 if workers else None,
+        worker_init_fn=_one_thread if workers else None,
+    )
+    for batch in loader:
+        if isinstance(batch, FinehardError):
+            raise batch
+        yield batch

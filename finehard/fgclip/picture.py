@@ -1,0 +1,65 @@
+"""An image's bytes as the square that the model sees, and its boxes moved along."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from finehard.images import FORMATS, ImageError, ImagesConfig, header
+from finehard.records import Box
+
+Fit = Literal["squash", "pad"]
+"""How an image becomes a square: stretched, as published, or with black added at two sides."""
+
+_LIMITS = ImagesConfig(min_side=1)
+_TURNED = 0x0112  # EXIF orientation
+
+
+def square(
+    data: bytes, side: int, fit: Fit, boxes: Sequence[Sequence[float]]
+) -> tuple[NDArray[np.uint8], list[Box]]:
+    """(3, side, side) RGB of the image as displayed, and `boxes` in it, normalised xyxy.
+
+    JPEGs are decoded at a reduced scale where that still has twice the pixels needed. Raises
+    `ImageError` for what is no whole image within the limits of `finehard.images`.
+    """
+    header(data, _LIMITS)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            image: Image.Image = Image.open(io.BytesIO(data), formats=tuple(FORMATS))
+            image.draft("RGB", (2 * side, 2 * side))
+            image.load()
+            if image.getexif().get(_TURNED, 1) != 1:
+                image = ImageOps.exif_transpose(image)
+            image = image if image.mode == "RGB" else image.convert("RGB")
+    except (OSError, ValueError, SyntaxError, OverflowError, EOFError) as error:
+        raise ImageError("truncated_image", " ".join(str(error).split())[:200]) from None
+    if fit == "squash":
+        return _array(_resized(image, (side, side))), [_box(b, 1, 1, 0, 0) for b in boxes]
+    longest = max(image.size)
+    width, height = (max(1, round(v * side / longest)) for v in image.size)
+    left, top = (side - width) // 2, (side - height) // 2
+    canvas = Image.new("RGB", (side, side))
+    canvas.paste(_resized(image, (width, height)), (left, top))
+    moved = [_box(b, width / side, height / side, left / side, top / side) for b in boxes]
+    return _array(canvas), moved
+
+
+def _resized(image: Image.Image, size: tuple[int, int]) -> Image.Image:
+    return image.resize(size, Image.Resampling.BICUBIC, reducing_gap=3.0)
+
+
+def _array(image: Image.Image) -> NDArray[np.uint8]:
+    return np.ascontiguousarray(np.asarray(image, dtype=np.uint8).transpose(2, 0, 1))
+
+
+def _box(box: Sequence[float], width: float, height: float, left: float, top: float) -> Box:
+    x1, y1, x2, y2 = (min(1.0, max(0.0, float(v))) for v in box)
+    return (x1 * width + left, y1 * height + top, x2 * width + left, y2 * height + top)

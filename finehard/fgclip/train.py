@@ -1,0 +1,372 @@
+"""Trains FG-CLIP on shards. One process, or as many as torchrun starts.
+
+The order of samples and all choices are functions of the seed and the step, so a run that was
+stopped goes on from its last checkpoint as if nothing had happened: run the same command again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import math
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+import yaml
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from finehard.errors import FinehardError, UsageError
+from finehard.fgclip import checkpoint, ranks
+from finehard.fgclip.batch import Batch, Skipped
+from finehard.fgclip.config import (
+    OptimizerConfig,
+    TrainConfig,
+    as_dict,
+    load_train_config,
+    scratch_clip,
+    what_decides,
+)
+from finehard.fgclip.data import Batches, Part, Source, Tokens, stream
+from finehard.fgclip.evaluate import evaluate, limits_of, table
+from finehard.fgclip.model import FGCLIP, build, load
+from finehard.fgclip.objective import Objective
+from finehard.fgclip.order import Order, Shard
+from finehard.fgclip.reader import ShardReader, find_shards
+from finehard.fgclip.record import Record
+from finehard.fgclip.tokenizer import load_tokenizer, make_tokenizer, texts_of
+
+STOPPED = 143
+"""Exit code after SIGTERM: 128 + 15, as shells have it."""
+
+
+def train(
+    config: TrainConfig,
+    data: Sequence[str],
+    output: str | os.PathLike[str],
+    model: str | None = None,
+    eval_data: Sequence[str] = (),
+) -> dict[str, Any]:
+    """Trains on the shards of the `data` folders; returns what it came to.
+
+    Starts from folder `model`, or from scratch where the config says so; goes on where a
+    checkpoint lies in `output`. The model ends in `output`/model. The returned dict has "step",
+    "steps", "stopped" (a SIGTERM came), "loss", "skipped", and with `eval_data` "evaluation".
+    Raises `FinehardError`, also when a loss is no number.
+    """
+    run, out = config.run, Path(output)
+    device = ranks.join()
+    shards = find_shards(data)
+    eval_shards = find_shards(eval_data) if eval_data else []
+    network, tokenizer, state = _start(config, out, model, shards)
+    step = state["step"] if state else 0
+    objective = Objective(network, config.objective).to(device).train()
+    if run.gradient_checkpointing:
+        network.gradient_checkpointing_enable({"use_reentrant": False})
+    optimizer = make_optimizer(network, config.optimizer, device)
+    if state:
+        optimizer.load_state_dict(state["optimizer"])
+        objective.margins.copy_(state["margins"])
+    batches = _batches(config, shards, tokenizer, network)
+    parts = config.optimizer.accumulate
+    steps = _steps(config.optimizer, batches.per_epoch // parts)
+    record = Record(out, step, steps) if ranks.rank() == 0 else None
+    if record and not state:
+        (out / "config.yaml").write_text(yaml.safe_dump(as_dict(config), sort_keys=False), "utf-8")
+    whole: nn.Module = objective
+    if ranks.world() > 1:
+        whole = DistributedDataParallel(objective, broadcast_buffers=False)
+
+    result: dict[str, Any] = {"step": step, "steps": steps, "stopped": False, "skipped": 0}
+    meter = _Meter(device)
+    feed = stream(batches, range(step * parts, steps * parts), run.workers)
+    with _stop_signal() as asked_to_stop:
+        while step < steps and not result["stopped"]:
+            torch.manual_seed(run.seed * 1_000_003 + step * ranks.world() + ranks.rank())
+            rate = learning_rate(step, steps, config.optimizer)
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+            for part in range(parts):
+                with meter.waiting():
+                    batch = next(feed)
+                batch = batch.to(device)
+                with (
+                    _apart(whole, part == parts - 1),
+                    torch.autocast(device.type, torch.bfloat16, enabled=run.precision == "bf16"),
+                ):
+                    losses = whole(batch)
+                (losses["loss"] / parts).backward()
+                meter.add(batch, losses, parts)
+            norm = _clip(network, config.optimizer.clip_norm)
+            step += 1
+            values, skipped, stop = meter.read(norm, asked_to_stop())
+            bad = [name for name, value in values.items() if not math.isfinite(value)]
+            if bad:
+                raise FinehardError(
+                    f"step {step}: {', '.join(f'{n} is {values[n]}' for n in bad)}; the step was "
+                    f"not taken, {_last(out)}; its first sample is {batch.keys[0]}"
+                )
+            optimizer.step()
+            optimizer.zero_grad()
+            result |= {"step": step, "loss": values["loss"], "stopped": stop and step < steps}
+            result["skipped"] += len(skipped)
+            save_now = step % run.save_every == 0 or step == steps or stop
+            if record:
+                record.skipped(step, skipped)
+                if step % run.log_every == 0 or step in (1, steps):
+                    record.row(step, {**values, "lr": rate, **scales(network), **meter.speed()})
+                if save_now:
+                    checkpoint.keep(
+                        out / "checkpoints", step, objective, optimizer, tokenizer, config.sample,
+                        what_decides(config), run.keep,
+                    )  # fmt: skip
+                record.step_done()
+            if eval_shards and run.eval_every and step % run.eval_every == 0 and step < steps:
+                _evaluate(config, network, tokenizer, eval_shards, step, record, run.eval_samples)
+                meter.restart()
+    if not result["stopped"]:
+        if record:
+            checkpoint.save_model(out / "model", objective, tokenizer, config.sample)
+        if eval_shards:
+            figures = _evaluate(config, network, tokenizer, eval_shards, step, record, None)
+            result["evaluation"] = figures
+    if record:
+        record.close()
+    return result
+
+
+def _apart(whole: nn.Module, last: bool) -> contextlib.AbstractContextManager[None]:
+    """Gradients travel between processes with a step's last part only."""
+    if last or not isinstance(whole, DistributedDataParallel):
+        return contextlib.nullcontext()
+    return whole.no_sync()
+
+
+def learning_rate(step: int, steps: int, config: OptimizerConfig) -> float:
+    """Of step `step`, from 0: linear warmup, then half a cosine down to 0 after `steps`."""
+    warmup = min(config.warmup_steps, steps)
+    if step < warmup:
+        return config.lr * (step + 1) / warmup
+    return config.lr * 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
+
+
+def make_optimizer(
+    model: FGCLIP, config: OptimizerConfig, device: torch.device
+) -> torch.optim.AdamW:
+    """AdamW; biases, norms, scales and the class token (what has one dimension) do not decay."""
+    decayed = [p for p in model.parameters() if p.ndim > 1]
+    others = [p for p in model.parameters() if p.ndim <= 1]
+    groups = [
+        {"params": decayed, "weight_decay": config.weight_decay},
+        {"params": others, "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=config.lr, betas=config.betas, eps=config.eps, fused=True)
+
+
+def scales(model: FGCLIP) -> dict[str, float]:
+    """The three learned scales, as they multiply the cosines."""
+    names = ("logit_scale", "logit_scale_finegraind", "logit_scale_hardneg")
+    return {name: float(getattr(model, name).detach().exp()) for name in names}
+
+
+def _start(
+    config: TrainConfig, out: Path, model: str | None, shards: list[Shard]
+) -> tuple[FGCLIP, Any, dict[str, Any] | None]:
+    """Model, tokenizer, and the state of the checkpoint that they come from, if any."""
+    found = checkpoint.newest(out / "checkpoints")
+    if found:
+        state = checkpoint.state_of(found)
+        if state["decides"] != what_decides(config):
+            before, now = state["decides"], what_decides(config)
+            section = next(k for k in now if now[k] != before.get(k))
+            raise UsageError(
+                f"{out} holds a run with another {section!r}: give another --output, or the same "
+                "config to go on with it"
+            )
+        return load(found.folder), load_tokenizer(found.folder), state
+    if model is not None:
+        return load(model), load_tokenizer(model), None
+    if config.scratch is None:
+        raise UsageError("give --model a CLIP or FG-CLIP folder, or a config with 'scratch'")
+    reader = ShardReader(shards, config.run.cache_gb)
+    texts = texts_of(reader, config.scratch.samples)
+    tokenizer = make_tokenizer(texts, config.scratch.vocabulary)
+    torch.manual_seed(config.run.seed)
+    return build(scratch_clip(config.scratch, len(tokenizer))), tokenizer, None
+
+
+def _batches(config: TrainConfig, shards: list[Shard], tokenizer: Any, model: FGCLIP) -> Batches:
+    total, world = config.optimizer.batch_size, ranks.world()
+    shares = world * config.optimizer.accumulate
+    if total % shares:
+        raise UsageError(
+            f"optimizer.batch_size {total} does not divide by {world} processes x "
+            f"{config.optimizer.accumulate} parts"
+        )
+    limits = limits_of(model)
+    run = config.run
+    source = Source(shards, config.sample, limits.side, run.seed, run.cache_gb)
+    order = Order(shards, run.seed, run.shuffle_shards)
+    part = Part(total // shares, ranks.rank(), world)
+    batches = Batches(source, order, part, Tokens(tokenizer), limits)
+    if batches.per_epoch < config.optimizer.accumulate:
+        raise UsageError(
+            f"{order.total} samples are fewer than one batch of {total}: set optimizer.batch_size"
+        )
+    return batches
+
+
+def _steps(config: OptimizerConfig, per_epoch: int) -> int:
+    steps = int(config.epochs * per_epoch)
+    return max(1, steps if config.steps is None else config.steps)
+
+
+def _clip(model: FGCLIP, most: float) -> float:
+    norm = nn.utils.clip_grad_norm_(model.parameters(), most if most > 0 else math.inf)
+    return float(norm)
+
+
+def _last(out: Path) -> str:
+    kept = checkpoint.newest(out / "checkpoints")
+    return f"the last checkpoint is {kept.folder}" if kept else "there is no checkpoint"
+
+
+def _evaluate(
+    config: TrainConfig,
+    model: FGCLIP,
+    tokenizer: Any,
+    shards: list[Shard],
+    step: int,
+    record: Record | None,
+    samples: int | None,
+) -> dict[str, float]:
+    """In the first process only; the others wait in the next step's gather."""
+    if record is None:
+        return {}
+    figures = evaluate(
+        model, tokenizer, shards, config.sample, samples=samples, workers=config.run.workers,
+        cache_gb=config.run.cache_gb,
+    )  # fmt: skip
+    record.row(step, figures, "eval")
+    record.say(f"step {step}\n{table(figures)}")
+    return figures
+
+
+class _Meter:
+    """What a step came to, over all processes, and how fast the steps since the last reading of
+    `speed` were."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._losses: dict[str, torch.Tensor] = {}
+        self._skipped: list[Skipped] = []
+        self._images = self._tokens = 0
+        self._since = time.perf_counter()
+        self._wait = 0.0
+        self._done = [0.0, 0.0]
+
+    @contextlib.contextmanager
+    def waiting(self) -> Iterator[None]:
+        start = time.perf_counter()
+        yield
+        self._wait += time.perf_counter() - start
+
+    def add(self, batch: Batch, losses: dict[str, torch.Tensor], parts: int) -> None:
+        for name, value in losses.items():
+            value = value.detach() / parts
+            self._losses[name] = self._losses[name] + value if name in self._losses else value
+        self._skipped.extend(batch.skipped)
+        self._images += len(batch.keys)
+        self._tokens += batch.tokens
+
+    def read(self, norm: float, stop: bool) -> tuple[dict[str, float], list[Skipped], bool]:
+        """Losses and gradient norm, what was skipped, whether to stop; the same everywhere."""
+        names = list(self._losses)
+        counts = [float(x) for x in (len(self._skipped), stop, self._images, self._tokens)]
+        sums = ranks.total(
+            torch.cat(
+                [
+                    torch.stack([self._losses[n] for n in names]).double(),
+                    torch.tensor(counts, dtype=torch.float64, device=self._device),
+                ]
+            )
+        ).tolist()
+        values = {n: v / ranks.world() for n, v in zip(names, sums, strict=False)}
+        skipped, stops, images, tokens = sums[len(names) :]
+        self._done = [self._done[0] + images, self._done[1] + tokens]
+        found = self._skipped
+        if skipped and ranks.world() > 1:
+            lists: list[Any] = [None] * ranks.world()
+            dist.all_gather_object(lists, found)
+            found = [s for each in lists for s in each]
+        self._losses, self._skipped, self._images, self._tokens = {}, [], 0, 0
+        return {**values, "grad_norm": norm}, found, stops > 0
+
+    def speed(self) -> dict[str, float]:
+        """images/s and tokens/s of all processes, and the part of the time waited for data."""
+        seconds = time.perf_counter() - self._since
+        found = {
+            "images_per_s": self._done[0] / seconds,
+            "tokens_per_s": self._done[1] / seconds,
+            "data_wait": self._wait / seconds,
+        }
+        self.restart()
+        return found
+
+    def restart(self) -> None:
+        """Begins a new reading of the speed."""
+        self._since, self._wait, self._done = time.perf_counter(), 0.0, [0.0, 0.0]
+
+
+@contextlib.contextmanager
+def _stop_signal() -> Iterator[Callable[[], bool]]:
+    """Yields a function that says whether SIGTERM came; the step in work is finished first."""
+    came = []
+    try:
+        before = signal.signal(signal.SIGTERM, lambda *_: came.append(True))
+    except ValueError:  # not in the main thread: then nobody can send us a signal
+        yield lambda: False
+        return
+    try:
+        yield lambda: bool(came)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """The command; returns its exit code."""
+    parser = argparse.ArgumentParser(
+        prog="finehard train",
+        description="Trains FG-CLIP on shards. Start it with torchrun for more than one process.",
+    )
+    parser.add_argument("--data", required=True, nargs="+", help="dataset folders or URIs")
+    parser.add_argument("--output", required=True, help="folder of the run; goes on with it")
+    parser.add_argument("--model", help="CLIP or FG-CLIP folder to start from")
+    parser.add_argument("--config", default="finehard", help="YAML file or bundled recipe")
+    parser.add_argument("--eval-data", nargs="+", default=[], help="datasets to evaluate on")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="SECTION.KEY=VALUE",
+        help="changes one setting, for example optimizer.lr=1e-5",
+    )  # fmt: skip
+    args = parser.parse_args(argv)
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    config = load_train_config(args.config, args.set)
+    try:
+        result = train(config, args.data, args.output, args.model, args.eval_data)
+        first = ranks.rank() == 0
+    finally:
+        ranks.leave()
+    if first:
+        skipped = f", {result['skipped']} samples skipped" if result["skipped"] else ""
+        if result["stopped"]:
+            print(f"stopped at step {result['step']} of {result['steps']}{skipped}; saved: run the "
+                  "same command again to go on")  # fmt: skip
+        else:
+            print(f"{result['step']} steps done{skipped}; the model is in {args.output}/model")
+    return STOPPED if result["stopped"] else 0

@@ -1,0 +1,259 @@
+"""From shards to batches: everything once, in an order that nothing but seed and step decide."""
+
+import json
+import tarfile
+from collections import Counter
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from finehard.errors import FinehardError, UsageError
+from finehard.fgclip.data import Batches, Limits, Part, Source, Tokens, stream
+from finehard.fgclip.order import Order, Shard
+from finehard.fgclip.picture import square
+from finehard.fgclip.reader import ShardReader, find_shards
+from finehard.fgclip.sample import SampleConfig, same
+from finehard.fgclip.tokenizer import load_tokenizer, make_tokenizer, texts_of
+from finehard.images import ImageError
+
+from . import made_shards
+
+LIMITS = Limits(32, 77, 248)
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    return made_shards.write(tmp_path_factory.mktemp("data") / "set", 50)
+
+
+@pytest.fixture(scope="module")
+def tokenizer(dataset):
+    reader = ShardReader(find_shards([str(dataset)]), 1.0)
+    return make_tokenizer(texts_of(reader, 50), 700)
+
+
+def batches(dataset, tokenizer, images=4, share=0, shares=1, sample=None, seed=3, keep_last=False):
+    shards = find_shards([str(dataset)])
+    source = Source(shards, sample or SampleConfig(), 32, seed, 1.0)
+    part = Part(images, share, shares)
+    return Batches(source, Order(shards, seed, 2), part, Tokens(tokenizer), LIMITS, keep_last)
+
+
+def fingerprint(batch):
+    return batch.keys, batch.pixels.sum().item(), batch.boxes.tolist(), batch.packing.ids.tolist()
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.integers(1, 9), min_size=1, max_size=12), st.integers(1, 5), st.integers(0, 99))
+def test_an_epoch_has_every_sample_once_and_in_another_order_than_the_next(sizes, window, seed):
+    shards = [Shard(str(i), n) for i, n in enumerate(sizes)]
+    order = Order(shards, seed, window)
+    epochs = [order.places(epoch, 0, order.total) for epoch in range(2)]
+    for places in epochs:
+        assert sorted(places) == [(i, j) for i, n in enumerate(sizes) for j in range(n)]
+    if sum(sizes) > 20:
+        assert epochs[0] != epochs[1]
+    # In pieces, by another object, backwards: the same.
+    cuts = range(0, order.total, 3)
+    other = Order(shards, seed, window)
+    pieces = {s: other.places(1, s, min(s + 3, other.total)) for s in reversed(cuts)}
+    assert [p for s in cuts for p in pieces[s]] == epochs[1]
+
+
+def test_without_a_seed_samples_come_as_they_lie():
+    order = Order([Shard("a", 2), Shard("b", 1)], None)
+    assert order.places(0, 0, 3) == [(0, 0), (0, 1), (1, 0)]
+    with pytest.raises(IndexError):
+        order.places(0, 2, 4)
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3])
+def test_batches_are_the_same_with_any_number_of_workers_and_from_any_step(
+    dataset, tokenizer, workers
+):
+    whole = [fingerprint(b) for b in stream(batches(dataset, tokenizer), range(0, 15), 0)]
+    again = [fingerprint(b) for b in stream(batches(dataset, tokenizer), range(7, 15), workers)]
+    assert again == whole[7:]
+    first_epoch = [key for keys, *_ in whole[:12] for key in keys]
+    assert len(set(first_epoch)) == len(first_epoch) == 48  # 2 of 50 are left over
+
+
+def test_the_parts_of_all_processes_are_the_batch_of_one(dataset, tokenizer):
+    for number in range(6):
+        one = batches(dataset, tokenizer, images=8)[number]
+        two = [batches(dataset, tokenizer, 4, share, 2)[number] for share in range(2)]
+        assert one.keys == two[0].keys + two[1].keys
+        assert torch.equal(one.boxes, torch.cat([b.boxes for b in two]))
+
+
+def test_a_batch_says_what_the_sample_says(dataset, tokenizer):
+    config = SampleConfig(boxes=3, choose="first", long_expr=0.0, negatives=2)
+    batch = batches(dataset, tokenizer, sample=config)[0]
+    ends = dict(enumerate(texts_in(batch, tokenizer)))
+    start = 0
+    for i, key in enumerate(batch.keys):
+        truth = made_shards.sample(int(key))[1]
+        assert ends[int(batch.short[i])] == clean(f"a photo of {truth['short_caption']}")
+        assert ends[int(batch.long[i])] == clean(truth["long_caption"])
+        for region in truth["regions"][:3]:
+            assert int(batch.images[start]) == i
+            assert batch.boxes[start].tolist() == pytest.approx(region["box"])
+            assert ends[int(batch.regions[start])] == clean(region["short_expr"])
+            wrong = [clean(n["text"]) for n in region["hard_negatives"]][:2]
+            found = (batch.hard_boxes == start).nonzero().flatten().tolist()
+            assert len(found) == bool(wrong)
+            for row in found:
+                assert ends[int(batch.positives[row])] == clean(region["short_expr"])
+                texts = [ends[t] for t in batch.negatives[row].tolist() if t >= 0]
+                assert texts == wrong
+            start += 1
+    assert start == len(batch.boxes)
+
+
+def texts_in(batch, tokenizer):
+    """The distinct texts of a batch, from its packing: back from each end along `spread`."""
+    packing, found, start = batch.packing, {}, 0
+    for length, count in packing.groups:
+        rows = packing.spread[start : start + length * count].view(count, length)
+        start += length * count
+        for row in rows.tolist():
+            for at, node in enumerate(row):
+                if int(packing.ids[node]) == tokenizer.eos_token_id:
+                    ids = packing.ids[row[:at]].tolist()[1:]
+                    found[node] = tokenizer.decode(ids).strip()
+                    break
+    return [clean(found[int(end)]) for end in packing.ends]
+
+
+def clean(text):
+    return text.lower().replace(" ", "")  # decoding sets spaces around digits and signs
+
+
+def broken(folder, count=24):
+    """A dataset with four samples that cannot be read: no JSON, no image, cut JPEG, wrong types."""
+    made_shards.write(folder, count, per_shard=count)
+    path = next((folder / "shards").glob("*.tar"))
+    with tarfile.open(path) as tar:
+        members = [(m, tar.extractfile(m).read()) for m in tar]
+    with tarfile.open(path, "w") as tar:
+        for member, data in members:
+            key, kind = member.name.split(".")
+            if (key, kind) == ("000002", "json"):
+                data = b"{"
+            if (key, kind) == ("000005", "jpg"):
+                continue
+            if (key, kind) == ("000007", "jpg"):
+                data = data[: len(data) // 2]
+            if (key, kind) == ("000011", "json"):
+                data = json.dumps({**json.loads(data), "regions": [{"box": "no"}]}).encode()
+            member.size = len(data)
+            tar.addfile(member, __import__("io").BytesIO(data))
+    return folder
+
+
+def test_what_cannot_be_read_is_skipped_counted_and_named(tmp_path, tokenizer):
+    folder = broken(tmp_path / "set")
+    found = list(stream(batches(folder, tokenizer, images=6), range(4), 1))
+    skipped = {s.key: s.reason for b in found for s in b.skipped}
+    assert set(skipped) == {"000002", "000005", "000007", "000011"}
+    assert all(skipped.values()) and "image" in skipped["000005"]
+    assert sum(len(b.keys) for b in found) == 20
+    assert all(len(b.pixels) == len(b.keys) == len(b.short) for b in found)
+
+
+def test_a_shard_that_breaks_off_loses_only_its_end(tmp_path, tokenizer):
+    folder = made_shards.write(tmp_path / "set", 24, per_shard=24)
+    path = next((folder / "shards").glob("*.tar"))
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) // 2])
+    found = list(stream(batches(folder, tokenizer, images=24), range(1), 0))
+    assert 8 < len(found[0].keys) < 16
+    assert len(found[0].keys) + len(found[0].skipped) == 24
+
+
+def test_a_batch_without_one_readable_sample_stops_with_one_line(tmp_path, tokenizer):
+    folder = made_shards.write(tmp_path / "set", 8)
+    for path in (folder / "shards").glob("*.tar"):
+        path.write_bytes(b"\0" * 1024)
+    for workers in (0, 1):
+        with pytest.raises(FinehardError, match="none of 4 samples could be read") as caught:
+            list(stream(batches(folder, tokenizer), range(1), workers))
+        assert "\n" not in str(caught.value)
+
+
+def test_a_folder_without_shards_is_refused(tmp_path):
+    with pytest.raises(UsageError, match="no shards in"):
+        find_shards([str(tmp_path)])
+
+
+def test_shards_without_sizes_are_counted(tmp_path):
+    folder = made_shards.write(tmp_path / "set", 20, sizes=False)
+    assert Counter(s.samples for s in find_shards([str(folder)])) == {10: 2}
+
+
+def test_the_last_batch_is_kept_when_asked_for(dataset, tokenizer):
+    found = batches(dataset, tokenizer, images=16, keep_last=True)
+    assert [len(b.keys) for b in stream(found, range(found.per_epoch), 0)] == [16, 16, 16, 2]
+
+
+def jpeg(width, height, box, color, exif=None):
+    import io
+
+    image = Image.new("RGB", (width, height), (128, 128, 128))
+    image.paste(color, box)
+    data = io.BytesIO()
+    image.save(data, "JPEG", quality=95, **({"exif": exif} if exif else {}))
+    return data.getvalue()
+
+
+@pytest.mark.parametrize("fit", ["squash", "pad"])
+@pytest.mark.parametrize("size", [(1000, 400), (300, 900), (50, 80)])
+@pytest.mark.parametrize("turned", [False, True])
+def test_boxes_stay_on_their_objects(fit, size, turned):
+    """A red rectangle is where its box says, after scaling, padding and EXIF rotation."""
+    width, height = size
+    x1, y1, x2, y2 = (0.5, 0.25, 0.75, 0.75)
+    pixels = (int(x1 * width), int(y1 * height), int(x2 * width), int(y2 * height))
+    exif = None
+    box = (x1, y1, x2, y2)
+    if turned:  # shown turned by 90 degrees clockwise
+        exif = Image.Exif()
+        exif[0x0112] = 6
+        box = (1 - y2, x1, 1 - y1, x2)
+    array, (moved,) = square(jpeg(*size, pixels, (255, 0, 0), exif), 64, fit, [box])
+    assert array.shape == (3, 64, 64)
+    red = (array[0] > 200) & (array[1] < 90)
+    rows, columns = np.flatnonzero(red.any(1)), np.flatnonzero(red.any(0))
+    seen = (columns[0], rows[0], columns[-1] + 1, rows[-1] + 1)
+    assert np.abs(np.array(seen) - np.array(moved) * 64).max() <= 1.5
+
+
+def test_pixel_bombs_are_refused_before_decoding():
+    import io
+    import struct
+    import zlib
+
+    head = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)
+    chunk = b"IHDR" + head
+    data = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + chunk
+    data += struct.pack(">I", zlib.crc32(chunk))
+    with pytest.raises(ImageError, match="60000 x 60000|pixels"):
+        square(io.BytesIO(data).getvalue(), 32, "squash", [])
+
+
+def test_made_tokenizer_is_saved_and_cuts_with_the_end_kept(tmp_path, tokenizer):
+    ids = tokenizer("a red ball, 日本")["input_ids"]
+    assert ids[0] == len(tokenizer) - 2 and ids[-1] == len(tokenizer) - 1 == max(ids)
+    assert ids.count(ids[-1]) == 1  # what was never seen is spelt in bytes
+    assert tokenizer.decode(ids[1:-1]) == "a red ball , 日本"
+    tokenizer.save_pretrained(tmp_path)
+    again = load_tokenizer(tmp_path)
+    assert again("a red ball, 日本")["input_ids"] == ids
+    tokens = Tokens(again)
+    assert tokens("a red ball", 77) == tuple(again("a red ball")["input_ids"])
+    cut = tokens("a red ball " * 100, 20)
+    assert len(cut) == 20 and cut[-1] == ids[-1] and cut.count(ids[-1]) == 1
