@@ -9,6 +9,7 @@ import argparse
 import dataclasses
 import json
 import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -219,3 +220,7 @@ def main(argv: list[str] | None = None) -> int:
     if args.output:
         storage.write(storage.local(args.output), json.dumps(figures, indent=1).encode())
     return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -11,13 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from finehard.images import FORMATS, ImageError, ImagesConfig, header
+from finehard.images import ImageError, ImagesConfig
 from finehard.records import Box
 
 Fit = Literal["squash", "pad"]
 """How an image becomes a square: stretched, as published, or with black added at two sides."""
 
-_LIMITS = ImagesConfig(min_side=1)
+_LIMITS = ImagesConfig()
+_FORMATS = ("JPEG", "PNG", "WEBP")
 _TURNED = 0x0112  # EXIF orientation
 
 
@@ -29,16 +30,21 @@ def square(
     JPEGs are decoded at a reduced scale where that still has twice the pixels needed. Raises
     `ImageError` for what is no whole image within the limits of `finehard.images`.
     """
-    header(data, _LIMITS)
+    if len(data) > _LIMITS.max_bytes:
+        raise ImageError("image_file_too_large", f"{len(data)} bytes")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            image: Image.Image = Image.open(io.BytesIO(data), formats=tuple(FORMATS))
+            warnings.simplefilter("ignore")  # Pillow's own bomb warning: the limit is checked here
+            image: Image.Image = Image.open(io.BytesIO(data), formats=_FORMATS)
+            if image.width * image.height > _LIMITS.max_pixels:
+                raise ImageError("image_too_large", f"{image.width} x {image.height} px")
             image.draft("RGB", (2 * side, 2 * side))
             image.load()
             if image.getexif().get(_TURNED, 1) != 1:
                 image = ImageOps.exif_transpose(image)
             image = image if image.mode == "RGB" else image.convert("RGB")
+    except Image.DecompressionBombError as error:
+        raise ImageError("image_too_large", str(error)[:200]) from None
     except (OSError, ValueError, SyntaxError, OverflowError, EOFError) as error:
         raise ImageError("truncated_image", " ".join(str(error).split())[:200]) from None
     if fit == "squash":

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import heapq
 import os
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
+from itertools import pairwise
 from typing import Any
 
-from tokenizers import pre_tokenizers, trainers
+from tokenizers import pre_tokenizers
 from transformers import AutoTokenizer, CLIPTokenizer
 
 from finehard.errors import FinehardError
@@ -29,27 +32,71 @@ def make_tokenizer(texts: Iterable[str], size: int) -> CLIPTokenizer:
     """A byte-level BPE tokenizer as CLIP's, with at most `size` tokens, learned from `texts`.
 
     As in CLIP, all 256 bytes come first, once within and once at the end of a word, then the
-    merges, then begin and end of text, so that the end has the highest id.
+    merges, then begin and end of text, so that the end has the highest id. Equal texts give equal
+    tokenizers, which the trainers of `tokenizers` do not promise where pairs are equally frequent.
     """
-    learner = CLIPTokenizer().backend_tokenizer
+    backend = CLIPTokenizer().backend_tokenizer
+    words: Counter[str] = Counter()
+    for text, count in Counter(texts).items():
+        normal = backend.normalizer.normalize_str(text)
+        for word, _ in backend.pre_tokenizer.pre_tokenize_str(normal):
+            words[word] += count
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    trainer = trainers.BpeTrainer(
-        vocab_size=size - len(alphabet) - 2,
-        initial_alphabet=alphabet,
-        end_of_word_suffix=_WORD_END,
-        show_progress=False,
-    )
-    learner.train_from_iterator(texts, trainer)
-    merges = [tuple(m) for m in _model(learner)["merges"]]
-    names = [*alphabet, *(a + _WORD_END for a in alphabet), *(a + b for a, b in merges)]
-    names = list(dict.fromkeys(names)) + ["<|startoftext|>", "<|endoftext|>"]
+    names = [*alphabet, *(a + _WORD_END for a in alphabet)]
+    merges = _merges(words, size - len(names) - 2)
+    names = list(dict.fromkeys([*names, *(a + b for a, b in merges)]))
+    names += ["<|startoftext|>", "<|endoftext|>"]
     return CLIPTokenizer(vocab={name: i for i, name in enumerate(names)}, merges=merges)
 
 
-def _model(tokenizer: Any) -> dict[str, Any]:
-    import json
+def _merges(words: Counter[str], most: int) -> list[tuple[str, str]]:
+    """Byte pair encoding (arXiv 1508.07909, algorithm 1): the most frequent pair is joined, again
+    and again; of equally frequent ones the first by name. Pairs met once are not joined."""
+    ordered = sorted(words)
+    spelt = [[*word[:-1], word[-1] + _WORD_END] for word in ordered]
+    times = [words[word] for word in ordered]
+    counts: Counter[tuple[str, str]] = Counter()
+    where: defaultdict[tuple[str, str], set[int]] = defaultdict(set)
+    for i, parts in enumerate(spelt):
+        for pair in pairwise(parts):
+            counts[pair] += times[i]
+            where[pair].add(i)
+    queue = [(-count, pair) for pair, count in counts.items()]
+    heapq.heapify(queue)
+    merges: list[tuple[str, str]] = []
+    while queue and len(merges) < most:
+        count, pair = heapq.heappop(queue)
+        if -count != counts[pair]:
+            continue  # it was counted anew since, and stands in the queue once more
+        if -count < 2:
+            break
+        merges.append(pair)
+        changed = set()
+        for i in where.pop(pair):
+            before, spelt[i] = spelt[i], _joined(spelt[i], pair)
+            for parts, sign in ((before, -1), (spelt[i], 1)):
+                for other in pairwise(parts):
+                    counts[other] += sign * times[i]
+                    changed.add(other)
+                    if sign > 0:
+                        where[other].add(i)
+        for other in changed:
+            if counts[other] > 0:
+                heapq.heappush(queue, (-counts[other], other))
+    return merges
 
-    return json.loads(tokenizer.to_str())["model"]
+
+def _joined(parts: list[str], pair: tuple[str, str]) -> list[str]:
+    found: list[str] = []
+    i = 0
+    while i < len(parts):
+        if tuple(parts[i : i + 2]) == pair:
+            found.append(parts[i] + parts[i + 1])
+            i += 2
+        else:
+            found.append(parts[i])
+            i += 1
+    return found
 
 
 def texts_of(reader: ShardReader, most: int) -> Iterator[str]:

@@ -11,6 +11,7 @@ import contextlib
 import math
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -370,3 +371,7 @@ def main(argv: list[str] | None = None) -> int:
         else:
             print(f"{result['step']} steps done{skipped}; the model is in {args.output}/model")
     return STOPPED if result["stopped"] else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

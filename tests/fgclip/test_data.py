@@ -1,7 +1,13 @@
 """From shards to batches: everything once, in an order that nothing but seed and step decide."""
 
+import io
 import json
+import random
+import struct
+import subprocess
+import sys
 import tarfile
+import zlib
 from collections import Counter
 
 import numpy as np
@@ -16,8 +22,8 @@ from finehard.fgclip.data import Batches, Limits, Part, Source, Tokens, stream
 from finehard.fgclip.order import Order, Shard
 from finehard.fgclip.picture import square
 from finehard.fgclip.reader import ShardReader, find_shards
-from finehard.fgclip.sample import SampleConfig, same
-from finehard.fgclip.tokenizer import load_tokenizer, make_tokenizer, texts_of
+from finehard.fgclip.sample import SampleConfig, same, take
+from finehard.fgclip.tokenizer import _merges, load_tokenizer, make_tokenizer, texts_of
 from finehard.images import ImageError
 
 from . import made_shards
@@ -133,6 +139,21 @@ def clean(text):
     return text.lower().replace(" ", "")  # decoding sets spaces around digits and signs
 
 
+def test_regions_and_negatives_found_wrong_are_left_out():
+    sample = made_shards.sample(3)[1]
+    sample["regions"] = [dict(sample["regions"][0], verified=v) for v in (True, False, None)]
+    for n in sample["regions"][0]["hard_negatives"]:
+        n["verified"] = False
+    taken = take(sample, SampleConfig(), random.Random(0))
+    assert len(taken.regions) == 2
+    assert taken.regions[0].negatives == ()
+
+
+def test_texts_that_say_the_same_have_the_same_number():
+    assert same("A red mug.") == same("the Red mug") == same("red mug")
+    assert same("a red mug") != same("a mug, red")
+
+
 def broken(folder, count=24):
     """A dataset with four samples that cannot be read: no JSON, no image, cut JPEG, wrong types."""
     made_shards.write(folder, count, per_shard=count)
@@ -151,7 +172,7 @@ def broken(folder, count=24):
             if (key, kind) == ("000011", "json"):
                 data = json.dumps({**json.loads(data), "regions": [{"box": "no"}]}).encode()
             member.size = len(data)
-            tar.addfile(member, __import__("io").BytesIO(data))
+            tar.addfile(member, io.BytesIO(data))
     return folder
 
 
@@ -201,8 +222,6 @@ def test_the_last_batch_is_kept_when_asked_for(dataset, tokenizer):
 
 
 def jpeg(width, height, box, color, exif=None):
-    import io
-
     image = Image.new("RGB", (width, height), (128, 128, 128))
     image.paste(color, box)
     data = io.BytesIO()
@@ -229,20 +248,25 @@ def test_boxes_stay_on_their_objects(fit, size, turned):
     red = (array[0] > 200) & (array[1] < 90)
     rows, columns = np.flatnonzero(red.any(1)), np.flatnonzero(red.any(0))
     seen = (columns[0], rows[0], columns[-1] + 1, rows[-1] + 1)
-    assert np.abs(np.array(seen) - np.array(moved) * 64).max() <= 1.5
+    assert np.abs(np.array(seen) - np.array(moved) * 64).max() <= 3
+
+
+@pytest.mark.parametrize("kind", ["PNG", "WEBP"])
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "P"])
+def test_other_formats_and_modes_become_rgb(kind, mode):
+    data = io.BytesIO()
+    Image.new("RGB", (40, 30), (200, 200, 200)).convert(mode).save(data, kind)
+    array, _ = square(data.getvalue(), 16, "squash", [])
+    assert array.shape == (3, 16, 16) and abs(array.mean() - 200) <= 4
 
 
 def test_pixel_bombs_are_refused_before_decoding():
-    import io
-    import struct
-    import zlib
-
     head = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)
     chunk = b"IHDR" + head
     data = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + chunk
-    data += struct.pack(">I", zlib.crc32(chunk))
-    with pytest.raises(ImageError, match="60000 x 60000|pixels"):
-        square(io.BytesIO(data).getvalue(), 32, "squash", [])
+    data += struct.pack(">I", zlib.crc32(chunk)) + struct.pack(">I", 9) + b"IDAT" + b"\0" * 13
+    with pytest.raises(ImageError, match="60000 x 60000|exceeds"):
+        square(data, 32, "squash", [])
 
 
 def test_made_tokenizer_is_saved_and_cuts_with_the_end_kept(tmp_path, tokenizer):
@@ -257,3 +281,24 @@ def test_made_tokenizer_is_saved_and_cuts_with_the_end_kept(tmp_path, tokenizer)
     assert tokens("a red ball", 77) == tuple(again("a red ball")["input_ids"])
     cut = tokens("a red ball " * 100, 20)
     assert len(cut) == 20 and cut[-1] == ids[-1] and cut.count(ids[-1]) == 1
+
+
+def test_equal_texts_make_equal_tokenizers_in_every_process():
+    """Each training process makes its own; many pairs here are equally frequent."""
+    code = (
+        "from finehard.fgclip.tokenizer import make_tokenizer as m\n"
+        "t = m((f'word{c} {c}{d} shows' for c in 'abcdefgh' for d in 'xyz'), 640)\n"
+        "print(t.backend_tokenizer.to_str())"
+    )
+    found = {
+        subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout
+        for _ in range(2)
+    }
+    assert len(found) == 1 and b"word" in found.pop()
+
+
+def test_the_most_frequent_pair_is_joined_first():
+    merges = _merges(Counter({"hug": 10, "pug": 5, "pun": 12, "bun": 4, "hugs": 5}), 5)
+    # p-u 17, h-u 15, pu-n 12, hu-g 10; then g-s, hu-g and pu-g have 5 each.
+    assert merges[:4] == [("p", "u"), ("h", "u"), ("pu", "n</w>"), ("hu", "g</w>")]
+    assert merges[4] == ("g", "s</w>")

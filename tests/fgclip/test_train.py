@@ -1,0 +1,273 @@
+"""The loop on real shards: it learns, goes on exactly, is the same in one process and in two."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file
+from transformers import CLIPModel
+
+from finehard.errors import FinehardError, UsageError
+from finehard.fgclip import evaluate
+from finehard.fgclip.config import load_train_config, parse_train_config
+from finehard.fgclip.train import STOPPED, learning_rate, main, train
+
+from . import made_shards
+from .conftest import tiny_config
+from .test_data import broken
+
+TINY = {
+    "scratch": {
+        "image_size": 32, "patch_size": 8, "width": 32, "layers": 2, "heads": 2, "text_width": 32,
+        "text_layers": 2, "text_heads": 2, "projection": 16, "vocabulary": 700,
+    },
+    "optimizer": {
+        "batch_size": 8, "steps": 20, "epochs": 10, "lr": 1e-3, "warmup_steps": 2, "eps": 1e-6,
+    },
+    "run": {"precision": "fp32", "workers": 0, "log_every": 1, "save_every": 6},
+}  # fmt: skip
+
+
+def config(**sections):
+    values = {name: {**TINY.get(name, {}), **sections.get(name, {})} for name in TINY | sections}
+    return parse_train_config(values, "test")
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    return str(made_shards.write(tmp_path_factory.mktemp("data") / "set", 50))
+
+
+@pytest.fixture(scope="module")
+def whole_run(dataset, tmp_path_factory):
+    """An undisturbed run of 20 steps, over several epochs; its folder."""
+    output = tmp_path_factory.mktemp("whole")
+    train(config(), [dataset], output)
+    return output
+
+
+def losses(output: Path) -> dict[int, dict[str, float]]:
+    rows = [json.loads(line) for line in (output / "log.jsonl").read_text().splitlines()]
+    names = ("loss", "long", "short", "region", "hard", "cmr", "grad_norm")
+    train_rows = [r for r in rows if r["group"] == "train"]
+    assert len({r["step"] for r in train_rows}) == len(train_rows)
+    return {r["step"]: {n: r[n] for n in names if n in r} for r in train_rows}
+
+
+def test_a_run_logs_all_parts_and_leaves_a_model_that_others_load(whole_run, dataset):
+    rows = [json.loads(line) for line in (whole_run / "log.jsonl").read_text().splitlines()]
+    assert [r["step"] for r in rows] == list(range(1, 21))
+    names = "loss long short region hard grad_norm lr images_per_s tokens_per_s data_wait"
+    assert set(names.split()) < set(rows[0])
+    assert {"logit_scale", "logit_scale_finegraind", "logit_scale_hardneg"} < set(rows[0])
+    assert rows[-1]["loss"] < rows[0]["loss"]
+    assert any((whole_run / "tensorboard").iterdir())
+    kept = sorted(p.name for p in (whole_run / "checkpoints").iterdir())
+    assert kept == ["step-00000018", "step-00000020"]
+    CLIPModel.from_pretrained(whole_run / "model")
+    assert (whole_run / "model" / "tokenizer.json").exists()
+
+
+def test_sigterm_saves_and_the_next_run_goes_on_exactly(whole_run, dataset, tmp_path):
+    """And with another number of workers."""
+
+    def stop_after_some_steps():
+        while not (tmp_path / "log.jsonl").exists() or len(losses(tmp_path)) < 8:
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    thread = threading.Thread(target=stop_after_some_steps)
+    thread.start()
+    slow = config(run={"workers": 1})
+    result = train(slow, [dataset], tmp_path)
+    thread.join()
+    assert result["stopped"] and 8 <= result["step"] < 20
+    result = train(config(run={"workers": 2}), [dataset], tmp_path)
+    assert result["step"] == 20 and not result["stopped"]
+    assert losses(tmp_path) == losses(whole_run)
+    same_weights(whole_run, tmp_path, 0.0)
+
+
+def same_weights(a: Path, b: Path, tolerance: float):
+    first, second = (load_file(x / "model" / "model.safetensors") for x in (a, b))
+    assert first.keys() == second.keys()
+    for name, value in first.items():
+        torch.testing.assert_close(value, second[name], atol=tolerance, rtol=0, msg=name)
+
+
+def test_a_finished_run_is_not_repeated(whole_run, dataset):
+    before = (whole_run / "log.jsonl").read_text()
+    assert train(config(), [dataset], whole_run)["step"] == 20
+    assert (whole_run / "log.jsonl").read_text() == before
+
+
+def test_a_run_is_not_continued_with_another_recipe(whole_run, dataset):
+    with pytest.raises(UsageError, match="another 'objective'"):
+        train(config(objective={"region_weight": 0.7}), [dataset], whole_run)
+
+
+def test_a_loss_that_is_no_number_stops_with_the_step_named(dataset, tmp_path):
+    with pytest.raises(
+        FinehardError, match=r"step \d+: .*nan.*last checkpoint is .*step-0000000"
+    ) as e:
+        train(
+            config(optimizer={"lr": 1e18, "clip_norm": 0}, run={"save_every": 1}),
+            [dataset],
+            tmp_path,
+        )
+    assert "\n" not in str(e.value)
+    kept = sorted((tmp_path / "checkpoints").iterdir())[-1]
+    assert int(kept.name[5:]) == len(losses(tmp_path))
+
+
+def test_unreadable_samples_are_counted_and_named(tmp_path):
+    data = broken(tmp_path / "set")
+    result = train(config(optimizer={"steps": 3}), [str(data)], tmp_path / "out")
+    rows = [json.loads(x) for x in (tmp_path / "out" / "skipped.jsonl").read_text().splitlines()]
+    assert result["skipped"] == len(rows) == 4
+    assert {r["key"] for r in rows} == {"000002", "000005", "000007", "000011"}
+    assert all(r["shard"].endswith(".tar") and r["reason"] for r in rows)
+
+
+def test_images_without_regions_train_too(tmp_path, dataset):
+    """The published code fails on a batch without hard negatives."""
+    for sample in ({"negatives": 0}, {"boxes": 0}):
+        output = tmp_path / str(len(sample)) / next(iter(sample))
+        train(config(sample=sample, optimizer={"steps": 2}), [dataset], output)
+        found = losses(output)[2]
+        assert found["hard"] == 0 and found["loss"] > 0
+
+
+def test_all_losses_of_fgclip_2_and_accumulation(tmp_path, dataset):
+    objective = {"tic_weight": 0.1, "cmr_weight": 0.4, "same_above": 0.99}
+    settings = config(
+        objective=objective, optimizer={"steps": 7, "accumulate": 2, "batch_size": 16}
+    )
+    train(settings, [dataset], tmp_path / "a")
+    row = json.loads((tmp_path / "a" / "log.jsonl").read_text().splitlines()[-1])
+    assert row["tic"] > 0 and row["cmr"] > 0
+    state = torch.load(tmp_path / "a" / "checkpoints" / "step-00000007" / "trainer.pt")
+    assert state["margins"].abs().max() > 0
+
+
+def test_training_starts_from_a_clip_folder(tmp_path, dataset, whole_run):
+    tokenizer = evaluate.load_tokenizer(whole_run / "model")
+    CLIPModel(tiny_config(len(tokenizer))).save_pretrained(tmp_path / "clip")
+    tokenizer.save_pretrained(tmp_path / "clip")
+    settings = parse_train_config({k: v for k, v in TINY.items() if k != "scratch"}, "test")
+    train(settings, [dataset], tmp_path / "out", model=str(tmp_path / "clip"))
+    assert losses(tmp_path / "out")[20]["loss"] < losses(tmp_path / "out")[1]["loss"]
+    with pytest.raises(UsageError, match="--model"):
+        train(settings, [dataset], tmp_path / "none")
+
+
+def test_learning_rate_warms_up_and_falls_to_zero():
+    settings = config(optimizer={"lr": 2.0, "warmup_steps": 4}).optimizer
+    rates = [learning_rate(s, 10, settings) for s in range(10)]
+    assert rates[:4] == [0.5, 1.0, 1.5, 2.0]
+    assert rates[4] == 2.0 and rates[7] == pytest.approx(1.0)
+    assert all(a > b for a, b in zip(rates[4:], rates[5:], strict=False))
+    assert learning_rate(10, 10, settings) == pytest.approx(0)
+
+
+@pytest.mark.parametrize("name", ["fgclip-v1", "finehard", "demo"])
+def test_bundled_recipes_load(name):
+    load_train_config(name, ["optimizer.lr=1e-5"])
+
+
+def test_wrong_settings_are_named(tmp_path):
+    with pytest.raises(UsageError, match="optimizer.batchsize"):
+        load_train_config("finehard", ["optimizer.batchsize=3"])
+    with pytest.raises(UsageError, match="section.key=value"):
+        load_train_config("finehard", ["lr"])
+    with pytest.raises(UsageError, match="fgclip-v1"):
+        load_train_config("nothing")
+
+
+def command(dataset: str, output: Path, settings: Path, processes: int = 1) -> list[str]:
+    start = [sys.executable]
+    if processes > 1:
+        start += ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"]
+    return [*start, "-m", "finehard.fgclip.train", "--data", dataset, "--output", str(output),
+            "--config", str(settings)]  # fmt: skip
+
+
+def environment() -> dict[str, str]:
+    return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.getcwd()}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("recipe", ["finehard", "v1_global"])
+def test_two_processes_equal_one_with_twice_the_batch(dataset, tmp_path, recipe):
+    objective = {"cmr_weight": 0.4}
+    if recipe == "v1_global":  # regions find their negatives in their own process there
+        objective = {"region_weight": 0, "hard_weight": 0, "mask_same": False, "ranks": "own"}
+    settings = tmp_path / "settings.yaml"
+    settings.write_text(yaml.safe_dump({**TINY, "objective": objective}))
+    for processes in (1, 2):
+        done = subprocess.run(
+            command(dataset, tmp_path / str(processes), settings, processes),
+            env=environment(), capture_output=True, text=True,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr[-2000:]
+    one, two = losses(tmp_path / "1"), losses(tmp_path / "2")
+    assert one.keys() == two.keys() and len(one) == 20
+    for step, row in one.items():
+        for name, value in row.items():
+            assert two[step][name] == pytest.approx(value, rel=1e-5, abs=1e-5), (step, name)
+    same_weights(tmp_path / "1", tmp_path / "2", 1e-5)
+
+
+@pytest.mark.slow
+def test_killed_five_times_at_random_steps_the_losses_are_the_same(dataset, tmp_path, whole_run):
+    settings = tmp_path / "settings.yaml"
+    rng = random.Random(time.time_ns())
+    kills = sorted(rng.sample(range(1, 20), 5))
+    print("killed at", kills)
+    values = {**TINY, "run": {**TINY["run"], "save_every": 1 + rng.randrange(3)}}
+    for number, at in enumerate(kills):
+        values["run"]["workers"] = number % 3
+        settings.write_text(yaml.safe_dump(values))
+        process = subprocess.Popen(command(dataset, tmp_path / "out", settings), env=environment())
+        while process.poll() is None:
+            log = tmp_path / "out" / "log.jsonl"
+            if log.exists() and any(f'{{"step": {at},' in x for x in log.read_text().splitlines()):
+                process.kill()
+            time.sleep(0.002)
+        process.wait()
+    done = subprocess.run(command(dataset, tmp_path / "out", settings), env=environment())
+    assert done.returncode == 0
+    assert losses(tmp_path / "out") == losses(whole_run)
+    same_weights(whole_run, tmp_path / "out", 0.0)
+
+
+def test_command_line_prints_one_line_and_returns_143_after_sigterm(
+    dataset, tmp_path, capsys, monkeypatch
+):
+    settings = tmp_path / "settings.yaml"
+    settings.write_text(yaml.safe_dump(TINY))
+    arguments = ["--data", dataset, "--output", str(tmp_path / "out"), "--config", str(settings)]
+    from finehard.fgclip import train as module
+
+    real = module.learning_rate
+
+    def stop_in_third_step(step, *rest):
+        if step == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return real(step, *rest)
+
+    monkeypatch.setattr(module, "learning_rate", stop_in_third_step)
+    assert main(arguments) == STOPPED
+    assert "stopped at step 3 of 20" in capsys.readouterr().out
+    monkeypatch.undo()
+    assert main([*arguments, "--set", "run.workers=1"]) == 0
+    assert "20 steps done" in capsys.readouterr().out
