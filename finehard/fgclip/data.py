@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,10 +15,11 @@ from finehard.digest import number
 from finehard.errors import FinehardError
 from finehard.fgclip.batch import Batch, Skipped
 from finehard.fgclip.order import Order, Place, Shard
-from finehard.fgclip.packing import LONG, SHORT, Text, pack
+from finehard.fgclip.packing import LONG, SHORT, pack
 from finehard.fgclip.picture import square
 from finehard.fgclip.reader import ShardReader, Unreadable
 from finehard.fgclip.sample import SampleConfig, Taken, same, take
+from finehard.fgclip.tokenizer import Tokens
 from finehard.images import ImageError
 
 
@@ -29,23 +29,6 @@ class Limits(NamedTuple):
     side: int
     short: int
     long: int
-
-
-class Tokens:
-    """Token ids of texts, cut to a limit with the end of text kept; frequent texts remembered."""
-
-    def __init__(self, tokenizer: Any) -> None:
-        self._tokenizer = tokenizer
-        self._end = int(tokenizer.eos_token_id)
-        self._known = lru_cache(50_000)(self._encode)
-
-    def __call__(self, text: str, limit: int) -> Text:
-        """The ids of `text` with begin and end, at most `limit`."""
-        ids = self._encode(text) if len(text) > 200 else self._known(text)
-        return ids if len(ids) <= limit else (*ids[: limit - 1], self._end)
-
-    def _encode(self, text: str) -> Text:
-        return tuple(self._tokenizer.backend_tokenizer.encode(text).ids)
 
 
 class Read(NamedTuple):
@@ -74,7 +57,9 @@ class Source:
             rng = random.Random(number(f"{self._seed} {epoch} {raw.key}"))
             taken = take(raw.sample, self.config, rng)
             boxes = [r.box for r in taken.regions]
-            pixels, moved = square(raw.image, self._side, self.config.fit, boxes)
+            pixels, moved = square(
+                raw.image, self._side, self.config.fit, boxes, self.config.reduced_decode
+            )
         except (Unreadable, ImageError, ValueError, KeyError, TypeError, AttributeError) as error:
             what = str(error) if isinstance(error, Unreadable | ImageError) else repr(error)
             shard = self.reader.shards[place.shard].uri

@@ -21,13 +21,13 @@ from torch.nn.functional import normalize
 from finehard import storage
 from finehard.errors import UsageError
 from finehard.fgclip.batch import Batch
-from finehard.fgclip.data import Batches, Limits, Part, Source, Tokens, stream
+from finehard.fgclip.data import Batches, Limits, Part, Source, stream
 from finehard.fgclip.model import FGCLIP, load
 from finehard.fgclip.objective import MEAN, STD
 from finehard.fgclip.order import Order, Shard
 from finehard.fgclip.reader import find_shards
 from finehard.fgclip.sample import SampleConfig
-from finehard.fgclip.tokenizer import load_tokenizer
+from finehard.fgclip.tokenizer import Tokens, load_tokenizer
 
 SAMPLE = "sample.json"
 """In a trained model's folder: how it saw its samples, for whoever evaluates it."""

@@ -9,9 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 from transformers import AttentionInterface
@@ -19,6 +22,9 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 SHORT, LONG = 0, 1
 """Which positions and head a text takes: short captions and region texts, or long captions."""
+
+Numbers = NDArray[np.int64]
+_NOTHING: Numbers = np.empty(0, dtype=np.int64)
 
 Text = tuple[int, ...]
 """Token ids with begin and end of text, without padding."""
@@ -66,52 +72,66 @@ def pack(
     With `share_prefixes` false only equal texts share their states. Raises `ValueError` where a
     text has no token.
     """
-    nodes: dict[tuple[int, int], int] = {}
-    ids: list[int] = []
-    depths: list[int] = []
-    long: list[bool] = []
     known: dict[tuple[int, Text], int] = {}
-    paths: list[list[int]] = []
-    which = []
-    for text in texts:
-        number = known.setdefault(text, len(paths))
-        which.append(number)
-        if number < len(paths):
+    which = [known.setdefault(text, len(known)) for text in texts]
+    distinct = list(known)
+    if any(not tokens for _, tokens in distinct):
+        raise ValueError("a text without tokens cannot be packed")
+    paths: list[Numbers] = [_NOTHING] * len(distinct)
+    ids, depths, long = [_NOTHING], [_NOTHING], [_NOTHING]
+    count = 0
+    for kind in (SHORT, LONG):
+        members = [i for i, (k, _) in enumerate(distinct) if k == kind]
+        if not members:
             continue
-        kind, tokens = text
-        if not tokens:
-            raise ValueError("a text without tokens cannot be packed")
-        parent = -1 - kind if share_prefixes else -3 - number
-        path = []
-        for depth, token in enumerate(tokens):
-            node = nodes.setdefault((parent, token), len(ids))
-            if node == len(ids):
-                ids.append(token)
-                depths.append(depth)
-                long.append(kind == LONG)
-            path.append(node)
-            parent = node
-        paths.append(path)
-    spread: list[int] = []
-    pick = [0] * len(ids)
+        tokens, rows, new = _tree([distinct[i][1] for i in members], share_prefixes)
+        ids.append(tokens[new])
+        depths.append(np.nonzero(new)[1])
+        long.append(np.full(len(ids[-1]), kind == LONG))
+        for row, i in enumerate(members):
+            paths[i] = rows[row, : len(distinct[i][1])] + count
+        count += len(ids[-1])
+    spread: list[Numbers] = [_NOTHING]
+    inside: list[Numbers] = [_NOTHING]
     groups: dict[int, int] = {}
+    place = 0
     for path in sorted(paths, key=len):
         length = _padded(len(path))
         groups[length] = groups.get(length, 0) + 1
-        for place, node in enumerate(path, len(spread)):
-            pick[node] = place
-        spread.extend(path)
-        spread.extend([0] * (length - len(path)))
+        spread += [path, np.zeros(length - len(path), dtype=np.int64)]
+        inside.append(np.arange(place, place + len(path)))
+        place += length
+    all_spread, all_inside = np.concatenate(spread), np.concatenate(inside)
+    pick = np.empty(count, dtype=np.int64)
+    pick[all_spread[all_inside]] = all_inside
     packing = Packing(
-        ids=torch.tensor(ids, dtype=torch.int64),
-        depths=torch.tensor(depths, dtype=torch.int64),
-        long=torch.tensor(long, dtype=torch.bool),
-        spread=torch.tensor(spread, dtype=torch.int64),
-        pick=torch.tensor(pick, dtype=torch.int64),
-        ends=torch.tensor([path[-1] for path in paths], dtype=torch.int64),
+        ids=torch.from_numpy(np.concatenate(ids)),
+        depths=torch.from_numpy(np.concatenate(depths)),
+        long=torch.from_numpy(np.concatenate(long).astype(bool)),
+        spread=torch.from_numpy(all_spread),
+        pick=torch.from_numpy(pick),
+        ends=torch.tensor([int(path[-1]) for path in paths], dtype=torch.int64),
         groups=tuple(groups.items()),
     )
     return packing, which
+
+
+def _tree(texts: list[Text], share: bool) -> tuple[Numbers, Numbers, NDArray[np.bool_]]:
+    """(M, L) tokens of the texts in sorted order, (M, L) the number of the prefix that each token
+    of each text (as given) ends, and (M, L) where in sorted order a prefix is met first."""
+    lengths = np.array([len(t) for t in texts])
+    inside = np.arange(lengths.max()) < lengths[:, None]
+    tokens = np.full(inside.shape, -1, dtype=">i4")  # big-endian: bytes sort as numbers do
+    tokens[inside] = np.fromiter(chain.from_iterable(texts), np.int64, int(lengths.sum()))
+    order = np.argsort(tokens.view(f"V{4 * inside[0].size}").reshape(-1), kind="stable")
+    tokens, inside = tokens[order], inside[order]
+    new = inside.copy()
+    if share:  # with the text before, up to where they part; no other text shares more
+        new[1:] &= ~np.logical_and.accumulate(tokens[1:] == tokens[:-1], axis=1)
+    numbers = np.where(new, np.cumsum(new).reshape(new.shape) - 1, -1)
+    rows = np.empty_like(numbers)
+    rows[order] = np.maximum.accumulate(numbers, axis=0)
+    return tokens.astype(np.int64), rows, new
 
 
 def trim(ids: Tensor, end: int | None = None) -> list[Text]:

@@ -23,12 +23,17 @@ _TURNED = 0x0112  # EXIF orientation
 
 
 def square(
-    data: bytes, side: int, fit: Fit, boxes: Sequence[Sequence[float]]
+    data: bytes,
+    side: int,
+    fit: Fit,
+    boxes: Sequence[Sequence[float]],
+    reduced: bool = True,
 ) -> tuple[NDArray[np.uint8], list[Box]]:
     """(3, side, side) RGB of the image as displayed, and `boxes` in it, normalised xyxy.
 
-    JPEGs are decoded at a reduced scale where that still has twice the pixels needed. Raises
-    `ImageError` for what is no whole image within the limits of `finehard.images`.
+    With `reduced`, JPEGs are decoded at half, a quarter or an eighth of their size where that still
+    has the pixels needed. Raises `ImageError` for what is no whole image within the limits of
+    `finehard.images`.
     """
     if len(data) > _LIMITS.max_bytes:
         raise ImageError("image_file_too_large", f"{len(data)} bytes")
@@ -38,7 +43,8 @@ def square(
             image: Image.Image = Image.open(io.BytesIO(data), formats=_FORMATS)
             if image.width * image.height > _LIMITS.max_pixels:
                 raise ImageError("image_too_large", f"{image.width} x {image.height} px")
-            image.draft("RGB", (2 * side, 2 * side))
+            if reduced:
+                image.draft("RGB", (side, side))
             image.load()
             if image.getexif().get(_TURNED, 1) != 1:
                 image = ImageOps.exif_transpose(image)

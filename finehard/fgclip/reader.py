@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+import orjson
 import webdataset
 
 from finehard import storage
@@ -97,7 +98,7 @@ class ShardReader:
             if not os.path.exists(path):  # a remote shard that had to make room
                 path = self.path(self.shards[place.shard].uri)
             data, text = (storage.read(Bytes(path, *m)) for m in (image, members["json"]))
-            sample = json.loads(text)
+            sample = orjson.loads(text)
         except (ValueError, OSError, EOFError) as error:
             raise Unreadable(" ".join(str(error).split())) from None
         if not isinstance(sample, dict):

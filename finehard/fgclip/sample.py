@@ -28,6 +28,8 @@ class SampleConfig:
     prefix: str = "a photo of "
     """Set before every short caption (published: "a photo of ")."""
     fit: Literal["squash", "pad"] = "squash"
+    reduced_decode: bool = True
+    """Decode large JPEGs at a reduced scale: faster, and a little different from full scale."""
 
 
 @dataclass(frozen=True)

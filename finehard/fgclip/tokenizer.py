@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import heapq
 import os
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
-from itertools import pairwise
+from functools import lru_cache
+from itertools import chain, pairwise
 from typing import Any
 
 from tokenizers import pre_tokenizers
@@ -14,9 +16,12 @@ from transformers import AutoTokenizer, CLIPTokenizer
 
 from finehard.errors import FinehardError
 from finehard.fgclip.order import Place
+from finehard.fgclip.packing import Text
 from finehard.fgclip.reader import ShardReader, Unreadable
 
 _WORD_END = "</w>"
+_WORDS = re.compile(r"[a-z]+|[0-9]|[^ a-z0-9]+")
+_UNPLAIN = re.compile(r"'|<\|")
 
 
 def load_tokenizer(folder: str | os.PathLike[str]) -> Any:
@@ -26,6 +31,36 @@ def load_tokenizer(folder: str | os.PathLike[str]) -> Any:
     except (OSError, ValueError, KeyError) as error:
         line = " ".join(str(error).split())[:300]
         raise FinehardError(f"no tokenizer in {folder}: {line}") from None
+
+
+class Tokens:
+    """Token ids of texts, cut to a limit with the end of text kept.
+
+    CLIP's tokenizer spells every word by itself, so words are looked up among those met before
+    where it is plain how it splits a text: printable ASCII without apostrophes and markup.
+    """
+
+    def __init__(self, tokenizer: Any) -> None:
+        self._encode = tokenizer.backend_tokenizer.encode
+        self._by_word = isinstance(tokenizer, CLIPTokenizer)
+        self._begin = (int(tokenizer.bos_token_id),)
+        self._end = (int(tokenizer.eos_token_id),)
+        self._word = lru_cache(100_000)(self._spell)
+        self._text = lru_cache(50_000)(self._all)
+
+    def __call__(self, text: str, limit: int) -> Text:
+        """The ids of `text` with begin and end, at most `limit`."""
+        ids = self._text(text) if len(text) < 100 else self._all(text)
+        return ids if len(ids) <= limit else ids[: limit - 1] + self._end
+
+    def _all(self, text: str) -> Text:
+        if self._by_word and text.isascii() and text.isprintable() and not _UNPLAIN.search(text):
+            words = map(self._word, _WORDS.findall(text.lower()))
+            return (*self._begin, *chain.from_iterable(words), *self._end)
+        return tuple(self._encode(text).ids)
+
+    def _spell(self, word: str) -> Text:
+        return tuple(self._encode(word).ids[1:-1])
 
 
 def make_tokenizer(texts: Iterable[str], size: int) -> CLIPTokenizer:

@@ -34,14 +34,14 @@ from finehard.fgclip.config import (
     scratch_clip,
     what_decides,
 )
-from finehard.fgclip.data import Batches, Part, Source, Tokens, stream
+from finehard.fgclip.data import Batches, Part, Source, stream
 from finehard.fgclip.evaluate import evaluate, limits_of, table
 from finehard.fgclip.model import FGCLIP, build, load
 from finehard.fgclip.objective import Objective
 from finehard.fgclip.order import Order, Shard
 from finehard.fgclip.reader import ShardReader, find_shards
 from finehard.fgclip.record import Record
-from finehard.fgclip.tokenizer import load_tokenizer, make_tokenizer, texts_of
+from finehard.fgclip.tokenizer import Tokens, load_tokenizer, make_tokenizer, texts_of
 
 STOPPED = 143
 """Exit code after SIGTERM: 128 + 15, as shells have it."""

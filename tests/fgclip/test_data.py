@@ -18,12 +18,12 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from finehard.errors import FinehardError, UsageError
-from finehard.fgclip.data import Batches, Limits, Part, Source, Tokens, stream
+from finehard.fgclip.data import Batches, Limits, Part, Source, stream
 from finehard.fgclip.order import Order, Shard
 from finehard.fgclip.picture import square
 from finehard.fgclip.reader import ShardReader, find_shards
 from finehard.fgclip.sample import SampleConfig, same, take
-from finehard.fgclip.tokenizer import _merges, load_tokenizer, make_tokenizer, texts_of
+from finehard.fgclip.tokenizer import Tokens, _merges, load_tokenizer, make_tokenizer, texts_of
 from finehard.images import ImageError
 
 from . import made_shards
@@ -302,3 +302,9 @@ def test_the_most_frequent_pair_is_joined_first():
     # p-u 17, h-u 15, pu-n 12, hu-g 10; then g-s, hu-g and pu-g have 5 each.
     assert merges[:4] == [("p", "u"), ("h", "u"), ("pu", "n</w>"), ("hu", "g</w>")]
     assert merges[4] == ("g", "s</w>")
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.one_of(st.text(max_size=30), st.text("aBz 19.,-!'<|>s\t\"#é", max_size=30)))
+def test_texts_looked_up_by_word_are_spelt_as_the_tokenizer_does(tokenizer, text):
+    assert Tokens(tokenizer)(text, 500) == tuple(tokenizer(text)["input_ids"])
