@@ -49,7 +49,7 @@ def stats(url: str) -> dict[str, Any]:
 
 def config(folder: Path, url: str, **sections: Any) -> Path:
     """A config file for a build against the simulated server at `url`."""
-    model = {"model": "simulated", "endpoints": [url], "window": 64}
+    model = {"model": "simulated", "endpoints": [url], "window": 128}
     values = {
         "models": {"lmm": model, "llm": model},
         "detect": {"backend": "bench.fixed_detector:load"},

@@ -60,9 +60,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--images", type=int, default=6000)
     chosen = parser.parse_args()
-    source = WORK / f"small-{chosen.images}"
-    write_tars(source, chosen.images, 320, 240)
-    print(f"{chosen.images} images of 320 x 240 px, {SLOTS} slots")
+    source = WORK / f"tiny-{chosen.images}"
+    write_tars(source, chosen.images, 96, 64)
+    print(f"{chosen.images} images of 96 x 64 px, {SLOTS} slots")
     print(f"{'server':>10} {'':>12} {'requests':>9} {'wall s':>8} {'of capacity':>12} "
           f"{'CPU ms/request':>15}")  # fmt: skip
     met = []

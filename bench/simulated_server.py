@@ -56,9 +56,11 @@ def _swaps(text: str, chance: random.Random) -> list[dict[str, str]]:
 
 
 class Simulated:
-    """The server. Times are seconds; `log` is a file that gets a line per answered question."""
+    """The server, as its arguments say."""
 
-    def __init__(self, slots: int, least_s: float, most_s: float, log: str | None = None) -> None:
+    def __init__(self, chosen: argparse.Namespace) -> None:
+        slots, least_s, most_s, log = chosen.slots, chosen.least_s, chosen.most_s, chosen.log
+        self._broken = chosen.broken
         self._slots = asyncio.Semaphore(slots)
         self._times = (least_s, most_s)
         self._log = open(log, "a", buffering=1) if log else None
@@ -81,6 +83,8 @@ class Simulated:
             self.busy_s += took
             self.last = time.time()
         reply = json.dumps(answer(form["name"], text, images, form["schema"]))
+        if self._broken:
+            reply = '{"something": "else"}'
         if self._log:
             question = hashlib.blake2b(json.dumps(asked).encode(), digest_size=12).hexdigest()
             self._log.write(f"{time.time():.3f} {form['name']} {question}\n")
@@ -131,7 +135,7 @@ def _read(messages: list[dict[str, Any]]) -> tuple[str, list[str]]:
 
 
 async def _main(chosen: argparse.Namespace) -> None:
-    server = Simulated(chosen.slots, chosen.least_s, chosen.most_s, chosen.log)
+    server = Simulated(chosen)
     runner = web.AppRunner(server.app(), access_log=None)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", chosen.port)
@@ -147,5 +151,6 @@ if __name__ == "__main__":
     parser.add_argument("--slots", type=int, default=64)
     parser.add_argument("--least-s", type=float, default=0.2)
     parser.add_argument("--most-s", type=float, default=0.2)
-    parser.add_argument("--log")
+    parser.add_argument("--log", help="file that gets a line per answer: time, stage, question")
+    parser.add_argument("--broken", action="store_true", help="answer beside the schema")
     asyncio.run(_main(parser.parse_args()))

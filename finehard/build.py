@@ -12,7 +12,6 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 from finehard import storage
@@ -63,7 +62,7 @@ def build(config: Config, source: str, output: str, beam_arguments: list[str]) -
             shards=shard_count(images, config.shards),
             run=f"{time.strftime('%Y%m%dT%H%M%S')}-{os.urandom(3).hex()}",
         )
-        this = replace(this, served=_serve(config, stack))
+        _serve(config, stack)
         dataset.begin(output)
         stack.callback(close_all)
         stack.enter_context(_told_how_to_resume(close_all))
@@ -108,16 +107,14 @@ def _check_output(output: str, source: str) -> None:
         raise UsageError(f"cannot make output {output}: {error.strerror}") from None
 
 
-def _serve(config: Config, stack: contextlib.ExitStack) -> tuple[tuple[str, ...], str] | None:
-    """Checks that every model answers; starts the driver's server where one is configured."""
-    served = None
-    unserved = [m for m in config.models.values() if not m.endpoints]
+def _serve(config: Config, stack: contextlib.ExitStack) -> None:
+    """Checks that every model answers; starts this machine's server where one is configured."""
+    unserved = [m.model for m in config.models.values() if not m.endpoints]
     if unserved and config.server is not None and config.server.where == "driver":
         from finehard.serve import ensure_server
 
-        print(f"starting {unserved[0].model} ...", file=sys.stderr)
-        server = stack.enter_context(ensure_server(config.server.engine))
-        served = (server.base_urls, server.model)
+        print(f"starting a server for {unserved[0]} ...", file=sys.stderr, flush=True)
+        stack.enter_context(ensure_server(config.server.engine))  # workers here join it
     for settings in config.models.values():
         if settings.endpoints:
             client = Client(settings)
@@ -125,7 +122,6 @@ def _serve(config: Config, stack: contextlib.ExitStack) -> tuple[tuple[str, ...]
                 client.check()
             finally:
                 client.close()
-    return served
 
 
 @contextlib.contextmanager

@@ -29,7 +29,11 @@ def print_plan(plan: Plan) -> None:
             f"{stage.gpu_hours:,.1f}",
             f"{stage.cost:,.2f}",
         )
-    totals = (sum(s[place] for s in plan.stages) for place in (2, 3, 4))
+    totals = (
+        sum(s.requests for s in plan.stages),
+        sum(s.prompt_tokens for s in plan.stages),
+        sum(s.completion_tokens for s in plan.stages),
+    )
     table.add_section()
     table.add_row(
         "total", "", *(f"{n:,}" for n in totals), f"{plan.gpu_hours:,.1f}", f"{plan.cost:,.2f}"

@@ -79,12 +79,13 @@ class _Detect(beam.DoFn):
             yield reject(record, STAGE, "unreadable_image", str(error))
             return
         self._window.add((record, key), self._runtime.detections().submit(image, phrases))
-        for item, found in self._window.finished():
-            yield self._found(*item, found)
+        for (waiting, question), found in self._window.finished():
+            yield self._found(waiting, question, found)
 
     def finish_bundle(self) -> Iterator[WindowedValue]:
-        for item, found in self._window.drained():
-            yield WindowedValue(self._found(*item, found), MIN_TIMESTAMP, (GlobalWindow(),))
+        for (waiting, question), found in self._window.drained():
+            result = self._found(waiting, question, found)
+            yield WindowedValue(result, MIN_TIMESTAMP, (GlobalWindow(),))
 
     def _found(self, record: Record, key: str, future: Future[list[Detection]]) -> Record:
         try:

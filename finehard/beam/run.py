@@ -21,7 +21,7 @@ from apache_beam.options.pipeline_options import (
 from finehard.errors import FinehardError, UsageError
 
 IN_PROCESS = "FnApiRunner"
-"""Runs here, without a download. Beam's DirectRunner may fetch a binary ("Prism"), so it is named."""
+"""Runs here. Beam's DirectRunner may fetch a binary ("Prism"), so this one is named."""
 
 
 def options(arguments: list[str]) -> PipelineOptions:
@@ -54,7 +54,7 @@ def _unknown(arguments: list[str]) -> str | None:
 
 def run(construct: Callable[[beam.Pipeline], Any], parsed: PipelineOptions) -> Any:
     """Builds and runs a pipeline to its end. Raises `FinehardError` when it fails."""
-    logging.getLogger("apache_beam").setLevel(logging.ERROR)
+    logging.getLogger("apache_beam").setLevel(logging.CRITICAL)  # one line is told instead
     try:
         pipeline = beam.Pipeline(options=parsed)
         construct(pipeline)

@@ -23,18 +23,14 @@ from finehard.serve import Server, ensure_server
 
 @dataclass(frozen=True)
 class Build:
-    """One build: everything that workers are told.
-
-    `run` names this run (a build that was resumed has several). `served` is the server that the
-    driver started, as (base URLs, model name), for models without endpoints.
-    """
+    """One build: everything that workers are told. `run` names this run (a build that was resumed
+    has several)."""
 
     config: Config
     input: str
     output: str
     shards: int
     run: str
-    served: tuple[tuple[str, ...], str] | None = None
 
 
 class Runtime:
@@ -56,21 +52,23 @@ class Runtime:
         threading.Thread(target=import_module, args=("webdataset",), daemon=True).start()
 
     def client(self, model: str) -> Client:
-        """The client of model `model`; starts or joins the worker's own server where it has one."""
+        """The client of model `model`; one without endpoints is asked on this machine's own server,
+        which is joined where it runs, else started."""
         with self._lock:
             if model not in self._clients:
-                settings = self.config.models[model]
+                settings, check = self.config.models[model], None
                 if not settings.endpoints:
-                    urls, name = self.build.served or self._own_server()
-                    settings = replace(settings, model=name, endpoints=urls)
-                self._clients[model] = Client(settings)
+                    server = self._own_server()
+                    settings = replace(settings, model=server.model, endpoints=server.base_urls)
+                    check = server.check
+                self._clients[model] = Client(settings, check)
                 self.status.watch(self._clients[model])
             return self._clients[model]
 
-    def _own_server(self) -> tuple[tuple[str, ...], str]:
+    def _own_server(self) -> Server:
         assert self.config.server is not None  # checked when the config was read
         self._server = self._server or ensure_server(self.config.server.engine)
-        return self._server.base_urls, self._server.model
+        return self._server
 
     def detections(self) -> Detections:
         """The detector and its thread."""
@@ -121,6 +119,9 @@ class Runtime:
             self._server.close()
 
 
+_Waiting = tuple[Any, list[str], Future[list[Detection]]]
+
+
 class Detections:
     """A detector in a thread of its own, so that requests go on while it works.
 
@@ -130,7 +131,7 @@ class Detections:
     def __init__(self, detector: Detector, config: Config) -> None:
         self.detector = detector
         self._batch = config.detect.batch_size
-        self._waiting: SimpleQueue[tuple[Any, list[str], Future[list[Detection]]]] = SimpleQueue()
+        self._waiting: SimpleQueue[_Waiting] = SimpleQueue()
         self._thread = ThreadPoolExecutor(1, "finehard-detect")
 
     def submit(self, image: Any, phrases: list[str]) -> Future[list[Detection]]:
@@ -141,7 +142,7 @@ class Detections:
         return future
 
     def _work(self) -> None:
-        batch = []
+        batch: list[_Waiting] = []
         while len(batch) < self._batch:
             try:
                 batch.append(self._waiting.get_nowait())

@@ -19,10 +19,11 @@ PHOTOS = ROOT.parent / "shared" / "photos"
 class Server:
     """A simulated model server in a process of its own, with a log of what it answered."""
 
-    def __init__(self, log: Path, least_s: float = 0.01, most_s: float = 0.05) -> None:
+    def __init__(self, log: Path, broken: bool = False) -> None:
         self.log = log
         command = [sys.executable, "-m", "bench.simulated_server", "--log", str(log),
-                   "--least-s", str(least_s), "--most-s", str(most_s)]  # fmt: skip
+                   "--least-s", "0.01", "--most-s", "0.05"]  # fmt: skip
+        command += ["--broken"] if broken else []
         self._process = subprocess.Popen(
             command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )

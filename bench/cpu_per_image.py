@@ -1,0 +1,223 @@
+"""CPU time of everything that is not a model, per image, stage by stage.
+
+Photographs of 1024 x 768 px go through the stages' own code, one stage after the other, in one
+process; the replies are a simulated server's. Last, a whole build of the same images is measured,
+requests and Beam included: what the stages do not account for is the row "client, Beam, the rest".
+Beside it: what Pillow takes for decoding and encoding such an image in full, which is what a
+pipeline without reduced decoding would pay at every stage that looks at the image.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import io
+import shutil
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import orjson
+from PIL import Image
+
+from bench.fixed_detector import Fixed
+from bench.inputs import write_tars
+from bench.measure import WORK, build, config, server, verdict
+from bench.simulated_server import answer
+from finehard.caption import Caption, CaptionConfig
+from finehard.detect import DetectConfig
+from finehard.detect.boxes import select
+from finehard.images import Images, ImagesConfig, header
+from finehard.journal import Entry, Journal
+from finehard.lmm.question import Question, messages
+from finehard.lmm.reply import parse_reply
+from finehard.negatives import Negatives, NegativesConfig
+from finehard.phrases import PhrasesConfig, extractor
+from finehard.records import Bytes, Phrase, Record, Region, Usage, sample_json
+from finehard.regions import Regions, RegionsConfig
+from finehard.shards.layout import ShardsConfig
+from finehard.shards.writer import Pointer, pack, write_shard
+from finehard.sources import Loaded, SourceConfig, discover, read, units
+from finehard.verify import Verify, VerifyConfig
+
+GOAL_MS = 40.0
+
+
+class Table:
+    """Milliseconds of CPU time per image, by what they were spent on."""
+
+    def __init__(self) -> None:
+        self.ms: dict[str, float] = {}
+
+    def timed(self, name: str, work: Callable[[Any], Any], items: list[Any]) -> list[Any]:
+        """`work` done on each of `items`, its time put under `name`."""
+        started = time.process_time()
+        done = [work(item) for item in items]
+        spent = 1000 * (time.process_time() - started) / len(items)
+        self.ms[name] = self.ms.get(name, 0.0) + spent
+        return done
+
+
+def through_the_stages(table: Table, images: int) -> None:
+    """Takes the images through all stages, one stage at a time."""
+    limits, source = ImagesConfig(), SourceConfig()
+    folder = WORK / f"photo-{images}"
+    started = time.process_time()
+    loaded = [
+        item
+        for file in discover(str(folder))
+        for unit in units(file, source)
+        for item in read(unit, source)
+        if isinstance(item, Loaded)
+    ]
+    table.ms["read"] = 1000 * (time.process_time() - started) / len(loaded)
+
+    def checked(item: Loaded) -> Record:
+        found = header(item.data, limits)
+        return replace(
+            item.record, sha256=hashlib.sha256(item.data).hexdigest(), format=found.format,
+            width=found.width, height=found.height,
+        )  # fmt: skip
+
+    records = table.timed("hash, header", checked, loaded)
+    store = Images(replace(limits, cache_bytes=1 << 40), lambda record: b"")
+    for record, item in zip(records, loaded, strict=True):
+        store.put(record, item.data)
+    table.timed("decode, resize", store.pixels, records)
+    records = asked(table, store, Caption(CaptionConfig()), records)
+    extract = extractor(PhrasesConfig())
+
+    def phrased(record: Record) -> Record:
+        found = extract(record.long_caption).phrases
+        return replace(record, phrases=tuple(Phrase(p.text, p.head, p.long) for p in found))
+
+    records = table.timed("phrases", phrased, records)
+    detector, detect = Fixed(), DetectConfig()
+
+    def boxed(record: Record) -> Record:
+        [raw] = detector.detect([], [[phrase.text for phrase in record.phrases]])
+        kept, _ = select(raw, detect, record.width, record.height)
+        regions = [
+            Region(d.box, d.score, p.text, p.text, p.long)
+            for d in kept
+            for p in [record.phrases[d.phrase]]
+        ]
+        return replace(record, regions=tuple(regions))
+
+    records = table.timed("box selection", boxed, records)
+    stages = (Regions(RegionsConfig()), Negatives(NegativesConfig()), Verify(VerifyConfig()))
+    for stage in stages:
+        records = asked(table, store, stage, records)
+    written(table, records)
+
+
+def asked(table: Table, store: Images, stage: Any, records: list[Record]) -> list[Record]:
+    """One stage that asks a model: question, cut-outs, request body, reply, journal."""
+    questions = table.timed(f"{stage.name}: question", stage.question, records)
+    pairs = [(r, q) for r, q in zip(records, questions, strict=True) if q is not None]
+    views = table.timed(
+        f"{stage.name}: cut out, encode",
+        lambda p: tuple(store.views(p[0], p[1].views)) if p[1].views else (),
+        pairs,
+    )
+
+    def body(item: Any) -> bytes:
+        (record, ask), shown = item
+        question = Question(stage.name, ask.text, ask.schema, ask.max_tokens, shown)
+        return orjson.dumps({"messages": messages(question), "schema": ask.schema.value})
+
+    table.timed(f"{stage.name}: request body", body, list(zip(pairs, views, strict=True)))
+    replies = [
+        orjson.dumps(answer(stage.name, ask.text, [record.key], ask.schema.value)).decode()
+        for record, ask in pairs
+    ]
+
+    def taken(item: Any) -> Record:
+        (record, ask), reply = item
+        return stage.answer(record, parse_reply(reply, ask.schema))
+
+    return table.timed(f"{stage.name}: reply", taken, list(zip(pairs, replies, strict=True)))
+
+
+def written(table: Table, records: list[Record]) -> None:
+    """Journal and shard."""
+    output = WORK / "cpu" / "shard"
+    shutil.rmtree(output, ignore_errors=True)
+    journal = Journal(str(output))
+    usage = Usage(1, 1000, 500)
+
+    def kept(record: Record) -> None:
+        for stage in ("caption", "regions", "negatives", "verify", "detect"):
+            value = {"text": record.long_caption * 2}
+            journal.put(f"{stage}/x", record.unit, record.key, Entry(value, usage))
+
+    started = time.process_time()
+    for record in records:
+        kept(record)
+    for unit in {record.unit for record in records}:
+        journal.finish(unit)
+    journal.close()
+    table.ms["journal"] = 1000 * (time.process_time() - started) / len(records)
+    side = output / "records.bin"
+
+    def packed(record: Record) -> tuple[Record, bytes]:
+        item = {"sample": sample_json(record, {}), "image": list(record.image)}
+        return record, pack({**item, "usage": {}, "dropped": {}})
+
+    pointers, offset = [], 0
+    with open(side, "wb") as file:
+        for record, data in table.timed("pack", packed, records):
+            file.write(data)
+            where = Bytes(str(side), offset, len(data))
+            pointers.append(Pointer(record.key, record.source, where))
+            offset += len(data)
+    started = time.process_time()
+    write_shard(str(output), 0, 1, pointers, ShardsConfig(), ImagesConfig())
+    table.ms["shard"] = 1000 * (time.process_time() - started) / len(records)
+
+
+def pillow(images: int) -> float:
+    """Milliseconds that Pillow takes to decode and encode such an image in full."""
+    [tar] = discover(str(WORK / f"photo-{images}"))[:1]
+    unit = next(units(tar, SourceConfig()))
+    samples = [i.data for i in read(unit, SourceConfig()) if isinstance(i, Loaded)][:32]
+    started = time.process_time()
+    for data in samples:
+        Image.open(io.BytesIO(data)).convert("RGB").save(io.BytesIO(), "JPEG", quality=90)
+    return 1000 * (time.process_time() - started) / len(samples)
+
+
+def main() -> int:
+    """Prints the table; 0 when the goal is met."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--images", type=int, default=400)
+    chosen = parser.parse_args()
+    write_tars(WORK / f"photo-{chosen.images}", chosen.images, 1024, 768, 74)
+    import webdataset  # noqa: F401  (its import is no cost of an image)
+
+    table = Table()
+    through_the_stages(table, chosen.images)
+    with server("--slots", "256", "--least-s", "0", "--most-s", "0") as url:
+        settings, output = config(WORK / "cpu", url), WORK / "cpu" / "out"
+        shutil.rmtree(output, ignore_errors=True)
+        small = WORK / "photo-16"
+        write_tars(small, 16, 1024, 768, 74)
+        start = build(settings, small, output)
+        shutil.rmtree(output)
+        run = build(settings, WORK / f"photo-{chosen.images}", output)
+    whole = 1000 * (run.cpu_s - start.cpu_s) / (chosen.images - 16)
+    print(f"{chosen.images} images of 1024 x 768 px")
+    print(f"{'stage':<28} {'CPU ms/image':>12}")
+    for name, ms in table.ms.items():
+        print(f"{name:<28} {ms:12.2f}")
+    known = sum(table.ms.values())
+    print(f"{'client, Beam, the rest':<28} {max(0.0, whole - known):12.2f}")
+    print(f"{'whole build':<28} {whole:12.2f}")
+    print(f"{'(Pillow: decode + encode)':<28} {pillow(chosen.images):12.2f}")
+    return 0 if verdict("CPU_PER_IMAGE", whole, GOAL_MS, False, " ms") else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
