@@ -11,7 +11,7 @@ import os
 import random
 import threading
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import cache
@@ -28,6 +28,9 @@ from finehard.records import Usage
 
 MAX_BODY = 4 << 20
 """Bytes of a reply that are read at most: no honest reply is longer."""
+
+CHECK_S = 2.0
+"""Seconds between looks at whether a failing server was given up."""
 
 ASK_AGAIN = (
     "That reply is not usable: {why}. "
@@ -105,9 +108,13 @@ def _on_loop(coroutine: Coroutine[Any, Any, Any]) -> Any:
 
 
 class Client:
-    """Asks one model, on all its endpoints. Thread-safe."""
+    """Asks one model, on all its endpoints. Thread-safe.
 
-    def __init__(self, config: ModelConfig) -> None:
+    `check` is called when no server was reached; it raises `FinehardError` where that will not
+    pass (a supervised server that was given up), and the build stops.
+    """
+
+    def __init__(self, config: ModelConfig, check: Callable[[], None] | None = None) -> None:
         if not config.endpoints:
             raise FinehardError(
                 f"model {config.model or '?'} has no endpoint: set models.*.endpoints, or server"
@@ -117,6 +124,8 @@ class Client:
         self._fleet = Fleet(list(config.endpoints), config.window)
         self._session: aiohttp.ClientSession | None = None
         self._gone: FinehardError | None = None
+        self._check_server = check
+        self._checked = 0.0
 
     @property
     def window(self) -> int:
@@ -240,7 +249,7 @@ class Client:
                 return await self._post(endpoint, body, tally)
             except _Transient as error:
                 tally.retries += 1
-                self._give_up_if_gone(str(error), first)
+                await self._give_up_if_gone(str(error), first)
                 if not error.unreached or self._fleet.last_success > started:
                     attempt += 1
                 if attempt >= self.config.attempts:
@@ -252,8 +261,15 @@ class Client:
             pause = min(20.0, 0.25 * 2**attempt) * random.uniform(0.5, 1.0)
             await asyncio.sleep(max(pause, rest_s))
 
-    def _give_up_if_gone(self, detail: str, first: float) -> None:
-        silent = time.monotonic() - max(self._fleet.last_success, first)
+    async def _give_up_if_gone(self, detail: str, first: float) -> None:
+        now = time.monotonic()
+        if self._check_server and now - self._checked > CHECK_S:
+            self._checked = now
+            try:
+                await asyncio.to_thread(self._check_server)
+            except FinehardError as error:
+                self._gone = error
+        silent = now - max(self._fleet.last_success, first)
         if silent > self.config.outage_s:
             self._gone = FinehardError(
                 f"no model server answered for {silent:.0f} s ({detail}); everything answered so "
