@@ -1,0 +1,116 @@
+"""The words of the demo world: what can be in a scene, and which pairs are held out of training."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+KINDS = (
+    "mug", "bottle", "vase", "bowl", "ball", "book", "box", "lamp", "candle", "apple", "clock",
+    "teapot", "hat", "bucket",
+)  # fmt: skip
+COLORS = (
+    "red", "blue", "yellow", "purple", "white", "green", "pink", "black", "orange", "gray", "brown",
+)  # fmt: skip
+PATTERNS = ("plain", "striped", "dotted", "checkered")
+SIZES = ("small", "medium", "large")
+POSITIONS = ("left", "middle", "right")
+SURFACES = ("wooden", "stone", "white", "dark")
+WALLS = ("blue", "green", "beige", "gray", "pink")
+
+HELD_OUT = frozenset(
+    {
+        ("red", "mug"),
+        ("blue", "bottle"),
+        ("yellow", "vase"),
+        ("purple", "bowl"),
+        ("white", "ball"),
+        ("green", "book"),
+        ("pink", "box"),
+        ("black", "lamp"),
+        ("orange", "clock"),
+        ("gray", "teapot"),
+        ("brown", "hat"),
+    }
+)
+"""Colour-kind pairs that never occur in training scenes. Every colour occurs here once."""
+
+
+@dataclass(frozen=True)
+class Thing:
+    """One object of a scene. `box` is the visible part, xyxy in pixels, x2 and y2 exclusive."""
+
+    kind: str
+    color: str
+    pattern: str
+    size: str
+    box: tuple[int, int, int, int]
+    visible: float
+
+    @property
+    def held_out(self) -> bool:
+        """Whether this colour of this kind was kept out of training."""
+        return (self.color, self.kind) in HELD_OUT
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What is true of one picture. `things` are in order from left to right by box centre."""
+
+    width: int
+    height: int
+    things: tuple[Thing, ...]
+    surface: str
+    wall: str
+    light: str
+    relations: tuple[tuple[int, str, int], ...]
+
+    def position(self, thing: Thing) -> str:
+        """The third of the picture, from left to right, in which the box's centre lies."""
+        centre = (thing.box[0] + thing.box[2]) / 2 / self.width
+        return POSITIONS[min(2, int(centre * 3))]
+
+
+def truth_header() -> dict[str, Any]:
+    """The first line of a truth file: the words that captions are searched for (docs/truth.md)."""
+    return {
+        "truth_version": "1.0",
+        "kinds": list(KINDS),
+        "attributes": {
+            "color": list(COLORS),
+            "pattern": [p for p in PATTERNS if p != "plain"],
+            "size": ["small", "large"],
+        },
+    }
+
+
+def truth_row(key: str, scene: Scene, sha256: str) -> dict[str, Any]:
+    """One line of a truth file: the objects of image `key`, boxes normalised xyxy."""
+    return {
+        "key": key,
+        "image": {"width": scene.width, "height": scene.height, "sha256": sha256},
+        "objects": [
+            {
+                "kind": t.kind,
+                "attributes": {
+                    "color": t.color,
+                    "pattern": None if t.pattern == "plain" else t.pattern,
+                    "size": None if t.size == "medium" else t.size,
+                },
+                "position": scene.position(t),
+                "box": [
+                    round(v / side, 6)
+                    for v, side in zip(
+                        t.box,
+                        (scene.width, scene.height, scene.width, scene.height),
+                        strict=True,
+                    )
+                ],
+                "visible": round(t.visible, 3),
+                "held_out": t.held_out,
+            }
+            for t in scene.things
+        ],
+        "relations": [list(r) for r in scene.relations],
+        "background": {"surface": scene.surface, "wall": scene.wall, "light": scene.light},
+    }
