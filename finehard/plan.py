@@ -103,8 +103,11 @@ def make_plan(files: list[SourceFile], images: int, config: Config) -> Plan:
         "negatives": 24 * config.negatives.ask_for * regions + 10,
         "verify": 3 * statements + 10,
     }
+    asked = dict.fromkeys(text, images)
+    if not negatives:
+        asked["negatives"] = 0
     stages = [
-        _stage(stage, images, text[stage] + shown[stage], said[stage], config)
+        _stage(stage, asked[stage], text[stage] + shown[stage], said[stage], config)
         for stage in ("caption", "regions", "negatives", "verify")
     ]
     speed = config.prices.detector_images_per_s

@@ -4,9 +4,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
+from unicodedata import category
 
 Box = tuple[float, float, float, float]
 """x1, y1, x2, y2, normalised to [0, 1] over the displayed (EXIF-rotated) image."""
+
+
+def one_line(text: str) -> str:
+    """`text` with white space folded, and without characters that are not seen (controls, marks
+    of direction, half surrogate pairs)."""
+    if not (text.isascii() and text.isprintable()):
+        text = "".join(
+            " " if c.isspace() else c for c in text if c.isspace() or category(c) not in _UNSEEN
+        )
+    return " ".join(text.split())
+
+
+_UNSEEN = frozenset(("Cc", "Cf", "Cs", "Co", "Cn"))
 
 WHOLE: Box = (0.0, 0.0, 1.0, 1.0)
 

@@ -1,9 +1,9 @@
 """The closed list of reasons for which an input becomes no sample."""
 
 REASONS = {
-    "truncated_archive": "the archive ends in the middle of this member",
+    "truncated_archive": "the archive ends in the middle of this member or header",
     "unreadable_archive": "the archive or Parquet file cannot be read",
-    "unsafe_member": "an archive member that is a link, a device, or has an absolute or .. name",
+    "unsafe_member": "a link, device or sparse file in an archive, or an absolute or .. name",
     "missing_image": "no image belongs to this entry",
     "unreadable_image": "the image's bytes cannot be read from where the source says they are",
     "image_file_too_large": "the image's file has more bytes than images.max_bytes",

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
-import tarfile
 from collections.abc import Iterator
 from typing import Any
 
+import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from finehard import storage
 from finehard.errors import UsageError
 from finehard.images import ImageError, ImagesConfig, header
+from finehard.negatives.swap import normal
 from finehard.records import Bytes
 from finehard.rejects import REASONS
 from finehard.schemas import why_invalid
-from finehard.shards.layout import CARD, INDEX, MANIFEST, SIZES, shard_of
-from finehard.shards.writer import INDEX_SCHEMA, REJECT_SCHEMA
+from finehard.shards.layout import CARD, INDEX, MANIFEST, SIZES, shard_name, shard_of
+from finehard.shards.writer import INDEX_SCHEMA, REJECT_SCHEMA, described
+from finehard.sources.tar import Damage, Member, members
 
 _LIMITS = ImagesConfig(max_pixels=1 << 40, min_side=1, max_bytes=1 << 40)
 
@@ -47,7 +48,7 @@ def validate(dataset: str) -> list[str]:
 def _json(uri: str) -> Any:
     try:
         return json.loads(storage.read_all(uri))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
 
 
@@ -73,6 +74,9 @@ def _counts(dataset: str, manifest: dict[str, Any]) -> Iterator[str]:
             f"{counts['read']} read, but {counts['written']} written and {counts['rejected']} "
             "rejected"
         )
+    shards = [shard["name"] for shard in manifest["shards"]]
+    if shards != [f"{shard_name(i, len(shards))}.tar" for i in range(len(shards))]:
+        yield f"{MANIFEST} does not list the shards 0 to {len(shards) - 1} in their order"
     total = sum(shard["samples"] for shard in manifest["shards"])
     if total != counts["written"]:
         yield f"the shards list {total} samples, the manifest counts {counts['written']}"
@@ -139,35 +143,65 @@ def _shard(
     indexed = {row["key"]: row for row in rows}
     if len(indexed) != len(rows):
         yield f"{INDEX}: a key occurs twice in {shard['name']}"
-    try:
-        members = _members(uri)
-    except tarfile.TarError as error:
-        yield f"{name} is no tar: {error}"
-        return
-    if len(members) != shard["samples"]:
-        yield f"{name} holds {len(members)} samples, the manifest says {shard['samples']}"
-    if list(members) != sorted(members):
+    found: dict[str, dict[str, Member]] = {}
+    for problem in _members(uri, found):
+        yield f"{name}: {problem}"
+    if len(found) != shard["samples"]:
+        yield f"{name} holds {len(found)} samples, the manifest says {shard['samples']}"
+    if list(found) != sorted(found, key=_place):
         yield f"{name}: its keys are not sorted"
-    for key in indexed.keys() - members.keys():
+    for key in sorted(indexed.keys() - found.keys()):
         yield f"{INDEX} has {key}, which is not in {name}"
-    for key, parts in members.items():
+    rejected = _rejected_keys(dataset, shard["name"])
+    for key, parts in found.items():
         if shard_of(key, count) != int(shard["name"].split("-")[1]):
             yield f"{name}: {key} belongs to another shard"
+        if key in rejected:
+            yield f"{name}: {key} is among the rejects too"
+        base, double = _place(key)
+        before = base if double == 2 else f"{base}~{double - 1}"
+        if double > 1 and before not in found and before not in rejected:
+            yield f"{name}: {key} is there without {before}"
         for problem in _sample(uri, key, parts, indexed.get(key)):
             yield f"{name}: {key}: {problem}"
 
 
-def _members(uri: str) -> dict[str, dict[str, tarfile.TarInfo]]:
-    members: dict[str, dict[str, tarfile.TarInfo]] = {}
-    with storage.open_read(uri) as file, tarfile.open(fileobj=file, mode="r:") as tar:
-        for member in tar:
+def _place(key: str) -> tuple[str, int]:
+    """A key's place in its shard: doubles ("key~2") follow the key itself."""
+    base, _, double = key.partition("~")
+    return base, int(double) if double.isdecimal() else 1
+
+
+def _members(uri: str, found: dict[str, dict[str, Member]]) -> Iterator[str]:
+    """Fills `found` with the members by key and suffix, and tells what is wrong with the tar."""
+    before = ""
+    with storage.open_read(uri) as file:
+        for member in members(file, 0, storage.size(uri)):
+            if isinstance(member, Damage):
+                yield f"is no whole tar: at byte {member.offset}, {member.detail}"
+                continue
             key, _, suffix = member.name.partition(".")
-            members.setdefault(key, {})[suffix] = member
-    return members
+            if not member.regular:
+                yield f"{member.name} is no regular file"
+            elif suffix in found.get(key, ()):
+                yield f"{member.name} occurs twice"
+            elif key in found and key != before:
+                yield f"the members of {key} do not stand together"
+            found.setdefault(key, {})[suffix] = member
+            before = key
+
+
+def _rejected_keys(dataset: str, shard: str) -> set[str]:
+    uri = storage.join(dataset, "rejected", shard.removesuffix(".tar") + ".parquet")
+    try:
+        with storage.open_read(uri) as file:
+            return set(pq.read_table(file, columns=["key"]).column("key").to_pylist())
+    except (pa.ArrowException, OSError, ValueError):
+        return set()  # there need be none; `_rejects` tells of one that cannot be read
 
 
 def _sample(
-    uri: str, key: str, parts: dict[str, tarfile.TarInfo], row: dict[str, Any] | None
+    uri: str, key: str, parts: dict[str, Member], row: dict[str, Any] | None
 ) -> Iterator[str]:
     images = [suffix for suffix in parts if suffix != "json"]
     if "json" not in parts or len(images) != 1:
@@ -183,7 +217,7 @@ def _sample(
     data = storage.read(Bytes(uri, parts[suffix].offset_data, parts[suffix].size))
     text = storage.read(Bytes(uri, parts["json"].offset_data, parts["json"].size))
     try:
-        sample = json.load(io.BytesIO(text))
+        sample = orjson.loads(text)  # strict: refuses NaN, which no comparison would find
     except ValueError:
         yield "its .json is not JSON"
         return
@@ -212,37 +246,52 @@ def _agrees(
     if suffix != image["format"]:
         yield f"its image is called .{suffix}, but is {image['format']}"
     for number, region in enumerate(sample["regions"]):
-        x1, y1, x2, y2 = region["box"]
-        if not (x1 < x2 and y1 < y2):
-            yield f"regions[{number}]: box {region['box']} is empty"
-        for negative in region["hard_negatives"]:
-            if " ".join(negative["text"].lower().split()) == region["short_expr"].lower():
-                yield f"regions[{number}]: a hard negative says the same as short_expr"
-    negatives = sum(len(region["hard_negatives"]) for region in sample["regions"])
-    if (row["regions"], row["hard_negatives"]) != (len(sample["regions"]), negatives):
-        yield f"{INDEX} counts other regions or hard negatives"
-    if (row["sha256"], row["width"], row["height"]) != (
-        image["sha256"],
-        image["width"],
-        image["height"],
-    ):
-        yield f"{INDEX} gives another image size or SHA-256"
+        for problem in _region(region):
+            yield f"regions[{number}]: {problem}"
+    differing = [name for name, value in described(sample).items() if row[name] != value]
+    if differing:
+        yield f"{INDEX} gives another {', '.join(differing)}"
+
+
+def _region(region: dict[str, Any]) -> Iterator[str]:
+    x1, y1, x2, y2 = region["box"]
+    if not (x1 < x2 and y1 < y2):
+        yield f"box {region['box']} is empty"
+    told = {normal(region["short_expr"])}
+    for negative in region["hard_negatives"]:
+        text = normal(negative["text"])
+        if text == normal(region["short_expr"]):
+            yield "a hard negative says the same as short_expr"
+        elif text in told:
+            yield f"hard negative {negative['text']!r} occurs twice"
+        elif normal(negative["replacement"]) not in text:
+            yield f"hard negative {negative['text']!r} is without its replacement"
+        told.add(text)
 
 
 def _rejects(dataset: str, manifest: dict[str, Any]) -> Iterator[str]:
     total, reasons = 0, dict.fromkeys(manifest["rejects"], 0)
+    shards = [shard["name"] for shard in manifest["shards"]]
     for file in storage.glob(storage.join(dataset, "rejected"), ""):
         name = "rejected/" + file.uri.rsplit("/", 1)[1]
         try:
             with storage.open_read(file.uri) as opened:
                 table = pq.read_table(opened)
-        except (pa.ArrowException, OSError) as error:
+        except (pa.ArrowException, OSError, ValueError) as error:
             yield f"{name} cannot be read: {' '.join(str(error).split())[:160]}"
             continue
         if table.schema.names != REJECT_SCHEMA.names:
             yield f"{name} has other columns than {', '.join(REJECT_SCHEMA.names)}"
             continue
         total += len(table)
+        keys = table.column("key").to_pylist()
+        if len(set(keys)) != len(keys):
+            yield f"{name}: a key occurs twice"
+        of = name.removeprefix("rejected/").removesuffix(".parquet") + ".tar"
+        if of not in shards:
+            yield f"{name} belongs to no shard of the manifest"
+        elif any(shard_of(str(key), len(shards)) != shards.index(of) for key in keys):
+            yield f"{name}: a key belongs to another shard"
         for reason in table.column("reason").to_pylist():
             if reason not in REASONS:
                 yield f"{name}: unknown reason {reason!r}"

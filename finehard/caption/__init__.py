@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from finehard.prompts import fence, load_prompt
-from finehard.records import WHOLE, Record
+from finehard.records import WHOLE, Record, Reject, one_line, reject
 from finehard.schemas import reply_schema
 from finehard.stage import Ask
 
@@ -51,10 +51,9 @@ class Caption:
         text = self.prompt.render(long_words=self.config.long_words, alt_text=alt_text)
         return Ask(text, (WHOLE,), reply_schema("caption"), self.config.max_tokens)
 
-    def answer(self, record: Record, value: Any) -> Record:
-        """`record` with both captions, white space folded."""
-        return replace(
-            record,
-            short_caption=" ".join(value["short_caption"].split()),
-            long_caption=" ".join(value["long_caption"].split()),
-        )
+    def answer(self, record: Record, value: Any) -> Record | Reject:
+        """`record` with both captions, each on one line; a reject when one says nothing."""
+        short, long = one_line(value["short_caption"]), one_line(value["long_caption"])
+        if not short or not long:
+            return reject(record, self.name, "invalid_reply", "an empty caption")
+        return replace(record, short_caption=short, long_caption=long)

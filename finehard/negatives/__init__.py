@@ -50,7 +50,7 @@ class Negatives:
 
     def question(self, record: Record) -> Ask | None:
         """The short expressions of all regions; no image."""
-        if not record.regions:
+        if not record.regions or not self.config.per_region:
             return None
         texts = numbered([fence(region.short_expr, 200) for region in record.regions])
         return Ask(
@@ -63,10 +63,12 @@ class Negatives:
     def answer(self, record: Record, value: Any) -> Record:
         """`record` with the swaps that pass the checks, in the model's order; the rest counted."""
         swaps: dict[int, list[Swap]] = {}
+        dropped: Counter[str] = Counter()
         for entry in value["texts"]:
+            if entry["number"] > len(record.regions):
+                dropped["no_such_text"] += len(entry["swaps"])
             found = swaps.setdefault(entry["number"], [])
             found += [Swap(s["attribute"], s["original"], s["replacement"]) for s in entry["swaps"]]
-        dropped: Counter[str] = Counter()
         regions = []
         for number, region in enumerate(record.regions, 1):
             kept: list[HardNegative] = []

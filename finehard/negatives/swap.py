@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from finehard.records import HardNegative
+from finehard.negatives.article import article
+from finehard.records import HardNegative, one_line
 
 
 class Swap(NamedTuple):
@@ -17,53 +19,105 @@ class Swap(NamedTuple):
     replacement: str
 
 
+_PUNCTUATION = ".,;:!?\"'"
+_WORD = re.compile(r"\S+")
+_ARTICLE_BEFORE = re.compile(r"(?<!\S)(an?)(\s+)$", re.IGNORECASE)
+_AFTER_THE_NOUN = re.compile(
+    "about|above|across|against|along|among|around|at|behind|below|beneath|beside|between|by|for|"
+    "from|in|inside|into|near|next|of|off|on|onto|out|outside|over|past|that|through|to|towards?|"
+    "under|underneath|upon|wearing|which|who|with|within|without"
+)
+"""Words that begin what is said after an object's noun ("a bag with two buckles")."""
+
+
 def check(text: str, swap: Swap, kept: Sequence[HardNegative]) -> HardNegative | str:
-    """The hard negative that `swap` makes of `text`, or the name of the rule that it breaks."""
-    original = " ".join(swap.original.split())
-    replacement = " ".join(swap.replacement.split()).strip(".,;:!?\"'")
-    if not replacement or replacement.lower() == original.lower():
+    """The hard negative that `swap` makes of `text`, or the name of the rule that it breaks.
+
+    The two differ in one stretch: the replacement, with the "a" or "an" before it made to fit.
+    """
+    original, replacement = _differing(_cleaned(swap.original), _cleaned(swap.replacement))
+    if not replacement or normal(replacement) == normal(original):
         return "no_change"
+    if not any(c.isalnum() for c in replacement):
+        return "not_words"
     places = _places(text, original)
     if not places:
         return "original_not_in_text"
     if len(places) > 1:
         return "original_twice_in_text"
-    start, end = places[0], places[0] + len(original)
-    if end >= len(text.rstrip(" .")):
-        return "changes_the_noun"  # the head of a short expression stands last
-    if _places(text, replacement):
+    [(start, end)] = places
+    if any(start < noun_end and end > noun for noun, noun_end in _nouns(text)):
+        return "changes_the_noun"
+    if _places(text, replacement) or _stutters(text[:start], replacement, text[end:]):
         return "already_in_text"
     if text[start].isupper():
         replacement = replacement[0].upper() + replacement[1:]
-    made = _articles(text[:start] + replacement + text[end:])
-    if made.lower() in {negative.text.lower() for negative in kept} or made == text:
+    elif swap.original.lstrip()[:1].isupper():  # "Red" for the text's "red": a list's capital
+        replacement = replacement[0].lower() + replacement[1:]
+    made = _with_article(text[:start], replacement) + text[end:]
+    if normal(made) == normal(text):
+        return "no_change"
+    if normal(made) in {normal(negative.text) for negative in kept}:
         return "duplicate"
     return HardNegative(made, swap.attribute, text[start:end], replacement)
 
 
-def _places(text: str, words: str) -> list[int]:
+def normal(text: str) -> str:
+    """`text` as it is compared: case, width, composition and white space aside."""
+    return " ".join(unicodedata.normalize("NFKC", one_line(text)).casefold().split())
+
+
+def _cleaned(words: str) -> str:
+    return one_line(words).strip(_PUNCTUATION + " ")
+
+
+def _differing(original: str, replacement: str) -> tuple[str, str]:
+    """Both without the words that they begin or end with alike: "red mug", "blue mug"."""
+    old, new = original.split(), replacement.split()
+    while len(old) > 1 and len(new) > 1 and old[-1].lower() == new[-1].lower():
+        old, new = old[:-1], new[:-1]
+    articles = ("a", "an")
+    while (
+        len(old) > 1
+        and len(new) > 1
+        and (
+            old[0].lower() == new[0].lower()
+            or old[0].lower() in articles
+            and new[0].lower() in articles
+        )
+    ):
+        old, new = old[1:], new[1:]
+    return " ".join(old), " ".join(new)
+
+
+def _places(text: str, words: str) -> list[tuple[int, int]]:
     """Where `words` stand in `text` as whole words, case aside."""
-    text, words = text.lower(), words.lower()
-    found, start = [], text.find(words)
-    while start >= 0:
-        end = start + len(words)
-        inside = (text[start - 1 : start] + text[end : end + 1]).replace("_", "a")
-        if not any(c.isalnum() for c in inside):
-            found.append(start)
-        start = text.find(words, start + 1)
-    return found
+    pattern = r"\s+".join(re.escape(word) for word in words.split())
+    if not pattern:
+        return []
+    return [m.span() for m in re.finditer(rf"(?<!\w){pattern}(?!\w)", text, re.IGNORECASE)]
 
 
-_AN_SOUND = re.compile(r"(?:[aeio]|u(?!ni|se|ti|ra|ko))", re.IGNORECASE)
-_ARTICLE = re.compile(r"\b(a|an)(\s+)(?=(\w))", re.IGNORECASE)
+def _nouns(text: str) -> list[tuple[int, int]]:
+    """The words that must stay: the last one, and the one before "with ...", "in ...", ..."""
+    words = [m.span() for m in _WORD.finditer(text) if any(c.isalnum() for c in m[0])]
+    plain = [text[start:end].lower().strip(_PUNCTUATION) for start, end in words]
+    told = next((n for n, word in enumerate(plain) if n and _AFTER_THE_NOUN.fullmatch(word)), None)
+    return [*words[-1:], *([words[told - 1]] if told else [])]
 
 
-def _articles(text: str) -> str:
-    """`text` with "a" and "an" as the words after them want it."""
+def _stutters(before: str, replacement: str, after: str) -> bool:
+    """Whether a word would stand twice running."""
+    last, following = before.lower().split()[-1:], after.lower().split()[:1]
+    new = replacement.lower().split()
+    return (bool(last) and last == new[:1]) or (bool(following) and following == new[-1:])
 
-    def mended(match: re.Match[str]) -> str:
-        word = text[match.end() :]
-        article = "an" if _AN_SOUND.match(word) else "a"
-        return (article.capitalize() if match[1][0].isupper() else article) + match[2]
 
-    return _ARTICLE.sub(mended, text)
+def _with_article(before: str, replacement: str) -> str:
+    """`before` and `replacement`, with an "a" or "an" between them as the replacement wants it."""
+    found = _ARTICLE_BEFORE.search(before)
+    if not found:
+        return before + replacement
+    wanted = article(replacement)
+    wanted = wanted.capitalize() if found[1][0].isupper() else wanted
+    return before[: found.start()] + wanted + found[2] + replacement

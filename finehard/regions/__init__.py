@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from finehard.prompts import fence, load_prompt
-from finehard.records import Record
+from finehard.records import Record, one_line
 from finehard.schemas import reply_schema
 from finehard.stage import Ask, numbered
 
@@ -52,7 +52,7 @@ class Regions:
 
     def answer(self, record: Record, value: Any) -> Record:
         """`record` with each region's `long_expr`."""
-        captions = [" ".join(caption.split()).rstrip(".") for caption in value["captions"]]
+        captions = [one_line(caption).rstrip(". ") for caption in value["captions"]]
         return replace(
             record,
             regions=tuple(

@@ -26,7 +26,8 @@ the truth in one attribute. Made by finehard {{ m.finehard }} from `{{ m.input }
 | regions | {{ c.regions }} |
 | hard negatives | {{ c.hard_negatives }} |
 {% if m.rejects %}
-Rejected for: {% for reason, n in m.rejects.items() %}{{ reason }} ({{ n }}){{ ", " if not loop.last }}{% endfor %}.
+Rejected for: {% for reason, n in m.rejects.items() -%}
+{{ reason }} ({{ n }}){{ ", " if not loop.last }}{% endfor %}.
 {% endif %}
 ## Use
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -167,14 +166,18 @@ def _write_sample(
     tar: Any, key: str, item: dict[str, Any], config: ShardsConfig, images: ImagesConfig
 ) -> dict[str, Any]:
     sample = {**item["sample"], "key": key}
-    data = storage.read(Bytes(*item["image"]))
+    changed = f"{sample['image']['source_uri']} changed while the build ran: run it again"
+    try:
+        data = storage.read(Bytes(*item["image"]))
+    except (FileNotFoundError, EOFError):
+        raise OSError(changed) from None
     if hashlib.sha256(data).hexdigest() != sample["image"]["sha256"]:
-        raise OSError(f"{sample['image']['source_uri']} changed while the build ran: run it again")
+        raise OSError(changed)
     if config.image_side and max(sample["image"]["width"], sample["image"]["height"]) > (
         config.image_side
     ):
         data, sample["image"] = _resized(data, sample["image"], config, images)
-    text = json.dumps(sample, ensure_ascii=False, indent=1).encode("utf-8")
+    text = orjson.dumps(sample, option=orjson.OPT_INDENT_2)
     suffix = sample["image"]["format"]
     tar.write({"__key__": key, suffix: data, "json": text})
     end = tar.tarstream.offset
@@ -187,7 +190,14 @@ def _write_sample(
         "key": key,
         **{f"{m}_offset": offsets[m] for m in _MEMBERS},
         **{f"{m}_size": sizes[m] for m in _MEMBERS},
-        "format": suffix,
+        **described(sample),
+    }
+
+
+def described(sample: dict[str, Any]) -> dict[str, Any]:
+    """What the index tells of a sample, but for where it lies."""
+    return {
+        "format": sample["image"]["format"],
         "width": sample["image"]["width"],
         "height": sample["image"]["height"],
         "regions": len(sample["regions"]),

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from finehard import storage
 from finehard.errors import FinehardError, UsageError
-from finehard.sources.source import SourceFile
+from finehard.sources.source import SourceFile, safe_key
 
 REJECT_COLUMNS = {"key", "source", "stage", "reason", "detail"}
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
@@ -38,7 +39,7 @@ def discover(path: str) -> list[SourceFile]:
     if name.endswith(".tar"):
         return [SourceFile("tar", path, name, file.size)]
     if name.endswith(".parquet"):
-        return _parquet(file, name)
+        return _merged(_parquet(file, name))
     raise UsageError(f"input {path} is neither a folder nor a .tar or .parquet file")
 
 
@@ -50,7 +51,7 @@ def _in_folder(path: str) -> list[SourceFile]:
         return [SourceFile("tar", f.uri, f.uri[base:], f.size) for f in tars]
     parquets = [f for f in files if f.uri.endswith(".parquet")]
     if parquets:
-        return [s for f in parquets for s in _parquet(f, f.uri[base:])]
+        return _merged([s for f in parquets for s in _parquet(f, f.uri[base:])])
     images = [f for f in files if f.uri.lower().endswith(IMAGE_SUFFIXES)]
     return [SourceFile("folder", path, "", len(images))] if images else []
 
@@ -58,41 +59,53 @@ def _in_folder(path: str) -> list[SourceFile]:
 def _parquet(file: storage.File, name: str) -> list[SourceFile]:
     try:
         with storage.open_read(file.uri) as opened:
-            columns = set(pq.ParquetFile(opened).schema_arrow.names)
-            if not columns >= REJECT_COLUMNS:
+            schema = pq.ParquetFile(opened).schema_arrow
+            if set(schema.names) != REJECT_COLUMNS or set(schema.types) != {pa.string()}:
                 return [SourceFile("parquet", file.uri, name, file.size)]
-            sources = pq.read_table(opened, columns=["source"]).column("source").to_pylist()
-    except (pa.ArrowException, OSError) as error:
+            rows = pq.read_table(opened, columns=["key", "source"]).to_pylist()
+    except (pa.ArrowException, OSError, ValueError) as error:
         line = " ".join(str(error).split())[:160]
         raise FinehardError(f"{file.uri} is no readable Parquet file: {line}") from None
-    return _rejected(sources)
+    return [_rejected(row["key"] or "", row["source"]) for row in rows if row["source"] is not None]
 
 
-def _rejected(sources: list[str]) -> list[SourceFile]:
-    """The files that rejected inputs came from, each with the sources to take."""
-    wanted: dict[str, set[str]] = {}
-    for source in sources:
-        wanted.setdefault(source.split("#", 1)[0], set()).add(source)
-    files = []
-    for uri, only in sorted(wanted.items()):
-        if uri.endswith((".tar", ".parquet")):
-            kind, folder = uri.rsplit(".", 1)[1], uri
-        else:  # a loose image: its folder is the source
-            kind, folder = "folder", os.path.dirname(uri)
-        if not storage.exists(uri) and not storage.is_dir(folder):
-            raise FinehardError(f"{uri}, named in the rejects, is no longer there")
-        size = storage.size(uri) if storage.exists(uri) else 0
-        files.append(SourceFile(kind, folder, uri.rsplit("/", 1)[-1], size, frozenset(only)))
-    return _merged(files)
+_ARCHIVE = re.compile(r"\.(tar|parquet)(?=#|$)")
+
+
+def _rejected(key: str, source: str) -> SourceFile:
+    """The file that a rejected input came from, with the one source to take."""
+    prefixes = [source[: found.end()] for found in _ARCHIVE.finditer(source)]
+    uri = next((p for p in prefixes if storage.exists(p) and not storage.is_dir(p)), None)
+    if uri:
+        kind = uri.rpartition(".")[2]
+        return SourceFile(kind, uri, os.path.basename(uri), storage.size(uri), frozenset({source}))
+    folder = _root(key.split("~", 1)[0], source)
+    if not source.lower().endswith(IMAGE_SUFFIXES) or not storage.is_dir(folder):
+        gone = prefixes[0] if prefixes else folder
+        raise FinehardError(f"{gone}, named in the rejects, is no longer there")
+    return SourceFile("folder", folder, "", 0, frozenset({source}))
+
+
+def _root(key: str, source: str) -> str:
+    """The folder that was read when the loose image `source` got its `key`."""
+    parts = source.split("/")
+    for start in range(len(parts) - 1, 0, -1):
+        if safe_key(os.path.splitext("/".join(parts[start:]))[0]) == key:
+            return "/".join(parts[:start]) or "/"
+    return os.path.dirname(source)
 
 
 def _merged(files: list[SourceFile]) -> list[SourceFile]:
-    merged: dict[tuple[str, str], SourceFile] = {}
+    """A file for each place, with all the sources to take of it."""
+    plain = [file for file in files if file.only is None]
+    chosen: dict[tuple[str, str], set[str]] = {}
+    first = {(file.kind, file.uri): file for file in files if file.only is not None}
     for file in files:
-        place = (file.kind, file.uri)
-        if place in merged:
-            only = (merged[place].only or frozenset()) | (file.only or frozenset())
-            merged[place] = merged[place]._replace(only=only)
-        else:
-            merged[place] = file._replace(name="" if file.kind == "folder" else file.name)
-    return list(merged.values())
+        chosen.setdefault((file.kind, file.uri), set()).update(file.only or ())
+    archives = [uri for kind, uri in first if kind != "folder"]
+    base = os.path.commonprefix(archives).rfind("/") + 1
+    for place, file in first.items():
+        if file.kind != "folder":  # two files of one name in different folders are told apart
+            file = file._replace(name=file.uri[base:])
+        plain.append(file._replace(only=frozenset(chosen[place])))
+    return plain

@@ -17,6 +17,7 @@ from finehard.sources.source import (
     cuts,
     safe_key,
     unit_id,
+    wanted,
 )
 
 
@@ -32,14 +33,21 @@ def units(file: SourceFile, config: SourceConfig) -> Iterator[Unit]:
     start = 0
     for place, cut in enumerate(cuts(names, config.unit_size)):
         if cut:
-            yield _unit(file, names, start, place)
+            yield from _unit(file, names, start, place)
             start = place
-    if names:
-        yield _unit(file, names, start, len(names))
+    yield from _unit(file, names, start, len(names))
 
 
-def _unit(file: SourceFile, names: list[str], start: int, stop: int) -> Unit:
-    return Unit(unit_id(file, names[start]), file, start, stop, tuple(names[start:stop]))
+def _unit(file: SourceFile, names: list[str], start: int, stop: int) -> Iterator[Unit]:
+    taken = [name for name in names[start:stop] if wanted(file, _source(file, name))]
+    if taken:
+        yield Unit(unit_id(file, names[start]), file, start, stop, tuple(taken))
+
+
+def _source(file: SourceFile, name: str) -> str:
+    """The image's path, whole Unicode where the name on the disk is not."""
+    uri = storage.join(file.uri, name)
+    return uri.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def count(file: SourceFile, config: SourceConfig) -> int:
@@ -52,6 +60,9 @@ def read(unit: Unit, config: SourceConfig) -> Iterator[Loaded | Reject]:
     for name in unit.names:
         uri = storage.join(unit.file.uri, name)
         key = safe_key(os.path.splitext(name)[0])
+        if uri != (source := _source(unit.file, name)):
+            yield Reject(key, source, "source", "unreadable_image", "its name is not UTF-8")
+            continue
         try:
             size = storage.size(uri)
             if size > config.max_image_bytes:

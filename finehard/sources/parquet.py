@@ -23,12 +23,16 @@ from finehard.sources.source import (
     clean_text,
     safe_key,
     unit_id,
+    wanted,
 )
 
 IMAGE_COLUMNS = ("image", "image_bytes", "bytes", "jpg", "jpeg", "png", "webp")
 PATH_COLUMNS = ("path", "image_path", "file_name", "filename", "file")
 TEXT_COLUMNS = ("alt_text", "caption", "text", "TEXT", "txt")
 KEY_COLUMNS = ("key", "__key__", "id", "uid")
+_BATCH = 16
+_MAX_ROWS_PER_BYTE = 64
+"""A footer that tells of more rows is a lie: every row names an image."""
 ELSEWHERE = Bytes("", 0, 0)
 """Bytes inside a Parquet column lie at no place that can be read again for itself."""
 
@@ -44,7 +48,8 @@ def _columns(schema: pa.Schema, uri: str, config: SourceConfig) -> dict[str, str
 
     def binary(kind: pa.DataType) -> bool:
         if pa.types.is_struct(kind):  # the Hub's image feature: {bytes, path}
-            return kind.get_field_index("bytes") >= 0
+            place = kind.get_field_index("bytes")
+            return place >= 0 and binary(kind.field(place).type)
         return pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
 
     def text(kind: pa.DataType) -> bool:
@@ -76,17 +81,27 @@ def units(file: SourceFile, config: SourceConfig) -> Iterator[Unit]:
     """One unit a row group, or a run of `unit_size` rows of it where it is larger than 4 units."""
     try:
         with storage.open_read(file.uri) as opened:
-            meta = pq.ParquetFile(opened).metadata
-            sizes = [meta.row_group(i).num_rows for i in range(meta.num_row_groups)]
-    except (pa.ArrowException, OSError):
-        sizes = [0]  # `read` comes upon it again, and tells
+            sizes = _groups(pq.ParquetFile(opened), file.size)
+    except (pa.ArrowException, OSError, ValueError):
+        yield Unit(unit_id(file, ""), file, 0, 1)  # `read` comes upon it again, and tells
+        return
     first = 0
-    for size in sizes:
+    for group, size in enumerate(sizes):
         step = size if size <= 4 * config.unit_size else config.unit_size
-        for start in range(first, first + max(size, 1), max(step, 1)):
-            stop = min(start + step, first + size)
-            yield Unit(unit_id(file, str(start)), file, start, stop)
+        for start in range(0, size, max(step, 1)):
+            # named by place in the group: rows added to another group change nothing here
+            rows = (first + start, min(first + start + step, first + size))
+            yield Unit(unit_id(file, f"{group}:{start}"), file, *rows)
         first += size
+
+
+def _groups(file: pq.ParquetFile, size: int) -> list[int]:
+    """Rows of each row group. Raises `ValueError` when the footer tells what cannot be."""
+    meta = file.metadata
+    sizes = [meta.row_group(group).num_rows for group in range(meta.num_row_groups)]
+    if any(rows < 0 for rows in sizes) or sum(sizes) > _MAX_ROWS_PER_BYTE * size:
+        raise ValueError(f"its footer tells of {sum(sizes)} rows in {size} bytes")
+    return sizes
 
 
 def count(file: SourceFile, config: SourceConfig) -> int:
@@ -95,44 +110,62 @@ def count(file: SourceFile, config: SourceConfig) -> int:
         with storage.open_read(file.uri) as opened:
             opened_file = pq.ParquetFile(opened)
             _columns(opened_file.schema_arrow, file.uri, config)
-            return opened_file.metadata.num_rows
-    except (pa.ArrowException, OSError):
+            return sum(_groups(opened_file, file.size))
+    except (pa.ArrowException, OSError, ValueError):
         return 1
 
 
 def read(unit: Unit, config: SourceConfig) -> Iterator[Loaded | Reject]:
-    """The unit's rows. An unreadable file ends in one reject."""
+    """The unit's rows. A file without a footer ends in one reject, damaged pages in one a row."""
     uri = unit.file.uri
+    number = unit.start
     try:
         with storage.open_read(uri) as opened:
             file = pq.ParquetFile(opened)
+            groups = _groups(file, unit.file.size)
             columns = _columns(file.schema_arrow, uri, config)
-            for number, row in _rows(file, unit, list(columns.values())):
-                values = {role: row.get(name) for role, name in columns.items()}
-                yield _sample(unit, number, values, config)
-    except (pa.ArrowException, OSError) as error:
-        key = safe_key(f"{unit.file.name}_{unit.start}")
+            for row in _rows(file, groups, unit, columns):
+                if wanted(unit.file, f"{uri}#row={number}"):
+                    yield _sample(unit, number, row, config)
+                number += 1
+    except (pa.ArrowException, OSError, ValueError) as error:
         detail = " ".join(str(error).split())[:200]
-        yield Reject(key, f"{uri}#row={unit.start}", "source", "unreadable_archive", detail)
+        for row_number in range(number, unit.stop):
+            key = safe_key(f"{unit.file.name[:-8]}_{row_number:09d}")
+            source = f"{uri}#row={row_number}"
+            yield Reject(key, source, "source", "unreadable_archive", detail)
 
 
 def _rows(
-    file: pq.ParquetFile, unit: Unit, columns: list[str]
-) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Row number and row for the unit's rows, holding a few rows of one row group at a time."""
-    first = 0
-    for group in range(file.metadata.num_row_groups):
-        size = file.metadata.row_group(group).num_rows
-        if first < unit.stop and first + size > unit.start:
-            number = first
-            for batch in file.iter_batches(16, row_groups=[group], columns=columns):
-                for row in batch.to_pylist() if number + len(batch) > unit.start else [{}] * 16:
-                    if unit.start <= number < unit.stop:
-                        yield number, row
-                    number += 1
-                if number >= unit.stop:
-                    break
-        first += size
+    file: pq.ParquetFile, groups: list[int], unit: Unit, columns: dict[str, str]
+) -> Iterator[dict[str, Any]]:
+    """The unit's rows as role -> value, holding a few rows of one row group at a time."""
+    names = list(columns.values())
+    end = 0
+    for group, size in enumerate(groups):
+        place, end = end, end + size
+        if end <= unit.start or place >= unit.stop:
+            continue
+        for batch in file.iter_batches(_BATCH, row_groups=[group], columns=names):
+            skipped = max(0, unit.start - place)
+            part = batch.slice(skipped, max(0, unit.stop - place - skipped))
+            held = [part.column(name) for name in names]
+            for row in range(len(part)):
+                yield {role: _value(cells[row]) for role, cells in zip(columns, held, strict=True)}
+            place += len(batch)
+            if place >= unit.stop:
+                return
+        if place < min(end, unit.stop):
+            raise ValueError(f"row group {group} has fewer rows than its footer tells")
+
+
+def _value(cell: Any) -> Any:
+    try:
+        return cell.as_py()
+    except UnicodeDecodeError:  # Parquet's strings need not be UTF-8
+        return cell.as_buffer().to_pybytes().decode("utf-8", "replace")
+    except (ValueError, OverflowError):
+        return None
 
 
 def _sample(
@@ -144,12 +177,13 @@ def _sample(
     given = str(name) if isinstance(name, str | int) else f"{unit.file.name[:-8]}_{number:09d}"
     key = safe_key(given)
     image = values.get("image")
+    path = values.get("path")
     if isinstance(image, dict):
+        path = image.get("path")
         image = image.get("bytes")
     where = ELSEWHERE
     if image is None:
-        path = values.get("path")
-        if not path:
+        if not isinstance(path, str) or not path:
             return Reject(key, source, "source", "missing_image", "the row names no image")
         root = storage.local(config.image_root or os.path.dirname(uri))
         place = _below(root, path)

@@ -75,8 +75,13 @@ def read(unit: Unit, config: SourceConfig) -> Iterator[Loaded | Reject]:
     """The samples of `unit`, one at a time; what cannot be read comes as a reject."""
     for item in _kind(unit.file).read(unit, config):
         source = item.source if isinstance(item, Reject) else item.record.source
-        if unit.file.only is None or source in unit.file.only:
+        if wanted(unit.file, source):
             yield replace(item, unit=unit.id) if isinstance(item, Reject) else item
+
+
+def wanted(file: SourceFile, source: str) -> bool:
+    """Whether `source` is to be taken: all are, but where rejects are fed back."""
+    return file.only is None or source in file.only
 
 
 def count(file: SourceFile, config: SourceConfig) -> int:
@@ -88,7 +93,8 @@ def count(file: SourceFile, config: SourceConfig) -> int:
 
 def unit_id(file: SourceFile, first_key: str) -> str:
     """Names a unit by its file's name in the input and its first key, wherever the input lies."""
-    return digest([file.name, first_key], 8)
+    # names on a disk need not be Unicode
+    return digest([n.encode("utf-8", "backslashreplace").hex() for n in (file.name, first_key)], 8)
 
 
 def cuts(keys: Iterable[str], size: int) -> Iterator[bool]:
@@ -104,7 +110,7 @@ def safe_key(name: str) -> str:
     """`name` as a key: letters, digits, _ and -, at most 80 characters (tar headers stay short)."""
     key = re.sub(r"[^A-Za-z0-9_-]+", "_", name)
     if len(key) > 80:
-        key = f"{key[:63]}_{digest(name, 8)}"
+        key = f"{key[:63]}_{digest(name.encode('utf-8', 'backslashreplace').hex(), 8)}"
     return key or "_"
 
 

@@ -1,16 +1,14 @@
-"""Tar shards in webdataset's layout, as img2dataset writes them: {key}.jpg + {key}.json + {key}.txt.
+"""Tar shards in webdataset's layout, as img2dataset writes them: {key}.jpg, {key}.json, {key}.txt.
 
 Members that belong together follow each other and share the name up to the first dot. Nothing is
-unpacked to disk, and no member but images, .json and .txt is read.
+unpacked to disk, and no member but one image, .json and .txt is read.
 """
 
 from __future__ import annotations
 
-import io
 import json
-import tarfile
 from collections.abc import Iterator
-from itertools import groupby
+from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
 from finehard import storage
@@ -25,151 +23,168 @@ from finehard.sources.source import (
     clean_text,
     safe_key,
     unit_id,
+    wanted,
 )
+from finehard.sources.tar import BLOCK, Damage, Member, members
 
 IMAGES = ("jpg", "jpeg", "png", "webp")
 MAX_SIDE_FILE = 4 << 20
 """Bytes of a .json or .txt member that are read at most."""
-_MAX_HEADER = 1 << 20  # a PAX header asks for as much memory as it likes
+_MAX_PARTS = 64
+"""Members of one sample at most; a sample has three."""
 
 
-class _Bounded(io.RawIOBase):
-    """A seekable file that refuses reads of more than `_MAX_HEADER` bytes: headers are short."""
+@dataclass
+class _Group:
+    """Members that follow each other and share a stem, by suffix; or a damaged stretch."""
 
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
+    stem: str
+    offset: int
+    parts: dict[str, Member] = field(default_factory=dict)
+    damage: Damage | None = None
 
-    def read(self, n: int = -1) -> bytes:
-        if not 0 <= n <= _MAX_HEADER:
-            raise tarfile.ReadError(f"a header of {n} bytes")
-        return self._file.read(n)
-
-    def seek(self, offset: int, whence: int = 0) -> int:
-        return self._file.seek(offset, whence)
-
-    def tell(self) -> int:
-        return self._file.tell()
+    @property
+    def image(self) -> Member | None:
+        """The image; where a stem has several, the first kind of `IMAGES`."""
+        return next((self.parts[s] for s in IMAGES if s in self.parts), None)
 
 
-class _Damaged(Exception):
-    """The tar cannot be read on from byte `offset`."""
-
-    def __init__(self, reason: str, offset: int, detail: str) -> None:
-        super().__init__(detail)
-        self.reason = reason
-        self.offset = offset
-
-
-def _members(file: BinaryIO, start: int, stop: int) -> Iterator[tarfile.TarInfo]:
-    """The members whose headers lie in [start, stop). Raises `_Damaged`."""
-    file.seek(0, io.SEEK_END)
-    size = file.tell()
-    file.seek(start)
-    offset = start
-    try:
-        tar = tarfile.open(mode="r:", fileobj=_Bounded(file))  # type: ignore[call-overload]
-        while (member := tar.next()) is not None:
-            tar.members = []  # it would keep all of them
-            offset = member.offset
-            if offset >= stop:
-                return
-            if member.isreg() and member.offset_data + member.size > size:
-                raise _Damaged("truncated_archive", offset, f"{member.name} ends after the file")
-            yield member
-            offset = tar.offset
-        file.seek(tar.offset)
-        rest = file.read(512)
-    except (tarfile.TarError, OSError, ValueError, OverflowError, EOFError) as error:
-        truncated = "unexpected end" in str(error) or "truncated" in str(error)
-        reason = "truncated_archive" if truncated else "unreadable_archive"
-        raise _Damaged(reason, offset, " ".join(str(error).split())[:120]) from None
-    if rest.strip(b"\0") and tar.offset < stop:
-        raise _Damaged("unreadable_archive", tar.offset, "a damaged header")
+def _stem_and_suffix(name: str) -> tuple[str, str]:
+    while name.startswith("./"):
+        name = name[2:]
+    folder, slash, base = name.rpartition("/")
+    stem, _, suffix = base.partition(".")
+    return folder + slash + stem, suffix.lower()
 
 
-def _stem(member: tarfile.TarInfo) -> str:
-    folder, _, name = member.name.rpartition("/")
-    return f"{folder}/{name.split('.', 1)[0]}" if folder else name.split(".", 1)[0]
+def _runs(file: BinaryIO, start: int, stop: int) -> Iterator[_Group]:
+    run: _Group | None = None
+    for item in members(file, start, stop):
+        stem, suffix = _stem_and_suffix(item.name)
+        if isinstance(item, Damage):
+            if run:
+                yield run
+            yield _Group(stem, item.offset, damage=item)
+            run = None
+            continue
+        # a name met again is another sample of that name
+        if run and (run.stem != stem or suffix in run.parts or len(run.parts) >= _MAX_PARTS):
+            yield run
+            run = None
+        run = run or _Group(stem, item.offset)
+        run.parts[suffix] = item
+    if run:
+        yield run
+
+
+def _groups(file: BinaryIO, start: int, stop: int) -> Iterator[_Group]:
+    """Samples and damaged stretches. What a damaged stretch leaves of a sample is part of it."""
+    held: _Group | None = None
+    for run in _runs(file, start, stop):
+        if held and not held.image and not run.image and bool(held.damage) != bool(run.damage):
+            bare, damaged = (run, held) if held.damage else (held, run)
+            if damaged.stem in ("", bare.stem):
+                held = _Group(bare.stem, held.offset, bare.parts, damaged.damage)
+                continue
+        if held:
+            yield held
+        held = run
+    if held:
+        yield held
 
 
 def units(file: SourceFile, config: SourceConfig) -> Iterator[Unit]:
-    """Cuts the tar at members whose key's hash says so."""
-    start, held, first = 0, 0, None
+    """Cuts the tar before samples whose stem's hash says so."""
+    start, held, first = 0, 0, ""
+    named: dict[str, int] = {}
+
+    def unit(stop: int) -> Unit:
+        named[first] = named.get(first, 0) + 1  # a stem can come again: ids must not
+        again = f"~{named[first]}" if named[first] > 1 else ""
+        return Unit(unit_id(file, first + again), file, start, stop)
+
     try:
         with storage.open_read(file.uri) as opened:
-            for stem, members in groupby(_members(opened, 0, file.size), _stem):
-                offset = next(members).offset
-                if first is None:
-                    first = stem
-                elif held >= 4 * config.unit_size or number(stem) % config.unit_size == 0:
-                    yield Unit(unit_id(file, first), file, start, offset)
-                    start, held, first = offset, 0, stem
+            for group in _groups(opened, 0, file.size):
+                cut = held >= 4 * config.unit_size or number(group.stem) % config.unit_size == 0
+                if held and cut and not group.damage:
+                    yield unit(group.offset)
+                    start, held = group.offset, 0
+                if held == 0:
+                    first = group.stem
                 held += 1
-    except (_Damaged, OSError):
+    except OSError:
         pass  # `read` comes upon it again, and tells
-    yield Unit(unit_id(file, first or ""), file, start, file.size)
+    yield unit(file.size)
 
 
 def count(file: SourceFile, config: SourceConfig) -> int:
     """Samples in the tar: what img2dataset's statistics beside it say, else counted by header."""
     try:
         stats = json.loads(storage.read_all(file.uri.removesuffix(".tar") + "_stats.json"))
-        return max(0, int(stats["successes"]))
-    except (OSError, ValueError, KeyError, TypeError):
+        told = stats["successes"]
+        if isinstance(told, int) and 0 < told <= file.size // (2 * BLOCK):
+            return told
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         pass
     found = 0
     try:
         with storage.open_read(file.uri) as opened:
-            for _ in groupby(_members(opened, 0, file.size), _stem):
+            for _ in _groups(opened, 0, file.size):
                 found += 1
-    except (_Damaged, OSError):
+    except OSError:
         found += 1
     return found
 
 
 def read(unit: Unit, config: SourceConfig) -> Iterator[Loaded | Reject]:
-    """The unit's samples in order. A broken archive ends in one reject that names the byte."""
+    """The unit's samples in order. Each damaged stretch is a reject that names the byte."""
     uri = unit.file.uri
     try:
         with storage.open_read(uri) as opened:
-            members = _members(opened, unit.start, unit.stop)
-            for stem, group in groupby(members, _stem):
-                yield _sample(opened, unit, stem, list(group), config)
-    except _Damaged as damage:
-        key = safe_key(f"{unit.file.name}_{damage.offset}")
-        detail = f"at byte {damage.offset} of {unit.file.size}: {damage}"
-        yield Reject(key, f"{uri}#@{damage.offset}", "source", damage.reason, detail)
+            for group in _groups(opened, unit.start, unit.stop):
+                if wanted(unit.file, _source(uri, group)):
+                    yield _sample(opened, unit, group, config)
     except OSError as error:
         detail = " ".join(str(error).split())[:200]
-        yield Reject(safe_key(unit.file.name), uri, "source", "unreadable_archive", detail)
+        key = safe_key(f"{unit.file.name}_{unit.start}")
+        yield Reject(key, f"{uri}#@{unit.start}", "source", "unreadable_archive", detail)
 
 
-def _sample(
-    file: BinaryIO, unit: Unit, stem: str, group: list[tarfile.TarInfo], config: SourceConfig
-) -> Loaded | Reject:
-    key = safe_key(stem)
-    by_suffix: dict[str, tarfile.TarInfo] = {}
-    for member in group:
-        suffix = member.name.rpartition("/")[2].partition(".")[2].lower()
-        by_suffix.setdefault(suffix, member)
-    source = f"{unit.file.uri}#{group[0].name}@{group[0].offset_data}"
+def _source(uri: str, group: _Group) -> str:
+    if group.damage:
+        return f"{uri}#@{group.damage.offset}"
+    named = group.image or next(iter(group.parts.values()))
+    return f"{uri}#{named.name}@{named.offset_data}"
+
+
+def _sample(file: BinaryIO, unit: Unit, group: _Group, config: SourceConfig) -> Loaded | Reject:
+    key = safe_key(group.stem)
+    source = _source(unit.file.uri, group)
 
     def rejected(reason: str, detail: str = "") -> Reject:
-        return Reject(key, source, "source", reason, detail or REASONS[reason])
+        return Reject(key, source, "source", reason, detail[:300] or REASONS[reason])
 
-    unsafe = next((m for m in group if not m.isreg() or _leaves(m.name)), None)
+    if group.damage:
+        key = key if group.stem else safe_key(f"{unit.file.name}_{group.damage.offset}")
+        where = f"at byte {group.damage.offset} of {unit.file.size}"
+        return rejected(group.damage.reason, f"{where}: {group.damage.detail}")
+    parts = list(group.parts.values())
+    unsafe = next((m for m in parts if not m.regular or _leaves(m.name)), None)
     if unsafe is not None:
-        return rejected("unsafe_member", unsafe.name[:200])
-    image = next((by_suffix[s] for s in IMAGES if s in by_suffix), None)
+        return rejected("unsafe_member", unsafe.name)
+    image = group.image
     if image is None:
-        return rejected("missing_image", "only " + ", ".join(m.name for m in group)[:200])
-    source = f"{unit.file.uri}#{image.name}@{image.offset_data}"
-    if image.issparse() or image.size > config.max_image_bytes:
+        return rejected("missing_image", "only " + ", ".join(m.name for m in parts))
+    if image.size > config.max_image_bytes:
         return rejected("image_file_too_large", f"{image.size} bytes")
+    text, meta = b"", {}
     try:
-        data = _data(file, image)
-        text = _data(file, by_suffix["txt"]) if "txt" in by_suffix else b""
-        meta = _json(_data(file, by_suffix["json"])) if "json" in by_suffix else {}
+        data = _data(file, image, image.size)
+        if "txt" in group.parts:
+            text = _data(file, group.parts["txt"], MAX_SIDE_FILE)
+        if "json" in group.parts:
+            meta = _json(_data(file, group.parts["json"], MAX_SIDE_FILE))
     except (OSError, EOFError) as error:
         return rejected("unreadable_image", str(error))
     record = Record(
@@ -189,10 +204,8 @@ def _leaves(name: str) -> bool:
     return name.startswith("/") or ".." in name.split("/") or "\\" in name
 
 
-def _data(file: BinaryIO, member: tarfile.TarInfo) -> bytes:
-    size = member.size
-    if member.name.endswith((".txt", ".json")):
-        size = min(size, MAX_SIDE_FILE)
+def _data(file: BinaryIO, member: Member, most: int) -> bytes:
+    size = min(member.size, most)
     file.seek(member.offset_data)
     data = file.read(size)
     if len(data) != size:

@@ -1,0 +1,456 @@
+"""Tars as sources: good ones whole, hostile ones as rejects, never an exception."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import pickle
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from finehard.records import Reject
+from finehard.sources import Loaded, SourceConfig, SourceFile, count, discover, read, units
+from tests.pictures import encoded, jpg, picture
+from tests.sources.tars import (
+    CONFIG,
+    all_of,
+    file_at,
+    in_order,
+    parts,
+    sample,
+    samples,
+    tar_bytes,
+    told,
+)
+
+PHOTOS = Path(__file__).parents[3] / "shared" / "photos"
+
+
+def _one(tmp_path: Path, members: list, kind: int = tarfile.USTAR_FORMAT) -> Loaded | Reject:
+    [item] = all_of(file_at(tmp_path / "x.tar", tar_bytes(members, kind)))
+    return item
+
+
+@pytest.mark.skipif(not PHOTOS.exists(), reason="no ../shared/photos beside the checkout")
+def test_photographs_in_img2datasets_layout_are_all_read_with_their_texts() -> None:
+    [file] = discover(str(PHOTOS))
+    items = all_of(file)
+    assert told(items) == [f"{n:09d}" for n in range(18)]
+    assert all(i.record.alt_text and i.record.url for i in items)
+    assert count(file, CONFIG) == 18
+
+
+def test_bytes_lie_where_the_record_says(tmp_path: Path) -> None:
+    file = file_at(tmp_path / "a.tar", tar_bytes(samples(9)))
+    whole = Path(file.uri).read_bytes()
+    for item in all_of(file):
+        where = item.record.image
+        assert whole[where.offset : where.offset + where.length] == item.data
+        assert item.record.source == f"{file.uri}#{item.record.key}.jpg@{where.offset}"
+        assert item.record.alt_text == f"text {item.record.key}"
+        assert item.record.license == "CC0"
+
+
+@pytest.mark.parametrize("kind", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
+def test_every_tar_format_and_long_names_are_read(tmp_path: Path, kind: int) -> None:
+    long = "d" * 80 + "/" + "n" * 90  # the most that ustar can hold
+    names = ["000", long] if kind == tarfile.USTAR_FORMAT else ["000", "ü" * 60, long * 3]
+    members = [member for name in names for member in sample(name)]
+    items = all_of(file_at(tmp_path / "a.tar", tar_bytes(members, kind)))
+    assert [i.record.alt_text for i in items] == [f"text {name}" for name in names]
+    assert len({i.record.key for i in items}) == len(names)
+    assert all(len(i.record.key) <= 80 for i in items)
+
+
+@given(st.lists(st.from_regex(r"[a-z]{1,6}", fullmatch=True), max_size=80), st.integers(1, 9))
+@settings(max_examples=40, deadline=None)
+def test_every_sample_is_in_exactly_one_unit_in_order(
+    tmp_path_factory: pytest.TempPathFactory, keys: list[str], size: int
+) -> None:
+    data = tar_bytes([(f"{key}.jpg", b"%d" % n) for n, key in enumerate(keys)])
+    file = file_at(tmp_path_factory.mktemp("t") / "a.tar", data)
+    config = SourceConfig(unit_size=size)
+    taken = list(units(file, config))
+    assert in_order(taken, file.size)
+    assert [i.data for i in all_of(file, config)] == [b"%d" % n for n in range(len(keys))]
+    assert len({unit.id for unit in taken}) == len(taken)
+    assert count(file, config) == len(keys)
+
+
+@pytest.mark.parametrize("place", [0, 11, 40, 99])
+def test_a_sample_added_or_removed_changes_only_its_unit(tmp_path: Path, place: int) -> None:
+    members = samples(100)
+    whole = parts(file_at(tmp_path / "a.tar", tar_bytes(members)))
+    assert len(whole) > 10
+    without = members[: 3 * place] + members[3 * place + 3 :]
+    fewer = parts(file_at(tmp_path / "a.tar", tar_bytes(without)))
+    changed = [keys for unit, keys in whole.items() if fewer.get(unit) != keys]
+    assert len(changed) <= 2  # two where the sample had been the first of its unit
+    assert f"{place:03d}" in sum(changed, [])
+
+
+def test_unit_ids_do_not_tell_where_the_input_lies(tmp_path: Path) -> None:
+    (tmp_path / "here").mkdir()
+    (tmp_path / "there").mkdir()
+    data = tar_bytes(samples(30))
+    assert parts(file_at(tmp_path / "here/a.tar", data)) == parts(
+        file_at(tmp_path / "there/a.tar", data)
+    )
+
+
+def test_a_stem_that_comes_again_is_another_sample(tmp_path: Path) -> None:
+    members = [("a.jpg", jpg(1)), ("a.jpg", jpg(2)), ("b.jpg", jpg(3)), ("a.jpg", jpg(4))]
+    items = all_of(file_at(tmp_path / "a.tar", tar_bytes(members)), SourceConfig(unit_size=1))
+    assert [i.data for i in items] == [data for _, data in members]
+    assert len(parts(file_at(tmp_path / "a.tar", tar_bytes(members)), SourceConfig(1))) == 4
+
+
+def test_folders_and_leading_dots_are_no_samples(tmp_path: Path) -> None:
+    folder = tarfile.TarInfo("./in/")
+    folder.type = tarfile.DIRTYPE
+    assert (
+        _one(tmp_path, [(folder, b""), ("./in/a.jpg", jpg()), ("./in/a.txt", b"t")]).record.key
+        == "in_a"
+    )
+
+
+def _plain(data: bytes | bytearray) -> list[tarfile.TarInfo]:
+    with tarfile.open(fileobj=io.BytesIO(data)) as tar:
+        return tar.getmembers()
+
+
+def _special(name: str, kind: bytes) -> tuple[tarfile.TarInfo, bytes]:
+    info = tarfile.TarInfo(name)
+    info.type, info.linkname = kind, "/etc/passwd"
+    return info, b""
+
+
+@pytest.mark.parametrize(
+    "member",
+    [
+        _special("a.jpg", tarfile.SYMTYPE),
+        _special("a.jpg", tarfile.LNKTYPE),
+        _special("a.jpg", tarfile.CHRTYPE),
+        _special("a.jpg", tarfile.BLKTYPE),
+        _special("a.jpg", tarfile.FIFOTYPE),
+        ("/etc/a.jpg", jpg()),
+        ("../a.jpg", jpg()),
+        ("x/../../a.jpg", jpg()),
+        ("x\\..\\a.jpg", jpg()),
+    ],
+    ids=[
+        "symlink",
+        "hard link",
+        "char device",
+        "block device",
+        "fifo",
+        "absolute",
+        "..",
+        "inner ..",
+        "backslash",
+    ],
+)
+def test_unsafe_members_are_rejected_and_their_neighbours_are_not(
+    tmp_path: Path, member: tuple
+) -> None:
+    file = file_at(tmp_path / "a.tar", tar_bytes([*sample("000"), member, *sample("001")]))
+    before, unsafe, after = all_of(file)
+    assert told([before, after]) == ["000", "001"]
+    assert isinstance(unsafe, Reject) and unsafe.reason == "unsafe_member"
+
+
+def _sparse_header(stored: int, real: int) -> bytes:
+    info = tarfile.TarInfo("big.jpg")
+    info.type, info.size = tarfile.GNUTYPE_SPARSE, stored
+    header = bytearray(info.tobuf(tarfile.GNU_FORMAT))
+    header[386:398] = b"%011o\0" % 0
+    header[398:410] = b"%011o\0" % stored
+    header[483:495] = b"\x80" + real.to_bytes(11, "big")
+    header[148:156] = b"%06o\0 " % (sum(header[:148]) + 256 + sum(header[156:]))
+    return bytes(header)
+
+
+def test_a_sparse_member_is_rejected_and_takes_no_memory(tmp_path: Path) -> None:
+    data = _sparse_header(512, 10 << 30) + jpg().ljust(512)[:512]
+    items = all_of(file_at(tmp_path / "a.tar", data + tar_bytes(sample("000"))))
+    assert told(items) == ["unsafe_member big", "000"]
+
+
+def test_a_10_gb_member_is_rejected_unread(tmp_path: Path) -> None:
+    info = tarfile.TarInfo("big.jpg")
+    info.size = 10 << 30
+    path = tmp_path / "a.tar"
+    with path.open("wb") as file:  # on the disk a hole
+        file.write(info.tobuf(tarfile.GNU_FORMAT))
+        file.seek(10 << 30, io.SEEK_CUR)
+        file.write(tar_bytes(sample("000")))
+    [found] = discover(str(path))
+    assert told(all_of(found)) == ["image_file_too_large big", "000"]
+
+
+def test_a_member_that_claims_more_than_the_file_holds_costs_only_itself(tmp_path: Path) -> None:
+    info = tarfile.TarInfo("big.jpg")
+    info.size = 10 << 30
+    data = info.tobuf(tarfile.GNU_FORMAT) + tar_bytes(samples(2))
+    assert told(all_of(file_at(tmp_path / "a.tar", data))) == [
+        "truncated_archive big",
+        "000",
+        "001",
+    ]
+
+
+@pytest.mark.parametrize("claimed", [2 << 20, 1 << 30])
+def test_a_huge_pax_header_is_not_read(tmp_path: Path, claimed: int) -> None:
+    info = tarfile.TarInfo("pax")
+    info.type, info.size = tarfile.XHDTYPE, claimed
+    path = tmp_path / "a.tar"
+    with path.open("wb") as file:
+        file.write(info.tobuf())
+        file.seek(claimed, io.SEEK_CUR)
+        file.write(tar_bytes(sample("000")))
+    [found] = discover(str(path))
+    bad, good = all_of(found)
+    assert good.record.key == "000"
+    assert bad.reason == "unreadable_archive" and str(claimed) in bad.detail
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"1" * (1 << 20), b"30 hdrcharset=BINARY\n" * 9, b"0 =\n", b"99999999999 path=x\n"],
+    ids=["digits", "charset", "zero", "too long"],
+)
+def test_senseless_pax_headers_are_passed_over_quickly(tmp_path: Path, body: bytes) -> None:
+    info = tarfile.TarInfo("pax")
+    info.type, info.size = tarfile.XHDTYPE, len(body)
+    data = info.tobuf() + body + bytes(-len(body) % 512) + tar_bytes(sample("000"))
+    assert told(all_of(file_at(tmp_path / "a.tar", data))) == ["000"]
+
+
+def test_ten_thousand_chained_headers_need_no_stack(tmp_path: Path) -> None:
+    info = tarfile.TarInfo("long")
+    info.type, info.size = tarfile.GNUTYPE_LONGNAME, 4
+    data = (info.tobuf() + b"a.jp".ljust(512, b"\0")) * 10_000 + tar_bytes(sample("000"))
+    assert len(all_of(file_at(tmp_path / "a.tar", data))) == 2  # a.jp, and what is left of 000
+
+
+def test_a_tar_cut_anywhere_gives_what_is_whole_and_tells_the_rest(tmp_path: Path) -> None:
+    data = tar_bytes(samples(3))
+    members = _plain(data)
+    starts = [m.offset for m in members]
+    ends = [m.offset_data + -(-m.size // 512) * 512 for m in members]
+    images = [(m.offset_data, m.size) for m in members[::3]]
+    for cut in range(0, len(data) - 1024, 97):
+        items = all_of(file_at(tmp_path / "a.tar", data[:cut]))
+        loaded = [i for i in items if isinstance(i, Loaded)]
+        assert [i.data for i in loaded] == [data[o : o + n] for o, n in images if o + n <= cut], cut
+        rejects = [i for i in items if isinstance(i, Reject)]
+        between = cut in ends or cut in starts[1:]
+        assert [r.reason for r in rejects] == ([] if between else ["truncated_archive"]), cut
+
+
+@pytest.mark.parametrize("member", range(9))
+def test_a_flipped_bit_in_a_header_costs_at_most_its_sample(tmp_path: Path, member: int) -> None:
+    data = bytearray(tar_bytes(samples(3)))
+    offset = _plain(data)[member].offset
+    data[offset + 130] ^= 1  # in the size
+    items = all_of(file_at(tmp_path / "a.tar", bytes(data)))
+    keys = ["000", "001", "002"]
+    if member % 3 == 0:
+        keys.pop(member // 3)
+    assert [i.record.key for i in items if isinstance(i, Loaded)] == keys
+    [damaged] = [i for i in items if isinstance(i, Reject)]
+    assert damaged.reason == "unreadable_archive" and f"at byte {offset} " in damaged.detail
+
+
+def test_a_header_of_zeros_is_not_the_end(tmp_path: Path) -> None:
+    data = bytearray(tar_bytes(samples(3)))
+    offset = _plain(data)[3].offset
+    data[offset : offset + 512] = bytes(512)
+    items = all_of(file_at(tmp_path / "a.tar", bytes(data)))
+    assert told(items) == ["000", "unreadable_archive 001", "002"]
+
+
+def test_tars_set_one_after_the_other_are_read_on(tmp_path: Path) -> None:
+    data = tar_bytes(sample("000")) + tar_bytes(sample("001"))
+    assert told(all_of(file_at(tmp_path / "a.tar", data))) == ["000", "001"]
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        (gzip.compress(tar_bytes(samples(2))), "gzip-compressed: unpack it first"),
+        (b"BZh91AY" + bytes(range(256)) * 4, "bzip2"),
+        (b"PK\x03\x04" + bytes(range(256)) * 4, "zip"),
+        (b"", "empty"),
+        (b"not a tar " * 200, "damaged header"),
+        (b"short", "middle of a block"),
+    ],
+    ids=["gzip", "bzip2", "zip", "empty", "text", "short"],
+)
+def test_what_is_no_tar_is_one_reject_that_says_so(tmp_path: Path, data: bytes, says: str) -> None:
+    [item] = all_of(file_at(tmp_path / "a.tar", data))
+    assert isinstance(item, Reject) and says in item.detail
+
+
+def test_members_without_an_image_are_rejected_and_pickles_never_read(tmp_path: Path) -> None:
+    class Boom:
+        def __reduce__(self) -> tuple:
+            return (Path.touch, (tmp_path / "ran",))
+
+    bomb = pickle.dumps(Boom())
+    members = [
+        ("a.pyd", bomb),
+        ("b.jpg", jpg()),
+        ("b.pyd", bomb),
+        ("b.pth", bomb),
+        ("c.json", b"{}"),
+    ]
+    items = all_of(file_at(tmp_path / "a.tar", tar_bytes(members)))
+    assert told(items) == ["missing_image a", "b", "missing_image c"]
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize(
+    "meta",
+    [
+        b"[" * 100_000,
+        b'{"caption": NaN, "url": 1e999}',
+        b'{"caption": ["x"], "url": {"a": 1}}',
+        b'{"caption": ' + b"9" * 5000 + b"}",
+        b'"text"',
+        b"\xff\xfe\x00",
+        b"{" + b" " * (5 << 20) + b"}",
+        b"",
+    ],
+    ids=lambda meta: repr(meta[:20]),
+)
+def test_senseless_json_loses_nothing_but_itself(tmp_path: Path, meta: bytes) -> None:
+    item = _one(tmp_path, [("a.jpg", jpg()), ("a.json", meta)])
+    assert isinstance(item, Loaded)
+    assert item.record.alt_text is None and item.record.url is None
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        (b"a\0b", "ab"),
+        (b"\xed\xa0\x80 half", "\ufffd\ufffd\ufffd half"),
+        ("‮ rtl 😀".encode(), "‮ rtl 😀"),
+        (b"x" * (1 << 20), "x" * 10_000),
+        (b" \n ", None),
+    ],
+    ids=["null", "surrogate", "marks", "1 MB", "blank"],
+)
+def test_texts_are_kept_clean_and_bounded(tmp_path: Path, text: bytes, kept: str | None) -> None:
+    item = _one(tmp_path, [("a.jpg", jpg()), ("a.txt", text)])
+    assert item.record.alt_text == kept
+    caption = json.dumps({"caption": "\ud800 x\0y"}).encode()
+    assert _one(tmp_path, [("a.jpg", jpg()), ("a.json", caption)]).record.alt_text == "? xy"
+
+
+def test_suffixes_in_capitals_and_several_images_make_one_sample(tmp_path: Path) -> None:
+    png = encoded(picture(), "PNG")
+    item = _one(tmp_path, [("a.PNG", png), ("a.JPG", jpg()), ("a.TXT", b"t")])
+    assert item.data == jpg() and item.record.alt_text == "t"
+
+
+@pytest.mark.parametrize(
+    "stats",
+    [
+        '{"successes": 1e400}',
+        '{"successes": 99999999999}',
+        '{"successes": "x"}',
+        "[" * 9999,
+        "{}",
+        '{"successes": 0}',
+    ],
+)
+def test_statistics_beside_a_tar_are_not_trusted(tmp_path: Path, stats: str) -> None:
+    file = file_at(tmp_path / "a.tar", tar_bytes(samples(5)))
+    (tmp_path / "a_stats.json").write_text(stats)
+    assert count(file, CONFIG) == 5
+
+
+def test_a_tar_that_goes_away_is_a_reject(tmp_path: Path) -> None:
+    file = file_at(tmp_path / "a.tar", tar_bytes(samples(3)))
+    [unit, *_] = units(file, CONFIG)
+    Path(file.uri).unlink()
+    assert told(read(unit, CONFIG)) == ["unreadable_archive a_tar_0"]
+    assert count(file, CONFIG) == 1
+
+
+def _checked(path: Path, data: bytes) -> list[Loaded | Reject]:
+    """Reads hostile `data` twice, by units and whole, and holds both to the same."""
+    path.write_bytes(data)
+    file = SourceFile("tar", str(path), "a.tar", len(data))
+    items = all_of(file, SourceConfig(unit_size=2))
+    assert len({unit.id for unit in units(file, SourceConfig(unit_size=2))}) == len(
+        list(units(file, SourceConfig(unit_size=2)))
+    )
+    assert told(items) == told(all_of(file, SourceConfig(unit_size=10_000)))
+    assert count(file, CONFIG) == len(items)
+    sources = [i.source if isinstance(i, Reject) else i.record.source for i in items]
+    assert len(set(sources)) == len(sources)
+    assert "\ud800" not in "".join(sources).encode("utf-8", "strict").decode()
+    return items
+
+
+@given(st.binary(max_size=4096), st.booleans())
+@settings(max_examples=150, deadline=None)
+def test_random_bytes_never_raise(
+    tmp_path_factory: pytest.TempPathFactory, noise: bytes, good_after: bool
+) -> None:
+    padded = noise + bytes(-len(noise) % 512)
+    data = padded + tar_bytes(sample("000")) if good_after else noise
+    items = _checked(tmp_path_factory.getbasetemp() / "noise.tar", data)
+    if noise:
+        assert items
+
+
+_GOOD = tar_bytes([*samples(3), *sample("x" * 120)], tarfile.PAX_FORMAT) + tar_bytes(
+    [*sample("y" * 120)], tarfile.GNU_FORMAT
+)
+
+
+@given(st.data())
+@settings(max_examples=300, deadline=None)
+def test_mutations_of_a_good_tar_never_raise(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    mutated = bytearray(_GOOD)
+    for _ in range(data.draw(st.integers(1, 6))):
+        at = data.draw(st.integers(0, len(mutated) // 512)) * 512 + data.draw(
+            st.sampled_from([0, 1, 124, 130, 148, 156, 157, 257, 345, 482]) | st.integers(0, 511)
+        )
+        new = data.draw(st.binary(min_size=1, max_size=8) | st.just(b"\0" * 512))
+        if data.draw(st.booleans()):
+            mutated[at : at + len(new)] = new
+        else:
+            del mutated[at : at + len(new)]
+    _checked(tmp_path_factory.getbasetemp() / "mutated.tar", bytes(mutated))
+
+
+def test_memory_stays_bounded_over_a_million_empty_members(tmp_path: Path) -> None:
+    header = tarfile.TarInfo("a.x").tobuf()
+    path = tmp_path / "a.tar"
+    with path.open("wb") as file:
+        for _ in range(60):
+            file.write(header * 1000)
+    program = (
+        "import resource, sys\n"
+        "from finehard.sources import SourceConfig, discover, units, read\n"
+        "[file] = discover(sys.argv[1])\n"
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "n = sum(1 for u in units(file, SourceConfig()) for _ in read(u, SourceConfig()))\n"
+        "print(n, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)\n"
+    )
+    out = subprocess.check_output([sys.executable, "-c", program, str(path)], text=True)
+    number, grown = map(int, out.split())
+    assert number == 60_000 and grown * 1024 < 20 << 20
