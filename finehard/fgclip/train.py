@@ -114,7 +114,7 @@ def train(
                     f"not taken, {_last(out)}; its first sample is {batch.keys[0]}"
                 )
             optimizer.step()
-            optimizer.zero_grad()
+            network.zero_grad()
             result |= {"step": step, "loss": values["loss"], "stopped": stop and step < steps}
             result["skipped"] += len(skipped)
             save_now = step % run.save_every == 0 or step == steps or stop
@@ -160,9 +160,14 @@ def learning_rate(step: int, steps: int, config: OptimizerConfig) -> float:
 def make_optimizer(
     model: FGCLIP, config: OptimizerConfig, device: torch.device
 ) -> torch.optim.AdamW:
-    """AdamW; biases, norms, scales and the class token (what has one dimension) do not decay."""
-    decayed = [p for p in model.parameters() if p.ndim > 1]
-    others = [p for p in model.parameters() if p.ndim <= 1]
+    """AdamW; biases, norms, scales and the class token (what has one dimension) do not decay.
+
+    The biases of attention keys stay as they are: a softmax takes no notice of them, so their
+    gradients are rounding errors, which Adam would blow up to whole steps.
+    """
+    moved = [p for name, p in model.named_parameters() if not name.endswith("k_proj.bias")]
+    decayed = [p for p in moved if p.ndim > 1]
+    others = [p for p in moved if p.ndim <= 1]
     groups = [
         {"params": decayed, "weight_decay": config.weight_decay},
         {"params": others, "weight_decay": 0.0},

@@ -109,10 +109,12 @@ def padded_rows(model: FGCLIP, data: dict, batch) -> torch.Tensor:
 
 
 def test_shared_prefix_gradients_are_summed_in_float32():
-    """4096 small bfloat16 gradients onto one row: in bfloat16 the sum would stop at 256."""
-    values = torch.ones(1, 1, dtype=torch.bfloat16, requires_grad=True)
-    packing._Spread.apply(values, torch.zeros(4096, dtype=torch.int64)).sum().backward()
-    assert values.grad.item() == 4096
+    """4096 ones onto one row: added up in bfloat16, as GPUs do, they would stop at 256."""
+    values = torch.ones(2, 4, dtype=torch.bfloat16, requires_grad=True)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    rows = torch.zeros(4096, dtype=torch.int64, device=device)
+    packing._Spread.apply(values.to(device), rows).sum().backward()
+    assert values.grad[0].tolist() == [4096] * 4
 
 
 def test_similar_masks_leave_losses_finite():
