@@ -9,7 +9,7 @@ import sys
 import tarfile
 import tempfile
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any, NamedTuple
 
 import orjson
@@ -57,6 +57,8 @@ def find_shards(datasets: Sequence[str]) -> list[Shard]:
     found = []
     for dataset in datasets:
         folder = storage.local(dataset)
+        if storage.is_remote(folder):
+            _use_storage()
         inside = [f.uri for f in storage.glob(storage.join(folder, "shards"), "")]
         tars = [
             u for u in inside or [f.uri for f in storage.glob(folder, "")] if u.endswith(".tar")
@@ -154,11 +156,17 @@ def _scan(path: str) -> list[_Index]:
     return found
 
 
+@cache
 def _use_storage() -> None:
-    """webdataset opens gs:// and s3:// with command line tools; here, as the rest of finehard."""
+    """webdataset opens gs:// and s3:// with command line tools; here, as the rest of finehard.
+
+    Credentials, region and endpoint come from the environment, as the stores' own clients have it.
+    """
+    from finehard.beam import filesystems
 
     def opened(url: str, mode: str = "rb", bufsize: int = 0, **_: Any) -> Any:
         return storage.open_read(url)
 
+    filesystems.use_options({"s3_region_name": None})  # S3 wants options, even if they say nothing
     schemes = sys.modules["webdataset.gopen"].gopen_schemes
     schemes["gs"] = schemes["s3"] = opened
