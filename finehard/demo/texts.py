@@ -1,0 +1,130 @@
+"""What a perfect model would answer to each prompt about a scene: the training texts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from finehard.demo.world import COLORS, KINDS, PATTERNS, POSITIONS, Scene, Thing
+
+COUNT_WORDS = ("One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight")
+PLACE = {"left": "On the left", "middle": "In the middle", "right": "On the right"}
+SIZE_TAIL = {"small": ", quite small", "medium": "", "large": ", quite large"}
+
+# Cyclic steps along COLORS, by kind. Over all colours each step gives every colour once, so no
+# colour is more frequent as a replacement than as a truth, and no word tells a negative.
+_STEPS = ((1, 3, 5, 8), (2, 4, 6, 9), (10, 7, 1, 4))
+
+
+def article(words: str) -> str:
+    """`words` with "a" or "an" before them."""
+    return ("an " if words[0] in "aeiou" else "a ") + words
+
+
+def noun_phrase(color: str, pattern: str, kind: str) -> str:
+    """"red striped mug", without an article."""
+    return " ".join(w for w in (color, "" if pattern == "plain" else pattern, kind) if w)
+
+
+def thing_phrase(thing: Thing) -> str:
+    """"a red striped mug"."""
+    return article(noun_phrase(thing.color, thing.pattern, thing.kind))
+
+
+def short_caption(scene: Scene) -> str:
+    """One sentence of 10 to 25 words: how many objects, the first and the last of them."""
+    surface = f"on a {scene.surface} table"
+    first = thing_phrase(scene.things[0])
+    if len(scene.things) == 1:
+        return f"{first[0].upper()}{first[1:]} stands alone {surface}."
+    count = COUNT_WORDS[len(scene.things) - 1]
+    return (
+        f"{count} objects {surface}, from {first} on one side to "
+        f"{thing_phrase(scene.things[-1])} on the other."
+    )
+
+
+def long_caption(scene: Scene) -> str:
+    """Every object from left to right with its color, pattern, size and place, and the setting."""
+    count = COUNT_WORDS[len(scene.things) - 1]
+    verb = "object stands" if len(scene.things) == 1 else "objects stand"
+    text = f"{count} {verb} on a {scene.surface} table in front of a {scene.wall} wall."
+    for position in POSITIONS:
+        group = [t for t in scene.things if scene.position(t) == position]
+        if group:
+            named = ", then ".join(thing_phrase(t) + SIZE_TAIL[t.size] for t in group)
+            text += f" {PLACE[position]} there is {named}."
+    other = "right" if scene.light == "left" else "left"
+    return (
+        f"{text} The light comes from the {scene.light}, and soft shadows fall to the {other} "
+        "across the table."
+    )
+
+
+def region_caption(thing: Thing, scene: Scene) -> str:
+    """The object of a cut-out and what it stands on."""
+    return f"{thing_phrase(thing)} on a {scene.surface} table"
+
+
+def words_of(text: str) -> tuple[str, str, str] | None:
+    """(color, pattern, kind) that a noun phrase of this world names; None where it names none."""
+    words = text.lower().split()
+    color = next((w for w in words if w in COLORS), None)
+    kind = next((w for w in words if w in KINDS), None)
+    if color is None or kind is None:
+        return None
+    return color, next((w for w in words if w in PATTERNS), "plain"), kind
+
+
+def swaps(text: str, count: int) -> list[dict[str, str]]:
+    """`count` swaps for a noun phrase, one of its pattern where it has one, the rest of its color."""
+    found = words_of(text)
+    if found is None:
+        return []
+    color, pattern, kind = found
+    group = KINDS.index(kind) % 3
+    made = []
+    if pattern != "plain":
+        step = 1 + group % 2
+        replacement = PATTERNS[1 + (PATTERNS.index(pattern) - 1 + step) % 3]
+        made.append({"attribute": "pattern", "original": pattern, "replacement": replacement})
+    for step in _STEPS[group][: count - len(made)]:
+        replacement = COLORS[(COLORS.index(color) + step) % len(COLORS)]
+        made.append({"attribute": "color", "original": color, "replacement": replacement})
+    return made
+
+
+def false_statement(thing: Thing, rng: np.random.Generator) -> str:
+    """The object's noun phrase with one thing wrong: mostly its color, else pattern or kind."""
+    color, pattern, kind = thing.color, thing.pattern, thing.kind
+    draw = rng.random()
+    if draw < 0.5:
+        color = _other(COLORS, color, rng)
+    elif draw < 0.8:
+        pattern = _other(PATTERNS, pattern, rng)
+    else:
+        kind = _other(KINDS, kind, rng)
+    return article(noun_phrase(color, pattern, kind))
+
+
+def _other(words: tuple[str, ...], word: str, rng: np.random.Generator) -> str:
+    return [w for w in words if w != word][rng.integers(len(words) - 1)]
+
+
+def random_phrase(rng: np.random.Generator) -> str:
+    """A noun phrase of this world, held-out pairs included: it is text only, without a picture."""
+    return article(noun_phrase(_any(COLORS, rng), _pattern(rng), _any(KINDS, rng)))
+
+
+def _any(words: tuple[str, ...], rng: np.random.Generator) -> str:
+    return words[rng.integers(len(words))]
+
+
+def _pattern(rng: np.random.Generator) -> str:
+    return PATTERNS[int(rng.choice(4, p=(0.4, 0.2, 0.2, 0.2)))]
+
+
+def captions(scene: Scene) -> dict[str, Any]:
+    """The reply to the caption prompt."""
+    return {"short_caption": short_caption(scene), "long_caption": long_caption(scene)}

@@ -1,0 +1,107 @@
+"""The demo VLM's tokenizer: a hand-made vocabulary in which fixed text is one token.
+
+A generated token costs a model this small the same whether it is a letter or a sentence. So the
+prompts' fixed parts, JSON's boilerplate and the captions' connecting phrases are pieces of their
+own, while words that carry an attribute stay single, so that the model must choose each.
+"""
+
+from __future__ import annotations
+
+import string
+from typing import Any
+
+from finehard.demo.texts import COUNT_WORDS, PLACE, SIZE_TAIL
+from finehard.demo.world import COLORS, KINDS, PATTERNS, SURFACES, WALLS
+from finehard.prompts import load_prompt
+
+SPECIAL_TOKENS = (
+    "<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|vision_end|>",
+    "<|image_pad|>", "<|video_pad|>",
+)  # fmt: skip
+CHAT_TEMPLATE = (
+    "{%- for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' }}"
+    "{%- if message['content'] is string %}{{ message['content'] }}"
+    "{%- else %}{%- for part in message['content'] %}"
+    "{%- if part['type'] in ('image', 'image_url') %}"
+    "{{ '<|vision_start|><|image_pad|><|vision_end|>' }}"
+    "{%- elif part['type'] == 'text' %}{{ part['text'] }}{%- endif %}"
+    "{%- endfor %}{%- endif %}{{ '<|im_end|>\n' }}{%- endfor %}"
+    "{%- if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{%- endif %}"
+)
+PLACES = {
+    "caption": ("long_words", "alt_text"),
+    "regions": ("count", "phrases"),
+    "negatives": ("count", "texts"),
+    "verify": ("images", "statements", "count"),
+}
+
+
+def _prompt_pieces() -> list[str]:
+    pieces = []
+    for task, places in PLACES.items():
+        text = load_prompt(f"{task}.v1", task, places).text
+        pieces += [literal for literal, *_ in string.Formatter().parse(text) if literal]
+    return pieces
+
+
+def pieces() -> list[str]:
+    """Every piece of the vocabulary but single characters and bytes, each once, in order."""
+    found = _prompt_pieces()
+    found += ["user\n", "assistant\n", "60"]
+    for words in (COLORS, PATTERNS[1:], KINDS, SURFACES, WALLS, ("left", "right")):
+        found += [part for word in words for part in (word, " " + word, word.capitalize())]
+    found += ["an ", "a ", "A ", "An ", " a", " an", "a", "an", "A", "An"]
+    found += [f"{n}. " for n in range(1, 9)] + [f"\n{n}. " for n in range(2, 61)]
+    found += [f"Image {n}: " for n in range(1, 9)]
+    found += ['{"short_caption": "', '", "long_caption": "', '."}', '"}']
+    found += [" stands alone on a", " table.", " table"]
+    found += [f"{count} objects on a" for count in COUNT_WORDS]
+    found += [f"{count} objects stand on a" for count in COUNT_WORDS]
+    found += ["One object stands on a", " table, from", " on one side to", " on the other."]
+    found += [" table in front of a", " wall."]
+    found += [f" {place} there is" for place in PLACE.values()]
+    found += [tail for tail in SIZE_TAIL.values() if tail] + [", then", "."]
+    for light, other in (("left", "right"), ("right", "left")):
+        found.append(
+            f" The light comes from the {light}, and soft shadows fall to the {other} "
+            "across the table."
+        )
+    found += [" on a", '{"captions": ["', '", "', '"]}']
+    found += ['{"answers": ["', 'yes", "', 'no", "', 'yes"]}', 'no"]}']
+    for attribute, words in (("color", COLORS), ("pattern", PATTERNS[1:])):
+        for word in words:
+            found.append(f'{{"attribute": "{attribute}", "original": "{word}", "replacement": "')
+            found += [f'{word}"}}, ', f'{word}"}}]}}, ', f'{word}"}}]}}]}}']
+    found += ['{"texts": [']
+    found += [f'{{"number": {n}, "swaps": [' for n in range(1, 9)] + ["]}, ", "]}]}"]
+    return list(dict.fromkeys(found))
+
+
+def build_tokenizer() -> Any:
+    """A fast tokenizer over `pieces`, single characters, and bytes for everything else.
+
+    The segmentation has the fewest pieces: all have the same score in a unigram model.
+    """
+    from tokenizers import Tokenizer, decoders
+    from tokenizers.models import Unigram
+    from transformers import PreTrainedTokenizerFast
+
+    characters = [chr(code) for code in range(32, 127)] + ["\n"]
+    entries = [(token, 0.0) for token in SPECIAL_TOKENS]
+    entries += [(f"<0x{byte:02X}>", -20.0) for byte in range(256)]
+    known = dict.fromkeys(pieces())
+    entries += [(c, -12.0) for c in characters if c not in known]
+    entries += [(piece, -10.0 + 0.001 * min(len(piece), 500)) for piece in known]
+    core = Tokenizer(Unigram(entries, unk_id=0, byte_fallback=True))
+    core.decoder = decoders.Sequence([decoders.ByteFallback(), decoders.Fuse()])
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=core,
+        bos_token=None,
+        eos_token="<|im_end|>",
+        pad_token="<|endoftext|>",
+        additional_special_tokens=list(SPECIAL_TOKENS),
+        model_max_length=8192,
+        clean_up_tokenization_spaces=False,
+    )
+    tokenizer.chat_template = CHAT_TEMPLATE
+    return tokenizer
