@@ -89,7 +89,7 @@ def _index(dataset: str) -> Iterator[dict[str, list[dict[str, Any]]]]:
     """The index's rows by shard, a shard at a time."""
     with storage.open_read(storage.join(dataset, INDEX)) as file:
         opened = pq.ParquetFile(file)
-        if opened.schema_arrow.names != INDEX_SCHEMA.names:
+        if not opened.schema_arrow.equals(INDEX_SCHEMA):
             raise ValueError("other columns than expected")
         held: dict[str, list[dict[str, Any]]] = {}
         for batch in opened.iter_batches(4096):
@@ -114,8 +114,10 @@ def _shards(dataset: str, manifest: dict[str, Any]) -> Iterator[str]:
                 if name in seen:
                     yield f"{INDEX}: the rows of {name} do not stand together"
                 seen.add(name)
+                if any(value is None for row in rows for value in row.values()):
+                    yield f"{INDEX}: a row of {name} has no value in some column"
                 for what in counted:
-                    counted[what] += sum(row[what] for row in rows)
+                    counted[what] += sum(row[what] or 0 for row in rows)
                 yield from _shard(dataset, shards[name], rows, len(shards))
     except (pa.ArrowException, OSError, ValueError) as error:
         yield f"{INDEX} cannot be read: {' '.join(str(error).split())[:160]}"
@@ -150,7 +152,7 @@ def _shard(
         yield f"{name} holds {len(found)} samples, the manifest says {shard['samples']}"
     if list(found) != sorted(found, key=_place):
         yield f"{name}: its keys are not sorted"
-    for key in sorted(indexed.keys() - found.keys()):
+    for key in sorted(indexed.keys() - found.keys(), key=str):
         yield f"{INDEX} has {key}, which is not in {name}"
     rejected = _rejected_keys(dataset, shard["name"])
     for key, parts in found.items():
@@ -292,7 +294,7 @@ def _rejects(dataset: str, manifest: dict[str, Any]) -> Iterator[str]:
             yield f"{name} belongs to no shard of the manifest"
         elif any(shard_of(str(key), len(shards)) != shards.index(of) for key in keys):
             yield f"{name}: a key belongs to another shard"
-        for reason in table.column("reason").to_pylist():
+        for reason in map(str, table.column("reason").to_pylist()):
             if reason not in REASONS:
                 yield f"{name}: unknown reason {reason!r}"
             reasons[reason] = reasons.get(reason, 0) + 1
