@@ -1,0 +1,101 @@
+"""Rebuilds `data/lexicon.txt.xz` and `data/LICENSE.wordnet` from WordNet 3.0's database files.
+
+    apt-get download wordnet-base && dpkg -x wordnet-base_*.deb wn
+    python -m finehard.phrases.build_lexicon wn/usr/share/wordnet
+
+The same files give the same bytes. The format is described in `lexicon.py`.
+"""
+
+from __future__ import annotations
+
+import lzma
+import re
+import sys
+from collections import defaultdict
+from pathlib import Path
+
+DATA = Path(__file__).parent / "data"
+POS = {"n": "noun", "v": "verb", "a": "adj", "r": "adv"}
+SENSES = 6
+"""Noun senses kept. Later ones are rare readings, which no rule asks for."""
+WORD = re.compile(r"[a-z][a-z'-]*")
+PAIR = re.compile(r"[a-z]+_[a-z]+")
+PAIR_CATEGORIES = frozenset({5, 6, 13, 18})
+"""Animal, artifact, food, person: two-word nouns are kept where the first sense is of these."""
+
+
+def _counts(folder: Path) -> dict[tuple[str, str, int], int]:
+    """(lemma, part of speech, sense number) -> times it was tagged in the sense-tagged texts."""
+    counts: dict[tuple[str, str, int], int] = defaultdict(int)
+    for line in (folder / "cntlist.rev").read_text("utf-8").splitlines():
+        key, sense, count = line.split(" ")
+        lemma, rest = key.split("%")
+        counts[lemma, "nvara"[int(rest[0]) - 1], int(sense)] += int(count)
+    return counts
+
+
+def _noun_categories(folder: Path) -> dict[str, int]:
+    """Synset offset -> number of its lexicographer file (3 to 28)."""
+    lines = (folder / "data.noun").read_text("utf-8").splitlines()
+    return {line[:8]: int(line[9:11]) for line in lines if not line.startswith("  ")}
+
+
+def _entries(folder: Path) -> dict[str, list[str]]:
+    counts, categories = _counts(folder), _noun_categories(folder)
+    entries: dict[str, list[str]] = defaultdict(list)
+    for pos, name in POS.items():
+        for line in (folder / f"index.{name}").read_text("utf-8").splitlines():
+            if line.startswith("  "):
+                continue
+            parts = line.split()
+            lemma, senses = parts[0], int(parts[2])
+            pair = pos == "n" and PAIR.fullmatch(lemma)
+            if not (WORD.fullmatch(lemma) or pair):
+                continue
+            tagged = [counts.get((lemma, pos, k + 1), 0) for k in range(senses)]
+            if pos != "n":
+                entries[lemma].append(f"{pos}{senses},{sum(tagged)}")
+                continue
+            kinds = [categories[offset] for offset in parts[-senses:]]
+            if pair and kinds[0] not in PAIR_CATEGORIES:
+                continue
+            if pair:
+                lemma = lemma.replace("_", " ")
+            letters = "".join(chr(ord("a") + kind - 3) for kind in kinds[:SENSES])
+            each = ".".join(str(t) if t else "" for t in tagged[:SENSES]).rstrip(".")
+            entries[lemma].append(f"n{senses},{sum(tagged)},{letters},{each}")
+    return entries
+
+
+def _irregular(folder: Path, name: str) -> list[str]:
+    lines = []
+    for line in (folder / f"{name}.exc").read_text("utf-8").splitlines():
+        form, *lemmas = line.split()
+        if lemmas and WORD.fullmatch(form) and WORD.fullmatch(lemmas[0]):
+            lines.append(f"{form} {lemmas[0]}")
+    return sorted(set(lines))
+
+
+def build(folder: Path) -> tuple[bytes, str]:
+    """The compressed lexicon and the licence text, from a folder with WordNet's database files."""
+    entries = _entries(folder)
+    lines = ["WordNet 3.0", *(f"{w}\t{' '.join(e)}" for w, e in sorted(entries.items()))]
+    for name in ("noun", "verb", "adj"):
+        lines += [f"#{name}", *_irregular(folder, name)]
+    text = ("\n".join(lines) + "\n").encode("utf-8")
+    head = (folder / "data.noun").read_text("utf-8").splitlines()[:29]
+    licence = "\n".join(re.sub(r"^ +\d+ ", "", line).rstrip() for line in head) + "\n"
+    return lzma.compress(text, preset=9 | lzma.PRESET_EXTREME), licence
+
+
+def main() -> None:
+    """Writes both files into `data/`."""
+    packed, licence = build(Path(sys.argv[1]))
+    DATA.mkdir(exist_ok=True)
+    (DATA / "lexicon.txt.xz").write_bytes(packed)
+    (DATA / "LICENSE.wordnet").write_text(licence, "utf-8")
+    print(f"{len(packed)} bytes")
+
+
+if __name__ == "__main__":
+    main()

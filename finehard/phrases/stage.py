@@ -1,0 +1,24 @@
+"""The phrases stage: the long caption's groundable noun phrases into the record."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from finehard.config import Config
+from finehard.phrases import extractor
+from finehard.records import Phrase, Record
+
+STAGE = "phrases"
+
+
+def find_phrases(config: Config) -> Callable[[Record], Record]:
+    """A function that fills `phrases` of a record, and counts what each rule dropped."""
+    extract = extractor(config.phrases)
+
+    def phrases(record: Record) -> Record:
+        found = extract(record.long_caption)
+        kept = tuple(Phrase(p.text, p.head, p.long) for p in found.phrases)
+        return replace(record, phrases=kept).dropping(STAGE, dict(found.dropped))
+
+    return phrases

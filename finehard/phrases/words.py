@@ -1,0 +1,112 @@
+"""The closed word classes of English, and the lists that the rules of this stage read."""
+
+from __future__ import annotations
+
+
+def _set(words: str) -> frozenset[str]:
+    return frozenset(words.split())
+
+
+ARTICLES = _set("a an the")
+POSSESSIVES = _set("my your his her its our their whose")
+QUANTITIES = _set("some several many few both multiple numerous various")
+NUMBERS = _set("one two three four five six seven eight nine ten eleven twelve dozen hundred")
+
+_CLASSES = {
+    "DET": "a an the this that these those some any no every each another either neither both all "
+    "several many few multiple numerous various my your his its our their whose",
+    "NUM": " ".join(NUMBERS),
+    "PRON": "i you he she it we they me him us them who whom which what himself herself itself "
+    "themselves something someone somebody anything anyone everything everyone nothing nobody "
+    "others there mine yours hers theirs",
+    "AUX": "is are was were be been being am has have had do does did can could may might must "
+    "shall should will would 's 're n't not",
+    "ADP": "of in on at by for with from to into onto upon over under above below behind beside "
+    "besides between among amongst around across along against near through toward towards off "
+    "inside outside within without beneath underneath beyond past throughout during amid atop "
+    "like about down up via next alongside per despite",
+    "CCONJ": "and or but nor &",
+    "SCONJ": "while as if because although though when where whereas since unless until so than "
+    "whether how why",
+    "ADV": "very quite rather too also just only even still slightly partially fully mostly "
+    "almost nearly here then thus however therefore likely perhaps possibly now together apart "
+    "more most less out away back forward neatly well often always never ago directly "
+    "prominently clearly visibly",
+}
+CLOSED = {word: tag for tag, words in _CLASSES.items() for word in words.split()}
+
+UNITS = _set(
+    "pair couple group bunch stack row pile crate basket box ball piece slice set bouquet loaf "
+    "can jar bag bucket vase herd flock tray crowd glass bottle cup mug plate bowl pot pan jug "
+    "pitcher carton packet pack roll bar sheet cluster bundle string line heap tuft patch bed "
+    "school stream trio team band family dozen handful dish platter tub barrel tin spoon bale"
+)
+"""Nouns that join "of" and a bare noun phrase into one phrase: "a pair of shoes"."""
+
+AMOUNTS = _set(
+    "number variety range array series lot plenty kind type sort part portion assortment "
+    "collection selection amount mix mixture majority abundance"
+)
+"""Nouns that only count what follows "of": "a variety of fruits" is fruits."""
+
+UNGROUNDABLE = _set(
+    "view scene image background foreground backdrop atmosphere side left right top bottom center "
+    "centre middle front back rear light lighting shadow shade perspective number variety "
+    "description style color colour day time moment photograph photo picture shot frame "
+    "composition setting ambiance ambience mood feeling sense touch tone hue contrast detail "
+    "focus angle vantage point distance end edge corner place location position area space "
+    "surface surroundings environment way direction thing object item element feature subject "
+    "part section portion kind type sort shape size pattern texture design look appearance "
+    "presence arrangement display state condition impression effect reflection sunlight daylight "
+    "glow brightness darkness air weather season morning afternoon evening night spring summer "
+    "autumn fall winter sun moonlight entity matter whole half rest lot range array series depth "
+    "quality nature character theme caption text information example case fact form activity "
+    "interaction interpretation overall total movement motion smile expression gaze pose posture "
+    "work life world reality others other one ones camera viewer observer addition interior "
+    "exterior horizon layout aesthetic vibe level height width length opposite vicinity midst "
+    "hint glimpse clue action"
+)
+"""Heads that no box can be drawn for, whatever WordNet says of some sense of theirs."""
+
+GROUNDABLE = _set(
+    "people crowd family herd flock team band wave goal calendar park forest field garden rainbow "
+    "flame fire smoke bubble ornament logo wheelchair tattoo menu newspaper magazine sign letter "
+    "map flag ribbon stripe stain puddle cloud snow ice graffiti mural poster pair couple group "
+    "bunch stack row pile yard playground square pet traffic furniture silverware clothing "
+    "jewelry luggage pottery foliage fur hair calligraphy check card note book"
+)
+"""Heads that can be boxed though WordNet files them under groups, places or messages."""
+
+MASS = _set(
+    "water grass sand snow ice hair fur sky fruit food bread rice cheese meat furniture clothing "
+    "luggage silverware jewelry pottery foliage traffic smoke fire wood glassware vegetation "
+    "greenery graffiti soil mud dirt gravel hay milk juice coffee tea wine beer soup pasta butter "
+    "honey sugar salt chocolate paper cloth fabric lace leather lavender moss ivy ground people "
+    "cutlery tableware laundry equipment machinery salad steam fog mist dust makeup eyewear "
+    "headgear footwear jeans denim"
+)
+"""Nouns that take no indefinite article."""
+
+EMPTY_ADJECTIVES = _set("other another same own such certain main overall respective")
+"""Adjectives that tell one thing from another only within the text; left out of phrases."""
+
+NOT_HEADS = _set("one ones other others such former latter")
+
+COLORS = _set(
+    "red blue yellow purple white green pink black orange gray grey brown beige gold golden "
+    "silver cream tan navy teal turquoise maroon"
+)
+
+COLLECTIVES = _set("pair couple group bunch stack row pile set cluster herd flock")
+"""Units whose members are the thing that is seen: the head of "a pair of shoes" is the shoe."""
+
+GROUNDABLE_PAIRS = frozenset(
+    {
+        "traffic light", "street light", "street corner", "picture frame", "window frame",
+        "bed frame", "photo frame", "framed photo", "framed photograph", "framed picture",
+        "string light", "christmas light", "light bulb", "wooden frame", "metal frame",
+        "door frame", "lamp shade", "pleated shade", "window shade", "ceiling light",
+        "pendant light", "tea light", "glasses frame",
+    }
+)  # fmt: skip
+"""Last two words that can be boxed though the last alone cannot."""
