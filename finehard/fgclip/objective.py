@@ -29,7 +29,8 @@ class ObjectiveConfig:
     region_weight: float = 0.1
     hard_weight: float = 0.5
     tic_weight: float = 0.0
-    """FG-CLIP 2's text-to-text loss, its sum divided by the number of texts; published: 0.1."""
+    """FG-CLIP 2's text-to-text loss, within each process, its sum divided by the number of texts;
+    published: 0.1."""
     cmr_weight: float = 0.0
     """FG-CLIP 2's rank loss, averaged over all pairs; published: 0.4."""
     ranks: Literal["all", "own"] = "all"

@@ -57,7 +57,8 @@ def train(
     """Trains on the shards of the `data` folders; returns what it came to.
 
     Starts from folder `model`, or from scratch where the config says so; goes on where a
-    checkpoint lies in `output`. The model ends in `output`/model. The returned dict has "step",
+    checkpoint lies in `output`, which all machines of a run must see. Steps are made smaller where
+    there are too few samples. The model ends in `output`/model. The returned dict has "step",
     "steps", "stopped" (a SIGTERM came), "loss", "skipped", and with `eval_data` "evaluation".
     Raises `FinehardError`, also when a loss is no number.
     """
@@ -219,12 +220,16 @@ def _batches(config: TrainConfig, shards: list[Shard], tokenizer: Any, model: FG
     run = config.run
     source = Source(shards, config.sample, limits.side, run.seed, run.cache_gb)
     order = Order(shards, run.seed, run.shuffle_shards)
+    if order.total < total:
+        total = order.total // shares * shares
+        if not total:
+            raise UsageError(
+                f"{order.total} samples cannot be spread over {shares} parts of a step"
+            )
+        if ranks.rank() == 0:
+            print(f"only {order.total} samples: steps of {total} images", file=sys.stderr)
     part = Part(total // shares, ranks.rank(), world)
     batches = Batches(source, order, part, Tokens(tokenizer), limits)
-    if batches.per_epoch < config.optimizer.accumulate:
-        raise UsageError(
-            f"{order.total} samples are fewer than one batch of {total}: set optimizer.batch_size"
-        )
     return batches
 
 
@@ -354,7 +359,9 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--data", required=True, nargs="+", help="dataset folders or URIs")
     parser.add_argument("--output", required=True, help="folder of the run; goes on with it")
     parser.add_argument("--model", help="CLIP or FG-CLIP folder to start from")
-    parser.add_argument("--config", default="finehard", help="YAML file or bundled recipe")
+    parser.add_argument(
+        "--config", help="YAML file or bundled recipe; finehard with --model, else demo"
+    )
     parser.add_argument("--eval-data", nargs="+", default=[], help="datasets to evaluate on")
     parser.add_argument(
         "--set", action="append", default=[], metavar="SECTION.KEY=VALUE",
@@ -362,7 +369,8 @@ def main(argv: list[str] | None = None) -> int:
     )  # fmt: skip
     args = parser.parse_args(argv)
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    config = load_train_config(args.config, args.set)
+    recipe = args.config or ("finehard" if args.model else "demo")
+    config = load_train_config(recipe, args.set)
     try:
         result = train(config, args.data, args.output, args.model, args.eval_data)
         first = ranks.rank() == 0

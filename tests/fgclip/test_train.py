@@ -170,6 +170,13 @@ def test_training_starts_from_a_clip_folder(tmp_path, dataset, whole_run):
         train(settings, [dataset], tmp_path / "none")
 
 
+def test_without_model_and_config_a_small_dataset_trains_a_small_model(dataset, tmp_path, capsys):
+    arguments = ["--data", dataset, "--output", str(tmp_path), "--set", "optimizer.steps=1"]
+    assert main([*arguments, "--set", "run.workers=0"]) == 0
+    said = capsys.readouterr()
+    assert "1 steps done" in said.out and "only 50 samples: steps of 50 images" in said.err
+
+
 def test_learning_rate_warms_up_and_falls_to_zero():
     settings = config(optimizer={"lr": 2.0, "warmup_steps": 4}).optimizer
     rates = [learning_rate(s, 10, settings) for s in range(10)]
