@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import spacy
+from spacy.attrs import MORPH
 from spacy.tokens import Doc
 from spacy.util import compile_infix_regex
 
@@ -31,13 +32,18 @@ def parser(backend: str, model: str) -> Callable[[str], Doc]:
 
 def read(doc: Doc) -> tuple[Tokens, list[Chunk]]:
     """A tagged Doc as tokens and base noun phrases: the parser's where it has one, else by rule."""
+    items = list(doc)
+    texts = [t.text for t in items]
+    morphs = [int(key) for key in doc.to_array([MORPH]).ravel()]
+    strings = doc.vocab.strings
+    plural = {key: key != 0 and "Number=Plur" in strings[key] for key in set(morphs)}
     tokens = Tokens(
-        [t.lower_ for t in doc],
-        [t.text for t in doc],
-        [t.pos_ for t in doc],
-        [t.lemma_ for t in doc],
-        ["Number=Plur" in str(t.morph) for t in doc],
-        [t.idx for t in doc],
+        [text.lower() for text in texts],
+        texts,
+        [t.pos_ for t in items],
+        [t.lemma_ for t in items],
+        [plural[key] for key in morphs],
+        [t.idx for t in items],
     )
     if not doc.has_annotation("DEP"):
         return tokens, chunk(tokens)

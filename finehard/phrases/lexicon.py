@@ -19,6 +19,11 @@ PHYSICAL = frozenset("acdfkopry")
 """Letters of top nouns (person, animal, food ...), animal, artifact, body, food, object, person,
 plant, substance."""
 
+PLURAL_ONLY = frozenset(
+    ("jeans", "pants", "trousers", "scissors", "sunglasses", "goggles", "binoculars", "headphones")
+)
+"""Plurals that are their own lemma."""
+
 _NOUN = (("ies", "y"), ("ves", "f"), ("ses", "s"), ("xes", "x"), ("zes", "z"), ("ches", "ch"),
          ("shes", "sh"), ("men", "man"), ("oes", "o"), ("s", ""))  # fmt: skip
 _VERB = {
@@ -91,6 +96,8 @@ def _doubled(stem: str) -> str:
 
 
 def _noun(word: str, lex: Lexicon) -> tuple[str, bool]:
+    if word in PLURAL_ONLY:
+        return word, True
     irregular = lex.irregular["noun"].get(word)
     if irregular and irregular != word and lex.count(irregular, "n") >= lex.count(word, "n"):
         return irregular, True
@@ -158,9 +165,9 @@ def reading(word: str) -> Reading:
 def physical(noun: str) -> bool:
     """Whether a noun's common senses include a thing that can be seen and boxed.
 
-    Common: the first sense, one or two more where texts rarely say which is meant, and any that was
-    tagged at least a fifth as often as the most frequent. A noun that WordNet does not know is taken
-    for a thing ("hoodie", "tuktuk").
+    Common: the first sense, one or two more where texts rarely say which is meant, and any that
+    was tagged at least a fifth as often as the most frequent. A noun that WordNet does not know
+    is taken for a thing ("hoodie", "tuktuk").
     """
     fields = lexicon().part(noun, "n")
     if not fields:
@@ -171,7 +178,5 @@ def physical(noun: str) -> bool:
     least = max(1, max(tags) / 5)
     first = 3 if max(tags) < 3 else 2 if max(tags) < 10 else 1
     return any(
-        letter in PHYSICAL
-        and (k == 0 or (k < 3 and max(tags) < 3) or (k == 1 and max(tags) < 10) or tags[k] >= least)
-        for k, letter in enumerate(letters)
+        letter in PHYSICAL and (k < first or tags[k] >= least) for k, letter in enumerate(letters)
     )

@@ -90,7 +90,9 @@ def _article(tokens: Tokens, one: Chunk, first: str) -> str:
     # The article follows the written head: "a pair of shoes" takes one though shoes do not.
     if tokens.plural[one.head] or tokens.tags[one.head] == "PROPN":
         return ""
-    if tokens.lemmas[one.head] in MASS and tokens.lemmas[one.head] not in UNITS:
+    # What the caption counts is counted: "a cloth", but "the water" is asked for as "water".
+    counted = tokens.lower[one.start] in ("a", "an", "each", "another", "one")
+    if not counted and tokens.lemmas[one.head] in MASS and tokens.lemmas[one.head] not in UNITS:
         return ""
     vowel = first[:1].lower() in "aeio" or first[:1] == "u" and not first.startswith(("uni", "us"))
     return "an " if vowel and not first.startswith(("one", "euro")) else "a "

@@ -57,8 +57,13 @@ def _modifies(r: Reading, following: str, after: str) -> bool:
     return True
 
 
-def _after_noun(word: str, r: Reading, plural: bool, verb_seen: bool, nxt: str, pair: bool) -> str:
-    """The tag of an open-class word after a noun: a compound, or the verb."""
+def _after_noun(
+    r: Reading, plural: bool, joined: bool, verb_seen: bool, nxt: str, pair: bool
+) -> str:
+    """The tag of an open-class word after a noun: a compound, or the verb.
+
+    `joined`: the subject has an "and", so that a plural verb may follow a singular noun.
+    """
     if pair:
         return "NOUN"
     closed_next = nxt in CLOSED or not nxt[:1].isalpha()
@@ -79,7 +84,7 @@ def _after_noun(word: str, r: Reading, plural: bool, verb_seen: bool, nxt: str, 
         return "VERB" if closed_next or not _nominal(nxt) or not r.adj else "ADJ"
     if not r.noun:
         return "VERB"
-    fits = (r.verb_form == "s" and not plural) or (r.verb_form == "" and plural)
+    fits = (r.verb_form == "s" and not plural) or (r.verb_form == "" and (plural or joined))
     if r.verb_form == "s" and not verb_seen and r.verb_count > 4 * r.noun_count:
         return "VERB"
     if not fits or verb_seen:
@@ -87,6 +92,8 @@ def _after_noun(word: str, r: Reading, plural: bool, verb_seen: bool, nxt: str, 
     if CLOSED.get(nxt) == "DET" or nxt in ("her", "up", "down", "into", "onto", "toward"):
         return "VERB"
     if object_next and r.verb_count * 2 >= r.noun_count:
+        return "VERB"
+    if nxt in _ENDS and 5 * r.verb_count >= r.noun_count:
         return "VERB"
     if not closed_next and r.verb_count > 2 * r.noun_count:
         return "VERB"
@@ -99,7 +106,7 @@ def _start(r: Reading, word: str, nxt: str, after: str, prev: str, verb_seen: bo
     if r.adv_count > max(r.noun_count, r.adj_count, r.verb_count):
         return "ADV"
     if r.verb_form in ("g", "d"):
-        if prev in ("AUX", "ADV") and not (r.adj and _nominal(nxt)):
+        if prev == "AUX" or prev == "ADV" and not (r.adj and _nominal(nxt)):
             return "VERB"
         if object_next or not _modifies(r, nxt, after):
             noun = r.noun and r.noun_count > r.verb_count and prev != "NOUN"
@@ -121,9 +128,12 @@ def _start(r: Reading, word: str, nxt: str, after: str, prev: str, verb_seen: bo
 def _inside(r: Reading, nxt: str, after: str) -> str:
     """The tag of an open-class word inside a noun phrase that has no noun yet."""
     more = _modifies(r, nxt, after)
+    if nxt in (",", "and") and r.adj_count > r.noun_count:
+        return "ADJ"
     if r.adv and not r.noun and r.adv_count > r.adj_count and _nominal(nxt):
         return "ADV"
-    if more and (r.adj and r.adj_count * 2 >= r.noun_count or r.verb_form in ("g", "d")):
+    attribute = r.adj and (r.adj_count * 2 >= r.noun_count or r.adj in COLORS)
+    if more and (attribute or r.verb_form in ("g", "d")):
         return "ADJ"
     if r.noun:
         return "NOUN"
@@ -143,7 +153,7 @@ def tag(words: list[str], originals: list[str]) -> tuple[list[str], list[str], l
     tags: list[str] = []
     lemmas: list[str] = []
     plurals: list[bool] = []
-    prev, verb_seen, sentence_start = "", False, True
+    prev, verb_seen, joined, sentence_start = "", False, False, True
     size = len(words)
     for i, word in enumerate(words):
         nxt = words[i + 1] if i + 1 < size else ""
@@ -180,8 +190,10 @@ def tag(words: list[str], originals: list[str]) -> tuple[list[str], list[str], l
             pos = closed
         else:
             r = _read(word)
+            # "small white" and "large white" are butterflies to WordNet: colours make no pairs.
             known = r.noun or r.verb or r.adj or r.adv
-            pair = f"{words[i - 1]} {r.noun}" in entries if i and r.noun else False
+            pair = bool(i and r.noun) and word not in COLORS
+            pair = pair and f"{words[i - 1]} {r.noun}" in entries
             if originals[i][:1].isupper() and not sentence_start and not known:
                 pos = "PROPN"
             elif not known:
@@ -189,8 +201,12 @@ def tag(words: list[str], originals: list[str]) -> tuple[list[str], list[str], l
                 plural = word.endswith("s") and not word.endswith("ss")
                 lemma = word[:-1] if plural and len(word) > 3 else word
             elif prev in ("NOUN", "PROPN"):
-                pos = _after_noun(word, r, plurals[-1], verb_seen, nxt, pair)
-            elif nxt and r.verb_form in ("g", "d", "") and f"{word} {_read(nxt).noun}" in entries:
+                pos = _after_noun(r, plurals[-1], joined, verb_seen, nxt, pair)
+            elif (
+                nxt not in COLORS
+                and r.verb_form in ("g", "d", "")
+                and f"{word} {_read(nxt).noun}" in entries
+            ):
                 pos = "NOUN" if r.noun and prev != "PRON" else "ADJ"
                 if prev == "AUX" and r.verb_form:
                     pos = "VERB"
@@ -207,12 +223,13 @@ def tag(words: list[str], originals: list[str]) -> tuple[list[str], list[str], l
             elif pos == "ADJ":
                 lemma = r.adj or word
         if pos == "AUX" or pos == "VERB" and _read(word).verb_form not in ("g", "d"):
-            verb_seen = True
+            verb_seen, joined = True, False
         elif pos in ("SCONJ", "CCONJ") or word in (",", ";", "which", "who"):
+            joined = word == "and" and not verb_seen
             verb_seen = False
         sentence_start = word in _ENDS or pos == "SPACE" and "\n" in word
         if sentence_start:
-            verb_seen, pos_before = False, ""
+            verb_seen, joined, pos_before = False, False, ""
         else:
             # An adverb inside a noun phrase ("a freshly baked loaf") does not end it.
             pos_before = prev if pos == "ADV" and prev in _INSIDE else pos
@@ -232,8 +249,8 @@ def set_tags(doc: Doc) -> None:
 
     if not len(doc):
         return
-    words = [t.lower_ for t in doc]
-    tags, lemmas, plurals = tag(words, [t.text for t in doc])
+    originals = [t.text for t in doc]
+    tags, lemmas, plurals = tag([text.lower() for text in originals], originals)
     add = doc.vocab.strings.add
     many = doc.vocab.morphology.add("Number=Plur")
     rows = [

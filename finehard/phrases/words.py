@@ -69,6 +69,7 @@ UNGROUNDABLE = _set(
 """Heads that no box can be drawn for, whatever WordNet says of some sense of theirs."""
 
 GROUNDABLE = _set(
+    "droplet drop skyline "
     "people crowd family herd flock team band wave goal calendar park forest field garden rainbow "
     "flame fire smoke bubble ornament logo wheelchair tattoo menu newspaper magazine sign letter "
     "map flag ribbon stripe stain puddle cloud snow ice graffiti mural poster pair couple group "

@@ -1,0 +1,64 @@
+"""The way through a spaCy parser. No model can be had offline: its Docs are built by hand here."""
+
+import spacy
+from spacy.tokens import Doc
+
+from finehard.phrases.chunks import join_units
+from finehard.phrases.docs import read
+from finehard.phrases.rules import Extraction, select
+
+VOCAB = spacy.blank("en").vocab
+
+
+def parsed(rows: list[tuple[str, str, str, int, str]]) -> Doc:
+    """A Doc as a parser leaves it: (word, pos, lemma, head, dep)."""
+    words = [r[0] for r in rows]
+    return Doc(
+        VOCAB,
+        words=words,
+        pos=[r[1] for r in rows],
+        lemmas=[r[2] for r in rows],
+        heads=[r[3] for r in rows],
+        deps=[r[4] for r in rows],
+        morphs=["Number=Plur" if r[1] == "NOUN" and r[0] != r[2] else "" for r in rows],
+    )
+
+
+def select_of(doc: Doc) -> Extraction:
+    tokens, chunks = read(doc)
+    return select(tokens, join_units(tokens, chunks), True, 20)
+
+
+def test_noun_chunks_of_a_parser_go_through_the_same_rules():
+    doc = parsed(
+        [
+            ("She", "PRON", "she", 1, "nsubj"),
+            ("wears", "VERB", "wear", 1, "ROOT"),
+            ("the", "DET", "the", 3, "det"),
+            ("pair", "NOUN", "pair", 1, "dobj"),
+            ("of", "ADP", "of", 3, "prep"),
+            ("red", "ADJ", "red", 6, "amod"),
+            ("shoes", "NOUN", "shoe", 4, "pobj"),
+            ("in", "ADP", "in", 1, "prep"),
+            ("the", "DET", "the", 9, "det"),
+            ("background", "NOUN", "background", 7, "pobj"),
+            (".", "PUNCT", ".", 1, "punct"),
+        ]
+    )
+    found = select_of(doc)
+    assert [(p.text, p.head) for p in found.phrases] == [("a pair of red shoes", "shoe")]
+    assert found.dropped == {"pronoun": 1, "ungroundable": 1}
+
+
+def test_a_parser_chunk_without_a_noun_has_lost_it():
+    doc = parsed(
+        [
+            ("A", "DET", "a", 1, "det"),
+            ("larger", "ADJ", "large", 2, "nsubj"),
+            ("appears", "VERB", "appear", 2, "ROOT"),
+            (".", "PUNCT", ".", 2, "punct"),
+        ]
+    )
+    found = select_of(doc)
+    assert not found.phrases
+    assert set(found.dropped) <= {"lost_noun"}

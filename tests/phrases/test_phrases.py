@@ -1,0 +1,164 @@
+"""What a phrase looks like, and what each rule leaves out."""
+
+import itertools
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from finehard.demo import world
+from finehard.errors import UsageError
+from finehard.phrases import MAX_CHARS, PhrasesConfig, extractor, identity
+
+EXTRACT = extractor(PhrasesConfig(backend="wordnet"))
+
+
+def texts(caption: str) -> list[str]:
+    return [p.text for p in EXTRACT(caption).phrases]
+
+
+@pytest.mark.parametrize(
+    ("caption", "expected"),
+    [
+        (
+            "A red mug and a blue plate stand on the table.",
+            ["a red mug", "a blue plate", "a table"],
+        ),
+        ("The two brown cats sleep.", ["two brown cats"]),
+        ("She wears a pair of shoes.", ["a pair of shoes"]),
+        ("He drinks a glass of water.", ["a glass of water"]),
+        ("A dark blue mug is full.", ["a dark blue mug"]),
+        ("A sleeping dog is near a striped sofa.", ["a sleeping dog", "a striped sofa"]),
+        ("The dog's collar is blue.", ["a dog's collar"]),
+        ("A black and white dog barks.", ["a black and white dog"]),
+        ("A large, fluffy cat sits.", ["a large, fluffy cat"]),
+        ("The half-open doors creak.", ["half-open doors"]),
+        ("The other umbrella is open.", ["an umbrella"]),
+        ("There is a variety of fruits on the tray.", ["fruits", "a tray"]),
+        ("The water is calm.", ["water"]),
+        ("He is wearing jeans.", ["jeans"]),
+    ],
+)
+def test_phrase_is_asked_for_with_an_indefinite_article_or_a_number(caption, expected):
+    assert texts(caption) == expected
+
+
+def test_every_object_of_the_demo_world_is_found_whole():
+    sizes = ("", *(s for s in world.SIZES if s != "medium"))
+    for size, color, pattern, kind in itertools.product(
+        sizes, world.COLORS, world.PATTERNS, world.KINDS
+    ):
+        name = " ".join(w for w in (size, color, pattern, kind) if w)
+        article = "an" if name[0] in "aeiou" else "a"
+        found = EXTRACT(
+            f"There is {article} {name} on the wooden table. The light is soft."
+        ).phrases
+        assert [(p.text, p.head) for p in found] == [
+            (f"{article} {name}", kind),
+            ("a wooden table", "table"),
+        ]
+
+
+@pytest.mark.parametrize("color", world.COLORS)
+@pytest.mark.parametrize("kind", world.KINDS)
+def test_an_object_as_subject_is_not_joined_with_the_verb(color, kind):
+    found = texts(f"The small {color} {kind} stands behind a white ball.")
+    assert found == [f"a small {color} {kind}", "a white ball"]
+
+
+@pytest.mark.parametrize(
+    ("caption", "rule"),
+    [
+        ("The smaller one runs.", "pronoun"),
+        ("A high vantage point looking downwards.", "ungroundable"),
+        ("She has great courage.", "abstract"),
+        ("A larger that appears to have wheels.", "lost_noun"),
+        ("There are no cars.", "absent"),
+        ("A man sits on a red", "truncated"),
+        ("A man holds a red bag and a leather", "truncated"),
+        ("A red mug stands here. The mug is full.", "duplicate"),
+        (
+            "A big old red wooden round shiny dusty cracked dark garden table stands here.",
+            "too_long",
+        ),
+        ("The description is factual and does not include any subjective views.", "boilerplate"),
+        ("The overall mood of the picture is as calm as a sleeping dog.", "boilerplate"),
+    ],
+)
+def test_rule_leaves_out_and_is_counted(caption, rule):
+    assert EXTRACT(caption).dropped.get(rule)
+
+
+def test_more_phrases_than_the_limit_are_counted_not_lost():
+    extract = extractor(PhrasesConfig(backend="wordnet", max_phrases=2))
+    found = extract("A mug, a plate, a lamp and a ball are on the table.")
+    assert [p.text for p in found.phrases] == ["a mug", "a plate"]
+    assert found.dropped == {"over_limit": 3}
+
+
+@pytest.mark.parametrize(
+    ("caption", "long"),
+    [
+        (
+            "A brown leather bag hanging from the chair is open.",
+            "a brown leather bag hanging from the chair",
+        ),
+        ("A mug with a blue stripe, which is full.", "a mug with a blue stripe"),
+        ("A table covered with a white cloth stands here.", "a table covered with a white cloth"),
+        ("A mug stands on the table.", "a mug"),
+        ("A mug on the shelf and a plate.", "a mug on the shelf"),
+    ],
+)
+def test_long_goes_on_with_what_belongs_to_the_noun(caption, long):
+    assert EXTRACT(caption).phrases[0].long == long
+
+
+def test_after_a_verb_a_place_does_not_belong_to_the_noun():
+    bag = EXTRACT("She holds a bag in her hand.").phrases[0]
+    assert (bag.text, bag.long) == ("a bag", "a bag")
+
+
+def test_offsets_are_those_of_the_caption():
+    caption = "  Near 😀 the old door,\n\tthe boy's red hat."
+    spans = [caption[p.start : p.end] for p in EXTRACT(caption).phrases]
+    assert spans == ["the old door", "the boy's red hat"]
+
+
+WORDS = """a the of and 's ' - , . no one to red mug stands that her black \u202e \u200f 😀 \n of
+İ ﬁ dog's well- & 3 3.5 pair ß holding painted"""
+SENTENCES = st.lists(st.sampled_from(WORDS.split(" ")), max_size=40).map(" ".join)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.one_of(st.text(max_size=300), SENTENCES))
+def test_no_text_raises_and_every_phrase_lies_in_it(text):
+    found = EXTRACT(text)
+    assert found == EXTRACT(text)
+    assert len({p.text.lower() for p in found.phrases}) == len(found.phrases) <= 20
+    for p in found.phrases:
+        assert 0 <= p.start < p.end <= len(text)
+        assert p.text.strip() == p.text != ""
+        assert p.head
+        assert p.long.startswith(p.text)
+    assert all(count > 0 for count in found.dropped.values())
+
+
+def test_a_caption_without_end_is_cut():
+    text = "A dog. " * MAX_CHARS
+    assert EXTRACT(text).dropped["duplicate"] < MAX_CHARS / 6
+
+
+def test_identity_is_the_same_every_time_and_changes_with_what_decides():
+    one = identity(PhrasesConfig(backend="wordnet"))
+    assert one == identity(PhrasesConfig(backend="wordnet"))
+    assert one["backend"] == "wordnet" and one["version"].startswith("3.0-")
+    assert one != identity(PhrasesConfig(backend="wordnet", max_phrases=3))
+
+
+def test_wrong_configuration_is_told_before_any_caption():
+    with pytest.raises(UsageError, match="backend"):
+        extractor(PhrasesConfig(backend="nltk"))
+    with pytest.raises(UsageError, match="no_such_model"):
+        extractor(PhrasesConfig(backend="spacy", spacy_model="no_such_model"))
+    with pytest.raises(UsageError, match="max_phrases"):
+        identity(PhrasesConfig(max_phrases=0))
