@@ -323,7 +323,7 @@ CORRUPTIONS: dict[str, tuple[Callable[[Path], object], str]] = {
     "shard has a flipped bit": (lambda d: _flip(_first(d), 900), "is damaged: its SHA-256"),
     "shard is no whole tar": (_spoil_tar, "is no whole tar"),
     "shard holds a link": (_link, "is no regular file"),
-    "member is double": (lambda d: _rewrite(d, lambda m: m.insert(1, m[0])), "occurs twice"),
+    "member is double": (lambda d: _rewrite(d, lambda m: m.insert(1, m[0])), "json occurs twice"),
     "members are apart": (lambda d: _rewrite(d, lambda m: m.append(m.pop(0))), "stand together"),
     "members not sorted": (
         lambda d: _rewrite(d, lambda m: m.extend([m.pop(0), m.pop(0)])),

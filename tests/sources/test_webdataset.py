@@ -277,6 +277,14 @@ def test_a_header_of_zeros_is_not_the_end(tmp_path: Path) -> None:
     assert told(items) == ["000", "unreadable_archive 001", "002"]
 
 
+def test_a_zeroed_header_right_before_a_good_one_is_told(tmp_path: Path) -> None:
+    data = bytearray(tar_bytes([*sample("000"), ("001.txt", b""), *sample("002")]))
+    offset = _plain(data)[3].offset
+    data[offset : offset + 512] = bytes(512)
+    items = all_of(file_at(tmp_path / "a.tar", bytes(data)))
+    assert told(items) == ["000", f"unreadable_archive a_tar_{offset}", "002"]
+
+
 def test_tars_set_one_after_the_other_are_read_on(tmp_path: Path) -> None:
     data = tar_bytes(sample("000")) + tar_bytes(sample("001"))
     assert told(all_of(file_at(tmp_path / "a.tar", data))) == ["000", "001"]
