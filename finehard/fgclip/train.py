@@ -23,6 +23,7 @@ import yaml
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
+from finehard.digest import digest
 from finehard.errors import FinehardError, UsageError
 from finehard.fgclip import checkpoint, ranks
 from finehard.fgclip.batch import Batch, Skipped
@@ -126,7 +127,7 @@ def train(
                 if save_now:
                     checkpoint.keep(
                         out / "checkpoints", step, objective, optimizer, tokenizer, config.sample,
-                        what_decides(config), run.keep,
+                        _decides(config, shards), run.keep,
                     )  # fmt: skip
                 record.step_done()
             if eval_shards and run.eval_every and step % run.eval_every == 0 and step < steps:
@@ -189,12 +190,12 @@ def _start(
     found = checkpoint.newest(out / "checkpoints")
     if found:
         state = checkpoint.state_of(found)
-        if state["decides"] != what_decides(config):
-            before, now = state["decides"], what_decides(config)
+        before, now = state["decides"], _decides(config, shards)
+        if before != now:
             section = next(k for k in now if now[k] != before.get(k))
             raise UsageError(
                 f"{out} holds a run with another {section!r}: give another --output, or the same "
-                "config to go on with it"
+                "data and config to go on with it"
             )
         return load(found.folder), load_tokenizer(found.folder), state
     if model is not None:
@@ -206,6 +207,12 @@ def _start(
     tokenizer = make_tokenizer(texts, config.scratch.vocabulary)
     torch.manual_seed(config.run.seed)
     return build(scratch_clip(config.scratch, len(tokenizer))), tokenizer, None
+
+
+def _decides(config: TrainConfig, shards: list[Shard]) -> dict[str, Any]:
+    """What the result depends on. Data may move to another place between two runs."""
+    data = digest([[s.uri.rsplit("/", 1)[1], s.samples] for s in shards])
+    return {**what_decides(config), "data": data}
 
 
 def _batches(config: TrainConfig, shards: list[Shard], tokenizer: Any, model: FGCLIP) -> Batches:

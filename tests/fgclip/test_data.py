@@ -54,7 +54,7 @@ def fingerprint(batch):
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.lists(st.integers(1, 9), min_size=1, max_size=12), st.integers(1, 5), st.integers(0, 99))
+@given(st.lists(st.integers(0, 9), min_size=1, max_size=12), st.integers(1, 5), st.integers(0, 99))
 def test_an_epoch_has_every_sample_once_and_in_another_order_than_the_next(sizes, window, seed):
     shards = [Shard(str(i), n) for i, n in enumerate(sizes)]
     order = Order(shards, seed, window)
@@ -82,6 +82,7 @@ def test_without_a_seed_samples_come_as_they_lie():
         order.places(0, 2, 4)
 
 
+@pytest.mark.filterwarnings("ignore:This DataLoader will create")
 @pytest.mark.parametrize("workers", [1, 2, 3])
 def test_batches_are_the_same_with_any_number_of_workers_and_from_any_step(
     dataset, tokenizer, workers

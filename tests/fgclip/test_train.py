@@ -110,9 +110,11 @@ def test_a_finished_run_is_not_repeated(whole_run, dataset):
     assert (whole_run / "log.jsonl").read_text() == before
 
 
-def test_a_run_is_not_continued_with_another_recipe(whole_run, dataset):
+def test_a_run_is_not_continued_with_another_recipe_or_other_data(whole_run, dataset):
     with pytest.raises(UsageError, match="another 'objective'"):
         train(config(objective={"region_weight": 0.7}), [dataset], whole_run)
+    with pytest.raises(UsageError, match="another 'data'"):
+        train(config(), [dataset, dataset], whole_run)
 
 
 def test_a_loss_that_is_no_number_stops_with_the_step_named(dataset, tmp_path):
