@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import zlib
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from typing import IO, Any, NamedTuple
 
@@ -21,6 +23,8 @@ from finehard.shards.layout import ShardsConfig, shard_name
 REJECT_SCHEMA = pa.schema(
     [(name, pa.string()) for name in ("key", "source", "stage", "reason", "detail")]
 )
+READERS = 16
+"""Samples read at once where a read takes a round trip to an object store."""
 _MEMBERS = ("image", "json")
 INDEX_SCHEMA = pa.schema(
     [
@@ -115,17 +119,17 @@ def write_shard(
         tar = TarWriter(
             hashed, user="finehard", group="finehard", mtime=0, encoder=False, compress=False
         )
-        for key, item in _in_order(pointers, summary):
-            _account(summary, item)
-            if "reject" in item:
-                rejects.append({**item["reject"], "key": key})
-                summary.reasons[item["reject"]["reason"]] += 1
-                continue
-            row = _write_sample(tar, key, item, config, images)
-            rows.append({**row, "shard": summary.name + ".tar"})
-            summary.regions += row["regions"]
-            summary.hard_negatives += row["hard_negatives"]
-        tar.close()
+        with closing(tar):  # also when it fails: it would write on when it is thrown away
+            for key, item, data in _in_order(pointers, summary):
+                _account(summary, item)
+                if "reject" in item:
+                    rejects.append({**item["reject"], "key": key})
+                    summary.reasons[item["reject"]["reason"]] += 1
+                    continue
+                row = _write_sample(tar, key, item, data, config, images)
+                rows.append({**row, "shard": summary.name + ".tar"})
+                summary.regions += row["regions"]
+                summary.hard_negatives += row["hard_negatives"]
     summary.samples, summary.rejects = len(rows), len(rejects)
     summary.bytes, summary.sha256 = hashed.written, hashed.sha256.hexdigest()
     _write_table(index_part(output, summary.name), rows, INDEX_SCHEMA)
@@ -144,14 +148,44 @@ def index_part(output: str, name: str) -> str:
 
 def _in_order(
     pointers: Iterable[Pointer], summary: ShardSummary
-) -> Iterator[tuple[str, dict[str, Any]]]:
+) -> Iterator[tuple[str, dict[str, Any], bytes]]:
+    """Key, finished item and image bytes (of a reject: none), sorted by key."""
     before, double = None, 1
-    for pointer in sorted(set(pointers)):
+    ordered = sorted(set(pointers))
+    for pointer, (item, data) in zip(ordered, _read_ahead(ordered), strict=True):
         double = double + 1 if pointer.key == before else 1
         before = pointer.key
         summary.renamed += double > 1
-        key = pointer.key if double == 1 else f"{pointer.key}~{double}"
-        yield key, unpack(storage.read(pointer.where))
+        yield (pointer.key if double == 1 else f"{pointer.key}~{double}"), item, data
+
+
+def _read_ahead(pointers: list[Pointer]) -> Iterator[tuple[dict[str, Any], bytes]]:
+    """What `pointers` point to, in their order; from an object store, some at a time."""
+    if not pointers or not storage.is_remote(pointers[0].where.uri):
+        yield from map(_fetch, pointers)
+        return
+    with ThreadPoolExecutor(READERS) as pool:
+        under_way = deque(pool.submit(_fetch, pointer) for pointer in pointers[: 2 * READERS])
+        for pointer in pointers[2 * READERS :]:
+            yield under_way.popleft().result()
+            under_way.append(pool.submit(_fetch, pointer))
+        for future in under_way:
+            yield future.result()
+
+
+def _fetch(pointer: Pointer) -> tuple[dict[str, Any], bytes]:
+    item = unpack(storage.read(pointer.where))
+    if "reject" in item:
+        return item, b""
+    image = item["sample"]["image"]
+    changed = f"{image['source_uri']} changed while the build ran: run it again"
+    try:
+        data = storage.read(Bytes(*item["image"]))
+    except (FileNotFoundError, EOFError):
+        raise OSError(changed) from None
+    if hashlib.sha256(data).hexdigest() != image["sha256"]:
+        raise OSError(changed)
+    return item, data
 
 
 def _account(summary: ShardSummary, item: dict[str, Any]) -> None:
@@ -163,16 +197,14 @@ def _account(summary: ShardSummary, item: dict[str, Any]) -> None:
 
 
 def _write_sample(
-    tar: Any, key: str, item: dict[str, Any], config: ShardsConfig, images: ImagesConfig
+    tar: Any,
+    key: str,
+    item: dict[str, Any],
+    data: bytes,
+    config: ShardsConfig,
+    images: ImagesConfig,
 ) -> dict[str, Any]:
     sample = {**item["sample"], "key": key}
-    changed = f"{sample['image']['source_uri']} changed while the build ran: run it again"
-    try:
-        data = storage.read(Bytes(*item["image"]))
-    except (FileNotFoundError, EOFError):
-        raise OSError(changed) from None
-    if hashlib.sha256(data).hexdigest() != sample["image"]["sha256"]:
-        raise OSError(changed)
     if config.image_side and max(sample["image"]["width"], sample["image"]["height"]) > (
         config.image_side
     ):
