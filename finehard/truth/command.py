@@ -1,0 +1,63 @@
+"""`finehard evaluate data DATASET --truth SCENES`: how true a dataset is."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tarfile
+from collections.abc import Iterator
+from typing import Any
+
+from finehard import storage
+from finehard.errors import UsageError
+from finehard.truth import read_truth
+from finehard.truth.measure import NAMES, measure
+
+
+def samples(dataset: str) -> Iterator[dict[str, Any]]:
+    """Every sample's JSON in the dataset's shards. Raises `UsageError` when there is none."""
+    shards = [
+        file.uri
+        for file in storage.glob(storage.join(dataset, "shards"), "")
+        if file.uri.endswith(".tar")
+    ]
+    if not shards:
+        raise UsageError(f"dataset {dataset}: no shards/*.tar in it")
+    for shard in shards:
+        with storage.open_read(shard) as file, tarfile.open(fileobj=file) as tar:
+            for member in tar:
+                data = tar.extractfile(member) if member.name.endswith(".json") else None
+                if data is not None:
+                    yield json.load(data)
+
+
+def table(result: dict[str, Any]) -> str:
+    """The figures as lines of name, figure, and how many were counted."""
+    lines = [f"{result['samples']} samples with a truth, {result['missing']} images missing"]
+    for name in NAMES:
+        value = result["figures"][name]
+        shown = "      -" if value is None else f"{value:7.3f}"
+        lines.append(f"{name:28} {shown}  of {result['counted'][name]}")
+    return "\n".join(lines)
+
+
+def main(arguments: list[str]) -> int:
+    """Prints the table, writes JSON where asked. Raises `UsageError` on unusable input."""
+    parser = argparse.ArgumentParser(prog="finehard evaluate data", description=__doc__)
+    parser.add_argument("dataset", help="a dataset folder")
+    parser.add_argument("--truth", required=True, help="truth.jsonl, or a folder that has it")
+    parser.add_argument("--json", help="where to write the figures as JSON")
+    args = parser.parse_args(arguments)
+    from finehard.phrases import PhrasesConfig, extractor
+
+    extract = extractor(PhrasesConfig())
+    truth = read_truth(args.truth)
+    result = measure(
+        samples(args.dataset), truth, lambda text: [p.text for p in extract(text).phrases]
+    )
+    if not result["samples"]:
+        raise UsageError(f"truth {args.truth}: it knows none of the images of {args.dataset}")
+    print(table(result))
+    if args.json:
+        storage.write(args.json, (json.dumps(result, indent=1) + "\n").encode())
+    return 0
