@@ -182,6 +182,8 @@ def tag(words: list[str], originals: list[str]) -> tuple[list[str], list[str], l
             pos = "ADJ" if _nominal(nxt) else "NOUN"
         elif word in ("one", "ones") and prev == "ADJ":
             pos = "NOUN"  # "the smaller one": a pronoun in a noun's place
+        elif word in ("left", "right") and prev == "DET" and _read(nxt).verb_form == "s":
+            pos = "NOUN"  # "the man on the left wears"
         elif word in COLORS and nxt in ("and", ",") and after in COLORS:
             pos = "ADJ"
         elif word in ("back", "well") and prev in _INSIDE:

@@ -36,6 +36,7 @@ _CLASSES = {
 CLOSED = {word: tag for tag, words in _CLASSES.items() for word in words.split()}
 
 UNITS = _set(
+    "sprig field forest "
     "pair couple group bunch stack row pile crate basket box ball piece slice set bouquet loaf "
     "can jar bag bucket vase herd flock tray crowd glass bottle cup mug plate bowl pot pan jug "
     "pitcher carton packet pack roll bar sheet cluster bundle string line heap tuft patch bed "
