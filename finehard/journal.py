@@ -1,20 +1,23 @@
 """The journal: every model reply is kept, so that no question is asked twice.
 
-Rows lie in `_journal/<stage>/<fingerprint>/part-<unit>-<name>.parquet`. A unit is a stretch of one
-source file (see `finehard.sources`); its rows are looked up when its first sample comes by, and
-forgotten when its last one is through, so memory does not grow with the dataset. A thread writes
-what has come in every `FLUSH_S` seconds, under a temporary name, then renamed. When a unit is
-through, its parts are merged into one.
+Rows lie in `_journal/<stage>/<fingerprint>/part-<unit>-<random>-<digest>.parquet`; the digest is
+of the file's bytes, so that all damage is seen (Parquet's checksums leave out its headers). A unit
+is a stretch of one source file (see `finehard.sources`); its rows are looked up when its first
+sample comes by, and forgotten when its last one is through, so memory does not grow with the
+dataset. A thread writes what has come in every `FLUSH_S` seconds, under a temporary name, then
+renamed. When a unit is through, its parts are merged into one.
 """
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import logging
 import os
 import threading
 from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +25,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from finehard import storage
+from finehard.errors import FinehardError
 from finehard.records import Usage
 
 FLUSH_S = 0.5
@@ -48,7 +52,10 @@ class Entry:
 
 
 class Journal:
-    """The journal of one output directory, for this process. Thread-safe."""
+    """The journal of one output directory, for this process. Thread-safe.
+
+    When a write fails, that and every later call that writes raises `FinehardError`.
+    """
 
     def __init__(self, output: str) -> None:
         self.root = storage.join(output, "_journal")
@@ -59,7 +66,7 @@ class Journal:
         self._parts: dict[tuple[str, str], list[str]] = defaultdict(list)
         self._wake = threading.Event()
         self._closed = False
-        self._error: OSError | None = None
+        self._error: FinehardError | None = None
         self._thread = threading.Thread(target=self._run, name="finehard-journal", daemon=True)
         self._thread.start()
 
@@ -73,7 +80,7 @@ class Journal:
             return rows.get(key)
 
     def put(self, stage: str, unit: str, key: str, entry: Entry) -> None:
-        """Keeps a reply; it is on disk `FLUSH_S` seconds later. Raises the last write's error."""
+        """Keeps a reply; it is on disk `FLUSH_S` seconds later."""
         if self._error is not None:
             raise self._error
         with self._lock:
@@ -83,7 +90,7 @@ class Journal:
 
     def finish(self, unit: str) -> None:
         """The unit is through: its rows go to disk as one part a stage, and leave memory."""
-        with self._writing:
+        with self._writing, self._failing_once():
             with self._lock:
                 places = [p for p in (*self._rows, *self._fresh) if p[1] == unit]
                 merge = {}
@@ -99,7 +106,7 @@ class Journal:
 
     def flush(self) -> None:
         """Writes all that is not on disk yet."""
-        with self._writing:
+        with self._writing, self._failing_once():
             with self._lock:
                 fresh, self._fresh = self._fresh, defaultdict(dict)
             for place, rows in fresh.items():
@@ -122,57 +129,105 @@ class Journal:
             self._wake.clear()
             try:
                 self.flush()
-            except OSError as error:
-                self._error = error
-                return
+            except FinehardError:
+                return  # whoever writes next is told
+
+    @contextlib.contextmanager
+    def _failing_once(self) -> Iterator[None]:
+        if self._error is not None:
+            raise self._error
+        try:
+            yield
+        except Exception as error:  # every store has its own exceptions
+            self._error = FinehardError(
+                f"cannot write the journal {self.root}: {_one_line(error)}; put that right, then "
+                "run the same command again"
+            )
+            raise self._error from error
 
     def _folder(self, stage: str) -> str:
         return storage.join(self.root, stage)
 
     def _load(self, place: tuple[str, str]) -> dict[str, Entry]:
         stage, unit = place
+        prefix = f"part-{unit}-"
+        length = len(storage.join(self._folder(stage), prefix + _NAME_END.format("0", "0")))
         rows: dict[str, Entry] = {}
-        for file in storage.glob(self._folder(stage), f"part-{unit}-"):
-            if not file.uri.endswith(".parquet"):
-                continue
-            try:
-                table = _read(file.uri)
-            except (pa.ArrowException, OSError, ValueError) as error:
-                _log.warning("journal part %s is damaged, its questions are asked again: %s",
-                             file.uri, " ".join(str(error).split())[:120])  # fmt: skip
-                with contextlib.suppress(OSError):
-                    storage.delete([file.uri])
-                continue
-            rows.update(table)
-            self._parts[place].append(file.uri)
+        for _ in range(3):  # another process may merge parts away while they are read
+            rows, parts, vanished = {}, [], False
+            for file in storage.glob(self._folder(stage), prefix):
+                if len(file.uri) != length:
+                    continue  # a part of another unit
+                data = _read(file.uri)
+                if data is None:
+                    vanished = True
+                    continue
+                try:
+                    rows.update(_decode(data, file.uri))
+                except (pa.ArrowException, OSError, ValueError, TypeError) as error:
+                    _log.warning("journal part %s is damaged, its questions are asked again: %s",
+                                 file.uri, _one_line(error))  # fmt: skip
+                    with contextlib.suppress(OSError):
+                        storage.delete([file.uri])
+                    continue
+                parts.append(file.uri)
+            if not vanished:
+                break
+        self._parts[place] += parts
         return rows
 
     def _write(self, place: tuple[str, str], rows: dict[str, Entry], durable: bool) -> str:
         stage, unit = place
-        part = storage.join(self._folder(stage), f"part-{unit}-{os.urandom(6).hex()}.parquet")
-        columns = {
-            "key": list(rows),
-            "value": [json.dumps(e.value, ensure_ascii=False) for e in rows.values()],
-            "requests": [e.usage.requests for e in rows.values()],
-            "prompt_tokens": [e.usage.prompt_tokens for e in rows.values()],
-            "completion_tokens": [e.usage.completion_tokens for e in rows.values()],
-        }
+        data = _encode(rows)
+        end = _NAME_END.format(os.urandom(6).hex(), _digest(data))
+        part = storage.join(self._folder(stage), f"part-{unit}-{end}")
         with storage.writing(part, durable) as file:
-            pq.write_table(
-                pa.table(columns, _SCHEMA), file, compression="zstd", write_page_checksum=True
-            )
+            file.write(data)
         return part
 
 
-def _read(uri: str) -> dict[str, Entry]:
-    with storage.open_read(uri) as file:
-        table = pq.ParquetFile(file, page_checksum_verification=True).read()
-    if table.schema.names != _SCHEMA.names:
-        raise ValueError("other columns than expected")
+_NAME_END = "{:0>12}-{:0>16}.parquet"
+
+
+def _digest(data: memoryview | bytes) -> str:
+    return hashlib.blake2b(data, digest_size=8).hexdigest()
+
+
+def _encode(rows: dict[str, Entry]) -> memoryview:
+    columns = {
+        "key": list(rows),
+        "value": [json.dumps(e.value) for e in rows.values()],
+        "requests": [e.usage.requests for e in rows.values()],
+        "prompt_tokens": [e.usage.prompt_tokens for e in rows.values()],
+        "completion_tokens": [e.usage.completion_tokens for e in rows.values()],
+    }
+    out = pa.BufferOutputStream()
+    pq.write_table(pa.table(columns, _SCHEMA), out, compression="zstd")
+    return memoryview(out.getvalue())
+
+
+def _decode(data: bytes, uri: str) -> dict[str, Entry]:
+    if not uri.endswith(f"-{_digest(data)}.parquet"):
+        raise ValueError("its bytes are not those that were written")
     return {
         row["key"]: Entry(
             json.loads(row["value"]),
             Usage(row["requests"], row["prompt_tokens"], row["completion_tokens"]),
         )
-        for row in table.to_pylist()
+        for row in pq.read_table(pa.BufferReader(data)).to_pylist()
     }
+
+
+def _read(uri: str) -> bytes | None:
+    """The file's bytes, or None where it is gone. A store that fails is no damaged part."""
+    try:
+        return storage.read_all(uri)
+    except Exception as error:  # every store has its own exceptions
+        if not storage.exists(uri):
+            return None
+        raise FinehardError(f"cannot read the journal's {uri}: {_one_line(error)}") from error
+
+
+def _one_line(error: BaseException) -> str:
+    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return " ".join(text.split())[:200] or type(error).__name__

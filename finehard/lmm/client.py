@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import re
 import threading
 import time
 from collections.abc import Callable, Coroutine
@@ -31,6 +32,8 @@ MAX_BODY = 4 << 20
 
 CHECK_S = 2.0
 """Seconds between looks at whether a failing server was given up."""
+
+_SECONDS = re.compile(r"[0-9]+(\.[0-9]+)?")
 
 ASK_AGAIN = (
     "That reply is not usable: {why}. "
@@ -85,15 +88,13 @@ class Tally:
 
 
 class _Transient(Exception):
-    """A failure that can pass. `rest_s` is what the server asked for, `reason` for the reject."""
+    """A failure that can pass. `reason` is for the reject; `rest_s` are the seconds to wait where
+    the server said that it has too much to do."""
 
-    def __init__(
-        self, reason: str, detail: str, rest_s: float | None = None, unreached: bool = False
-    ) -> None:
+    def __init__(self, reason: str, detail: str, rest_s: float | None = None) -> None:
         super().__init__(detail)
         self.reason = reason
         self.rest_s = rest_s
-        self.unreached = unreached  # no server took the request: no fault of its own
 
 
 @cache
@@ -120,10 +121,15 @@ class Client:
                 f"model {config.model or '?'} has no endpoint: set models.*.endpoints, or server"
             )
         self.config = config
+        self._key = os.environ.get(config.api_key_env or "", "").strip()
+        if config.api_key_env and not self._key:
+            raise FinehardError(
+                f"the environment variable {config.api_key_env} is not set: it should hold the "
+                f"API key for model {config.model}"
+            )
         self.tally: dict[str, Tally] = {}
         self._fleet = Fleet(list(config.endpoints), config.window)
         self._session: aiohttp.ClientSession | None = None
-        self._gone: FinehardError | None = None
         self._check_server = check
         self._checked = 0.0
 
@@ -155,7 +161,9 @@ class Client:
         hint = "is the server running, and is models.*.endpoints right?"
         try:
             async with self._http().get(
-                f"{endpoint.url}/models", timeout=aiohttp.ClientTimeout(total=15)
+                f"{endpoint.url}/models",
+                timeout=aiohttp.ClientTimeout(total=min(15.0, self.config.timeout_s)),
+                allow_redirects=False,
             ) as response:
                 body = await self._body(response)
                 if response.status != 200:
@@ -163,7 +171,7 @@ class Client:
                 served = [m.get("id") for m in orjson.loads(body).get("data", [])]
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             return f"no model server at {endpoint.url} ({_name(error)}); {hint}"
-        except (ValueError, AttributeError, _Transient):
+        except (ValueError, AttributeError, TypeError, _Transient):
             return f"{endpoint.url}/models gave no model list; {hint}"
         if served and self.config.model not in served:
             return f"{endpoint.url} serves {served[0]!r}, not {self.config.model!r}; {hint}"
@@ -171,12 +179,15 @@ class Client:
 
     def _http(self) -> aiohttp.ClientSession:
         if self._session is None:
-            key = os.environ.get(self.config.api_key_env or "", "")
-            authorization = {"Authorization": f"Bearer {key}"} if key else {}
+            authorization = {"Authorization": f"Bearer {self._key}"} if self._key else {}
+            # compressed replies are not asked for and not read: they could be bombs
+            plain = {"Content-Type": "application/json", "Accept-Encoding": "identity"}
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=30),
-                headers={"Content-Type": "application/json"} | authorization,
-                timeout=aiohttp.ClientTimeout(total=self.config.timeout_s),
+                headers=plain | authorization,
+                timeout=aiohttp.ClientTimeout(
+                    total=self.config.timeout_s, sock_connect=min(10.0, self.config.timeout_s)
+                ),
                 auto_decompress=False,
                 trust_env=False,
             )
@@ -184,25 +195,23 @@ class Client:
 
     async def _ask(self, question: Question) -> Answer:
         tally = self.tally.setdefault(question.stage, Tally())
-        chat = messages(question)
-        requests = prompt_tokens = completion_tokens = 0
+        asked = chat = messages(question)
+        usage = Usage()
         for last in (False, False, True):  # asked again at most twice
-            body = self._payload(question, chat)
             try:
-                reply = await self._send(question, body, tally)
+                reply = await self._send(self._payload(question, chat), question.affinity, tally)
             except RequestFailed as failed:
-                usage = Usage(requests, prompt_tokens, completion_tokens)
                 raise RequestFailed(failed.reason, failed.detail, usage) from None
-            requests += 1
-            spent = reply.get("usage") or {}
-            prompt_tokens += _count(spent.get("prompt_tokens"))
-            completion_tokens += _count(spent.get("completion_tokens"))
-            tally.prompt_tokens += _count(spent.get("prompt_tokens"))
-            tally.completion_tokens += _count(spent.get("completion_tokens"))
-            usage = Usage(requests, prompt_tokens, completion_tokens)
-            text, cut = "", False
+            prompt_tokens, completion_tokens = _spent(reply)
+            tally.prompt_tokens += prompt_tokens
+            tally.completion_tokens += completion_tokens
+            usage = Usage(
+                usage.requests + 1,
+                usage.prompt_tokens + prompt_tokens,
+                usage.completion_tokens + completion_tokens,
+            )
+            text, cut = _content(reply)
             try:
-                text, cut = _content(reply)
                 return Answer(parse_reply(text, question.schema), self.config.model, usage)
             except InvalidReply as error:
                 tally.invalid += 1
@@ -213,7 +222,7 @@ class Client:
                     f"it was cut at {question.max_tokens} tokens; be shorter" if cut else str(error)
                 )
                 chat = [
-                    *messages(question),
+                    *asked,
                     {"role": "assistant", "content": text[:2000] or "(nothing)"},
                     {"role": "user", "content": ASK_AGAIN.format(why=why)},
                 ]
@@ -235,23 +244,20 @@ class Client:
             }
         )
 
-    async def _send(self, question: Question, body: bytes, tally: Tally) -> dict[str, Any]:
+    async def _send(self, body: bytes, affinity: str, tally: Tally) -> dict[str, Any]:
         """One good HTTP reply to `body`, tried on the fleet until one comes."""
         avoid: Endpoint | None = None
         first = time.monotonic()
         attempt = 0
         while True:
             started = time.monotonic()
-            endpoint = await self._fleet.acquire(question.affinity, avoid)
+            endpoint = await self._fleet.acquire(affinity, avoid)
             try:
-                if self._gone:
-                    raise self._gone
                 return await self._post(endpoint, body, tally)
             except _Transient as error:
                 tally.retries += 1
                 await self._give_up_if_gone(str(error), first)
-                if not error.unreached or self._fleet.last_success > started:
-                    attempt += 1
+                attempt += await self._may_be_its_fault(error, endpoint, started, first)
                 if attempt >= self.config.attempts:
                     raise RequestFailed(error.reason, str(error)) from None
                 avoid = endpoint
@@ -261,6 +267,14 @@ class Client:
             pause = min(20.0, 0.25 * 2**attempt) * random.uniform(0.5, 1.0)
             await asyncio.sleep(max(pause, rest_s))
 
+    async def _may_be_its_fault(
+        self, error: _Transient, endpoint: Endpoint, started: float, first: float
+    ) -> bool:
+        """Whether a failure counts against the request: not while its server is down or busy."""
+        if error.rest_s is not None:
+            return time.monotonic() - first > self.config.outage_s
+        return self._fleet.last_success > started or await self._check(endpoint) is None
+
     async def _give_up_if_gone(self, detail: str, first: float) -> None:
         now = time.monotonic()
         if self._check_server and now - self._checked > CHECK_S:
@@ -268,15 +282,16 @@ class Client:
             try:
                 await asyncio.to_thread(self._check_server)
             except FinehardError as error:
-                self._gone = error
+                self._fleet.give_up(error)
+                raise
         silent = now - max(self._fleet.last_success, first)
         if silent > self.config.outage_s:
-            self._gone = FinehardError(
+            gone = FinehardError(
                 f"no model server answered for {silent:.0f} s ({detail}); everything answered so "
                 "far is kept: start the server, then run the same command again"
             )
-        if self._gone:
-            raise self._gone
+            self._fleet.give_up(gone)
+            raise gone
 
     async def _post(self, endpoint: Endpoint, body: bytes, tally: Tally) -> dict[str, Any]:
         tally.requests += 1
@@ -290,37 +305,56 @@ class Client:
                 data = await self._body(response)
                 if response.status != 200:
                     raise self._refusal(endpoint, response, data)
-            reply = orjson.loads(data)
-            if not isinstance(reply, dict):
-                raise ValueError("not an object")
+            reply = self._reply(endpoint, data)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             reason = "timeout" if isinstance(error, TimeoutError) else "server_error"
             self._fleet.failed(endpoint)
-            unreached = reason == "server_error"
-            raise _Transient(reason, f"{endpoint.url}: {_name(error)}", None, unreached) from None
-        except ValueError:
-            self._fleet.failed(endpoint)
-            raise _Transient("server_error", f"{endpoint.url}: the reply is not JSON") from None
+            raise _Transient(reason, f"{endpoint.url}: {_name(error)}") from None
         except _Transient as error:
-            self._fleet.failed(endpoint, error.rest_s)
+            if error.rest_s is None:
+                self._fleet.failed(endpoint)
+            else:
+                self._fleet.overloaded(endpoint, error.rest_s)
+            raise
+        except RequestFailed:
+            self._fleet.succeeded(endpoint)  # it is well: the request is wrong
             raise
         finally:
             tally.in_flight -= 1
         self._fleet.succeeded(endpoint)
+        return reply
+
+    def _reply(self, endpoint: Endpoint, data: bytes) -> dict[str, Any]:
+        try:
+            reply = orjson.loads(data)
+        except ValueError:
+            reply = None
+        if not isinstance(reply, dict):
+            raise _Transient("server_error", f"{endpoint.url}: the reply is not a JSON object")
         served = reply.get("model")  # transformers serve says NAME@REVISION
         if served is not None and str(served).split("@")[0] != self.config.model.split("@")[0]:
-            raise RequestFailed("wrong_model", f"{endpoint.url} answered as {str(served)[:80]!r}")
+            named = self._told(str(served).encode("utf-8", "replace"))
+            raise _Transient("wrong_model", f"{endpoint.url} answered as {named!r}")
         return reply
 
     def _refusal(
         self, endpoint: Endpoint, response: aiohttp.ClientResponse, data: bytes
     ) -> Exception:
-        detail = f"{endpoint.url} answered {response.status}: {_excerpt(data)}"
-        if response.status == 429 or response.status == 503:
-            return _Transient("server_error", detail, _retry_after(response) or 1.0)
-        if response.status == 408 or response.status >= 500:
+        status, rest_s = response.status, _retry_after(response)
+        detail = f"{endpoint.url} answered {status}: {self._told(data)}"
+        if status == 429 or (status == 503 and rest_s is not None):
+            return _Transient("server_error", detail, rest_s or 1.0)
+        if status == 408 or status >= 500:
             return _Transient("server_error", detail)
+        if status in (401, 404) or status < 400:  # about the endpoint: another may be right
+            return _Transient("request_refused", detail)
         return RequestFailed("request_refused", detail)
+
+    def _told(self, data: bytes) -> str:
+        """The beginning of what a server said, on one line, without the key it may have echoed."""
+        if self._key:
+            data = data.replace(self._key.encode(), b"***")
+        return " ".join(data[:200].decode("utf-8", "replace").split())
 
     @staticmethod
     async def _body(response: aiohttp.ClientResponse) -> bytes:
@@ -335,18 +369,25 @@ class Client:
 
 
 def _content(reply: dict[str, Any]) -> tuple[str, bool]:
+    """The text of a reply, "" where there is none, and whether it was cut at max_tokens."""
     try:
         choice = reply["choices"][0]
         text = choice["message"]["content"]
+        return text if isinstance(text, str) else "", choice.get("finish_reason") == "length"
     except (KeyError, IndexError, TypeError):
-        raise InvalidReply("the server's reply has no choices[0].message.content") from None
-    if not isinstance(text, str):
-        raise InvalidReply("the reply is empty")
-    return text, choice.get("finish_reason") == "length"
+        return "", False
+
+
+def _spent(reply: dict[str, Any]) -> tuple[int, int]:
+    """Prompt and completion tokens, as far as the server says."""
+    usage = reply.get("usage")
+    if not isinstance(usage, dict):
+        return 0, 0
+    return _count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens"))
 
 
 def _count(value: Any) -> int:
-    return value if isinstance(value, int) and 0 <= value < 1 << 40 else 0
+    return value if type(value) is int and 0 <= value < 1 << 40 else 0
 
 
 def _name(error: BaseException) -> str:
@@ -356,10 +397,6 @@ def _name(error: BaseException) -> str:
     return f"{type(error).__name__}: {text[:120]}" if text else type(error).__name__
 
 
-def _excerpt(data: bytes) -> str:
-    return " ".join(data[:200].decode("utf-8", "replace").split())
-
-
 def _retry_after(response: aiohttp.ClientResponse) -> float | None:
     value = response.headers.get("Retry-After", "")
-    return min(float(value), 300.0) if value.replace(".", "", 1).isdigit() else None
+    return min(float(value), 300.0) if _SECONDS.fullmatch(value) else None

@@ -32,11 +32,16 @@ class Endpoint:
     busy: int = 0
     failures: int = 0
     rest_until: float = 0.0
+    limit: float = 0.0
+    """Requests it may have at once: `slots`, or fewer after it said that they are too many."""
+
+    def __post_init__(self) -> None:
+        self.limit = self.slots
 
     def free(self, now: float) -> bool:
         """Whether it may take a request; an ill one takes one at a time until one succeeds."""
-        slots = 1 if self.failures >= ILL_AFTER else self.slots
-        return now >= self.rest_until and self.busy < slots
+        limit = 1 if self.failures >= ILL_AFTER else self.limit
+        return self.busy + 1 <= limit and now >= self.rest_until
 
 
 class Fleet:
@@ -45,59 +50,77 @@ class Fleet:
     def __init__(self, urls: list[str], slots: int) -> None:
         self.endpoints = [Endpoint(url.rstrip("/"), slots) for url in urls]
         self.last_success = time.monotonic()
+        self._given_up: Exception | None = None
 
     async def acquire(self, affinity: str, avoid: Endpoint | None) -> Endpoint:
         """Waits for a slot, and gives the endpoint that has one; to be given back by `release`.
 
-        The favourite of `affinity` is preferred, unless it is the one to `avoid`.
+        The favourite of `affinity` is preferred, unless it is the one to `avoid`. Raises what
+        `give_up` was told.
         """
+        if self._given_up:
+            raise self._given_up
         candidates = [e for e in self.endpoints if e is not avoid] or self.endpoints
         if len(candidates) == 1:
             favourite = candidates[0]
         else:
             favourite = max(candidates, key=lambda e: number(f"{affinity} {e.url}"))
+        now = time.monotonic()
+        for endpoint in (favourite, *self.endpoints):
+            if endpoint.free(now):  # so nobody waits: a free slot takes from every queue
+                endpoint.busy += 1
+                return endpoint
         granted = asyncio.get_running_loop().create_future()
         favourite.queue.append(granted)
-        self._grant()
         return await granted
 
     def release(self, endpoint: Endpoint) -> None:
         """Gives a slot back."""
         endpoint.busy -= 1
-        self._grant()
+        self._serve(endpoint)
 
     def succeeded(self, endpoint: Endpoint) -> None:
         """`endpoint` answered: it is well, with all its slots."""
+        if endpoint.failures >= ILL_AFTER:
+            endpoint.rest_until = 0.0
         endpoint.failures = 0
-        endpoint.rest_until = 0.0
+        endpoint.limit = min(endpoint.slots, endpoint.limit + 0.5)
         self.last_success = time.monotonic()
 
-    def failed(self, endpoint: Endpoint, rest_s: float | None = None) -> None:
-        """`endpoint` failed: when it is ill it rests, `rest_s` seconds if it said so itself."""
-        now = time.monotonic()
-        if rest_s is None:
-            if endpoint.rest_until > now:  # others that were under way failed with it
-                return
-            endpoint.failures += 1
-            if endpoint.failures < ILL_AFTER:
-                return
-            rest_s = REST_S[min(endpoint.failures - ILL_AFTER, len(REST_S) - 1)]
-        endpoint.rest_until = max(endpoint.rest_until, now + rest_s)
-        asyncio.get_running_loop().call_later(rest_s + 0.001, self._grant)
+    def failed(self, endpoint: Endpoint) -> None:
+        """`endpoint` failed: when it is ill it rests."""
+        if endpoint.rest_until > time.monotonic():  # others that were under way failed with it
+            return
+        endpoint.failures += 1
+        if endpoint.failures >= ILL_AFTER:
+            self._rest(endpoint, REST_S[min(endpoint.failures - ILL_AFTER, len(REST_S) - 1)])
 
-    def _grant(self) -> None:
-        now = time.monotonic()
+    def overloaded(self, endpoint: Endpoint, rest_s: float) -> None:
+        """`endpoint` asked for a rest of `rest_s` seconds; then it gets half of what it had."""
+        if endpoint.rest_until <= time.monotonic():
+            endpoint.limit = max(1.0, endpoint.limit / 2)
+        self._rest(endpoint, rest_s)
+
+    def give_up(self, error: Exception) -> None:
+        """No endpoint will come back: who waits for a slot, now or later, gets `error`."""
+        self._given_up = error
         for endpoint in self.endpoints:
-            while endpoint.free(now):
-                waiting = self._next(endpoint)
-                if waiting is None:
-                    break
-                if not waiting.done():  # its request may have been given up
-                    endpoint.busy += 1
-                    waiting.set_result(endpoint)
+            while endpoint.queue:
+                waiting = endpoint.queue.popleft()
+                if not waiting.done():
+                    waiting.set_exception(error)
 
-    def _next(self, endpoint: Endpoint) -> asyncio.Future[Endpoint] | None:
-        if endpoint.queue:
-            return endpoint.queue.popleft()
-        longest = max(self.endpoints, key=lambda e: len(e.queue))
-        return longest.queue.popleft() if longest.queue else None
+    def _rest(self, endpoint: Endpoint, rest_s: float) -> None:
+        endpoint.rest_until = max(endpoint.rest_until, time.monotonic() + rest_s)
+        asyncio.get_running_loop().call_later(rest_s + 0.001, self._serve, endpoint)
+
+    def _serve(self, endpoint: Endpoint) -> None:
+        now = time.monotonic()
+        while endpoint.free(now):
+            queue = endpoint.queue or max((e.queue for e in self.endpoints), key=len)
+            if not queue:
+                return
+            waiting = queue.popleft()
+            if not waiting.done():  # its request may have been given up
+                endpoint.busy += 1
+                waiting.set_result(endpoint)

@@ -30,4 +30,3 @@ def parse_reply(text: str, schema: ReplySchema) -> Any:
     if wrong:
         raise InvalidReply(wrong)
     return value
-

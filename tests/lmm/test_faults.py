@@ -1,0 +1,335 @@
+"""What one server can do wrong to a request, and what becomes of the request and its neighbours."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from finehard.errors import FinehardError
+from finehard.lmm import Client, RequestFailed
+from finehard.lmm.client import MAX_BODY
+from finehard.rejects import REASONS
+from tests.lmm.conftest import question
+from tests.lmm.faulty_server import (
+    Fault,
+    FaultyServer,
+    completion,
+    endless,
+    half,
+    hang,
+    raw,
+    reset,
+    says,
+    status,
+)
+
+Make = Callable[..., Client]
+GOOD = json.dumps(completion()).encode()
+
+TRANSIENT: dict[str, tuple[Fault, str]] = {
+    "500": (status(500), "server_error"),
+    "502": (status(502), "server_error"),
+    "503": (status(503), "server_error"),
+    "504": (status(504), "server_error"),
+    "408": (status(408), "server_error"),
+    "reset": (reset, "server_error"),
+    "hang": (hang, "timeout"),
+    "half a reply": (half, "server_error"),
+    "endless reply": (endless, "server_error"),
+    "huge reply": (raw(b"[" + b"1," * (MAX_BODY // 2) + b"1]"), "server_error"),
+    "invalid UTF-8": (raw(GOOD.replace(b"true", b"\xff\xfe")), "server_error"),
+    "broken JSON": (raw(GOOD[:-9]), "server_error"),
+    "no bytes": (raw(b""), "server_error"),
+    "a list": (raw(b"[]"), "server_error"),
+    "NaN": (raw(b'{"choices": NaN}'), "server_error"),
+    "deep nesting": (raw(b"[" * 100_000), "server_error"),
+    "half a surrogate pair": (raw(GOOD.replace(b"true", b"\\ud800")), "server_error"),
+    "gzip": (raw(gzip.compress(GOOD), Content_Encoding="gzip"), "server_error"),
+    "gzip bomb": (raw(gzip.compress(b" " * (64 << 20)), Content_Encoding="gzip"), "server_error"),
+    "another model": (says('{"ok": true}', model="other"), "wrong_model"),
+    "model name of another type": (says('{"ok": true}', model=[7]), "wrong_model"),
+    "401": (status(401), "request_refused"),
+    "404": (status(404), "request_refused"),
+}
+
+INVALID: dict[str, tuple[Fault, str]] = {
+    "empty": (says(""), "invalid_reply"),
+    "blank": (says(" \n"), "invalid_reply"),
+    "null": (says(None), "invalid_reply"),
+    "a number": (says(7), "invalid_reply"),
+    "parts": (says([{"type": "text", "text": "x"}]), "invalid_reply"),
+    "no choices": (raw(b'{"model": "tiny"}'), "invalid_reply"),
+    "empty choices": (raw(b'{"choices": []}'), "invalid_reply"),
+    "choices of another type": (raw(b'{"choices": {"0": 1}}'), "invalid_reply"),
+    "choice of another type": (raw(b'{"choices": ["x"]}'), "invalid_reply"),
+    "message of another type": (raw(b'{"choices": [{"message": "x"}]}'), "invalid_reply"),
+    "usage of another type": (says("no", usage=[1]), "invalid_reply"),
+    "counts of another type": (says("no", usage={"prompt_tokens": "x"}), "invalid_reply"),
+    "error with status 200": (raw(b'{"error": {"message": "x"}}'), "invalid_reply"),
+    "prose": (says("Here you are!"), "invalid_reply"),
+    "wrong shape": (says('{"ok": "yes"}'), "invalid_reply"),
+    "more keys": (says('{"ok": true, "why": 1}'), "invalid_reply"),
+    "cut": (says('{"ok": tr', "length"), "truncated_reply"),
+    "cut before a word": (says(None, "length"), "truncated_reply"),
+}
+
+
+def failure(client: Client, text: str = "well?") -> RequestFailed:
+    with pytest.raises(RequestFailed) as caught:
+        client.submit(question(text)).result(60)
+    return caught.value
+
+
+@pytest.mark.parametrize("name", TRANSIENT)
+def test_what_can_pass_is_tried_again(name: str, server: FaultyServer, client: Make) -> None:
+    asking = client(server, timeout_s=0.5)
+    server.play(TRANSIENT[name][0])
+    answer = asking.submit(question()).result(30)
+    assert answer.value == {"ok": True}
+    assert answer.usage == (1, 10, 3)
+    assert len(server.asked) == 2
+    assert asking.tally["caption"].retries == 1
+
+
+@pytest.mark.parametrize("name", TRANSIENT)
+def test_what_does_not_pass_is_rejected_and_its_neighbours_are_answered(
+    name: str, server: FaultyServer, client: Make
+) -> None:
+    fault, reason = TRANSIENT[name]
+    server.on_question["poison"] = fault
+    server.delay_s = 0.02
+    asking = client(server, timeout_s=0.5)
+    futures = [asking.submit(question("poison" if i == 7 else f"{i}")) for i in range(30)]
+    for i, future in enumerate(futures):
+        if i != 7:
+            assert future.result(30).value == {"ok": True}
+    with pytest.raises(RequestFailed) as caught:
+        futures[7].result(30)
+    assert caught.value.reason == reason
+    assert caught.value.reason in REASONS
+    assert "\n" not in caught.value.detail and len(caught.value.detail) < 400
+    assert sum("poison" in str(a) for a in server.asked) <= 8  # not forever
+
+
+@pytest.mark.parametrize("name", ["500", "reset", "half a reply", "broken JSON"])
+def test_a_poisonous_request_that_is_alone_is_rejected_all_the_same(
+    name: str, server: FaultyServer, client: Make
+) -> None:
+    fault, reason = TRANSIENT[name]
+    server.always = fault
+    assert failure(client(server)).reason == reason
+    assert len(server.asked) == 3
+
+
+@pytest.mark.parametrize("name", INVALID)
+def test_an_invalid_reply_is_asked_again_with_what_is_wrong(
+    name: str, server: FaultyServer, client: Make
+) -> None:
+    server.play(INVALID[name][0])
+    answer = client(server).submit(question()).result(30)
+    assert answer.value == {"ok": True}
+    assert answer.usage.requests == 2
+    first, second = server.asked
+    assert second["messages"][0] == first["messages"][0]
+    assert [m["role"] for m in second["messages"]] == ["user", "assistant", "user"]
+    assert "not usable" in second["messages"][2]["content"]
+
+
+@pytest.mark.parametrize("name", INVALID)
+def test_replies_that_stay_invalid_are_rejected_after_the_third(
+    name: str, server: FaultyServer, client: Make
+) -> None:
+    fault, reason = INVALID[name]
+    server.always = fault
+    failed = failure(client(server))
+    assert failed.reason == reason
+    assert failed.usage.requests == len(server.asked) == 3
+    assert "\n" not in failed.detail and len(failed.detail) < 500
+
+
+def test_the_error_of_the_schema_is_told_and_the_tokens_of_all_tries_are_added(
+    server: FaultyServer, client: Make
+) -> None:
+    spent = {"prompt_tokens": 100, "completion_tokens": 40}
+    server.play(says('{"ok": 1}', usage=spent), status(500), says("{}", usage=spent))
+    asking = client(server)
+    answer = asking.submit(question()).result(30)
+    assert answer.usage == (3, 210, 83)
+    told = asking.tally["caption"]
+    assert (told.requests, told.retries, told.invalid) == (4, 1, 2)
+    assert (told.prompt_tokens, told.completion_tokens) == (210, 83)
+    assert "reply.ok must be boolean" in server.asked[1]["messages"][2]["content"]
+    assert "must contain ['ok']" in server.asked[3]["messages"][2]["content"]
+    assert "answered 400" not in str(server.asked)
+
+
+def test_a_refusal_after_invalid_replies_keeps_what_they_cost(
+    server: FaultyServer, client: Make
+) -> None:
+    server.play(says("no"), status(400))
+    failed = failure(client(server))
+    assert failed.reason == "request_refused"
+    assert failed.usage == (1, 10, 3)
+
+
+def test_a_cut_reply_is_asked_to_be_shorter(server: FaultyServer, client: Make) -> None:
+    server.play(says('{"ok": tr', "length"))
+    client(server).submit(question()).result(30)
+    assert "cut at 64 tokens; be shorter" in server.asked[1]["messages"][2]["content"]
+
+
+@pytest.mark.parametrize("code", [400, 403, 413, 422])
+def test_a_refused_request_is_not_tried_again(
+    code: int, server: FaultyServer, client: Make
+) -> None:
+    server.play(status(code, b"too long\n\n  by 12 tokens"))
+    failed = failure(client(server))
+    assert failed.reason == "request_refused"
+    assert f"answered {code}: too long by 12 tokens" in failed.detail
+    assert len(server.asked) == 1
+
+
+@pytest.mark.parametrize("named", ["tiny", "tiny@main", None])
+def test_the_served_name_may_carry_a_revision(
+    named: str | None, server: FaultyServer, client: Make
+) -> None:
+    server.play(says('{"ok": false}', model=named))
+    assert client(server).submit(question()).result(30).value == {"ok": False}
+    assert len(server.asked) == 1
+
+
+def test_retry_after_is_respected(server: FaultyServer, client: Make) -> None:
+    server.play(status(429, Retry_After="1.5"))
+    client(server).submit(question()).result(30)
+    assert server.times[1] - server.times[0] >= 1.5
+
+
+def test_a_rest_that_was_asked_for_is_not_cut_short_by_a_late_success(
+    server: FaultyServer, client: Make
+) -> None:
+    asking = client(server, window=2)
+
+    async def late(request: Any) -> Any:
+        import asyncio
+
+        await asyncio.sleep(0.4)
+        return await says('{"ok": true}')(request)
+
+    server.play(late, status(429, Retry_After="1.5"))
+    futures = [asking.submit(question(str(i))) for i in range(6)]
+    for future in futures:
+        future.result(30)
+    assert server.times[2] - server.times[1] >= 1.5
+
+
+@pytest.mark.parametrize("wait", ["", "soon", "Wed, 21 Oct 2026 07:28:00 GMT", "-1", "²", "1e9"])
+def test_any_other_retry_after_is_a_short_rest(
+    wait: str, server: FaultyServer, client: Make
+) -> None:
+    fault = status(429, Retry_After=wait) if wait else status(429)
+    server.play(fault)
+    assert client(server).submit(question()).result(30).value == {"ok": True}
+    assert len(server.asked) == 2
+
+
+def test_a_rate_limit_far_below_the_window_loses_nothing(
+    server: FaultyServer, client: Make
+) -> None:
+    granted: list[float] = []
+
+    async def limited(request: Any) -> Any:
+        now = time.monotonic()
+        if sum(now - t < 1.0 for t in granted) >= 10:
+            return await status(429)(request)
+        granted.append(now)
+        return await says('{"ok": true}')(request)
+
+    server.always = limited
+    asking = client(server, window=32, attempts=2)
+    for future in [asking.submit(question(str(i))) for i in range(60)]:
+        assert future.result(60).value == {"ok": True}
+
+
+def test_redirects_are_not_followed(
+    start: Callable[[], FaultyServer], server: FaultyServer, client: Make
+) -> None:
+    elsewhere = start()
+    to = f"{elsewhere.url}/chat/completions"
+    server.always = status(307, Location=to)
+    server.list_fault = status(302, Location=f"{elsewhere.url}/models")
+    asking = client(server, outage_s=1.0)
+    with pytest.raises(FinehardError, match="models answered 302"):
+        asking.check()
+    with pytest.raises(FinehardError, match="answered 307"):
+        asking.submit(question()).result(30)
+    assert elsewhere.asked == []
+
+
+def test_compressed_replies_are_not_asked_for(server: FaultyServer, client: Make) -> None:
+    client(server).submit(question()).result(30)
+    assert server.headers[0]["Accept-Encoding"] == "identity"
+
+
+def test_the_api_key_is_sent_and_never_told(
+    server: FaultyServer, client: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TINY_KEY", "sk-very-secret\n")  # as `export KEY="$(cat file)"` may leave it
+    asking = client(server, api_key_env="TINY_KEY", outage_s=3.0)
+    asking.submit(question()).result(30)
+    assert server.headers[0]["Authorization"] == "Bearer sk-very-secret"
+    told = []
+    echo = b'{"error": "bad key sk-very-secret of Bearer sk-very-secret"}'
+    server.play(status(400, echo))
+    told.append(str(failure(asking)))
+    server.play(*[says("x", model="sk-very-secret")] * 3)
+    told.append(str(failure(asking)))
+    server.always = server.list_fault = status(401, echo)
+    for call in (asking.check, lambda: asking.submit(question()).result(30)):
+        with pytest.raises(FinehardError) as caught:
+            call()
+        told.append(str(caught.value))
+    assert len(told) == 4
+    for line in told:
+        assert "secret" not in line
+        assert "\n" not in line
+
+
+def test_a_key_that_is_not_set_is_told_before_anything_is_asked(
+    server: FaultyServer, client: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("TINY_KEY", raising=False)
+    with pytest.raises(FinehardError, match="TINY_KEY is not set"):
+        client(server, api_key_env="TINY_KEY")
+
+
+@pytest.mark.parametrize(
+    ("fault", "told"),
+    [
+        (status(500), "answered 500"),
+        (raw(b"hello"), "gave no model list"),
+        (raw(b"[]"), "gave no model list"),
+        (raw(b'{"data": null}'), "gave no model list"),
+        (raw(b'{"data": 7}'), "gave no model list"),
+        (raw(b'{"data": ["x"]}'), "gave no model list"),
+        (raw(b'{"data": [{"id": "other"}]}'), "serves 'other', not 'tiny'"),
+        (endless, "gave no model list"),
+        (half, "no model server at"),
+        (reset, "no model server at"),
+    ],
+)
+def test_a_server_that_cannot_be_right_is_told_before_the_build(
+    fault: Fault, told: str, server: FaultyServer, client: Make
+) -> None:
+    server.list_fault = fault
+    with pytest.raises(FinehardError, match=told) as caught:
+        client(server).check()
+    assert "\n" not in str(caught.value)
+
+
+def test_a_good_server_passes_the_check(server: FaultyServer, client: Make) -> None:
+    client(server).check()

@@ -1,0 +1,262 @@
+"""Many requests on many endpoints: the window, affinity, and endpoints that go and come."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import as_completed
+from typing import Any
+
+import pytest
+
+from finehard.errors import FinehardError
+from finehard.lmm import Client
+from tests.lmm.conftest import question
+from tests.lmm.faulty_server import FaultyServer, hang, says, status
+
+Make = Callable[..., Client]
+Start = Callable[[], FaultyServer]
+
+
+class Traffic:
+    """Keeps `size` questions under way from a thread of its own until it is ended."""
+
+    def __init__(self, client: Client, size: int) -> None:
+        self.failed: list[BaseException] = []
+        self.answered = 0
+        self._client = client
+        self._ended = threading.Event()
+        self._slots = threading.Semaphore(size)
+        self._thread = threading.Thread(target=self._run)
+        self._sent = 0
+        self._size = size
+
+    def __enter__(self) -> Traffic:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._thread.join()
+        for _ in range(self._size):
+            assert self._slots.acquire(timeout=60)
+
+    def _run(self) -> None:
+        while not self._ended.is_set():
+            if self._slots.acquire(timeout=0.1):
+                self._sent += 1
+                asked = question(str(self._sent), affinity=f"image {self._sent // 4}")
+                self._client.submit(asked).add_done_callback(self._done)
+
+    def _done(self, future: Any) -> None:
+        if future.exception():
+            self.failed.append(future.exception())
+        else:
+            self.answered += 1
+        self._slots.release()
+
+
+def until(true: Callable[[], bool], within_s: float) -> None:
+    end = time.monotonic() + within_s
+    while not true():
+        assert time.monotonic() < end, "did not happen in time"
+        time.sleep(0.02)
+
+
+def test_the_window_is_filled_and_never_exceeded(start: Start, client: Make) -> None:
+    servers = [start() for _ in range(2)]
+    for server in servers:
+        server.delay_s = 0.02
+    asking = client(*servers, window=5)
+    assert asking.window == 10
+    for future in [asking.submit(question(str(i), affinity=str(i))) for i in range(200)]:
+        future.result(30)
+    assert [s.most_busy for s in servers] == [5, 5]
+    assert asking.tally["caption"].in_flight == 0
+
+
+def test_results_come_as_they_finish(server: FaultyServer, client: Make) -> None:
+    async def slow(request: Any) -> Any:
+        import asyncio
+
+        await asyncio.sleep(1.0)
+        return await says('{"ok": false}')(request)
+
+    server.on_question["slow"] = slow
+    asking = client(server)
+    futures = {asking.submit(question("slow" if i == 0 else str(i))): i for i in range(40)}
+    order = [futures[future] for future in as_completed(futures, 30)]
+    assert order[-1] == 0
+
+
+def test_all_questions_on_an_image_go_to_the_same_endpoint(start: Start, client: Make) -> None:
+    servers = [start() for _ in range(4)]
+    asking = client(*servers, window=24)
+    for turn in range(4):
+        futures = [asking.submit(question(f"image {i}.", f"image {i}")) for i in range(24)]
+        for future in futures[turn:] + futures[:turn]:
+            future.result(30)
+    seen: dict[str, Counter[int]] = {}
+    for number, server in enumerate(servers):
+        for asked in server.asked:
+            seen.setdefault(asked["messages"][0]["content"], Counter())[number] += 1
+    assert len(seen) == 24
+    assert all(len(where) == 1 for where in seen.values())
+    assert all(server.asked for server in servers), "the images are not spread"
+
+
+def test_an_endpoint_without_work_takes_what_waits_for_another(start: Start, client: Make) -> None:
+    servers = [start() for _ in range(2)]
+    for server in servers:
+        server.delay_s = 0.05
+    asking = client(*servers, window=4)
+    futures = [asking.submit(question(str(i), affinity="the same")) for i in range(40)]
+    for future in futures:
+        future.result(30)
+    assert min(len(s.asked) for s in servers) >= 12
+
+
+def test_traffic_leaves_a_dead_endpoint_and_returns(start: Start, client: Make) -> None:
+    well, ill = start(), start()
+    well.delay_s = ill.delay_s = 0.02
+    with Traffic(client(well, ill), 32) as traffic:
+        until(lambda: ill.answered > 20, 10)
+        ill.stop()
+        before = traffic.answered
+        until(lambda: traffic.answered > before + 300, 10)
+        ill.start()
+        before = ill.answered
+        until(lambda: ill.answered > before + 50, 10)
+        assert ill.busy > 1  # all its slots, not one at a time
+    assert traffic.failed == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fault", [status(500), status(503), status(404), says("x", model="other")])
+def test_traffic_leaves_an_endpoint_that_fails_and_returns(
+    fault: Any, start: Start, client: Make
+) -> None:
+    well, ill = start(), start()
+    well.delay_s = 0.02
+    with Traffic(client(well, ill, attempts=6), 32) as traffic:
+        until(lambda: ill.answered > 20, 10)
+        ill.always = fault
+        time.sleep(1.0)  # by now it rests between single requests
+        asked, before = len(ill.asked), traffic.answered
+        until(lambda: traffic.answered > before + 300, 10)
+        assert len(ill.asked) - asked < 10
+        ill.always = None
+        before = ill.answered
+        until(lambda: ill.answered > before + 50, 10)
+    assert traffic.failed == []
+
+
+def test_a_slow_endpoint_holds_up_nothing_but_what_it_has(start: Start, client: Make) -> None:
+    well, slow = start(), start()
+    well.delay_s, slow.delay_s = 0.02, 0.02
+    with Traffic(client(well, slow), 32) as traffic:
+        until(lambda: slow.answered > 20, 10)
+        slow.delay_s = 1.0
+        time.sleep(0.3)
+        before, at, slowly = traffic.answered, well.answered, slow.answered
+        until(lambda: traffic.answered > before + 500, 20)
+        share = (slow.answered - slowly) / (traffic.answered - before)
+        assert share < 0.25
+        assert well.answered - at > 400
+        assert well.most_busy == 8
+        slow.delay_s = 0.02
+        before = slow.answered
+        until(lambda: slow.answered > before + 100, 10)
+    assert traffic.failed == []
+
+
+def test_an_endpoint_that_hangs_loses_nothing(start: Start, client: Make) -> None:
+    well, hanging = start(), start()
+    well.delay_s = 0.02
+    with Traffic(client(well, hanging, timeout_s=1.0), 32) as traffic:
+        until(lambda: hanging.answered > 20, 10)
+        hanging.always = hang
+        before = traffic.answered
+        until(lambda: traffic.answered > before + 300, 15)
+        hanging.always = None
+        before = hanging.answered
+        until(lambda: hanging.answered > before + 50, 15)
+    assert traffic.failed == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fault", [None, status(502), status(503), status(503, Retry_After="1")])
+def test_a_short_outage_loses_nothing_and_work_goes_on_at_once(
+    fault: Any, server: FaultyServer, client: Make
+) -> None:
+    server.delay_s = 0.02
+    with Traffic(client(server, attempts=2), 10) as traffic:
+        until(lambda: server.answered > 20, 10)
+        if fault is None:
+            server.stop()
+        server.always = server.list_fault = fault
+        time.sleep(4.0)
+        if fault is None:
+            server.start()
+        server.always = server.list_fault = None
+        before = server.answered
+        until(lambda: server.answered > before + 100, 10)
+    assert traffic.failed == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("gone", ["dead", "refuses", "busy", "hangs", "another model"])
+def test_a_long_outage_stops_the_build_and_rejects_nothing(
+    gone: str, start: Start, client: Make
+) -> None:
+    servers = [start() for _ in range(2)]
+    asking = client(*servers, outage_s=2.0, timeout_s=0.5, attempts=2)
+    faults = {
+        "refuses": status(503),
+        "busy": status(429),
+        "hangs": hang,
+        "another model": says("x", model="other"),
+    }
+    for server in servers:
+        if gone == "dead":
+            server.stop()
+        else:
+            server.always = faults[gone]
+            server.list_fault = (
+                status(200, b'{"data": [{"id": "other"}]}') if gone[0] == "a" else faults[gone]
+            )
+    futures = [asking.submit(question(str(i), affinity=str(i))) for i in range(100)]
+    for future in futures:
+        with pytest.raises(FinehardError, match="no model server answered for .* same command"):
+            future.result(30)
+    assert "\n" not in str(futures[0].exception())
+
+
+def test_a_supervised_server_that_was_given_up_stops_the_build_at_once(
+    server: FaultyServer, client: Make
+) -> None:
+    def check() -> None:
+        raise FinehardError("the server crashed 3 times in a row: out of memory")
+
+    asking = client(server, check=check, outage_s=300.0)
+    server.stop()
+    futures = [asking.submit(question(str(i))) for i in range(40)]
+    for future in futures:
+        with pytest.raises(FinehardError, match="crashed 3 times"):
+            future.result(30)
+
+
+def test_one_good_endpoint_is_enough_to_begin(start: Start, client: Make) -> None:
+    well, dead = start(), start()
+    dead.stop()
+    client(dead, well).check()
+    well.stop()
+    with pytest.raises(FinehardError, match="no model server at"):
+        client(dead, well).check()
+
+
+def test_a_client_without_endpoints_says_what_to_set(client: Make) -> None:
+    with pytest.raises(FinehardError, match="has no endpoint"):
+        client()

@@ -1,0 +1,82 @@
+"""What is read out of a model's text, and what is refused."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from finehard.lmm.reply import InvalidReply, parse_reply
+from finehard.schemas import ReplySchema, reply_schema
+from tests.lmm.conftest import SCHEMA
+
+ANY = ReplySchema({})
+
+_json = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=20,
+)
+_wild = (
+    st.text()
+    | st.text(alphabet='{}[]",:`\\\n json01-eE.unltrfas\u2028\ud800\x00')
+    | _json.map(json.dumps)
+    | _json.map(lambda value: f"```json\n{json.dumps(value)}\n```")
+    | st.integers(1, 5000).map(lambda depth: "[" * depth + "]" * depth)
+    | st.integers(1, 5000).map(lambda digits: "9" * digits)
+)
+
+
+@given(_wild)
+def test_wild_text_is_a_value_that_fits_or_a_reason_on_one_line(text: str) -> None:
+    for schema in (SCHEMA, ANY, reply_schema("negatives"), reply_schema("caption")):
+        try:
+            value = parse_reply(text, schema)
+        except InvalidReply as error:
+            assert str(error) and "\n" not in str(error) and len(str(error)) < 400
+        else:
+            assert schema.why_invalid(value) is None
+            json.dumps(value).encode()  # can be kept: no half surrogate pairs
+
+
+@given(st.dictionaries(st.text(), st.booleans(), max_size=3))
+def test_a_markdown_fence_makes_no_difference(value: dict[str, bool]) -> None:
+    try:
+        text = json.dumps(value)
+        text.encode()
+    except UnicodeError:
+        return
+    for fenced in (text, f"```json\n{text}\n```", f"\n```\n{text}```\n", f"  ```json  \n{text}```"):
+        assert parse_reply(fenced, ANY) == value
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("", "the reply is empty"),
+        ("\n \t", "the reply is empty"),
+        ("```json\n```", "not JSON"),
+        ('Sure! {"ok": true}', "not JSON"),
+        ('{"ok": true} {"ok": true}', "not JSON"),
+        ('{"ok": NaN}', "not JSON"),
+        ('{"ok": "\\ud800"}', "not JSON"),
+        ("[" * 100_000, "not JSON"),
+        ("null", "must be object"),
+        ('{"ok": 1}', "reply.ok must be boolean"),
+        ("{}", "must contain"),
+    ],
+)
+def test_the_reason_is_named(text: str, why: str) -> None:
+    with pytest.raises(InvalidReply, match=why):
+        parse_reply(text, SCHEMA)
+
+
+def test_the_length_of_an_array_can_be_asked_for() -> None:
+    two = reply_schema("regions", "captions", 2)
+    assert two.why_invalid({"captions": ["a", "b"]}) is None
+    assert "captions" in (two.why_invalid({"captions": ["a"]}) or "")
+    assert "captions" in (two.why_invalid({"captions": ["a", "b", "c"]}) or "")
+    assert two is reply_schema("regions", "captions", 2)
+    assert two.digest != reply_schema("regions", "captions", 3).digest
