@@ -125,11 +125,26 @@ def build_model(seed: int) -> tuple[Any, Any]:
     with torch.no_grad():
         for name, value in model.named_parameters():
             if value.ndim >= 2:  # the published initial scale is far too small for this width
-                fan = value[0].numel()
-                value.normal_(0, 0.02 if "embedding" in name else fan**-0.5)
+                table = name.endswith("embedding.weight") and "patch" not in name
+                value.normal_(0, 0.02 if table else value[0].numel() ** -0.5)
+        vision = model.owlvit.vision_model
+        vision.embeddings.position_embedding.weight[1:] = _waves(192)
+        for layer in vision.encoder.layers:
+            # Queries equal keys: cells begin by looking at cells near and like themselves
+            # (Trockman and Kolter 2023, "Mimetic initialization").
+            layer.self_attn.k_proj.weight.copy_(layer.self_attn.q_proj.weight)
         model.class_head.logit_scale.bias.fill_(8.0)
         model.class_head.logit_shift.bias.fill_(-0.6)
     return model, tokenizer
+
+
+def _waves(width: int) -> Tensor:
+    """(cells, width): sines and cosines of row and column, so that near cells begin alike."""
+    places = torch.arange(GRID).float()
+    angles = places[:, None] * torch.logspace(0.2, -1.2, width // 4)[None]
+    line = 0.5 * torch.cat((angles.sin(), angles.cos()), 1)
+    rows, columns = line[:, None].expand(-1, GRID, -1), line[None].expand(GRID, -1, -1)
+    return torch.cat((rows, columns), -1).flatten(0, 1)
 
 
 def save(model: Any, tokenizer: Any, folder: str | Path) -> None:
@@ -204,9 +219,11 @@ def _specs(scenes: list[Scene], count: int, rng: np.random.Generator) -> list[Sp
 def _batch(
     pictures: list[Any], config: DetectorTrainConfig, rng: np.random.Generator
 ) -> tuple[Tensor, list[Scene], Tensor, Tensor]:
-    """Pixels (B, 3, 256, 256); scenes; each cell's object, (B, cells) int64: index among the
-    batch's objects in order, -1 for none, -2 for not judged; boxes of all objects (N, 4) xyxy."""
-    pixels, scenes, owners, boxes = [], [], [], []
+    """Pixels (B, 3, 256, 256); scenes; each cell's object in the strict and in the wide sense,
+    (B, 2, cells) int64: index among the batch's objects in order, -1 for none, -2 for not judged;
+    boxes of all objects (N, 4) xyxy."""
+    pixels, scenes, owners = [], [], []
+    boxes: list[tuple[float, ...]] = []
     y, x = (np.mgrid[0:GRID, 0:GRID].reshape(2, -1) + 0.5) / GRID
     for index in rng.integers(len(pictures), size=config.scenes_per_step):
         array, scene = pictures[index]
@@ -217,20 +234,20 @@ def _batch(
             shown = shown[:, ::-1]
         shown = shown * rng.uniform(0.92, 1.08)
         pixels.append((shown.transpose(2, 0, 1) - MEAN[0]) / STD[0])
-        owner = np.full(GRID * GRID, -1, np.int64)
+        owner = np.full((2, GRID * GRID), -1, np.int64)
         first = len(boxes)
         for thing in scene.things:
             x1, x2 = thing.box[0] / scene.width, thing.box[2] / scene.width
             y1, y2 = thing.box[1] / scene.height, thing.box[3] / scene.height
             boxes.append((1 - x2, y1, 1 - x1, y2) if flip else (x1, y1, x2, y2))
-        for core, value in ((0.66, -2), (0.36, None)):
+        # The strict sense: cells near the centre are the object's, those around not judged.
+        for core, row, judged in ((0.95, 1, True), (0.7, 0, False), (0.45, 0, True)):
             for number in sorted(range(first, len(boxes)), key=lambda n: boxes[n][3]):
                 x1, y1, x2, y2 = boxes[number]
                 cx, cy = (x1 + x2) / 2, (y1 + y2) / 2
                 near = (abs(x - cx) < core / 2 * (x2 - x1)) & (abs(y - cy) < core / 2 * (y2 - y1))
-                if value is None:
-                    near[int(cy * GRID) * GRID + int(cx * GRID)] = True
-                owner[near] = number if value is None else value
+                near[int(cy * GRID) * GRID + int(cx * GRID)] |= judged
+                owner[row, near] = number if judged else -2
         scenes.append(scene)
         owners.append(owner)
     return (
@@ -256,8 +273,38 @@ def _box_loss(predicted: Tensor, target: Tensor) -> Tensor:
     return (5 * (predicted - target).abs().sum(1) + 2 * (1 - giou)).mean()
 
 
-def _losses(model: Any, tokenizer: Any, batch: Any, phrases: int, rng: np.random.Generator) -> Any:
-    pixels, scenes, owners, boxes = batch
+class CellHeads(torch.nn.Module):
+    """What each cell shows, by name; only for training, where it teaches sight before words."""
+
+    sizes = (len(KINDS) + 1, len(COLORS), len(PATTERNS))
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.out = torch.nn.Linear(width, sum(self.sizes))
+
+    def loss(self, features: Tensor, owners: Tensor, things: list[Thing]) -> Tensor:
+        """Mean of three cross entropies; `features` (B, cells, D), `owners` (B, cells)."""
+        parts = self.out(features).float().split(self.sizes, -1)
+        named = torch.tensor(
+            [
+                (KINDS.index(t.kind) + 1, COLORS.index(t.color), PATTERNS.index(t.pattern))
+                for t in things
+            ]
+        )
+        shown = owners >= 0
+        kinds = torch.zeros_like(owners)
+        kinds[shown] = named[owners[shown], 0]
+        loss = F.cross_entropy(parts[0].flatten(0, 1), kinds.flatten())
+        for index in (0, 1, 2):
+            loss = loss + F.cross_entropy(parts[index][shown], named[owners[shown], index])
+        return loss
+
+
+def _losses(
+    model: Any, heads: CellHeads, tokenizer: Any, batch: Any, phrases: int, rng: np.random.Generator
+) -> dict[str, Tensor]:
+    pixels, scenes, both, boxes = batch
+    owners, wide = both.unbind(1)
     specs = _specs(scenes, phrases, rng)
     asked = [SETTING[rng.integers(len(SETTING))] if s is None else _phrase(s, rng) for s in specs]
     tokens = tokenizer(asked, padding=True, return_tensors="pt")
@@ -273,6 +320,7 @@ def _losses(model: Any, tokenizer: Any, batch: Any, phrases: int, rng: np.random
         logits = model.class_predictor(features, queries)[0].float()
         positive = owners >= 0
         deltas = model.box_predictor(features, grid).float()
+        shown = heads.loss(features, wide, things)
     targets = torch.zeros_like(logits)
     targets[positive] = true[owners[positive]].float()
     chance = torch.sigmoid(logits)
@@ -280,9 +328,10 @@ def _losses(model: Any, tokenizer: Any, batch: Any, phrases: int, rng: np.random
     loss = F.binary_cross_entropy_with_logits(logits, targets, reduction="none") * wrong**2
     loss = loss * torch.where(targets > 0, 0.7, 0.3)
     named = loss[owners != -2].sum() / targets.sum().clamp(min=1)
-    centre, extent = deltas[positive].split(2, -1)
+    centre, extent = deltas[wide >= 0].split(2, -1)
     found = torch.cat((centre - extent / 2, centre + extent / 2), -1)
-    return {"phrase": 3 * named, "box": _box_loss(found, boxes[owners[positive]])}
+    box = _box_loss(found, boxes[wide[wide >= 0]])
+    return {"phrase": named, "box": box, "cells": 0.5 * shown}
 
 
 def train_detector(folder: str | Path, config: DetectorTrainConfig) -> None:
@@ -292,7 +341,9 @@ def train_detector(folder: str | Path, config: DetectorTrainConfig) -> None:
     model.train()
     rng = np.random.default_rng(config.seed)
     pictures = training_pictures(config.pictures, config.scenes, config.threads)
-    matrices, others = [], []
+    heads = CellHeads(model.config.vision_config.hidden_size)
+    matrices: list[Tensor] = []
+    others: list[Tensor] = list(heads.parameters())
     for name, value in model.named_parameters():
         hidden = value.ndim == 2 and "encoder.layers" in name
         (matrices if hidden else others).append(value)
@@ -301,16 +352,17 @@ def train_detector(folder: str | Path, config: DetectorTrainConfig) -> None:
         torch.optim.Muon(matrices, lr=rate, weight_decay=0.05, adjust_lr_fn="match_rms_adamw"),
         torch.optim.AdamW(others, lr=rate, weight_decay=0.01, betas=(0.9, 0.97)),
     ]
-    began, sums = time.time(), {}
+    began = time.time()
+    sums: dict[str, list[float]] = {}
     for step in range(config.steps):
         now = min(1.0, (step + 1) / 50) * min(1.0, 0.02 + (1 - step / config.steps) / 0.5)
         for optimizer in optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = rate * now
         losses = _losses(
-            model, tokenizer, _batch(pictures, config, rng), config.phrases_per_step, rng
+            model, heads, tokenizer, _batch(pictures, config, rng), config.phrases_per_step, rng
         )
-        sum(losses.values()).backward()
+        torch.stack(list(losses.values())).sum().backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         for optimizer in optimizers:
             optimizer.step()

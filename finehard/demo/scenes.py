@@ -85,7 +85,9 @@ def _noise(rng: np.random.Generator, height: int, width: int) -> Floats:
     return _noise_bank()[y : y + height, x : x + width]
 
 
-def _smooth_noise(rng: np.random.Generator, height: int, width: int, cells: tuple[int, int]) -> Floats:
+def _smooth_noise(
+    rng: np.random.Generator, height: int, width: int, cells: tuple[int, int]
+) -> Floats:
     """Noise of `cells` (rows, columns) stretched over the picture, about -1 to 1."""
     small = rng.normal(size=cells).astype(np.float32)
     image = Image.fromarray(small).resize((width, height), Image.Resampling.BICUBIC)
@@ -154,25 +156,33 @@ def _pattern(name: str, width: int, height: int, curved: bool) -> Floats | None:
 
 
 def _shading(name: str, width: int, height: int, side: float) -> Floats:
-    """Brightness factors, (height, width). `side` is -1 for light from the left, 1 from the right."""
+    """Brightness factors, (height, width). `side`: -1 for light from the left, 1 from the right."""
     x = ((np.arange(width, dtype=np.float32) + 0.5) / width * 2 - 1)[None, :] * side
     y = ((np.arange(height, dtype=np.float32) + 0.5) / height * 2 - 1)[:, None]
     if name == "cylinder":
-        shade = 0.62 + 0.45 * np.clip(np.cos((x - 0.35) * 1.5), 0, 1) + 0.22 * np.exp(
-            -(((x - 0.5) / 0.13) ** 2)
+        shade = (
+            0.62
+            + 0.45 * np.clip(np.cos((x - 0.35) * 1.5), 0, 1)
+            + 0.22 * np.exp(-(((x - 0.5) / 0.13) ** 2))
         )
-        return np.broadcast_to(shade, (height, width))
+        return np.broadcast_to(shade, (height, width)).astype(np.float32)
     if name == "sphere":
         r2 = (x - 0.3) ** 2 + (y + 0.35) ** 2
-        return 1.12 - 0.26 * r2 + 0.4 * np.exp(-r2 / 0.03)
+        return (1.12 - 0.26 * r2 + 0.4 * np.exp(-r2 / 0.03)).astype(np.float32)
     if name == "glow":
-        return 1.12 - 0.2 * np.abs(x) - 0.08 * y
+        return (1.12 - 0.2 * np.abs(x) - 0.08 * y).astype(np.float32)
     level = {"flat": 1.0, "light": 1.13, "dark": 0.72}[name]
     return np.broadcast_to(level + 0.06 * x - 0.05 * y, (height, width)).astype(np.float32)
 
 
 def _object_tile(
-    rng: np.random.Generator, kind: str, color: str, pattern: str, width: int, height: int, side: float
+    rng: np.random.Generator,
+    kind: str,
+    color: str,
+    pattern: str,
+    width: int,
+    height: int,
+    side: float,
 ) -> tuple[Floats, Floats]:
     """An object's colours, (height, width, 3) 0 to 255, and its opacity, (height, width) 0 to 1."""
     base = np.asarray(RGB[color], np.float32) * rng.uniform(0.93, 1.05)
@@ -214,7 +224,9 @@ class _Place:
     height: int
 
 
-def _plan(rng: np.random.Generator, width: int, height: int, horizon: int, held_out: bool) -> list[_Place]:
+def _plan(
+    rng: np.random.Generator, width: int, height: int, horizon: int, held_out: bool
+) -> list[_Place]:
     """Up to 8 objects that stand on the table and hide little of each other, back to front."""
     wanted = int(rng.choice(8, p=(0.06, 0.12, 0.18, 0.19, 0.16, 0.13, 0.09, 0.07))) + 1
     places: list[_Place] = []
@@ -311,8 +323,10 @@ def _render(rng: np.random.Generator, held_out: bool) -> tuple[Image.Image, Scen
         things.append(Thing(place.kind, place.color, place.pattern, place.size, box, seen))
     if not things:
         return None
-    slope = np.linspace(1.07, 0.90, width, dtype=np.float32) if side < 0 else np.linspace(
-        0.90, 1.07, width, dtype=np.float32
+    slope = (
+        np.linspace(1.07, 0.90, width, dtype=np.float32)
+        if side < 0
+        else np.linspace(0.90, 1.07, width, dtype=np.float32)
     )
     canvas *= slope[None, :, None]
     grain = _noise(rng, height, width) * rng.uniform(0.8, 4.0)

@@ -1,3 +1,4 @@
+# ruff: noqa: E501  (tables of coordinates)
 """How each kind of object looks: parts in a unit square, each a mask with a paint and a shading.
 
 A part is (paint, shading, primitives). Paint: "body" takes the object's colour and pattern,

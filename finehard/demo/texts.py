@@ -23,12 +23,12 @@ def article(words: str) -> str:
 
 
 def noun_phrase(color: str, pattern: str, kind: str) -> str:
-    """"red striped mug", without an article."""
+    """ "red striped mug", without an article."""
     return " ".join(w for w in (color, "" if pattern == "plain" else pattern, kind) if w)
 
 
 def thing_phrase(thing: Thing) -> str:
-    """"a red striped mug"."""
+    """ "a red striped mug"."""
     return article(noun_phrase(thing.color, thing.pattern, thing.kind))
 
 
@@ -78,7 +78,7 @@ def words_of(text: str) -> tuple[str, str, str] | None:
 
 
 def swaps(text: str, count: int) -> list[dict[str, str]]:
-    """`count` swaps for a noun phrase, one of its pattern where it has one, the rest of its color."""
+    """`count` swaps for a noun phrase: one of its pattern where it has one, else of its color."""
     found = words_of(text)
     if found is None:
         return []

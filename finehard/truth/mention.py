@@ -9,10 +9,51 @@ from typing import NamedTuple
 _WORD = re.compile(r"[a-z][a-z'-]*|[.;:,!?]")
 # What ends a noun phrase. After the first group, attributes may still be said of the noun before
 # ("a mug, small", "the mug is red"); after the second, another noun is on its way.
-_GOES_ON = frozenset(", is are and quite rather very fairly that which looks".split())
+_GOES_ON = frozenset(
+    (",", "is", "are", "and", "quite", "rather", "very", "fairly", "that", "which", "looks")
+)
 _STARTS_NEW = frozenset(
-    ". ; : ! ? a an the then or of on in with to from by at near behind beside under over was "
-    "stands stand standing sits lies there another one two three four five six seven eight".split()
+    [
+        ".",
+        ";",
+        ":",
+        "!",
+        "?",
+        "a",
+        "an",
+        "the",
+        "then",
+        "or",
+        "of",
+        "on",
+        "in",
+        "with",
+        "to",
+        "from",
+        "by",
+        "at",
+        "near",
+        "behind",
+        "beside",
+        "under",
+        "over",
+        "was",
+        "stands",
+        "stand",
+        "standing",
+        "sits",
+        "lies",
+        "there",
+        "another",
+        "one",
+        "two",
+        "three",
+        "four",
+        "five",
+        "six",
+        "seven",
+        "eight",
+    ]
 )
 
 

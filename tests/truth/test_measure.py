@@ -27,6 +27,7 @@ from finehard.truth.mention import mentions
 
 KINDS = ("mug", "bowl", "box")
 ATTRIBUTES = {"color": ("red", "blue"), "pattern": ("striped",), "size": ("small", "large")}
+SMALL_RED = {"color": "red", "size": "small"}
 Sample = dict[str, Any]
 
 
@@ -165,8 +166,8 @@ def test_invented_objects_are_counted(world):
 @pytest.mark.parametrize(
     "text, said",
     [
-        ("a small red striped mug", [("mug", {"size": "small", "color": "red", "pattern": "striped"})]),
-        ("a red mug, quite small, then a bowl", [("mug", {"color": "red", "size": "small"}), ("bowl", {})]),
+        ("a large red striped mug", [("mug", dict(size="large", color="red", pattern="striped"))]),
+        ("a red mug, quite small, then a bowl", [("mug", SMALL_RED), ("bowl", {})]),
         ("The mug is blue. A box", [("mug", {"color": "blue"}), ("box", {})]),
         ("two blue mugs and three boxes", [("mug", {"color": "blue"}), ("box", {})]),
         ("a mug in front of a red wall", [("mug", {})]),

@@ -1,0 +1,45 @@
+"""Trains the bundled models again, from nothing: `python -m finehard.demo.train [vlm] [detector]`.
+
+Seeded; writes finehard/demo/models/{vlm,detector}. Training scenes are rendered once and kept.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+MODELS = Path(__file__).parent / "models"
+NAMES = ("vlm", "detector")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("models", nargs="*", metavar="vlm|detector", help="default: both")
+    parser.add_argument("--output", type=Path, default=MODELS)
+    parser.add_argument(
+        "--pictures", default="build/demo-pictures", help="rendered scenes are kept here"
+    )
+    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    args = parser.parse_args()
+    if unknown := set(args.models) - set(NAMES):
+        parser.error(f"unknown model {sorted(unknown)[0]!r}; there are {', '.join(NAMES)}")
+    wanted = args.models or NAMES
+    if "vlm" in wanted:
+        from finehard.demo.pictures import training_pictures
+        from finehard.demo.vlm.train import TrainConfig, train
+
+        config = TrainConfig(threads=args.threads)
+        pictures = training_pictures(args.pictures, config.scenes, args.threads)
+        train(config, args.output / "vlm", pictures)
+    if "detector" in wanted:
+        from finehard.demo.detector_train import DetectorTrainConfig, train_detector
+
+        train_detector(
+            args.output / "detector",
+            DetectorTrainConfig(pictures=args.pictures, threads=args.threads),
+        )
+
+
+if __name__ == "__main__":
+    main()
