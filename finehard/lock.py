@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 import socket
 from collections.abc import Iterator
@@ -11,29 +12,36 @@ from contextlib import contextmanager
 from finehard import storage
 from finehard.errors import FinehardError
 
+_log = logging.getLogger(__name__)
+
 
 @contextmanager
 def locked(output: str) -> Iterator[None]:
     """Holds the output directory. Raises `FinehardError` when another build does.
 
     The kernel releases the lock with the process, however it ends. Remote outputs are not locked:
-    object stores have no locks.
+    object stores have no locks. Nor are file systems that have none; that is logged.
     """
     if storage.is_remote(output):
         yield
         return
     folder = os.path.join(output, "_journal")
-    os.makedirs(folder, exist_ok=True)
-    path = os.path.join(folder, "lock")
-    with open(path, "a+") as file:
+    try:
+        os.makedirs(folder, exist_ok=True)
+        file = open(os.path.join(folder, "lock"), "a+")  # noqa: SIM115  closed below
+    except OSError as error:
+        raise FinehardError(f"cannot lock {output}: {error.strerror}: {error.filename}") from None
+    with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except BlockingIOError:
             file.seek(0)
             holder = file.read(200).strip() or "another process"
             raise FinehardError(
                 f"{output} is being built by {holder}: wait for it, or choose another output"
             ) from None
+        except OSError as error:
+            _log.warning("%s has no locks (%s): start no second build on it", output, error)
         file.truncate(0)
         file.write(f"process {os.getpid()} on {socket.gethostname()}")
         file.flush()
