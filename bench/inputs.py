@@ -1,4 +1,4 @@
-"""Synthetic inputs for measuring: img2dataset tars of noise-on-gradient photographs, each unlike."""
+"""Synthetic inputs for measuring: tars of noisy gradients, each with bytes of its own."""
 
 from __future__ import annotations
 

@@ -63,7 +63,7 @@ class Simulated:
         self._broken = chosen.broken
         self._slots = asyncio.Semaphore(slots)
         self._times = (least_s, most_s)
-        self._log = open(log, "a", buffering=1) if log else None
+        self._log = open(log, "a", buffering=1) if log else None  # noqa: SIM115
         self._chance = random.Random(0)
         self.requests = 0
         self.busy_s = 0.0

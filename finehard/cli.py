@@ -25,8 +25,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         parser = _parser()
         own, beam = _split(given)
-        if own[:1] in (["train"], ["evaluate"]) and not beam:
-            return _trainer(own)
+        if own[:1] in (["train"], ["evaluate"]):
+            return _with_own_arguments(own)
         chosen = parser.parse_args(own)
         chosen.beam = beam
         return chosen.run(chosen)
@@ -143,17 +143,19 @@ def _serve(chosen: argparse.Namespace) -> int:
     return 0
 
 
-def _trainer(own: list[str]) -> int:
-    """`train` and `evaluate model` have arguments of their own, and need torch."""
+def _with_own_arguments(own: list[str]) -> int:
+    """`train` and `evaluate`, whose arguments are read where they are used."""
+    if own[0] == "evaluate" and own[1:2] == ["data"]:
+        from finehard.truth.command import main as evaluate_data
+
+        return evaluate_data(own[2:])
+    if own[0] == "evaluate" and own[1:2] != ["model"]:
+        raise UsageError("evaluate what? finehard evaluate data ... or finehard evaluate model ...")
     try:
         from finehard.fgclip import evaluate, train
     except ImportError as error:
         raise FinehardError(f"{error}: install finehard[train]") from None
-    if own[0] == "train":
-        return train.main(own[1:])
-    if own[1:2] == ["model"]:
-        return evaluate.main(own[2:])
-    raise UsageError("evaluate what? finehard evaluate model ...")
+    return train.main(own[1:]) if own[0] == "train" else evaluate.main(own[2:])
 
 
 def _unreached(chosen: argparse.Namespace) -> int:

@@ -64,9 +64,11 @@ class Status:
             "fatal": self.fatal,
             "stages": stages,
         }
-        with contextlib.suppress(OSError):  # progress is no reason to stop a build
-            with storage.writing(self._uri, durable=False) as file:
-                file.write(json.dumps(counts).encode())
+        with (
+            contextlib.suppress(OSError),  # progress is no reason to stop a build
+            storage.writing(self._uri, durable=False) as file,
+        ):
+            file.write(json.dumps(counts).encode())
 
     def close(self) -> None:
         """Writes the last state."""
