@@ -126,7 +126,7 @@ def build_model(seed: int) -> tuple[Any, Any]:
         for name, value in model.named_parameters():
             if value.ndim >= 2:  # the published initial scale is far too small for this width
                 table = name.endswith("embedding.weight") and "patch" not in name
-                value.normal_(0, 0.02 if table else value[0].numel() ** -0.5)
+                value.normal_(0, 0.02 if table else 0.5 * value[0].numel() ** -0.5)
         vision = model.owlvit.vision_model
         vision.embeddings.position_embedding.weight[1:] = _waves(192)
         for layer in vision.encoder.layers:
@@ -349,16 +349,16 @@ def train_detector(folder: str | Path, config: DetectorTrainConfig) -> None:
         (matrices if hidden else others).append(value)
     rate = config.learning_rate
     optimizers: list[torch.optim.Optimizer] = [
-        torch.optim.Muon(matrices, lr=rate, weight_decay=0.05, adjust_lr_fn="match_rms_adamw"),
+        torch.optim.Muon(matrices, lr=3 * rate, weight_decay=0.05, adjust_lr_fn="match_rms_adamw"),
         torch.optim.AdamW(others, lr=rate, weight_decay=0.01, betas=(0.9, 0.97)),
     ]
     began = time.time()
     sums: dict[str, list[float]] = {}
     for step in range(config.steps):
         now = min(1.0, (step + 1) / 50) * min(1.0, 0.02 + (1 - step / config.steps) / 0.5)
-        for optimizer in optimizers:
+        for optimizer, factor in zip(optimizers, (3, 1), strict=True):
             for group in optimizer.param_groups:
-                group["lr"] = rate * now
+                group["lr"] = factor * rate * now
         losses = _losses(
             model, heads, tokenizer, _batch(pictures, config, rng), config.phrases_per_step, rng
         )
