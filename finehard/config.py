@@ -77,14 +77,24 @@ def load_config(name: str) -> Config:
     path = bundled if "/" not in name and bundled.exists() else Path(name)
     try:
         text = path.read_text("utf-8")
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path}: not UTF-8 text: {error.reason}") from None
     except OSError:
         known = ", ".join(sorted(p.stem for p in bundled.parent.glob("*.yaml")))
         raise UsageError(f"no config {name!r}: give a YAML file, or one of {known}") from None
     try:
-        values = yaml.safe_load(text.replace(PACKAGE, str(Path(__file__).parent)))
-    except yaml.YAMLError as error:
+        values = yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date that is none
         raise UsageError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
-    return parse_config(values, str(path))
+    return parse_config(_expanded(values), str(path))
+
+
+def _expanded(values: Any) -> Any:
+    if isinstance(values, str):
+        return values.replace(PACKAGE, str(Path(__file__).parent))
+    if isinstance(values, dict):
+        return {key: _expanded(value) for key, value in values.items()}
+    return [_expanded(value) for value in values] if isinstance(values, list) else values
 
 
 def parse_config(values: Any, where: str) -> Config:
@@ -96,8 +106,13 @@ def parse_config(values: Any, where: str) -> Config:
         config = TypeAdapter(Config).validate_python(values)
     except ValidationError as error:
         first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise UsageError(f"{where}: {place}: {first['msg'].lower()}") from None
+        place = ".".join(str(part) for part in first["loc"]) or "the config"
+        problem = " ".join(first["msg"].split())
+        raise UsageError(f"{where}: {place}: {problem[:1].lower()}{problem[1:]}") from None
+    except UsageError as error:  # a section's own checks
+        raise UsageError(f"{where}: {error}") from None
+    if not config.models:
+        raise UsageError(f"{where}: models is empty: name at least one")
     for stage in ("caption", "regions", "negatives", "verify"):
         model = getattr(config, stage).model
         if model not in config.models:
@@ -105,12 +120,13 @@ def parse_config(values: Any, where: str) -> Config:
                 f"{where}: {stage}.model is {model!r}, but models has only "
                 + ", ".join(sorted(config.models))
             )
-    if config.server is None:
-        for name, served in config.models.items():
-            if not served.endpoints:
-                raise UsageError(
-                    f"{where}: models.{name} has no endpoints and there is no server section"
-                )
+    for name, served in config.models.items():
+        if served.endpoints and not served.model:
+            raise UsageError(f"{where}: models.{name}.model is missing: what is served there?")
+        if not served.endpoints and config.server is None:
+            raise UsageError(
+                f"{where}: models.{name} has no endpoints and there is no server section"
+            )
     return config
 
 

@@ -37,16 +37,24 @@ def load_prompt(name: str, task: str, places: tuple[str, ...]) -> Prompt:
     path = Path(name) if name.endswith(".md") else project_file("prompts", f"{name}.md")
     try:
         text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path}: not UTF-8 text: {error.reason}") from None
     except OSError:
         raise UsageError(f"no prompt {name!r} for {task} (looked for {path})") from None
     _, front, body = (
         (text.split("---\n", 2) + ["", ""])[:3] if text.startswith("---") else ("",) * 3
     )
-    meta = yaml.safe_load(front) if front else None
+    try:
+        meta = yaml.safe_load(front) if front else None
+    except yaml.YAMLError:
+        meta = None
     if not isinstance(meta, dict) or meta.get("task") != task:
         raise UsageError(f"{path}: its first lines must be '---', 'task: {task}', '---'")
+    if not body.strip():
+        raise UsageError(f"{path}: the prompt is empty")
     try:
-        found = {field for _, field, _, _ in string.Formatter().parse(body) if field is not None}
+        fields = [f for f in string.Formatter().parse(body) if f[1] is not None]
+        found = {f"{field}" for _, field, _, _ in fields}
     except ValueError as error:
         raise UsageError(f"{path}: {error} (write {{{{ and }}}} for plain braces)") from None
     if unknown := sorted(found - set(places)):
@@ -54,6 +62,8 @@ def load_prompt(name: str, task: str, places: tuple[str, ...]) -> Prompt:
             f"{path}: unknown place {{{unknown[0]}}}; {task} knows "
             + ", ".join("{" + place + "}" for place in places)
         )
+    if any(form or conversion for _, _, form, conversion in fields):
+        raise UsageError(f"{path}: a place is a name in braces, without ':' or '!'")
     return Prompt(Path(name).stem, body.strip(), hashlib.sha256(text.encode()).hexdigest())
 
 

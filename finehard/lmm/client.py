@@ -21,7 +21,7 @@ from typing import Any
 import aiohttp
 import orjson
 
-from finehard.errors import FinehardError
+from finehard.errors import FinehardError, UsageError
 from finehard.lmm.fleet import Endpoint, Fleet
 from finehard.lmm.question import Answer, Question, RequestFailed, messages
 from finehard.lmm.reply import InvalidReply, parse_reply
@@ -63,6 +63,19 @@ class ModelConfig:
     seed: int = 0
     extra_body: dict[str, Any] = field(default_factory=dict)
     """Added to every request, for what an engine wants beyond the protocol."""
+
+    def __post_init__(self) -> None:
+        """Checks every value. Raises `UsageError`."""
+        for name, least in (("window", 1), ("attempts", 1), ("timeout_s", 0.001), ("outage_s", 0)):
+            value = getattr(self, name)
+            if not least <= value < float("inf"):
+                raise UsageError(f"models.*.{name}: {value} is not a number from {least} up")
+        for url in self.endpoints:
+            if not re.fullmatch(r"https?://[^\s@/]+(/[^\s@]*)?", url):
+                raise UsageError(
+                    f"models.*.endpoints: {url.rpartition('@')[2]!r} is not http(s)://HOST:PORT/v1 "
+                    "(keys and passwords belong in the variable that api_key_env names)"
+                )
 
     def identity(self) -> dict[str, Any]:
         """What of this changes the answers: goes into fingerprints."""

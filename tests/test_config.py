@@ -1,0 +1,190 @@
+"""What is wrong with a config is told in one line, before anything starts."""
+
+from __future__ import annotations
+
+import copy
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import finehard
+from finehard.config import as_dict, load_config, parse_config, resolved
+from finehard.errors import UsageError
+
+ROOT = Path(__file__).parents[1]
+MODEL = {"model": "tiny", "endpoints": ["http://127.0.0.1:1/v1"]}
+GOOD: dict[str, Any] = {"models": {"lmm": MODEL, "llm": MODEL}}
+SERVER = {"engine": {"engine": "command", "model": "m", "command": ["serve", "{port}"]}}
+SERVED: dict[str, Any] = {"models": {"lmm": {}, "llm": {}}, "server": SERVER}
+
+
+def changed(place: str, value: Any, base: dict[str, Any] = GOOD) -> dict[str, Any]:
+    values = copy.deepcopy(base)
+    *folders, last = place.split(".")
+    inner = values
+    for folder in folders:
+        inner = inner.setdefault(folder, {})
+    inner[last] = value
+    return values
+
+
+def wrong(values: Any) -> str:
+    with pytest.raises(UsageError) as caught:
+        parse_config(values, "my.yaml")
+    told = str(caught.value)
+    assert told.startswith("my.yaml: ") and "\n" not in told and len(told) < 400
+    return told
+
+
+def loaded(folder: Path, text: str | bytes) -> Any:
+    path = folder / "my.yaml"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return load_config(str(path))
+
+
+def test_a_small_config_is_enough() -> None:
+    config = parse_config(GOOD, "my.yaml")
+    assert config.models["lmm"].endpoints == ("http://127.0.0.1:1/v1",)
+    assert config.models["lmm"].window == 64
+    parse_config(SERVED, "my.yaml")
+
+
+@pytest.mark.parametrize(
+    ("place", "base", "told"),
+    [
+        ("modles", GOOD, "unknown key modles; did you mean models?"),
+        ("models.lmm.endpoint", GOOD, "unknown key models.lmm.endpoint; did you mean endpoints?"),
+        ("caption.promt", GOOD, "unknown key caption.promt; did you mean prompt?"),
+        ("shards.sample_per_shard", GOOD, "did you mean samples_per_shard?"),
+        ("server.were", SERVED, "unknown key server.were; did you mean where?"),
+        ("server.engine.modle", SERVED, "unknown key server.engine.modle; did you mean model?"),
+        ("prices.models.lmm.prompt_token_per_s", GOOD, "did you mean prompt_tokens_per_s?"),
+        ("server.zzz", SERVED, "unknown key server.zzz; known: engine, where"),
+    ],
+)
+def test_an_unknown_key_is_told_with_its_neighbour(
+    place: str, base: dict[str, Any], told: str
+) -> None:
+    assert told in wrong(changed(place, 1, base))
+
+
+def test_a_key_that_is_no_text_is_told(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="unknown key True"):
+        loaded(tmp_path, "on: 1\nmodels: {}\n")
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        ("models", []),
+        ("models", None),
+        ("models", {}),
+        ("models.lmm", "tiny"),
+        ("models.lmm.window", "many"),
+        ("models.lmm.window", 0),
+        ("models.lmm.window", -1),
+        ("models.lmm.attempts", 0),
+        ("models.lmm.timeout_s", 0),
+        ("models.lmm.timeout_s", float("nan")),
+        ("models.lmm.timeout_s", float("inf")),
+        ("models.lmm.outage_s", -1),
+        ("models.lmm.endpoints", "http://127.0.0.1/v1"),
+        ("models.lmm.endpoints", ["127.0.0.1:8000/v1"]),
+        ("models.lmm.endpoints", ["ftp://127.0.0.1/v1"]),
+        ("models.lmm.endpoints", ["http:///v1"]),
+        ("models.lmm.extra_body", [1]),
+        ("caption", []),
+        ("shards.samples_per_shard", {"a": 1}),
+        ("detect.backend", "yolo"),
+        ("server", 7),
+        ("server", {}),
+    ],
+)
+def test_a_wrong_value_is_told_with_its_place(place: str, value: Any) -> None:
+    assert place.split(".")[0] in wrong(changed(place, value))
+
+
+def test_a_password_in_an_endpoint_is_refused_and_not_repeated() -> None:
+    told = wrong(changed("models.lmm.endpoints", ["http://me:secret@host:8000/v1"]))
+    assert "secret" not in told and "api_key_env" in told
+
+
+@pytest.mark.parametrize("values", [None, [], "x", 7])
+def test_a_config_is_a_mapping(values: Any) -> None:
+    assert "mapping of sections" in wrong(values)
+
+
+@pytest.mark.parametrize("stage", ["caption", "regions", "negatives", "verify"])
+def test_a_stage_whose_model_is_not_there_is_told(stage: str) -> None:
+    told = wrong(changed(f"{stage}.model", "big"))
+    assert f"{stage}.model is 'big', but models has only llm, lmm" in told
+
+
+def test_a_model_without_a_name_or_a_place_is_told() -> None:
+    assert "models.lmm.model is missing" in wrong(
+        changed("models.lmm", {"endpoints": MODEL["endpoints"]})
+    )
+    assert "models.lmm has no endpoints" in wrong(changed("models.lmm", {"model": "tiny"}))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a: [",
+        "a: b: c",
+        "\t- x",
+        "a: !!python/object:os.system x",
+        "\x00",
+        "a: 2026-99-99",
+        "&a *b",
+    ],
+)
+def test_what_is_not_yaml_is_told(text: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="my.yaml: not YAML: ") as caught:
+        loaded(tmp_path, text)
+    assert "\n" not in str(caught.value)
+
+
+def test_what_is_not_text_is_told(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="my.yaml: not UTF-8 text"):
+        loaded(tmp_path, b"\xff\xfe\xff")
+
+
+def test_a_config_that_is_not_there_is_told_with_those_that_are() -> None:
+    with pytest.raises(UsageError, match="no config 'clutser': .* cluster, dataflow"):
+        load_config("clutser")
+
+
+def test_the_package_folder_stands_in_for_its_name(tmp_path: Path) -> None:
+    text = json.dumps(changed("server.engine.model", "${finehard}/demo/vlm", SERVED))
+    config = loaded(tmp_path, text)
+    assert config.server.engine.model == str(Path(finehard.__file__).parent / "demo" / "vlm")
+
+
+@pytest.mark.parametrize("name", sorted(p.stem for p in (ROOT / "configs").glob("*.yaml")))
+def test_every_bundled_config_is_good(name: str) -> None:
+    config = load_config(name)
+    json.dumps(as_dict(resolved(config)))
+
+
+def test_the_manifest_holds_no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TINY_KEY", "sk-secret")
+    values = changed("server.engine.env", {"HF_TOKEN": "hf-secret"}, SERVED)
+    values["models"]["lmm"] = {**MODEL, "api_key_env": "TINY_KEY"}
+    told = json.dumps(as_dict(resolved(parse_config(values, "my.yaml"))))
+    assert "secret" not in told and "HF_TOKEN" not in told
+    assert "TINY_KEY" in told
+
+
+def test_what_changes_no_answer_changes_no_identity() -> None:
+    def identity(**fields: Any) -> Any:
+        values = changed("models.lmm", {**MODEL, **fields})
+        return parse_config(values, "my.yaml").models["lmm"].identity()
+
+    same = {"window": 3, "timeout_s": 9, "endpoints": ["http://other/v1"], "attempts": 9}
+    assert identity(**same) == identity()
+    for field, value in (("model", "other"), ("revision", "r"), ("temperature", 0.5), ("seed", 1)):
+        assert identity(**{field: value}) != identity()
+    assert identity(extra_body={"top_k": 1}) != identity()
