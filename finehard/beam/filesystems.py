@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Iterator
 from typing import IO, Any, BinaryIO
@@ -24,8 +25,19 @@ def exists(uri: str) -> bool:
     return FileSystems.exists(uri)
 
 
-def glob(pattern: str) -> list[File]:
-    """The objects that match `pattern`. Raises `FinehardError` when the store cannot be asked."""
+def glob(folder: str, prefix: str) -> list[File]:
+    """The objects directly in `folder` whose names begin with `prefix`.
+
+    Raises `FinehardError` when the store cannot be asked.
+    """
+    return _match(_literal(f"{folder.rstrip('/')}/{prefix}") + "*")
+
+
+def _literal(text: str) -> str:
+    return re.sub(r"[*?[]", lambda special: f"[{special[0]}]", text)
+
+
+def _match(pattern: str) -> list[File]:
     try:
         [matched] = FileSystems.match([pattern])
     except Exception as error:  # every store has its own exceptions
@@ -36,7 +48,7 @@ def glob(pattern: str) -> list[File]:
 def walk(uri: str) -> Iterator[File]:
     """All objects below `uri`; those in hidden and `_` folders left out."""
     base = uri.rstrip("/") + "/"
-    for file in glob(base + "**"):
+    for file in _match(_literal(base) + "**"):
         folders = file.uri[len(base) :].split("/")[:-1]
         if not any(part.startswith((".", "_")) for part in folders):
             yield file
@@ -44,10 +56,9 @@ def walk(uri: str) -> Iterator[File]:
 
 def size(uri: str) -> int:
     """Size in bytes of the object at `uri`. Raises `FileNotFoundError`."""
-    [matched] = FileSystems.match([uri])
-    if not matched.metadata_list:
+    if not FileSystems.exists(uri):
         raise FileNotFoundError(uri)
-    return matched.metadata_list[0].size_in_bytes
+    return FileSystems.get_filesystem(uri).metadata(uri).size_in_bytes
 
 
 def open_read(uri: str) -> BinaryIO:
@@ -74,7 +85,9 @@ def upload(file: IO[bytes], uri: str) -> None:
 
 def delete(uris: list[str]) -> None:
     """Removes the objects at `uris`."""
-    FileSystems.delete([uri for uri in uris if FileSystems.exists(uri)])
+    there = [uri for uri in uris if FileSystems.exists(uri)]
+    # Beam takes what it is to delete for patterns on GCS, for plain names on S3
+    FileSystems.delete([_literal(u) if u.startswith("gs://") else u for u in there])
 
 
 def _one_line(error: BaseException) -> str:

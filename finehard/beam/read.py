@@ -56,7 +56,7 @@ class _Read(beam.DoFn):
         count = 0
         items: Iterator[Loaded | Reject] = read(unit, self._build.config.source)
         if unit.file.kind == "parquet":
-            items = iter(self._spilled(unit, items))
+            items = self._spilled(unit, items)
         for item in items:
             count += 1
             self._runtime.entered(unit.id)
@@ -73,17 +73,27 @@ class _Read(beam.DoFn):
         self._runtime.images.put(record, item.data)
         return replace(record, format=found.format, width=found.width, height=found.height)
 
-    def _spilled(self, unit: Unit, items: Iterator[Loaded | Reject]) -> list[Loaded | Reject]:
-        """The unit's items, images from inside columns put where they can be read one by one."""
+    def _spilled(self, unit: Unit, items: Iterator[Loaded | Reject]) -> Iterator[Loaded | Reject]:
+        """The unit's items, images from inside columns put where they can be read one by one.
+
+        They are read back from there, so that memory holds one, and not the unit's; from an object
+        store that would take a round trip each, so there they are held.
+        """
         spill = storage.join(self._build.output, "_journal", "_images", f"{unit.id}.bin")
+        remote = storage.is_remote(spill)
         placed: list[Loaded | Reject] = []
         offset = 0
-        with storage.writing(spill) as file:
+        with storage.writing(spill, durable=False) as file:
             for item in items:
-                if isinstance(item, Loaded) and item.record.image == ELSEWHERE:
-                    where = Bytes(spill, offset, len(item.data))
-                    file.write(item.data)
-                    offset += len(item.data)
-                    item = Loaded(replace(item.record, image=where), item.data)
+                if isinstance(item, Loaded):
+                    if item.record.image == ELSEWHERE:
+                        where = Bytes(spill, offset, len(item.data))
+                        file.write(item.data)
+                        offset += len(item.data)
+                        item = Loaded(replace(item.record, image=where), item.data)
+                    item = item if remote else Loaded(item.record, b"")
                 placed.append(item)
-        return placed
+        for item in placed:
+            if isinstance(item, Loaded) and not remote:
+                item = Loaded(item.record, storage.read(item.record.image))
+            yield item

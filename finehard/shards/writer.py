@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import io
+import struct
+import tarfile
 import zlib
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from dataclasses import dataclass, field, replace
 from typing import IO, Any, NamedTuple
 
@@ -72,14 +74,57 @@ class ShardSummary:
     usage: dict[str, list[int]] = field(default_factory=dict)
 
 
-def pack(value: dict[str, Any]) -> bytes:
-    """A finished sample or reject as bytes for the side file that `Pointer.where` points into."""
-    return zlib.compress(orjson.dumps(value), 1)
+def pack(item: dict[str, Any]) -> bytes:
+    """A finished sample or reject as bytes for the side file that `Pointer.where` points into.
+
+    A sample's tar headers and JSON member are made here, while model servers are at work, so that
+    at the end a shard is put together by copying.
+    """
+    head, tail = b"", b""
+    if "sample" in item:
+        sample = item["sample"]
+        head, tail = _around(members(sample["key"], bytes(item["image"][2]), sample), sample)
+    meta = orjson.dumps(item)
+    return zlib.compress(_LENGTHS.pack(len(meta), len(head)) + meta + head + tail, 1)
 
 
-def unpack(data: bytes) -> dict[str, Any]:
-    """What `pack` was given."""
-    return orjson.loads(zlib.decompress(data))
+def unpack(data: bytes) -> tuple[dict[str, Any], bytes, bytes]:
+    """What `pack` was given, and of a sample what stands before and after its image in a tar."""
+    data = zlib.decompress(data)
+    meta, head = _LENGTHS.unpack_from(data)
+    start = _LENGTHS.size + meta
+    item = orjson.loads(data[_LENGTHS.size : start])
+    return item, data[start : start + head], data[start + head :]
+
+
+_LENGTHS = struct.Struct(">II")
+
+
+def members(key: str, image: bytes, sample: dict[str, Any]) -> bytes:
+    """The tar members of one sample, headers included, as they stand in a shard."""
+    from webdataset import TarWriter  # imports torch where that is installed: seconds
+
+    text = orjson.dumps({**sample, "key": key}, option=orjson.OPT_INDENT_2)
+    out = io.BytesIO()
+    tar = TarWriter(out, user="finehard", group="finehard", mtime=0, encoder=False, compress=False)
+    tar.write({"__key__": key, sample["image"]["format"]: image, "json": text})
+    length = tar.tarstream.offset
+    tar.close()
+    return out.getvalue()[:length]  # without the end mark, which the shard has
+
+
+def _around(block: bytes, sample: dict[str, Any]) -> tuple[bytes, bytes]:
+    """`block` without the image's bytes: what stands before them and after."""
+    name, size = block[:100].rstrip(b"\0"), _size(block, 0)
+    start = 512
+    if name.endswith(b".json"):  # members stand in the order of their suffixes
+        start = 512 + _padded(size) + 512
+        size = _size(block, start - 512)
+    return block[:start], block[start + size :]
+
+
+def _size(block: bytes, header: int) -> int:
+    return int(block[header + 124 : header + 135], 8)  # the size field, octal (POSIX ustar)
 
 
 class _Hashed:
@@ -109,27 +154,24 @@ def write_shard(
     Samples are sorted by key; a key met again is told apart as "key~2", "key~3". Memory holds one
     sample at a time. Raises `OSError` when a sample's bytes are no longer where they were.
     """
-    from webdataset import TarWriter  # imports torch where that is installed: seconds
-
     summary = ShardSummary(index, shard_name(index, count))
     rows: list[dict[str, Any]] = []
     rejects: list[dict[str, str]] = []
     with storage.writing(storage.join(output, "shards", summary.name + ".tar")) as file:
         hashed = _Hashed(file)
-        tar = TarWriter(
-            hashed, user="finehard", group="finehard", mtime=0, encoder=False, compress=False
-        )
-        with closing(tar):  # also when it fails: it would write on when it is thrown away
-            for key, item, data in _in_order(pointers, summary):
-                _account(summary, item)
-                if "reject" in item:
-                    rejects.append({**item["reject"], "key": key})
-                    summary.reasons[item["reject"]["reason"]] += 1
-                    continue
-                row = _write_sample(tar, key, item, data, config, images)
-                rows.append({**row, "shard": summary.name + ".tar"})
-                summary.regions += row["regions"]
-                summary.hard_negatives += row["hard_negatives"]
+        for key, finished, data in _in_order(pointers, summary):
+            item = finished[0]
+            _account(summary, item)
+            if "reject" in item:
+                rejects.append({**item["reject"], "key": key})
+                summary.reasons[item["reject"]["reason"]] += 1
+                continue
+            row = _write_sample(hashed, key, finished, data, config, images)
+            rows.append({**row, "shard": summary.name + ".tar"})
+            summary.regions += row["regions"]
+            summary.hard_negatives += row["hard_negatives"]
+        end = -hashed.written % tarfile.RECORDSIZE  # as tar does: two empty blocks, whole records
+        hashed.write(bytes(end if end >= 1024 else end + tarfile.RECORDSIZE))
     summary.samples, summary.rejects = len(rows), len(rejects)
     summary.bytes, summary.sha256 = hashed.written, hashed.sha256.hexdigest()
     _write_table(index_part(output, summary.name), rows, INDEX_SCHEMA)
@@ -146,20 +188,23 @@ def index_part(output: str, name: str) -> str:
     return storage.join(output, "_journal", "_index", name + ".parquet")
 
 
+_Finished = tuple[dict[str, Any], bytes, bytes]
+
+
 def _in_order(
     pointers: Iterable[Pointer], summary: ShardSummary
-) -> Iterator[tuple[str, dict[str, Any], bytes]]:
+) -> Iterator[tuple[str, _Finished, bytes]]:
     """Key, finished item and image bytes (of a reject: none), sorted by key."""
     before, double = None, 1
     ordered = sorted(set(pointers))
-    for pointer, (item, data) in zip(ordered, _read_ahead(ordered), strict=True):
+    for pointer, (finished, data) in zip(ordered, _read_ahead(ordered), strict=True):
         double = double + 1 if pointer.key == before else 1
         before = pointer.key
         summary.renamed += double > 1
-        yield (pointer.key if double == 1 else f"{pointer.key}~{double}"), item, data
+        yield (pointer.key if double == 1 else f"{pointer.key}~{double}"), finished, data
 
 
-def _read_ahead(pointers: list[Pointer]) -> Iterator[tuple[dict[str, Any], bytes]]:
+def _read_ahead(pointers: list[Pointer]) -> Iterator[tuple[_Finished, bytes]]:
     """What `pointers` point to, in their order; from an object store, some at a time."""
     if not pointers or not storage.is_remote(pointers[0].where.uri):
         yield from map(_fetch, pointers)
@@ -173,10 +218,11 @@ def _read_ahead(pointers: list[Pointer]) -> Iterator[tuple[dict[str, Any], bytes
             yield future.result()
 
 
-def _fetch(pointer: Pointer) -> tuple[dict[str, Any], bytes]:
-    item = unpack(storage.read(pointer.where))
+def _fetch(pointer: Pointer) -> tuple[_Finished, bytes]:
+    finished = unpack(storage.read(pointer.where))
+    item = finished[0]
     if "reject" in item:
-        return item, b""
+        return finished, b""
     image = item["sample"]["image"]
     changed = f"{image['source_uri']} changed while the build ran: run it again"
     try:
@@ -185,7 +231,7 @@ def _fetch(pointer: Pointer) -> tuple[dict[str, Any], bytes]:
         raise OSError(changed) from None
     if hashlib.sha256(data).hexdigest() != image["sha256"]:
         raise OSError(changed)
-    return item, data
+    return finished, data
 
 
 def _account(summary: ShardSummary, item: dict[str, Any]) -> None:
@@ -197,31 +243,36 @@ def _account(summary: ShardSummary, item: dict[str, Any]) -> None:
 
 
 def _write_sample(
-    tar: Any,
+    shard: _Hashed,
     key: str,
-    item: dict[str, Any],
+    finished: _Finished,
     data: bytes,
     config: ShardsConfig,
     images: ImagesConfig,
 ) -> dict[str, Any]:
-    sample = {**item["sample"], "key": key}
-    if config.image_side and max(sample["image"]["width"], sample["image"]["height"]) > (
-        config.image_side
-    ):
-        data, sample["image"] = _resized(data, sample["image"], config, images)
-    text = orjson.dumps(sample, option=orjson.OPT_INDENT_2)
-    suffix = sample["image"]["format"]
-    tar.write({"__key__": key, suffix: data, "json": text})
-    end = tar.tarstream.offset
-    # members are written in order of suffix, each with a header of 512 bytes, padded to 512
-    first, second = ("json", "image") if suffix > "json" else ("image", "json")
-    sizes = {"image": len(data), "json": len(text)}
-    offsets = {second: end - _padded(sizes[second])}
-    offsets[first] = offsets[second] - 512 - _padded(sizes[first])
+    item, head, tail = finished
+    sample = item["sample"]
+    image = sample["image"]
+    resized = config.image_side is not None and (
+        max(image["width"], image["height"]) > config.image_side
+    )
+    if resized:
+        data, image = _resized(data, image, config, images)
+        sample = {**sample, "image": image}
+    if resized or key != sample["key"]:
+        head, tail = _around(members(key, data, sample), sample)
+    start = shard.written
+    for part in (head, data, tail):
+        shard.write(part)
+    json_first = image["format"] > "json"
+    json_header = 0 if json_first else len(head) + _padded(len(data))
+    json_size = _size(head, 0) if json_first else _size(tail, _padded(len(data)) - len(data))
     return {
         "key": key,
-        **{f"{m}_offset": offsets[m] for m in _MEMBERS},
-        **{f"{m}_size": sizes[m] for m in _MEMBERS},
+        "image_offset": start + len(head),
+        "image_size": len(data),
+        "json_offset": start + json_header + 512,
+        "json_size": json_size,
         **described(sample),
     }
 
