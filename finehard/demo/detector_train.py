@@ -57,9 +57,9 @@ class DetectorTrainConfig:
 
     pictures: str = "build/demo-pictures"
     scenes: int = 12000
-    steps: int = 4000
-    scenes_per_step: int = 16
-    phrases_per_step: int = 96
+    steps: int = 6000
+    scenes_per_step: int = 8
+    phrases_per_step: int = 64
     learning_rate: float = 2e-3
     seed: int = 0
     threads: int = 2
