@@ -38,7 +38,7 @@ def _remote() -> ModuleType:
 
 def join(base: str, *parts: str) -> str:
     """`base` and `parts` as one path or URI."""
-    return "/".join([base.rstrip("/") or "/", *parts]) if parts else base
+    return "/".join([base.rstrip("/"), *parts]) if parts else base
 
 
 def local(path: str) -> str:
@@ -76,7 +76,7 @@ def walk(uri: str) -> Iterator[File]:
 def glob(folder: str, prefix: str) -> list[File]:
     """The files directly in `folder` whose names begin with `prefix`, sorted."""
     if is_remote(folder):
-        return sorted(_remote().glob(join(folder, prefix + "*")))
+        return sorted(_remote().glob(folder, prefix))
     with contextlib.suppress(FileNotFoundError), os.scandir(folder) as entries:
         return sorted(
             File(e.path, e.stat().st_size)
