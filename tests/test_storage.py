@@ -200,7 +200,7 @@ def test_objects_are_listed_with_odd_names_taken_as_they_are(bucket: str) -> Non
     assert storage.size(f"{folder}/a[0]-1") == 3
     assert storage.is_dir(folder) and not storage.is_dir(f"{folder}/a[0]-1")
     assert not storage.is_dir(f"{bucket}/nothing here")
-    storage.write(f"{folder}/a?0]-1", b"")
+    storage.write(f"{folder}/a?0]-1", b"x")  # an empty object cannot be put on S3 by Beam
     storage.delete([f"{folder}/a?0]-1"])
     assert storage.exists(f"{folder}/a[0]-1")
     storage.delete_tree(folder)
