@@ -1,0 +1,173 @@
+"""Measures a model folder on unseen scenes: `python -m finehard.demo.vlm.measure FOLDER`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from finehard.demo import texts
+from finehard.demo.scenes import render
+from finehard.demo.vlm.lessons import TASKS, Lesson, lesson
+from finehard.demo.world import COLORS, KINDS, PATTERNS
+from finehard.negatives.swap import Swap, check
+
+MEASURE_SEED = 77
+"""No training scene has this seed."""
+_NAMED = re.compile(
+    rf"\b(?:an?|the) ({'|'.join(COLORS)}) (?:({'|'.join(PATTERNS[1:])}) )?({'|'.join(KINDS)})\b"
+)
+
+
+class Answerer:
+    """Greedy replies of a model folder, as a server gives them."""
+
+    def __init__(self, folder: str | Path, threads: int = 1) -> None:
+        import torch
+        from transformers import AutoProcessor, Qwen2VLForConditionalGeneration
+
+        torch.set_num_threads(threads)
+        self.processor: Any = AutoProcessor.from_pretrained(folder)
+        self.model: Any = Qwen2VLForConditionalGeneration.from_pretrained(folder).eval()
+
+    def reply(self, item: Lesson, max_tokens: int = 400) -> str:
+        """What the model says to `item`."""
+        import torch
+
+        parts = [{"type": "image", "image": image} for image in item.images]
+        inputs = self.processor.apply_chat_template(
+            [{"role": "user", "content": [*parts, {"type": "text", "text": item.text}]}],
+            add_generation_prompt=True,
+            tokenize=True,
+            return_dict=True,
+            return_tensors="pt",
+        )
+        with torch.inference_mode():
+            ids = self.model.generate(**inputs, max_new_tokens=max_tokens, do_sample=False)
+        told = ids[0, inputs["input_ids"].shape[1] :]
+        return str(self.processor.tokenizer.decode(told, skip_special_tokens=True))
+
+
+def named(text: str) -> Counter[tuple[str, str, str]]:
+    """How often `text` names each (color, pattern, kind)."""
+    return Counter((c, p or "plain", k) for c, p, k in _NAMED.findall(text.lower()))
+
+
+def measure(folder: str | Path, scenes: int = 50, held_out: bool = False) -> dict[str, float]:
+    """Shares, 0 to 1, over `scenes` scenes that were not trained on; each task asks about each.
+
+    `held_out`: whether colour-kind pairs that never occur in training may occur.
+    """
+    answerer = Answerer(folder)
+    tally: Counter[str] = Counter()
+    for index in range(scenes):
+        picture, scene = render(MEASURE_SEED, index, held_out)
+        for number, task in enumerate(TASKS):
+            item = lesson(task, picture, scene, np.random.default_rng((index, number)))
+            said = _parsed(answerer.reply(item), item.truth)
+            tally[f"{task} asked"] += 1
+            if said is not None:
+                tally[f"{task} valid"] += 1
+                _SCORES[task](said, item, tally)
+            elif task == "caption":
+                tally["named truth"] += sum(named(item.truth["long_caption"]).values())
+    parts = {
+        **{f"{task}: valid JSON": (f"{task} valid", f"{task} asked") for task in TASKS},
+        "caption: precision of color, pattern and kind": ("named right", "named said"),
+        "caption: recall of color, pattern and kind": ("named right", "named truth"),
+        "caption: precision of kind": ("kinds right", "named said"),
+        "caption: recall of kind": ("kinds right", "named truth"),
+        "caption: number of objects right": ("counts right", "caption asked"),
+        "regions: color and kind right": ("regions color kind", "regions all"),
+        "regions: color, pattern and kind right": ("regions right", "regions all"),
+        "verify: right": ("verify right", "verify all"),
+        "verify: true statements confirmed": ("verify yes right", "verify yes"),
+        "verify: false statements refused": ("verify no right", "verify no"),
+        "negatives: swaps that pass the checks": ("swaps pass", "swaps said"),
+        "negatives: swaps as asked": ("swaps pass", "swaps asked"),
+    }
+    return {name: round(tally[a] / max(1, tally[b]), 3) for name, (a, b) in parts.items()}
+
+
+def _parsed(reply: str, truth: Any) -> Any:
+    """The reply, where it has the truth's keys and the right number of entries."""
+    try:
+        said = json.loads(reply)
+    except ValueError:
+        return None
+    if not isinstance(said, dict) or said.keys() != truth.keys():
+        return None
+    if any(len(said[key]) != len(truth[key]) for key in truth if isinstance(truth[key], list)):
+        return None
+    return said
+
+
+def _score_caption(said: Any, item: Lesson, tally: Counter[str]) -> None:
+    told, true = named(said["long_caption"]), named(item.truth["long_caption"])
+    tally["named said"] += sum(told.values())
+    tally["named truth"] += sum(true.values())
+    tally["named right"] += sum((told & true).values())
+    kinds = [Counter(k for *_, k in words.elements()) for words in (told, true)]
+    tally["kinds right"] += sum((kinds[0] & kinds[1]).values())
+    tally["counts right"] += sum(told.values()) == sum(true.values())
+
+
+def _score_regions(said: Any, item: Lesson, tally: Counter[str]) -> None:
+    for told, true in zip(said["captions"], item.truth["captions"], strict=True):
+        a, b = texts.words_of(told), texts.words_of(true)
+        tally["regions all"] += 1
+        tally["regions right"] += a == b
+        tally["regions color kind"] += bool(a and b and (a[0], a[2]) == (b[0], b[2]))
+
+
+def _score_verify(said: Any, item: Lesson, tally: Counter[str]) -> None:
+    for told, true in zip(said["answers"], item.truth["answers"], strict=True):
+        tally["verify all"] += 1
+        tally["verify right"] += told == true
+        tally[f"verify {true}"] += 1
+        tally[f"verify {true} right"] += told == true
+
+
+def _score_negatives(said: Any, item: Lesson, tally: Counter[str]) -> None:
+    phrases = dict(re.findall(r"^(\d+)\. (.*)$", item.text, re.MULTILINE))
+    tally["swaps asked"] += sum(len(entry["swaps"]) for entry in item.truth["texts"])
+    for entry in said["texts"]:
+        kept: list[Any] = []
+        for swap in entry["swaps"]:
+            tally["swaps said"] += 1
+            made = check(
+                phrases.get(str(entry["number"]), ""),
+                Swap(swap["attribute"], swap["original"], swap["replacement"]),
+                kept,
+            )
+            if not isinstance(made, str):
+                kept.append(made)
+                tally["swaps pass"] += 1
+
+
+_SCORES = {
+    "caption": _score_caption,
+    "regions": _score_regions,
+    "verify": _score_verify,
+    "negatives": _score_negatives,
+}
+
+
+def main() -> None:
+    """Prints the shares, one to a line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--scenes", type=int, default=50)
+    parser.add_argument("--held-out", action="store_true")
+    args = parser.parse_args()
+    for name, share in measure(args.folder, args.scenes, args.held_out).items():
+        print(f"{share:6.3f}  {name}")
+
+
+if __name__ == "__main__":
+    main()

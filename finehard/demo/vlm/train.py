@@ -1,0 +1,228 @@
+"""Trains the demo VLM from nothing: `python -m finehard.demo.vlm.train --output FOLDER`.
+
+First the vision tower learns to name what stands at each image token; then all learns to reply.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import itertools
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from finehard.demo.pictures import training_pictures
+from finehard.demo.vlm.batches import DENSE, GLOBAL, Batch, Batches
+from finehard.demo.vlm.model import HIDDEN, build_model, image_tokens, save_model
+from finehard.demo.vocabulary import build_tokenizer
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How long and how fast is trained. Steps are batches of one task each."""
+
+    scenes: int = 8000
+    look_steps: int = 1000
+    """Steps in which only the vision tower is trained."""
+    steps: int = 2000
+    rate: float = 2e-3
+    matrix_rate: float = 8e-3
+    """For the hidden matrices, which Muon trains."""
+    heads_weight: float = 0.5
+    """Of the image tokens' own loss, once replies are learnt."""
+    start: str = ""
+    """A folder of weights to go on from."""
+    seed: int = 3
+    threads: int = 1
+    save_every: int = 100
+
+
+class Heads(nn.Module):
+    """Linear readings of image tokens, used in training only: they tell what is to be seen."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.dense = nn.Linear(HIDDEN, sum(n + 1 for n in DENSE.values()))
+        self.whole = nn.Linear(HIDDEN, sum(GLOBAL.values()))
+
+    def forward(self, tokens: Tensor, batch: Batch) -> tuple[Tensor, dict[str, float]]:
+        """The loss over image tokens (M, HIDDEN), and its parts by name."""
+        losses: dict[str, Tensor] = {}
+        read = self.dense(tokens).split([n + 1 for n in DENSE.values()], -1)
+        for column, (name, logits) in enumerate(zip(DENSE, read, strict=True)):
+            target = batch.dense[:, column]
+            if (target >= 0).any():
+                weight = torch.ones(logits.shape[-1])
+                weight[-1] = 0.3  # most tokens show nothing
+                losses[name] = functional.cross_entropy(
+                    logits, target, weight=weight, ignore_index=-100
+                )
+        counts = (batch.grid.prod(-1) // 4).tolist()
+        means = torch.stack([part.mean(0) for part in tokens.split(counts)])
+        whole = self.whole(means).split(list(GLOBAL.values()), -1)
+        for column, (name, logits) in enumerate(zip(GLOBAL, whole, strict=True)):
+            target = batch.globals[:, column]
+            if (target >= 0).any():
+                losses[name] = 0.5 * functional.cross_entropy(logits, target, ignore_index=-100)
+        told = {name: loss.item() for name, loss in losses.items()}
+        return torch.stack(list(losses.values())).sum(), told
+
+
+def look_plan(rng: np.random.Generator, step: int) -> tuple[str, int]:
+    """Task and size of a batch while only the vision tower learns."""
+    return ("caption", 16) if rng.random() < 0.35 else ("regions", 24)
+
+
+def reply_plan(rng: np.random.Generator, step: int) -> tuple[str, int]:
+    """Task and size of a batch; captions are hardest and get most of the steps."""
+    task = str(rng.choice(("caption", "regions", "verify", "negatives"), p=(0.5, 0.2, 0.22, 0.08)))
+    return task, {"caption": 16, "regions": 12, "verify": 10, "negatives": 12}[task]
+
+
+def reply_loss(model: Any, batch: Batch, seen: Tensor | None) -> Tensor:
+    """Mean loss over the replies' tokens; `seen` are the image tokens, where there are images."""
+    ids = batch.ids
+    embedded = model.get_input_embeddings()(ids)
+    is_image = ids == model.config.image_token_id
+    if seen is not None:
+        embedded = embedded.masked_scatter(is_image[:, :, None], seen.to(embedded.dtype))
+        positions, _ = model.model.get_rope_index(
+            ids, is_image.int(), image_grid_thw=batch.grid, attention_mask=batch.mask
+        )
+    else:
+        positions = torch.arange(ids.shape[1]).expand(3, *ids.shape)
+    hidden = model.model.language_model(
+        inputs_embeds=embedded,
+        position_ids=positions,
+        attention_mask=torch.ones_like(ids),  # padding is at the end: causality hides it
+        use_cache=False,
+    ).last_hidden_state
+    wanted = batch.labels[:, 1:]
+    return functional.cross_entropy(
+        model.lm_head(hidden[:, :-1][wanted >= 0]).float(), wanted[wanted >= 0]
+    )
+
+
+def _optimizers(model: Any, heads: Heads, config: TrainConfig) -> list[torch.optim.Optimizer]:
+    """Muon for the hidden matrices, AdamW for the rest."""
+    matrices: list[nn.Parameter] = []
+    others = list(heads.parameters())
+    for name, value in model.named_parameters():
+        hidden = value.ndim == 2 and "embed" not in name and "lm_head" not in name
+        (matrices if hidden else others).append(value)
+    return [
+        torch.optim.Muon(
+            matrices, lr=config.matrix_rate, weight_decay=0.02, adjust_lr_fn="match_rms_adamw"
+        ),
+        torch.optim.AdamW(others, lr=config.rate, weight_decay=0.01, betas=(0.9, 0.97)),
+    ]
+
+
+def train(config: TrainConfig, folder: str | Path, pictures: Any) -> Any:
+    """Trains on `pictures` and saves the weights' running mean to `folder`. Returns the model."""
+    torch.set_num_threads(config.threads)
+    torch.manual_seed(config.seed)
+    tokenizer = build_tokenizer()
+    model, heads = build_model(tokenizer), Heads()
+    if config.start:
+        model.load_state_dict(type(model).from_pretrained(config.start).state_dict())
+    size = sum(p.numel() for p in model.parameters())
+    print(f"{size / 1e6:.2f} M parameters, {len(tokenizer)} tokens", flush=True)
+    mean = copy.deepcopy(model).eval()
+    model.train()
+    optimizers = _optimizers(model, heads, config)
+    total, began = config.look_steps + config.steps, time.monotonic()
+    done = 0
+    shown: dict[str, list[float]] = {}
+    for phase, steps, plan in (
+        ("look", config.look_steps, look_plan),
+        ("reply", config.steps, reply_plan),
+    ):
+        data = Batches(pictures, tokenizer, plan, config.seed + 100 * (phase == "look"))
+        loader = torch.utils.data.DataLoader(data, batch_size=None, num_workers=1)
+        for task, batch in itertools.islice(loader, steps):
+            scale = min(1.0, (done + 1) / 40, 0.03 + (1 - done / total) / 0.5)
+            for name, loss in _step(
+                model, heads, optimizers, scale, task, batch, phase, config
+            ).items():
+                shown.setdefault(name, []).append(loss)
+            done += 1
+            keep = min(0.99, done / (done + 10))
+            with torch.no_grad():
+                for kept, new in zip(mean.parameters(), model.parameters(), strict=True):
+                    kept.lerp_(new, 1 - keep)
+            if done % 25 == 0:
+                line = "  ".join(f"{k} {np.mean(v):.3f}" for k, v in sorted(shown.items()))
+                print(f"{done}/{total} {time.monotonic() - began:.0f} s  {line}", flush=True)
+                shown = {}
+            if done % config.save_every == 0:
+                save_model(mean, tokenizer, folder)
+    save_model(mean, tokenizer, folder)
+    return mean
+
+
+def _step(
+    model: Any,
+    heads: Heads,
+    optimizers: list[torch.optim.Optimizer],
+    scale: float,
+    task: str,
+    batch: Batch,
+    phase: str,
+    config: TrainConfig,
+) -> dict[str, float]:
+    """One step; returns its losses by name. Image tokens' losses stay, with less weight."""
+    losses, seen = {}, None
+    with torch.autocast("cpu", torch.bfloat16):
+        if len(batch.grid):
+            visual = model.model.visual
+            seen = image_tokens(visual, batch.patches, batch.places, batch.grid).float()
+        if phase == "reply":
+            losses[task] = reply_loss(model, batch, seen)
+    if seen is not None:
+        losses[f"{task} heads"], parts = heads(seen, batch)
+    weight = config.heads_weight if phase == "reply" else 1.0
+    weights = {name: weight if "heads" in name else 1.0 for name in losses}
+    torch.stack([weights[name] * loss for name, loss in losses.items()]).sum().backward()
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            nn.utils.clip_grad_norm_(group["params"], 1.0)
+            group["lr"] = scale * group.setdefault("full_rate", group["lr"])
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+    told = {name: loss.item() for name, loss in losses.items()}
+    if seen is not None:
+        told |= {f"{task} {name}": value for name, value in parts.items()}
+    return told
+
+
+def main() -> None:
+    """Renders the scenes, trains, saves."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--output", type=Path, required=True)
+    parser.add_argument("--scenes-folder", type=Path)
+    parser.add_argument("--start", default="")
+    for name, kind in (("scenes", int), ("look-steps", int), ("steps", int)):
+        parser.add_argument(
+            f"--{name}", type=kind, default=getattr(TrainConfig, name.replace("-", "_"))
+        )
+    args = parser.parse_args()
+    config = TrainConfig(
+        scenes=args.scenes, look_steps=args.look_steps, steps=args.steps, start=args.start
+    )
+    with tempfile.TemporaryDirectory() as temporary:
+        cache = args.scenes_folder or Path(temporary)
+        pictures = training_pictures(cache, config.scenes, config.threads)
+    train(config, args.output, pictures)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,86 @@
+"""The demo VLM: its lessons are the pipeline's questions, and the shipped model answers them."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from finehard.demo.scenes import render
+from finehard.demo.vlm.lessons import NEGATIVES, TASKS, lesson
+from finehard.demo.vocabulary import build_tokenizer
+from finehard.negatives.swap import Swap, check
+from finehard.schemas import why_invalid
+
+MODEL = Path(__file__).parents[2] / "finehard" / "demo" / "models" / "vlm"
+
+
+def lessons(task, count=12):
+    for index in range(count):
+        picture, scene = render(5, index)
+        yield lesson(task, picture, scene, np.random.default_rng(index)), scene
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_the_right_reply_fits_the_schema_and_survives_the_tokenizer(task):
+    tokenizer = build_tokenizer()
+    for item, _ in lessons(task):
+        assert why_invalid(json.loads(item.reply), task) is None
+        ids = tokenizer(item.reply, add_special_tokens=False).input_ids
+        assert tokenizer.decode(ids) == item.reply
+        assert len(ids) <= 110
+
+
+def test_taught_swaps_pass_the_checks_of_the_negatives_stage():
+    for item, _ in lessons("negatives", 30):
+        phrases = [line.split(". ", 1)[1] for line in item.text.split("\n") if line[:1].isdigit()]
+        for entry in json.loads(item.reply)["texts"]:
+            phrase, kept = phrases[entry["number"] - 1], []
+            for swap in entry["swaps"]:
+                made = check(
+                    phrase, Swap(swap["attribute"], swap["original"], swap["replacement"]), kept
+                )
+                assert not isinstance(made, str), (phrase, swap, made)
+                kept.append(made)
+            assert len(kept) in (0, NEGATIVES.ask_for)
+
+
+def test_the_parts_of_a_cut_out_lie_where_the_cut_out_shows_them():
+    for item, _ in lessons("regions"):
+        for image, seen in zip(item.images, item.seen, strict=True):
+            inside = [box for _, box in seen if box[0] < 0.5 < box[2] and box[1] < 0.5 < box[3]]
+            assert inside, (image.size, seen)
+
+
+def test_training_computes_image_tokens_as_transformers_does():
+    torch = pytest.importorskip("torch")
+    from finehard.demo.vlm.batches import collate
+    from finehard.demo.vlm.model import MEAN, PATCH, STD, build_model, image_tokens
+
+    torch.manual_seed(0)
+    tokenizer = build_tokenizer()
+    visual = build_model(tokenizer).model.visual.eval()
+    items, scenes = zip(*lessons("regions", 3), strict=True)
+    batch = collate(tokenizer, list(items), list(scenes))
+    pixels = (batch.patches.float() / 255 - MEAN) / STD
+    rows = torch.cat([p[:n] for p, n in zip(pixels, batch.grid.prod(-1).tolist(), strict=True)])
+    doubled = rows.view(-1, 3, 1, PATCH**2).expand(-1, 3, 2, PATCH**2).reshape(len(rows), -1)
+    with torch.inference_mode():
+        theirs = visual(doubled, grid_thw=batch.grid).pooler_output
+        ours = image_tokens(visual, batch.patches, batch.places, batch.grid)
+    torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.skipif(not (MODEL / "model.safetensors").exists(), reason="no model is shipped")
+def test_the_shipped_model_answers_the_questions_of_the_pipeline():
+    from finehard.demo.vlm.measure import Answerer
+
+    answerer = Answerer(MODEL)
+    valid = 0
+    for task in TASKS:
+        for item, _ in lessons(task, 3):
+            try:
+                valid += why_invalid(json.loads(answerer.reply(item)), task) is None
+            except ValueError:
+                continue
+    assert valid >= 11  # of 12
