@@ -47,11 +47,12 @@ train: setup ## train FG-CLIP on OUTPUT (the demo dataset: built first)
 	@$(BIN)/finehard train --data $(OUTPUT) --output $(OUTPUT)-model
 
 demo-models: setup ## train the bundled demo models again, from nothing
-	@$(BIN)/python -m finehard.demo.train
+	@$(BIN)/python -m finehard.demo.train --output finehard/demo/models
 
 test: setup ## run every test (sets up .venv-vllm too, where it can be had)
 	-@$(MAKE) --no-print-directory setup-vllm
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -m "not slow" -n 2
+	@$(BIN)/python -m pytest -m slow
 
 test-fast: setup ## run the quick tests
 	@$(BIN)/python -m pytest -m "not slow" -n 2

@@ -82,8 +82,8 @@ class _Read(beam.DoFn):
         spill = storage.join(self._build.output, "_journal", "_images", f"{unit.id}.bin")
         remote = storage.is_remote(spill)
         placed: list[Loaded | Reject] = []
-        offset = 0
         with storage.writing(spill, durable=False) as file:
+            offset = file.write(b"\n")  # some object stores cannot hold an empty file
             for item in items:
                 if isinstance(item, Loaded):
                     if item.record.image == ELSEWHERE:

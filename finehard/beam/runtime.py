@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import threading
 from collections import Counter
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -111,12 +112,13 @@ class Runtime:
 
     def close(self) -> None:
         """Flushes the journal and the status, closes connections, lets go of the server."""
-        self.journal.close()
-        self.status.close()
-        for client in self._clients.values():
-            client.close()
-        if self._server is not None:
-            self._server.close()
+        with contextlib.ExitStack() as stack:  # the rest is closed whatever fails
+            if self._server is not None:
+                stack.callback(self._server.close)
+            for client in self._clients.values():
+                stack.callback(client.close)
+            stack.callback(self.status.close)
+            stack.callback(self.journal.close)
 
 
 _Waiting = tuple[Any, list[str], Future[list[Detection]]]

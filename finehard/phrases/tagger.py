@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from finehard.phrases.lexicon import Reading, lexicon, reading
-from finehard.phrases.words import CLOSED, COLORS, POSSESSIVES
+from finehard.phrases.words import CLOSED, COLORS, DEGREES, POSSESSIVES
 
 if TYPE_CHECKING:
     from spacy.tokens import Doc
@@ -184,6 +184,8 @@ def tag(words: list[str], originals: list[str]) -> tuple[list[str], list[str], l
             pos = "NOUN"  # "the smaller one": a pronoun in a noun's place
         elif word in ("left", "right") and prev == "DET" and _read(nxt).verb_form == "s":
             pos = "NOUN"  # "the man on the left wears"
+        elif i and words[i - 1] in DEGREES and _read(word).adj and not _nominal(nxt):
+            pos = "ADJ"  # "a mug, quite small.": WordNet has "small" as a noun too
         elif word in COLORS and nxt in ("and", ",") and after in COLORS:
             pos = "ADJ"
         elif word in ("back", "well") and prev in _INSIDE:

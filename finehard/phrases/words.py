@@ -112,3 +112,6 @@ GROUNDABLE_PAIRS = frozenset(
     }
 )  # fmt: skip
 """Last two words that can be boxed though the last alone cannot."""
+
+DEGREES = frozenset(["very", "quite", "rather", "too", "fairly", "slightly", "extremely"])
+"""Adverbs that go before an adjective, not before a noun."""

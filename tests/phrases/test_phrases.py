@@ -162,3 +162,10 @@ def test_wrong_configuration_is_told_before_any_caption():
         extractor(PhrasesConfig(backend="spacy", spacy_model="no_such_model"))
     with pytest.raises(UsageError, match="max_phrases"):
         identity(PhrasesConfig(max_phrases=0))
+
+
+def test_a_degree_before_an_adjective_is_no_phrase() -> None:
+    found = extractor(PhrasesConfig(backend="wordnet"))(
+        "On the left there is a red striped mug, quite small. Next to it is a bowl, rather large."
+    )
+    assert [phrase.text for phrase in found.phrases] == ["a red striped mug", "a bowl"]
