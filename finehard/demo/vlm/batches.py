@@ -144,21 +144,28 @@ def _globals(scene: Scene, full: bool) -> tuple[int, ...]:
 
 
 class Batches(torch.utils.data.IterableDataset[tuple[str, Batch]]):
-    """Endless batches over `pictures`; `plan` gives the task and the size of batch `n`."""
+    """Endless batches over `pictures`.
+
+    `plan` gives the task and the size of a batch from a generator, and the most objects of a scene
+    from the number of the step: short lessons come first.
+    """
 
     def __init__(self, pictures: Any, tokenizer: Any, plan: Any, seed: int) -> None:
         self.pictures, self.tokenizer, self.plan, self.seed = pictures, tokenizer, plan, seed
 
     def __iter__(self) -> Iterator[tuple[str, Batch]]:
+        counts = np.asarray([len(scene.things) for _, scene in self.pictures])
+        by_count = np.argsort(counts, kind="stable")
         step = 0
         while True:
             rng = np.random.default_rng((self.seed, step))
-            task, size = self.plan(rng, step)
-            chosen = [self.pictures[i] for i in rng.integers(len(self.pictures), size=size)]
+            task, size, most = self.plan(rng, step)
+            easy = by_count[: int(np.searchsorted(counts[by_count], most, side="right"))]
+            chosen = [self.pictures[i] for i in easy[rng.integers(len(easy), size=size)]]
             if task == "negatives":
                 pixels = Image.new("RGB", (8, 8))
-                items = [lesson(task, pixels, scene, rng) for _, scene in chosen]
+                items = [lesson(task, pixels, scene, rng, most) for _, scene in chosen]
             else:
-                items = [lesson(task, Image.fromarray(p), scene, rng) for p, scene in chosen]
+                items = [lesson(task, Image.fromarray(p), scene, rng, most) for p, scene in chosen]
             yield task, collate(self.tokenizer, items, [scene for _, scene in chosen])
             step += 1

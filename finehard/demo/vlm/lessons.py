@@ -38,16 +38,25 @@ class Lesson:
     truth: Any = None
 
 
-def lesson(task: str, picture: Image.Image, scene: Scene, rng: np.random.Generator) -> Lesson:
-    """A lesson of `task` on a scene. `truth` is the reply before it became JSON."""
+def lesson(
+    task: str,
+    picture: Image.Image,
+    scene: Scene,
+    rng: np.random.Generator,
+    most: int = MOST_REGIONS,
+) -> Lesson:
+    """A lesson of `task` on a scene, with at most `most` regions.
+
+    `truth` is the reply before it became JSON.
+    """
     picture = _as_sent(picture, int(rng.integers(72, 96)))
     if task == "caption":
         ask = Caption(CAPTION).question(_record(scene, ()))
         value: Any = texts.captions(scene)
         return Lesson(ask.text, (picture,), json.dumps(value), (_seen(scene, None),), value)
     if task == "negatives":
-        return _negatives(scene, rng)
-    things = [scene.things[i] for i in rng.permutation(len(scene.things))]
+        return _negatives(scene, rng, most)
+    things = [scene.things[i] for i in rng.permutation(len(scene.things))[:most]]
     boxes = [_shaken(thing, scene, rng) for thing in things]
     crops = tuple(_as_sent(cut_out(picture, box, IMAGES), IMAGES.jpeg_quality) for box in boxes)
     seen = tuple(_seen(scene, box) for box in boxes)
@@ -65,8 +74,8 @@ def lesson(task: str, picture: Image.Image, scene: Scene, rng: np.random.Generat
     return Lesson(asked.text, crops, json.dumps(value), seen, value)
 
 
-def _negatives(scene: Scene, rng: np.random.Generator) -> Lesson:
-    phrases = [texts.random_phrase(rng) for _ in range(int(rng.integers(1, MOST_REGIONS + 1)))]
+def _negatives(scene: Scene, rng: np.random.Generator, most: int) -> Lesson:
+    phrases = [texts.random_phrase(rng) for _ in range(int(rng.integers(1, most + 1)))]
     for i, phrase in enumerate(phrases):
         draw = rng.random()
         if draw < 0.15:

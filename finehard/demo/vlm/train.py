@@ -21,6 +21,7 @@ from torch.nn import functional
 
 from finehard.demo.pictures import training_pictures
 from finehard.demo.vlm.batches import DENSE, GLOBAL, Batch, Batches
+from finehard.demo.vlm.lessons import MOST_REGIONS
 from finehard.demo.vlm.model import HIDDEN, build_model, image_tokens, save_model
 from finehard.demo.vocabulary import build_tokenizer
 
@@ -34,7 +35,7 @@ class TrainConfig:
     """Steps in which only the vision tower is trained."""
     steps: int = 2000
     rate: float = 2e-3
-    matrix_rate: float = 8e-3
+    matrix_rate: float = 6e-3
     """For the hidden matrices, which Muon trains."""
     heads_weight: float = 0.5
     """Of the image tokens' own loss, once replies are learnt."""
@@ -76,15 +77,17 @@ class Heads(nn.Module):
         return torch.stack(list(losses.values())).sum(), told
 
 
-def look_plan(rng: np.random.Generator, step: int) -> tuple[str, int]:
-    """Task and size of a batch while only the vision tower learns."""
-    return ("caption", 16) if rng.random() < 0.35 else ("regions", 24)
+def look_plan(rng: np.random.Generator, step: int) -> tuple[str, int, int]:
+    """Task, size, and most objects of a batch while only the vision tower learns."""
+    return ("caption", 16, MOST_REGIONS) if rng.random() < 0.35 else ("regions", 24, MOST_REGIONS)
 
 
-def reply_plan(rng: np.random.Generator, step: int) -> tuple[str, int]:
-    """Task and size of a batch; captions are hardest and get most of the steps."""
-    task = str(rng.choice(("caption", "regions", "verify", "negatives"), p=(0.5, 0.2, 0.22, 0.08)))
-    return task, {"caption": 16, "regions": 12, "verify": 10, "negatives": 12}[task]
+def reply_plan(rng: np.random.Generator, step: int) -> tuple[str, int, int]:
+    """Task, size, and most objects of a batch: one object first, all 8 after 840 steps."""
+    task = str(rng.choice(("caption", "regions", "verify", "negatives"), p=(0.35, 0.25, 0.25, 0.15)))
+    size = {"caption": 16, "regions": 12, "verify": 10, "negatives": 12}[task]
+    most = min(MOST_REGIONS, 1 + step // 120)
+    return task, size * (2 if most <= 3 else 1), most
 
 
 def reply_loss(model: Any, batch: Batch, seen: Tensor | None) -> Tensor:
