@@ -1,4 +1,4 @@
-"""What the build benches share: a simulated server, a build in a process of its own, the verdict."""
+"""What the build benches share: a simulated server, a build in its own process, the verdict."""
 
 from __future__ import annotations
 

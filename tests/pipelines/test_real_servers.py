@@ -64,7 +64,9 @@ def test_the_demo_builds_through_vllm_with_schemas_enforced(tmp_path: Path) -> N
 
 
 def test_a_server_that_never_comes_up_is_one_line_with_its_last_words(tmp_path: Path) -> None:
-    broken = ServeConfig(engine="command", command=("python3", "-c", "print('{port}: no'); exit(3)"))
+    broken = ServeConfig(
+        engine="command", command=("python3", "-c", "print('{port}: no'); exit(3)")
+    )
     settings = _demo(
         tmp_path, engine="command", model="x", command=list(broken.command), args=[], replicas=1
     )
