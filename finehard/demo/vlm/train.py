@@ -84,7 +84,9 @@ def look_plan(rng: np.random.Generator, step: int) -> tuple[str, int, int]:
 
 def reply_plan(rng: np.random.Generator, step: int) -> tuple[str, int, int]:
     """Task, size, and most objects of a batch: one object first, all 8 after 840 steps."""
-    task = str(rng.choice(("caption", "regions", "verify", "negatives"), p=(0.35, 0.25, 0.25, 0.15)))
+    task = str(
+        rng.choice(("caption", "regions", "verify", "negatives"), p=(0.35, 0.25, 0.25, 0.15))
+    )
     size = {"caption": 16, "regions": 12, "verify": 10, "negatives": 12}[task]
     most = min(MOST_REGIONS, 1 + step // 120)
     return task, size * (2 if most <= 3 else 1), most
