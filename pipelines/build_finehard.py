@@ -20,6 +20,7 @@ from finehard.beam.read import ReadSources
 from finehard.beam.runtime import Build
 from finehard.caption import Caption
 from finehard.negatives import Negatives
+from finehard.negatives.lexicon import lexicon_negatives
 from finehard.phrases.stage import find_phrases
 from finehard.regions import Regions
 from finehard.shards.keep import enough_regions
@@ -34,6 +35,11 @@ def build_finehard(pipeline: beam.Pipeline, files: list[SourceFile], build: Buil
     regions = Regions(config.regions)
     negatives = Negatives(config.negatives)
     verify = Verify(config.verify)
+    hard_negatives = (
+        Apply("negatives", lexicon_negatives, build)
+        if config.negatives.backend == "lexicon"
+        else AskModel(negatives, build)
+    )
 
     images, counted = pipeline | "sources" >> ReadSources(files, build)
     finished = (
@@ -42,7 +48,7 @@ def build_finehard(pipeline: beam.Pipeline, files: list[SourceFile], build: Buil
         | "phrases" >> Apply("phrases", find_phrases, build)
         | "detect" >> Detect(build)
         | "regions" >> AskModel(regions, build)
-        | "negatives" >> AskModel(negatives, build)
+        | "negatives" >> hard_negatives
         | "verify" >> AskModel(verify, build)
         | "keep" >> Apply("keep", enough_regions, build)
     )

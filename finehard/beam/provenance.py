@@ -12,6 +12,7 @@ from finehard.beam.detect import detect_fingerprint
 from finehard.config import Config
 from finehard.detect import detector_identity
 from finehard.digest import digest
+from finehard.negatives.lexicon import VERSION as LEXICON
 from finehard.prompts import Prompt
 from finehard.stage import Stage
 
@@ -30,6 +31,8 @@ def provenance(asked: Sequence[Stage], config: Config) -> Provenance:
     for stage in asked:
         model = config.models[stage.model]
         stages[stage.name] = _entry(model.model, model.revision, fingerprint(stage, config))
+    if config.negatives.backend == "lexicon":
+        stages["negatives"] = _entry("lexicon", str(LEXICON), digest(["lexicon", LEXICON]))
     lexicon = phrases.identity(config.phrases)
     stages["phrases"] = _entry(lexicon.get("model"), lexicon.get("version"), digest(lexicon))
     detector = detector_identity(config.detect)

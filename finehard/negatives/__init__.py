@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 from finehard.negatives.swap import Swap, check
 from finehard.prompts import fence, load_prompt
@@ -24,6 +24,8 @@ VERSION = 1
 class NegativesConfig:
     """How hard negatives are made. `model` is a name under `models`."""
 
+    backend: Literal["llm", "lexicon"] = "llm"
+    """"lexicon" swaps attribute words without a model."""
     model: str = "llm"
     prompt: str = "negatives.v1"
     per_region: int = 10

@@ -24,8 +24,9 @@ class VerifyConfig:
 
     model: str = "lmm"
     prompt: str = "verify.v1"
-    policy: Literal["drop", "mark"] = "drop"
-    """What becomes of a text that is not confirmed: left out, or kept with verified = false."""
+    policy: Literal["drop", "mark", "skip"] = "drop"
+    """What becomes of a text that is not confirmed: left out, or kept with verified = false. With
+    "skip" nothing is asked, and verified is null."""
     max_tokens: int = 8
     """Per statement."""
 
@@ -46,7 +47,7 @@ class Verify:
 
     def question(self, record: Record) -> Ask | None:
         """The cut-outs, and for each its two texts and its negatives as statements."""
-        if not record.regions:
+        if not record.regions or self.config.policy == "skip":
             return None
         statements = [
             f"Image {number}: {fence(text, 300)}"
