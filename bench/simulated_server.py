@@ -38,13 +38,11 @@ def answer(name: str, text: str, images: list[str], schema: dict[str, Any]) -> A
         long += f"Behind them stands {things[2]}, and on the floor lies {things[3]}."
         return {"short_caption": f"{things[0]} beside {things[1]}", "long_caption": long}
     if name == "regions":
-        count = schema["properties"]["captions"]["minItems"]
-        return {"captions": [f"{thing()} on a wooden table" for _ in range(count)]}
+        return {number: f"{thing()} on a wooden table" for number in schema["required"]}
     if name == "negatives":
         texts = re.findall(r"^(\d+)\. (.*)$", text, re.MULTILINE)
-        return {"texts": [{"number": int(n), "swaps": _swaps(t, chance)} for n, t in texts]}
-    count = schema["properties"]["answers"]["minItems"]
-    return {"answers": [chance.choice(("yes", "yes", "no")) for _ in range(count)]}
+        return {number: _swaps(t, chance) for number, t in texts}
+    return {number: chance.choice(("yes", "yes", "no")) for number in schema["required"]}
 
 
 def _swaps(text: str, chance: random.Random) -> list[dict[str, str]]:

@@ -33,12 +33,17 @@ class ReplySchema:
 
 
 @cache
-def reply_schema(name: str, array: str = "", count: int = 0) -> ReplySchema:
-    """The schema NAME, its property `array`, where one is named, held to exactly `count` items."""
+def reply_schema(name: str, count: int = 0) -> ReplySchema:
+    """The schema NAME; with `count`, its entries under exactly the keys "1" to "`count`".
+
+    Numbered keys, not an array: a model that skips one does not shift all that follow.
+    """
     value = load_schema(name)
-    if array:
-        sized = {**value["properties"][array], "minItems": count, "maxItems": count}
-        value = {**value, "properties": {**value["properties"], array: sized}}
+    if count:
+        keys = [str(number) for number in range(1, count + 1)]
+        entry = value["additionalProperties"]
+        value = {**value, "properties": dict.fromkeys(keys, entry), "required": keys}
+        value["additionalProperties"] = False
     return ReplySchema(value)
 
 

@@ -55,7 +55,7 @@ SETTING = (
 class DetectorTrainConfig:
     """How the demo detector is trained."""
 
-    pictures: str = "build/demo-pictures"
+    pictures: str = "build/demo-models/pictures"
     scenes: int = 12000
     steps: int = 6000
     scenes_per_step: int = 8

@@ -12,9 +12,11 @@ COUNT_WORDS = ("One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight")
 PLACE = {"left": "On the left", "middle": "In the middle", "right": "On the right"}
 SIZE_TAIL = {"small": ", quite small", "medium": "", "large": ", quite large"}
 
-# Cyclic steps along COLORS, by kind. Over all colours each step gives every colour once, so no
-# colour is more frequent as a replacement than as a truth, and no word tells a negative.
-_STEPS = ((1, 3, 5, 8), (2, 4, 6, 9), (10, 7, 1, 4))
+ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth")
+
+# Cyclic steps along COLORS. Over all colours each step gives every colour once, so no colour is
+# more frequent as a replacement than as a truth, and no word tells a negative.
+_STEPS = (1, 3, 5, 8)
 
 
 def article(words: str) -> str:
@@ -50,11 +52,15 @@ def long_caption(scene: Scene) -> str:
     count = COUNT_WORDS[len(scene.things) - 1]
     verb = "object stands" if len(scene.things) == 1 else "objects stand"
     text = f"{count} {verb} on a {scene.surface} table in front of a {scene.wall} wall."
+    ranked = list(zip(ORDINALS, scene.things, strict=False))
     for position in POSITIONS:
-        group = [t for t in scene.things if scene.position(t) == position]
+        group = [
+            f"{ordinal} {thing_phrase(t)}{SIZE_TAIL[t.size]}"
+            for ordinal, t in ranked
+            if scene.position(t) == position
+        ]
         if group:
-            named = ", then ".join(thing_phrase(t) + SIZE_TAIL[t.size] for t in group)
-            text += f" {PLACE[position]} there is {named}."
+            text += f" {PLACE[position]} there is {', '.join(group)}."
     other = "right" if scene.light == "left" else "left"
     return (
         f"{text} The light comes from the {scene.light}, and soft shadows fall to the {other} "
@@ -78,18 +84,16 @@ def words_of(text: str) -> tuple[str, str, str] | None:
 
 
 def swaps(text: str, count: int) -> list[dict[str, str]]:
-    """`count` swaps for a noun phrase: one of its pattern where it has one, else of its color."""
+    """`count` swaps for a noun phrase: two of its pattern where it has one, else of its color."""
     found = words_of(text)
     if found is None:
         return []
-    color, pattern, kind = found
-    group = KINDS.index(kind) % 3
+    color, pattern, _ = found
     made = []
-    if pattern != "plain":
-        step = 1 + group % 2
+    for step in (1, 2) if pattern != "plain" else ():
         replacement = PATTERNS[1 + (PATTERNS.index(pattern) - 1 + step) % 3]
         made.append({"attribute": "pattern", "original": pattern, "replacement": replacement})
-    for step in _STEPS[group][: count - len(made)]:
+    for step in _STEPS[: count - len(made)]:
         replacement = COLORS[(COLORS.index(color) + step) % len(COLORS)]
         made.append({"attribute": "color", "original": color, "replacement": replacement})
     return made

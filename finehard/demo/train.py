@@ -18,7 +18,7 @@ def main() -> None:
     parser.add_argument("models", nargs="*", metavar="vlm|detector", help="default: both")
     parser.add_argument("--output", type=Path, default=MODELS)
     parser.add_argument(
-        "--pictures", default="build/demo-pictures", help="rendered scenes are kept here"
+        "--work", type=Path, default=Path("build/demo-models"), help="keeps what can be gone on from"
     )
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     args = parser.parse_args()
@@ -30,14 +30,14 @@ def main() -> None:
         from finehard.demo.vlm.train import TrainConfig, train
 
         config = TrainConfig(threads=args.threads)
-        pictures = training_pictures(args.pictures, config.scenes, args.threads)
-        train(config, args.output / "vlm", pictures)
+        pictures = training_pictures(args.work / "pictures", config.scenes, args.threads)
+        train(config, args.output / "vlm", pictures, args.work / "vlm-looked.pt")
     if "detector" in wanted:
         from finehard.demo.detector_train import DetectorTrainConfig, train_detector
 
         train_detector(
             args.output / "detector",
-            DetectorTrainConfig(pictures=args.pictures, threads=args.threads),
+            DetectorTrainConfig(pictures=str(args.work / "pictures"), threads=args.threads),
         )
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import string
 from typing import Any
 
-from finehard.demo.texts import COUNT_WORDS, PLACE, SIZE_TAIL
+from finehard.demo.texts import COUNT_WORDS, ORDINALS, PLACE, SIZE_TAIL
 from finehard.demo.world import COLORS, KINDS, PATTERNS, SURFACES, WALLS
 from finehard.prompts import load_prompt
 
@@ -50,9 +50,9 @@ def pieces() -> list[str]:
     found += ["user\n", "assistant\n", "60"]
     for words in (COLORS, PATTERNS[1:], KINDS, SURFACES, WALLS, ("left", "right")):
         found += [part for word in words for part in (word, " " + word, word.capitalize())]
-    found += ["an ", "a ", "A ", "An ", " a", " an", "a", "an", "A", "An"]
+    found += [" a", " an", "a", "an", "A", "An"]
     found += [f"{n}. " for n in range(1, 9)] + [f"\n{n}. " for n in range(2, 61)]
-    found += [f"Image {n}: " for n in range(1, 9)]
+    found += [f"Image {n}:" for n in range(1, 9)]
     found += ['{"short_caption": "', '", "long_caption": "', '."}', '"}']
     found += [" stands alone on a", " table.", " table"]
     found += [f"{count} objects on a" for count in COUNT_WORDS]
@@ -60,20 +60,20 @@ def pieces() -> list[str]:
     found += ["One object stands on a", " table, from", " on one side to", " on the other."]
     found += [" table in front of a", " wall."]
     found += [f" {place} there is" for place in PLACE.values()]
-    found += [tail for tail in SIZE_TAIL.values() if tail] + [", then", "."]
+    found += [tail for tail in SIZE_TAIL.values() if tail] + ["."]
+    found += [piece for word in ORDINALS for piece in (f" {word}", f", {word}")]
     for light, other in (("left", "right"), ("right", "left")):
         found.append(
             f" The light comes from the {light}, and soft shadows fall to the {other} "
             "across the table."
         )
-    found += [" on a", '{"captions": ["', '", "', '"]}']
-    found += ['{"answers": ["', 'yes", "', 'no", "', 'yes"]}', 'no"]}']
+    found += [" on a", '{"1": "', "yes", "no", '"}']
+    found += [f'", "{n}": "' for n in range(2, 61)]
+    found += ['{"1": [', "]}", *(f'], "{n}": [' for n in range(2, 9))]
     for attribute, words in (("color", COLORS), ("pattern", PATTERNS[1:])):
         for word in words:
-            found.append(f'{{"attribute": "{attribute}", "original": "{word}", "replacement": "')
-            found += [f'{word}"}}, ', f'{word}"}}]}}, ', f'{word}"}}]}}]}}']
-    found += ['{"texts": [']
-    found += [f'{{"number": {n}, "swaps": [' for n in range(1, 9)] + ["]}, ", "]}]}"]
+            swap = f'{{"attribute": "{attribute}", "original": "{word}", "replacement": "'
+            found += [swap, f", {swap}", f'{word}"}}']
     return list(dict.fromkeys(found))
 
 

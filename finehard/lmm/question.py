@@ -46,12 +46,17 @@ class RequestFailed(Exception):
 
 
 def messages(question: Question) -> list[dict[str, Any]]:
-    """The chat messages of `question`: one user turn, images first so that prefixes are shared."""
+    """The chat messages of `question`: one user turn, images first so that prefixes are shared.
+
+    Several images have their numbers before them, so that a reply can be told which it is of.
+    """
     if not question.images:
         return [{"role": "user", "content": question.text}]
-    parts: list[dict[str, Any]] = [
-        {"type": "image_url", "image_url": {"url": _data_url(image)}} for image in question.images
-    ]
+    parts: list[dict[str, Any]] = []
+    for number, image in enumerate(question.images, 1):
+        if len(question.images) > 1:
+            parts.append({"type": "text", "text": f"Image {number}:"})
+        parts.append({"type": "image_url", "image_url": {"url": _data_url(image)}})
     return [{"role": "user", "content": [*parts, {"type": "text", "text": question.text}]}]
 
 

@@ -17,7 +17,7 @@ from finehard.records import HardNegative, Record
 from finehard.schemas import reply_schema
 from finehard.stage import Ask, numbered
 
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -58,23 +58,18 @@ class Negatives:
         return Ask(
             self.prompt.render(count=self.config.ask_for, texts=texts),
             (),
-            reply_schema("negatives"),
+            reply_schema("negatives", len(record.regions)),
             64 + self.config.max_tokens * self.config.ask_for * len(record.regions),
         )
 
     def answer(self, record: Record, value: Any) -> Record:
         """`record` with the swaps that pass the checks, in the model's order; the rest counted."""
-        swaps: dict[int, list[Swap]] = {}
         dropped: Counter[str] = Counter()
-        for entry in value["texts"]:
-            if entry["number"] > len(record.regions):
-                dropped["no_such_text"] += len(entry["swaps"])
-            found = swaps.setdefault(entry["number"], [])
-            found += [Swap(s["attribute"], s["original"], s["replacement"]) for s in entry["swaps"]]
         regions = []
         for number, region in enumerate(record.regions, 1):
             kept: list[HardNegative] = []
-            for swap in swaps.get(number, []):
+            for said in value[str(number)]:
+                swap = Swap(said["attribute"], said["original"], said["replacement"])
                 made = check(region.short_expr, swap, kept)
                 if isinstance(made, str):
                     dropped[made] += 1

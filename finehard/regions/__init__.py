@@ -10,7 +10,7 @@ from finehard.records import Record, one_line
 from finehard.schemas import reply_schema
 from finehard.stage import Ask, numbered
 
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -46,13 +46,13 @@ class Regions:
         return Ask(
             self.prompt.render(count=len(regions), phrases=phrases),
             tuple(region.box for region in regions),
-            reply_schema("regions", "captions", len(regions)),
+            reply_schema("regions", len(regions)),
             32 + self.config.max_tokens * len(regions),
         )
 
     def answer(self, record: Record, value: Any) -> Record:
         """`record` with each region's `long_expr`."""
-        captions = [one_line(caption).rstrip(". ") for caption in value["captions"]]
+        captions = [one_line(value[str(n)]).rstrip(". ") for n in range(1, len(value) + 1)]
         return replace(
             record,
             regions=tuple(

@@ -15,7 +15,7 @@ from finehard.records import HardNegative, Record, Region
 from finehard.schemas import reply_schema
 from finehard.stage import Ask, numbered
 
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -59,13 +59,13 @@ class Verify:
                 images=len(record.regions), statements=numbered(statements), count=len(statements)
             ),
             tuple(region.box for region in record.regions),
-            reply_schema("verify", "answers", len(statements)),
+            reply_schema("verify", len(statements)),
             32 + self.config.max_tokens * len(statements),
         )
 
     def answer(self, record: Record, value: Any) -> Record:
         """`record` with `verified` set on regions and negatives, and the policy applied."""
-        answers: Iterator[bool] = iter([answer == "yes" for answer in value["answers"]])
+        answers: Iterator[bool] = iter(value[str(n)] == "yes" for n in range(1, len(value) + 1))
         dropped: Counter[str] = Counter()
         drop = self.config.policy == "drop"
         regions = []

@@ -34,9 +34,9 @@ def test_the_right_reply_fits_the_schema_and_survives_the_tokenizer(task):
 def test_taught_swaps_pass_the_checks_of_the_negatives_stage():
     for item, _ in lessons("negatives", 30):
         phrases = [line.split(". ", 1)[1] for line in item.text.split("\n") if line[:1].isdigit()]
-        for entry in json.loads(item.reply)["texts"]:
-            phrase, kept = phrases[entry["number"] - 1], []
-            for swap in entry["swaps"]:
+        for number, swaps in json.loads(item.reply).items():
+            phrase, kept = phrases[int(number) - 1], []
+            for swap in swaps:
                 made = check(
                     phrase, Swap(swap["attribute"], swap["original"], swap["replacement"]), kept
                 )

@@ -36,9 +36,12 @@ def _said(*untrue: str, policy: str = "drop") -> Record:
         ("2", "a bag"), ("2", "a big bag"), ("2", "a small bag"),
         ("3", "a lamp"), ("3", "a tall lamp"),
     ]  # fmt: skip
-    reply = {"answers": ["no" if text in untrue else "yes" for _, text in statements]}
+    reply = {
+        str(number): "no" if text in untrue else "yes"
+        for number, (_, text) in enumerate(statements, 1)
+    }
     assert ask.schema.why_invalid(reply) is None
-    assert ask.schema.why_invalid({"answers": reply["answers"][1:]}) is not None
+    assert ask.schema.why_invalid({n: said for n, said in reply.items() if n != "3"}) is not None
     return stage.answer(_record(), reply)
 
 
@@ -85,7 +88,7 @@ def test_nothing_is_asked_without_regions() -> None:
 
 def test_region_captions_go_to_their_regions_on_one_line() -> None:
     made = Regions(RegionsConfig()).answer(
-        _record(), {"captions": ["a red\n mug\0.", " . ", "a ‮lamp"]}
+        _record(), {"1": "a red\n mug\0.", "2": " . ", "3": "a ‮lamp"}
     )
     assert [r.long_expr for r in made.regions] == ["a red mug", "a bag", "a lamp"]
 

@@ -51,9 +51,11 @@ def patches_of(image: Image.Image) -> tuple[NDArray[np.uint8], tuple[int, int]]:
 
 
 def prompt(item: Lesson, counts: list[int]) -> str:
-    """The chat prompt; `counts` are the images' tokens."""
+    """The chat prompt, as `finehard.lmm.question.messages` puts it; `counts`: images' tokens."""
     images = "".join(
-        "<|vision_start|>" + "<|image_pad|>" * count + "<|vision_end|>" for count in counts
+        (f"Image {number}:" if len(counts) > 1 else "")
+        + f"<|vision_start|>{'<|image_pad|>' * count}<|vision_end|>"
+        for number, count in enumerate(counts, 1)
     )
     return f"<|im_start|>user\n{images}{item.text}<|im_end|>\n<|im_start|>assistant\n"
 

@@ -62,13 +62,13 @@ def lesson(
     seen = tuple(_seen(scene, box) for box in boxes)
     if task == "regions":
         regions = [_region(box, _heard(t, rng), "") for t, box in zip(things, boxes, strict=True)]
-        value = {"captions": [texts.region_caption(thing, scene) for thing in things]}
+        value = _numbered([texts.region_caption(thing, scene) for thing in things])
         asked = Regions(RegionsConfig()).question(_record(scene, regions))
     else:
         stated = [
             _statements(thing, scene, box, rng) for thing, box in zip(things, boxes, strict=True)
         ]
-        value = {"answers": [answer for _, answers in stated for answer in answers]}
+        value = _numbered([answer for _, answers in stated for answer in answers])
         asked = Verify(VerifyConfig()).question(_record(scene, [region for region, _ in stated]))
     assert asked is not None
     return Lesson(asked.text, crops, json.dumps(value), seen, value)
@@ -83,16 +83,15 @@ def _negatives(scene: Scene, rng: np.random.Generator, most: int) -> Lesson:
         elif draw < 0.18:
             phrases[i] = f"a {SURFACES[rng.integers(len(SURFACES))]} table"
     ask_for = NEGATIVES.ask_for
-    value = {
-        "texts": [
-            {"number": n, "swaps": texts.swaps(phrase, ask_for)}
-            for n, phrase in enumerate(phrases, 1)
-        ]
-    }
+    value = _numbered([texts.swaps(phrase, ask_for) for phrase in phrases])
     regions = [_region((0.1, 0.1, 0.9, 0.9), phrase, "") for phrase in phrases]
     asked = Negatives(NEGATIVES).question(_record(scene, regions))
     assert asked is not None
     return Lesson(asked.text, (), json.dumps(value), (), value)
+
+
+def _numbered(values: list[Any]) -> dict[str, Any]:
+    return {str(number): value for number, value in enumerate(values, 1)}
 
 
 def _heard(thing: Thing, rng: np.random.Generator) -> str:

@@ -28,7 +28,7 @@ def build_model(tokenizer: Any) -> Any:
             "vocab_size": -(-len(tokenizer) // 64) * 64,
             "hidden_size": HIDDEN,
             "intermediate_size": 3 * HIDDEN,
-            "num_hidden_layers": 3,
+            "num_hidden_layers": 4,
             "num_attention_heads": HIDDEN // 32,
             "num_key_value_heads": HIDDEN // 32,
             "max_position_embeddings": 8192,
@@ -42,10 +42,10 @@ def build_model(tokenizer: Any) -> Any:
             "pad_token_id": ids["<|endoftext|>"],
         },
         vision_config={
-            "depth": 3,
-            "embed_dim": 128,
+            "depth": 4,
+            "embed_dim": 192,
             "hidden_size": HIDDEN,
-            "num_heads": 4,
+            "num_heads": 6,
             "mlp_ratio": 2,
             "patch_size": PATCH,
             "spatial_merge_size": 2,
@@ -96,7 +96,7 @@ def image_tokens(visual: Any, patches: Any, places: Any, grid: Any) -> Any:
     `patches` (I, P, n) uint8, `places` (I, P, 2) rows and columns, `grid` (I, 3).
     """
     import torch
-    from torch.nn.functional import linear, scaled_dot_product_attention
+    from torch.nn.functional import linear
 
     counts = grid.prod(-1)
     shown = torch.arange(patches.shape[1]) < counts[:, None]
@@ -108,16 +108,23 @@ def image_tokens(visual: Any, patches: Any, places: Any, grid: Any) -> Any:
     angles = (places[..., None] * inverse).flatten(-2)
     angles = torch.cat((angles, angles), -1)[:, :, None]
     cos, sin = angles.cos().to(x.dtype), angles.sin().to(x.dtype)
-    mask = None if bool(shown.all()) else shown[:, None, None]
+    absent = x.new_zeros(shown.shape).masked_fill(~shown, -1e4)
+    absent = absent[:, None].expand(-1, heads, -1).reshape(-1, 1, shown.shape[1])
 
     def turned(v: Any) -> Any:
         a, b = v.chunk(2, -1)
-        return (v * cos + torch.cat((-b, a), -1) * sin).transpose(1, 2)
+        return v * cos + torch.cat((-b, a), -1) * sin
+
+    def by_head(v: Any) -> Any:
+        return v.transpose(1, 2).flatten(0, 1)
 
     for block in visual.blocks:
         qkv = block.attn.qkv(block.norm1(x)).view(*x.shape[:2], 3, heads, width)
         q, k, v = qkv.unbind(2)
-        mixed = scaled_dot_product_attention(turned(q), turned(k), v.transpose(1, 2), mask)
+        q, k, v = by_head(turned(q) * width**-0.5), by_head(turned(k)), by_head(v)
+        with torch.autocast("cpu", enabled=False):  # torch's fused attention is slow backwards
+            weights = torch.baddbmm(absent, q, k.transpose(1, 2)).softmax(-1)
+            mixed = (weights @ v).view(len(counts), heads, -1, width)
         x = x + block.attn.proj(mixed.transpose(1, 2).flatten(2))
         x = x + block.mlp(block.norm2(x))
     joined = visual.merger.ln_q(x).view(x.shape[0], x.shape[1] // 4, -1)

@@ -10,6 +10,7 @@ import copy
 import itertools
 import tempfile
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from torch.nn import functional
 
 from finehard.demo.pictures import training_pictures
 from finehard.demo.vlm.batches import DENSE, GLOBAL, Batch, Batches
-from finehard.demo.vlm.lessons import MOST_REGIONS
+from finehard.demo.vlm.lessons import MOST_REGIONS, TASKS
 from finehard.demo.vlm.model import HIDDEN, build_model, image_tokens, save_model
 from finehard.demo.vocabulary import build_tokenizer
 
@@ -30,17 +31,16 @@ from finehard.demo.vocabulary import build_tokenizer
 class TrainConfig:
     """How long and how fast is trained. Steps are batches of one task each."""
 
-    scenes: int = 8000
-    look_steps: int = 1000
+    scenes: int = 20000
+    look_steps: int = 3000
     """Steps in which only the vision tower is trained."""
-    steps: int = 2000
+    steps: int = 9000
+    """Steps in which all learns to reply."""
     rate: float = 2e-3
     matrix_rate: float = 6e-3
     """For the hidden matrices, which Muon trains."""
     heads_weight: float = 0.5
     """Of the image tokens' own loss, once replies are learnt."""
-    start: str = ""
-    """A folder of weights to go on from."""
     seed: int = 3
     threads: int = 1
     save_every: int = 100
@@ -79,16 +79,14 @@ class Heads(nn.Module):
 
 def look_plan(rng: np.random.Generator, step: int) -> tuple[str, int, int]:
     """Task, size, and most objects of a batch while only the vision tower learns."""
-    return ("caption", 16, MOST_REGIONS) if rng.random() < 0.35 else ("regions", 24, MOST_REGIONS)
+    return ("caption", 16, MOST_REGIONS) if rng.random() < 0.5 else ("regions", 24, MOST_REGIONS)
 
 
 def reply_plan(rng: np.random.Generator, step: int) -> tuple[str, int, int]:
-    """Task, size, and most objects of a batch: one object first, all 8 after 840 steps."""
-    task = str(
-        rng.choice(("caption", "regions", "verify", "negatives"), p=(0.35, 0.25, 0.25, 0.15))
-    )
+    """Task, size, and most objects of a batch: one object first, all 8 after 1400 steps."""
+    task = str(rng.choice(TASKS, p=(0.35, 0.2, 0.15, 0.3)))
     size = {"caption": 16, "regions": 12, "verify": 10, "negatives": 12}[task]
-    most = min(MOST_REGIONS, 1 + step // 120)
+    most = min(MOST_REGIONS, 1 + step // 200)
     return task, size * (2 if most <= 3 else 1), most
 
 
@@ -131,47 +129,61 @@ def _optimizers(model: Any, heads: Heads, config: TrainConfig) -> list[torch.opt
     ]
 
 
-def train(config: TrainConfig, folder: str | Path, pictures: Any) -> Any:
-    """Trains on `pictures` and saves the weights' running mean to `folder`. Returns the model."""
+def train(config: TrainConfig, folder: str | Path, pictures: Any, looked: Path) -> Any:
+    """Trains on `pictures` and saves the weights' running mean to `folder`. Returns the model.
+
+    `looked` keeps what the first phase learnt; where it exists, that phase is not run again.
+    """
     torch.set_num_threads(config.threads)
     torch.manual_seed(config.seed)
     tokenizer = build_tokenizer()
     model, heads = build_model(tokenizer), Heads()
-    if config.start:
-        model.load_state_dict(type(model).from_pretrained(config.start).state_dict())
     size = sum(p.numel() for p in model.parameters())
     print(f"{size / 1e6:.2f} M parameters, {len(tokenizer)} tokens", flush=True)
+    seeing = (model.model.visual, heads)
+    if looked.exists():
+        for part, state in zip(seeing, torch.load(looked), strict=True):
+            part.load_state_dict(state)
+    else:
+        for _ in _phase("look", look_plan, config.look_steps, model, heads, pictures, config):
+            pass
+        looked.parent.mkdir(parents=True, exist_ok=True)
+        torch.save([part.state_dict() for part in seeing], looked)
+    for done, mean in _phase("reply", reply_plan, config.steps, model, heads, pictures, config):
+        if done % config.save_every == 0 or done == config.steps:
+            save_model(mean, tokenizer, folder)
+    return mean
+
+
+def _phase(
+    phase: str, plan: Any, steps: int, model: Any, heads: Heads, pictures: Any, config: TrainConfig
+) -> Iterator[tuple[int, Any]]:
+    """Runs `steps` steps: after each its number and the weights' running mean.
+
+    At the end `model` holds the mean. Rates rise over 40 steps and fall over the last half.
+    """
     mean = copy.deepcopy(model).eval()
     model.train()
     optimizers = _optimizers(model, heads, config)
-    total, began = config.look_steps + config.steps, time.monotonic()
-    done = 0
+    data = Batches(pictures, build_tokenizer(), plan, config.seed + 100 * (phase == "look"))
+    loader = torch.utils.data.DataLoader(data, batch_size=None, num_workers=1)
+    began = time.monotonic()
     shown: dict[str, list[float]] = {}
-    for phase, steps, plan in (
-        ("look", config.look_steps, look_plan),
-        ("reply", config.steps, reply_plan),
-    ):
-        data = Batches(pictures, tokenizer, plan, config.seed + 100 * (phase == "look"))
-        loader = torch.utils.data.DataLoader(data, batch_size=None, num_workers=1)
-        for task, batch in itertools.islice(loader, steps):
-            scale = min(1.0, (done + 1) / 40, 0.03 + (1 - done / total) / 0.5)
-            for name, loss in _step(
-                model, heads, optimizers, scale, task, batch, phase, config
-            ).items():
-                shown.setdefault(name, []).append(loss)
-            done += 1
-            keep = min(0.99, done / (done + 10))
-            with torch.no_grad():
-                for kept, new in zip(mean.parameters(), model.parameters(), strict=True):
-                    kept.lerp_(new, 1 - keep)
-            if done % 25 == 0:
-                line = "  ".join(f"{k} {np.mean(v):.3f}" for k, v in sorted(shown.items()))
-                print(f"{done}/{total} {time.monotonic() - began:.0f} s  {line}", flush=True)
-                shown = {}
-            if done % config.save_every == 0:
-                save_model(mean, tokenizer, folder)
-    save_model(mean, tokenizer, folder)
-    return mean
+    for done, (task, batch) in enumerate(itertools.islice(loader, steps), 1):
+        scale = min(1.0, done / 40, 0.03 + (1 - done / steps) / 0.5)
+        for name, loss in _step(
+            model, heads, optimizers, scale, task, batch, phase, config
+        ).items():
+            shown.setdefault(name, []).append(loss)
+        keep = min(0.99, done / (done + 10))
+        with torch.no_grad():
+            torch._foreach_lerp_(list(mean.parameters()), list(model.parameters()), 1 - keep)
+        if done % 50 == 0:
+            line = "  ".join(f"{k} {np.mean(v):.3f}" for k, v in sorted(shown.items()))
+            print(f"{phase} {done}/{steps} {time.monotonic() - began:.0f} s  {line}", flush=True)
+            shown = {}
+        yield done, mean
+    model.load_state_dict(mean.state_dict())
 
 
 def _step(
@@ -213,20 +225,18 @@ def main() -> None:
     """Renders the scenes, trains, saves."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--output", type=Path, required=True)
-    parser.add_argument("--scenes-folder", type=Path)
-    parser.add_argument("--start", default="")
-    for name, kind in (("scenes", int), ("look-steps", int), ("steps", int)):
-        parser.add_argument(
-            f"--{name}", type=kind, default=getattr(TrainConfig, name.replace("-", "_"))
-        )
+    parser.add_argument("--work", type=Path, help="keeps scenes and the first phase's weights")
+    for name in ("scenes", "look-steps", "steps", "threads"):
+        default = getattr(TrainConfig, name.replace("-", "_"))
+        parser.add_argument(f"--{name}", type=int, default=default)
     args = parser.parse_args()
     config = TrainConfig(
-        scenes=args.scenes, look_steps=args.look_steps, steps=args.steps, start=args.start
+        scenes=args.scenes, look_steps=args.look_steps, steps=args.steps, threads=args.threads
     )
     with tempfile.TemporaryDirectory() as temporary:
-        cache = args.scenes_folder or Path(temporary)
-        pictures = training_pictures(cache, config.scenes, config.threads)
-    train(config, args.output, pictures)
+        work = args.work or Path(temporary)
+        pictures = training_pictures(work / "scenes", config.scenes, config.threads)
+        train(config, args.output, pictures, work / f"looked-{config.look_steps}.pt")
 
 
 if __name__ == "__main__":
