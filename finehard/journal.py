@@ -16,7 +16,7 @@ import json
 import logging
 import os
 import threading
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -64,6 +64,7 @@ class Journal:
         self._rows: dict[tuple[str, str], dict[str, Entry]] = {}
         self._fresh: dict[tuple[str, str], dict[str, Entry]] = defaultdict(dict)
         self._parts: dict[tuple[str, str], list[str]] = defaultdict(list)
+        self._through: deque[str] = deque()
         self._wake = threading.Event()
         self._closed = False
         self._error: FinehardError | None = None
@@ -89,7 +90,13 @@ class Journal:
         self._wake.set()
 
     def finish(self, unit: str) -> None:
-        """The unit is through: its rows go to disk as one part a stage, and leave memory."""
+        """The unit is through: its rows go to disk as one part a stage, and leave memory, soon."""
+        if self._error is not None:
+            raise self._error
+        self._through.append(unit)
+        self._wake.set()
+
+    def _merge(self, unit: str) -> None:
         with self._writing, self._failing_once():
             with self._lock:
                 places = [p for p in (*self._rows, *self._fresh) if p[1] == unit]
@@ -105,7 +112,9 @@ class Journal:
                 storage.delete(old)
 
     def flush(self) -> None:
-        """Writes all that is not on disk yet."""
+        """Merges the parts of units that are through, and writes all that is not on disk yet."""
+        while self._through:
+            self._merge(self._through.popleft())
         with self._writing, self._failing_once():
             with self._lock:
                 fresh, self._fresh = self._fresh, defaultdict(dict)

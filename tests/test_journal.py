@@ -112,6 +112,7 @@ def test_a_finished_unit_is_one_part_and_is_forgotten(tmp_path: Path) -> None:
     assert journal.get(STAGE, "u", "a")
     journal.put(STAGE, "u", "e", entry("e"))
     journal.finish("u")
+    journal.flush()
     assert len(parts(tmp_path)) == 2
     assert journal._rows == {} and not journal._fresh and not journal._parts
     journal.finish("u")

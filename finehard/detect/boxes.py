@@ -137,11 +137,15 @@ def select(
     if len(kept) > 1:
         boxes = np.array([detection.box for detection in kept], dtype=np.float64)
         phrases = np.array([detection.phrase for detection in kept])
-        overlaps = np.triu(iou(boxes[:, None], boxes[None, :]), k=1)
+        overlaps = iou(boxes[:, None], boxes[None, :])
         same = phrases[:, None] == phrases[None, :]
+        rank = np.arange(len(kept))
+        better = rank[:, None] < rank[None, :]
         alive = [True] * len(kept)
-        dropped["nms"] = _suppress((overlaps > config.nms_iou) & same, alive)
-        dropped["cross_phrase_nms"] = _suppress((overlaps > config.cross_nms_iou) & ~same, alive)
+        dropped["nms"] = _suppress(better & same & (overlaps > config.nms_iou), alive)
+        dropped["cross_phrase_nms"] = _suppress(
+            better & ~same & (overlaps > config.cross_nms_iou), alive
+        )
         kept = [detection for detection, stays in zip(kept, alive, strict=True) if stays]
     final: list[Detection] = []
     of_phrase: Counter[int] = Counter()

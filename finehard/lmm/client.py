@@ -12,6 +12,7 @@ import random
 import re
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -142,6 +143,9 @@ class Client:
             )
         self.tally: dict[str, Tally] = {}
         self._fleet = Fleet(list(config.endpoints), config.window)
+        self._handed: deque[tuple[Question, Future[Answer]]] = deque()
+        self._waking = False
+        self._tasks: set[asyncio.Task[None]] = set()  # a loop holds its tasks weakly
         self._session: aiohttp.ClientSession | None = None
         self._check_server = check
         self._checked = 0.0
@@ -153,7 +157,27 @@ class Client:
 
     def submit(self, question: Question) -> Future[Answer]:
         """Asks; the future gives an `Answer`, or raises `RequestFailed` or `FinehardError`."""
-        return asyncio.run_coroutine_threadsafe(self._ask(question), _event_loop())
+        future: Future[Answer] = Future()
+        self._handed.append((question, future))
+        if not self._waking:  # waking the loop is a system call: one for all that wait by then
+            self._waking = True
+            _event_loop().call_soon_threadsafe(self._take)
+        return future
+
+    def _take(self) -> None:
+        self._waking = False  # before the queue is emptied: what comes later wakes again
+        while self._handed:
+            task = asyncio.create_task(self._ask_for(*self._handed.popleft()))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _ask_for(self, question: Question, future: Future[Answer]) -> None:
+        try:
+            answer = await self._ask(question)
+        except BaseException as error:  # handed to whoever waits for the answer
+            future.set_exception(error)
+        else:
+            future.set_result(answer)
 
     def check(self) -> None:
         """Raises `FinehardError` unless at least one endpoint answers and serves the model."""

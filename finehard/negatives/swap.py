@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 from finehard.negatives.article import article
@@ -62,6 +63,7 @@ def check(text: str, swap: Swap, kept: Sequence[HardNegative]) -> HardNegative |
     return HardNegative(made, swap.attribute, text[start:end], replacement)
 
 
+@lru_cache(4096)
 def normal(text: str) -> str:
     """`text` as it is compared: case, width, composition and white space aside."""
     return " ".join(unicodedata.normalize("NFKC", one_line(text)).casefold().split())
@@ -90,6 +92,7 @@ def _differing(original: str, replacement: str) -> tuple[str, str]:
     return " ".join(old), " ".join(new)
 
 
+@lru_cache(1024)
 def _places(text: str, words: str) -> list[tuple[int, int]]:
     """Where `words` stand in `text` as whole words, case aside."""
     pattern = r"\s+".join(re.escape(word) for word in words.split())
@@ -98,6 +101,7 @@ def _places(text: str, words: str) -> list[tuple[int, int]]:
     return [m.span() for m in re.finditer(rf"(?<!\w){pattern}(?!\w)", text, re.IGNORECASE)]
 
 
+@lru_cache(1024)  # a text is looked at once for each of its swaps
 def _nouns(text: str) -> list[tuple[int, int]]:
     """The words that must stay: the last one, and the one before "with ...", "in ...", ..."""
     words = [m.span() for m in _WORD.finditer(text) if any(c.isalnum() for c in m[0])]

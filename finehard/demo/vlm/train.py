@@ -34,7 +34,7 @@ class TrainConfig:
     scenes: int = 20000
     look_steps: int = 3000
     """Steps in which only the vision tower is trained."""
-    steps: int = 9000
+    steps: int = 5000
     """Steps in which all learns to reply."""
     rate: float = 2e-3
     matrix_rate: float = 6e-3
@@ -83,10 +83,10 @@ def look_plan(rng: np.random.Generator, step: int) -> tuple[str, int, int]:
 
 
 def reply_plan(rng: np.random.Generator, step: int) -> tuple[str, int, int]:
-    """Task, size, and most objects of a batch: one object first, all 8 after 1400 steps."""
+    """Task, size, and most objects of a batch: one object first, all 8 after 1050 steps."""
     task = str(rng.choice(TASKS, p=(0.35, 0.2, 0.15, 0.3)))
     size = {"caption": 16, "regions": 12, "verify": 10, "negatives": 12}[task]
-    most = min(MOST_REGIONS, 1 + step // 200)
+    most = min(MOST_REGIONS, 1 + step // 150)
     return task, size * (2 if most <= 3 else 1), most
 
 
