@@ -20,6 +20,9 @@ class Ask(NamedTuple):
     views: tuple[Box, ...]
     schema: ReplySchema
     max_tokens: int
+    choices: tuple[str, str] | None = None
+    """Where every entry of the reply is one of two words: these. `answer` then gets, for each
+    entry, the probability of the first, as far as the server tells it, else 1 or 0."""
 
 
 class Stage(Protocol):

@@ -87,7 +87,13 @@ class _AskModel(beam.DoFn):
             yield reject(record, self._stage.name, "unreadable_image", str(error))
             return
         question = Question(
-            self._stage.name, ask.text, ask.schema, ask.max_tokens, images, record.sha256
+            self._stage.name,
+            ask.text,
+            ask.schema,
+            ask.max_tokens,
+            images,
+            record.sha256,
+            ask.choices,
         )
         asked = self._runtime.client(self._stage.model).submit(question)
         self._window.add(record, self._journaled(asked, record.unit, key))

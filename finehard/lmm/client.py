@@ -23,6 +23,7 @@ import aiohttp
 import orjson
 
 from finehard.errors import FinehardError, UsageError
+from finehard.lmm.choices import probabilities
 from finehard.lmm.fleet import Endpoint, Fleet
 from finehard.lmm.question import Answer, Question, RequestFailed, messages
 from finehard.lmm.reply import InvalidReply, parse_reply
@@ -249,7 +250,10 @@ class Client:
             )
             text, cut = _content(reply)
             try:
-                return Answer(parse_reply(text, question.schema), self.config.model, usage)
+                value = parse_reply(text, question.schema)
+                if question.choices:
+                    value = probabilities(value, question.choices, text, reply["choices"][0])
+                return Answer(value, self.config.model, usage)
             except InvalidReply as error:
                 tally.invalid += 1
                 if last:
@@ -277,6 +281,7 @@ class Client:
                     "type": "json_schema",
                     "json_schema": {"name": question.stage, "schema": question.schema.value},
                 },
+                **({"logprobs": True, "top_logprobs": 5} if question.choices else {}),
                 **self.config.extra_body,
             }
         )

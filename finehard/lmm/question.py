@@ -24,6 +24,8 @@ class Question:
     max_tokens: int
     images: tuple[bytes, ...] = ()
     affinity: str = ""
+    choices: tuple[str, str] | None = None
+    """As in `finehard.stage.Ask`."""
 
 
 @dataclass(frozen=True)

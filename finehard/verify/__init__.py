@@ -15,7 +15,7 @@ from finehard.records import HardNegative, Record, Region
 from finehard.schemas import reply_schema
 from finehard.stage import Ask, numbered
 
-VERSION = 2
+VERSION = 3
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,10 @@ class VerifyConfig:
     policy: Literal["drop", "mark", "skip"] = "drop"
     """What becomes of a text that is not confirmed: left out, or kept with verified = false. With
     "skip" nothing is asked, and verified is null."""
+    text_true: float = 0.5
+    """A region's texts are confirmed when each is true with at least this probability."""
+    negative_true: float = 0.5
+    """A negative is confirmed when it is true with less than this probability."""
     max_tokens: int = 8
     """Per statement."""
 
@@ -61,24 +65,28 @@ class Verify:
             tuple(region.box for region in record.regions),
             reply_schema("verify", len(statements)),
             32 + self.config.max_tokens * len(statements),
+            ("yes", "no"),
         )
 
     def answer(self, record: Record, value: Any) -> Record:
         """`record` with `verified` set on regions and negatives, and the policy applied."""
-        answers: Iterator[bool] = iter(value[str(n)] == "yes" for n in range(1, len(value) + 1))
+        true: Iterator[float] = iter(value[str(n)] for n in range(1, len(value) + 1))
         dropped: Counter[str] = Counter()
         drop = self.config.policy == "drop"
         regions = []
         for region in record.regions:
-            true = [next(answers) for _ in _own_texts(region)]
-            negatives = [replace(n, verified=not next(answers)) for n in region.hard_negatives]
+            confirmed = all([next(true) >= self.config.text_true for _ in _own_texts(region)])
+            negatives = [
+                replace(n, verified=next(true) < self.config.negative_true)
+                for n in region.hard_negatives
+            ]
             kept: list[HardNegative] = [n for n in negatives if n.verified or not drop]
             dropped["negative_true"] += sum(not n.verified for n in negatives)
-            if not all(true):
+            if not confirmed:
                 dropped["text_untrue"] += 1
                 if drop:
                     continue
-            regions.append(replace(region, verified=all(true), hard_negatives=tuple(kept)))
+            regions.append(replace(region, verified=confirmed, hard_negatives=tuple(kept)))
         return replace(record, regions=tuple(regions)).dropping(self.name, dropped)
 
 

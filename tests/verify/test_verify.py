@@ -25,9 +25,9 @@ def _record() -> Record:
     )
 
 
-def _said(*untrue: str, policy: str = "drop") -> Record:
-    """The record after a judge for whom the texts in `untrue` and no others are false."""
-    stage = Verify(VerifyConfig(policy=policy))  # type: ignore[arg-type]
+def _said(*untrue: str, policy: str = "drop", **thresholds: float) -> Record:
+    """The record after a judge for whom the texts in `untrue` are true at 0.1, the others 0.9."""
+    stage = Verify(VerifyConfig(policy=policy, **thresholds))  # type: ignore[arg-type]
     ask = stage.question(_record())
     assert ask is not None
     statements = re.findall(r"^\d+\. Image (\d): (.*)$", ask.text, re.MULTILINE)
@@ -36,13 +36,12 @@ def _said(*untrue: str, policy: str = "drop") -> Record:
         ("2", "a bag"), ("2", "a big bag"), ("2", "a small bag"),
         ("3", "a lamp"), ("3", "a tall lamp"),
     ]  # fmt: skip
-    reply = {
-        str(number): "no" if text in untrue else "yes"
-        for number, (_, text) in enumerate(statements, 1)
-    }
+    said = {str(n): text not in untrue for n, (_, text) in enumerate(statements, 1)}
+    reply = {number: "yes" if true else "no" for number, true in said.items()}
     assert ask.schema.why_invalid(reply) is None
-    assert ask.schema.why_invalid({n: said for n, said in reply.items() if n != "3"}) is not None
-    return stage.answer(_record(), reply)
+    del reply["3"]
+    assert ask.schema.why_invalid(reply) is not None
+    return stage.answer(_record(), {number: 0.9 if true else 0.1 for number, true in said.items()})
 
 
 _FALSE = ("a blue mug", "a big bag", "a small bag")
@@ -79,6 +78,12 @@ def test_marking_keeps_all_and_says_which() -> None:
     assert [r.verified for r in made.regions] == [True, True, False]
     assert [n.verified for r in made.regions for n in r.hard_negatives] == [True, False, False]
     assert made.dropped == {"verify.text_untrue": 1, "verify.negative_true": 2}
+
+
+def test_how_sure_the_judge_must_be_can_be_set() -> None:
+    assert _said(*_FALSE, text_true=0.95).dropped == {"verify.text_untrue": 3}
+    assert _said(*_FALSE, negative_true=0.05).dropped == {"verify.negative_true": 3}
+    assert _said(*_FALSE, text_true=0.9, negative_true=0.11).dropped == {}
 
 
 def test_nothing_is_asked_without_regions() -> None:

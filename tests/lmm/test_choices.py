@@ -1,0 +1,88 @@
+"""The probability of yes, from what servers tell of a reply's tokens."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from finehard.lmm.choices import probabilities
+
+YES_NO = ("yes", "no")
+
+
+def _choice(*tokens: tuple[str, dict[str, float]]) -> dict[str, Any]:
+    """A server's choice of `tokens`, each with the probabilities of what could have stood there."""
+    content = []
+    for token, others in tokens:
+        told = [{"token": o, "logprob": math.log(p)} for o, p in others.items()]
+        content.append(
+            {"token": token, "logprob": math.log(others.get(token, 1.0)), "top_logprobs": told}
+        )
+    return {"logprobs": {"content": content}}
+
+
+def _asked(text: str, choice: dict[str, Any]) -> dict[str, float]:
+    return probabilities(json.loads(text), YES_NO, text, choice)
+
+
+@pytest.mark.parametrize("cut", [
+    ['{"1": "', "yes", '", "2": "', "no", '"}'],
+    ['{"1":', ' "yes', '", "2":', ' "no', '"}'],
+    ['{"', "1", '": "', "yes", '", "', "2", '": "', "no", '"', "}"],
+    ['{"1": "', "y", 'es", "2": "', "n", 'o"}'],
+])  # fmt: skip
+def test_the_word_s_first_token_tells_it(cut: list[str]) -> None:
+    def others(token: str) -> dict[str, float]:
+        for word, other in (("yes", "no"), ("no", "yes"), ("y", "n"), ("n", "y")):
+            if token.endswith(word) and token not in ("{",):
+                head = token[: -len(word)]
+                return {token: 0.6, head + other: 0.2, "unrelated": 0.2}
+        return {token: 1.0}
+
+    told = _asked("".join(cut), _choice(*((token, others(token)) for token in cut)))
+    assert told == {"1": 0.75, "2": 0.25}
+
+
+def test_tokens_after_the_reply_do_no_harm() -> None:
+    choice = _choice(('{"1": "', {}), ("no", {"no": 0.9, "yes": 0.1}), ('"}', {}), ("<end>", {}))
+    assert _asked('{"1": "no"}', choice) == {"1": 0.1}
+
+
+@pytest.mark.parametrize(
+    "choice",
+    [
+        {},
+        {"logprobs": None},
+        {"logprobs": {"content": None}},
+        {"logprobs": {"content": [{"token": "other text", "logprob": -1.0}]}},
+        {"logprobs": {"content": [{"token": 3}]}},
+    ],
+)
+def test_without_probabilities_the_word_itself_counts(choice: dict[str, Any]) -> None:
+    assert _asked('{"1": "yes", "2": "no"}', choice) == {"1": 1.0, "2": 0.0}
+
+
+@given(
+    st.dictionaries(st.text(max_size=5), st.sampled_from(YES_NO), max_size=4),
+    st.recursive(
+        st.none() | st.floats() | st.text(max_size=5),
+        lambda inner: (
+            st.lists(inner, max_size=3)
+            | st.dictionaries(
+                st.sampled_from(["token", "logprob", "content", "top_logprobs"]), inner
+            )
+        ),
+        max_leaves=8,
+    ),
+)
+def test_whatever_a_server_says_each_entry_gets_a_probability(
+    value: dict[str, str], said: Any
+) -> None:
+    told = probabilities(value, YES_NO, json.dumps(value), {"logprobs": said})
+    assert told.keys() == value.keys()
+    assert all(0.0 <= p <= 1.0 for p in told.values())
