@@ -53,6 +53,13 @@ def test_a_markdown_fence_makes_no_difference(value: dict[str, bool]) -> None:
 
 
 @pytest.mark.parametrize(
+    "text", ['{"a":\n"two\nlines"}', '{"a": "two\tlines"}', '{"a": "two\x00lines"}']
+)
+def test_raw_control_characters_in_strings_are_white_space(text: str) -> None:
+    assert parse_reply(text, ANY) == {"a": "two lines"}
+
+
+@pytest.mark.parametrize(
     ("text", "why"),
     [
         ("", "the reply is empty"),
