@@ -18,7 +18,10 @@ def main() -> None:
     parser.add_argument("models", nargs="*", metavar="vlm|detector", help="default: both")
     parser.add_argument("--output", type=Path, default=MODELS)
     parser.add_argument(
-        "--work", type=Path, default=Path("build/demo-models"), help="keeps what can be gone on from"
+        "--work",
+        type=Path,
+        default=Path("build/demo-models"),
+        help="keeps what can be gone on from",
     )
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     args = parser.parse_args()
@@ -31,7 +34,7 @@ def main() -> None:
 
         config = TrainConfig(threads=args.threads)
         pictures = training_pictures(args.work / "pictures", config.scenes, args.threads)
-        train(config, args.output / "vlm", pictures, args.work / "vlm-looked.pt")
+        train(config, args.output / "vlm", pictures, args.work / "looked.pt")
     if "detector" in wanted:
         from finehard.demo.detector_train import DetectorTrainConfig, train_detector
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import string
 from typing import Any
 
-from finehard.demo.texts import COUNT_WORDS, ORDINALS, PLACE, SIZE_TAIL
+from finehard.demo.texts import COUNT_WORDS, PLACE, SIZE_TAIL
 from finehard.demo.world import COLORS, KINDS, PATTERNS, SURFACES, WALLS
 from finehard.prompts import load_prompt
 
@@ -57,11 +57,9 @@ def pieces() -> list[str]:
     found += [" stands alone on a", " table.", " table"]
     found += [f"{count} objects on a" for count in COUNT_WORDS]
     found += [f"{count} objects stand on a" for count in COUNT_WORDS]
-    found += ["One object stands on a", " table, from", " on one side to", " on the other."]
-    found += [" table in front of a", " wall."]
-    found += [f" {place} there is" for place in PLACE.values()]
-    found += [tail for tail in SIZE_TAIL.values() if tail] + ["."]
-    found += [piece for word in ORDINALS for piece in (f" {word}", f", {word}")]
+    found += ["One object stands on a", " table, among them", " and"]
+    found += [" table in front of a", " wall:", *PLACE.values()]
+    found += [tail for tail in SIZE_TAIL.values() if tail] + [";", "."]
     for light, other in (("left", "right"), ("right", "left")):
         found.append(
             f" The light comes from the {light}, and soft shadows fall to the {other} "

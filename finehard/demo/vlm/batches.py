@@ -19,9 +19,9 @@ from finehard.demo.vlm.model import (
     PATCH,
     TOKEN_SIDE,
 )
-from finehard.demo.world import COLORS, KINDS, PATTERNS, SIZES, SURFACES, WALLS, Scene
+from finehard.demo.world import COLORS, KINDS, PATTERNS, POSITIONS, SIZES, SURFACES, WALLS, Scene
 
-DENSE = {"kind": len(KINDS), "color": len(COLORS), "pattern": 4, "size": 3, "rank": 8}
+DENSE = {"kind": len(KINDS), "color": len(COLORS), "pattern": 4, "size": 3, "place": 3}
 """What is asked of each image token, and how many values it has; one more value is "nothing"."""
 GLOBAL = {"count": 9, "surface": len(SURFACES), "wall": len(WALLS), "light": 2}
 """What is asked of a whole scene's tokens, averaged."""
@@ -118,11 +118,11 @@ def _dense(seen: Any, scene: Scene, rows: int, columns: int, full: bool) -> NDAr
     found = np.tile(np.asarray(nothing, np.int64), (rows, columns, 1))
     y, x = ((np.arange(rows) + 0.5) / rows)[:, None], ((np.arange(columns) + 0.5) / columns)[None]
     order = sorted(range(len(seen)), key=lambda i: seen[i][1][3])
-    for rank in order:
-        thing, (x1, y1, x2, y2) = seen[rank]
+    for index in order:
+        thing, (x1, y1, x2, y2) = seen[index]
         values = (
             KINDS.index(thing.kind), COLORS.index(thing.color), PATTERNS.index(thing.pattern),
-            SIZES.index(thing.size), rank,
+            SIZES.index(thing.size), POSITIONS.index(scene.position(thing)),
         )  # fmt: skip
         inside = (x >= x1) & (x < x2) & (y >= y1) & (y < y2)
         found[inside] = values
