@@ -79,6 +79,9 @@ def _parser() -> argparse.ArgumentParser:
     added.add_argument("--json", action="store_true", help="print the plan as JSON")
     added = command("validate", _validate, "check a dataset against the data contract")
     added.add_argument("dataset")
+    added = command("audit", _audit, "how far the text alone tells hard negatives from the truth")
+    added.add_argument("dataset", help="dataset folder, FG-OVD .jsonl or SugarCrepe .json")
+    added.add_argument("--json", action="store_true", help="print the figures as JSON")
     added = command("serve", _serve, "run the configured model server in the foreground")
     added.add_argument("--config", required=True, help="YAML file, or a bundled config's name")
     command("train", _unreached, "train FG-CLIP on a dataset")
@@ -129,6 +132,16 @@ def _validate(chosen: argparse.Namespace) -> int:
     if problems:
         raise FinehardError(f"{chosen.dataset} is not valid: {len(problems)} problems")
     print(f"{chosen.dataset} is valid")
+    return 0
+
+
+def _audit(chosen: argparse.Namespace) -> int:
+    from finehard.audit import audit
+    from finehard.audit.item import read_items
+    from finehard.audit.table import table
+
+    found = audit(lambda: read_items(chosen.dataset))
+    print(json.dumps(found, indent=1) if chosen.json else table(found))
     return 0
 
 

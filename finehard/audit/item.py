@@ -1,0 +1,76 @@
+"""What is audited: a text and its hard negatives, from our datasets and from others'."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+from finehard import storage
+from finehard.errors import UsageError
+
+
+class Item(NamedTuple):
+    """`texts[0]` is true of a part of `image`, the others are not; `attributes[n]` is what
+    `texts[n + 1]` changes."""
+
+    image: str
+    texts: tuple[str, ...]
+    attributes: tuple[str, ...]
+
+
+def read_items(path: str) -> Iterator[Item]:
+    """The items of a dataset folder, an FG-OVD file (.jsonl) or a SugarCrepe file (.json).
+
+    Raises `UsageError` when it is none of these.
+    """
+    if path.endswith(".jsonl"):
+        return _checked(path, "FG-OVD", _fgovd(path))
+    if path.endswith(".json"):
+        return _checked(path, "SugarCrepe", _sugarcrepe(path))
+    return of_samples(_samples(path))
+
+
+def of_samples(samples: Iterable[dict[str, Any]]) -> Iterator[Item]:
+    """The regions of samples (the data contract's JSON) as items: short expression, negatives."""
+    for sample in samples:
+        image = sample["image"]["sha256"]
+        for region in sample["regions"]:
+            negatives = region["hard_negatives"]
+            yield Item(
+                image,
+                (region["short_expr"], *(negative["text"] for negative in negatives)),
+                tuple(negative["attribute"] for negative in negatives),
+            )
+
+
+def _samples(dataset: str) -> Iterator[dict[str, Any]]:
+    from finehard.truth.command import samples
+
+    return samples(dataset)
+
+
+def _fgovd(path: str) -> Iterator[Item]:
+    with storage.open_read(path) as file:
+        for line in file:
+            if line.strip():
+                row = json.loads(line)
+                texts = (row["pos_expression"][0], *row["neg_expression"])
+                kind = str(row.get("test_type", "other"))
+                yield Item(str(row["image_id"]), texts, (kind,) * (len(texts) - 1))
+
+
+def _sugarcrepe(path: str) -> Iterator[Item]:
+    for row in json.loads(storage.read_all(path)).values():
+        texts = (row["caption"], row["negative_caption"])
+        yield Item(str(row["filename"]), texts, ("other",))
+
+
+def _checked(path: str, kind: str, items: Iterator[Item]) -> Iterator[Item]:
+    try:
+        yield from items
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror or error}") from None
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
+        what = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        raise UsageError(f"{path}: not a {kind} file: {what}") from None
