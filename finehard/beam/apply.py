@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cache
 from typing import Any
 
 import apache_beam as beam
@@ -33,7 +35,8 @@ class _Apply(beam.DoFn):
         self._build = build
 
     def setup(self) -> None:
-        self._step = self._make(self._build.config)
+        # beside the first requests: making one can take seconds of imports
+        self._making: Future[Step] = _maker().submit(self._make, self._build.config)
         self._status = runtime(self._build).status
 
     def process(self, record: Record | Reject) -> Iterator[Record | Reject]:
@@ -41,4 +44,9 @@ class _Apply(beam.DoFn):
             yield record
             return
         self._status.through(self._stage)
-        yield self._step(record)
+        yield self._making.result()(record)
+
+
+@cache
+def _maker() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(1, "finehard-make")

@@ -8,7 +8,9 @@ of speech and chunk rules (`tagger.py`, `chunks.py`). All later rules are the sa
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, distribution
 from typing import Any
 
 from finehard.errors import UsageError
@@ -43,9 +45,8 @@ def _backend(config: PhrasesConfig) -> str:
         raise UsageError(f"phrases.max_phrases: {config.max_phrases} is less than 1")
     if config.backend == "wordnet":
         return "wordnet"
-    import spacy.util
-
-    if spacy.util.is_package(config.spacy_model):
+    with suppress(PackageNotFoundError, ValueError):
+        distribution(config.spacy_model)  # as spaCy's is_package, without seconds of imports
         return "spacy"
     if config.backend == "auto":
         return "wordnet"
