@@ -9,6 +9,8 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from finehard.negatives.article import article
+from finehard.negatives.relations import related, too_close
+from finehard.phrases.lexicon import reading
 from finehard.records import HardNegative, one_line
 
 
@@ -51,6 +53,12 @@ def check(text: str, swap: Swap, kept: Sequence[HardNegative]) -> HardNegative |
         return "changes_the_noun"
     if _places(text, replacement) or _stutters(text[:start], replacement, text[end:]):
         return "already_in_text"
+    if close := too_close(original, replacement):
+        return close
+    if _counts_otherwise(original, replacement):
+        return "number_disagrees"
+    if _said_elsewhere(text[:start] + " " + text[end:], replacement):
+        return "said_of_another_word"
     if text[start].isupper():
         replacement = replacement[0].upper() + replacement[1:]
     elif swap.original.lstrip()[:1].isupper():  # "Red" for the text's "red": a list's capital
@@ -115,6 +123,63 @@ def _stutters(before: str, replacement: str, after: str) -> bool:
     last, following = before.lower().split()[-1:], after.lower().split()[:1]
     new = replacement.lower().split()
     return (bool(last) and last == new[:1]) or (bool(following) and following == new[-1:])
+
+
+_ONE = frozenset(["a", "an", "one", "single"])
+_MANY = frozenset(
+    [
+        "two",
+        "three",
+        "four",
+        "five",
+        "six",
+        "seven",
+        "eight",
+        "nine",
+        "ten",
+        "eleven",
+        "twelve",
+        "several",
+        "many",
+        "multiple",
+        "both",
+        "few",
+        "some",
+        "numerous",
+        "various",
+    ]
+)
+
+
+def _counts_otherwise(original: str, replacement: str) -> bool:
+    """Whether one is a number of one thing and the other of more: the noun after it would need
+    another form. Also a noun replaced by one of the other number ("strap", "buckles")."""
+    old, new = original.lower().split(), replacement.lower().split()
+    if any(
+        set(one) & _ONE and set(other) & _MANY and not set(one) & _MANY
+        for one, other in ((old, new), (new, old))
+    ):
+        return True
+    first, second = _number(old[-1]), _number(new[-1])
+    return first is not None and second is not None and first != second
+
+
+@lru_cache(4096)
+def _number(word: str) -> bool | None:
+    """Whether a noun is a plural; None for other words."""
+    read = reading(word)
+    if not read.noun or read.adj or read.verb or read.adv:
+        return None
+    return read.plural
+
+
+def _said_elsewhere(rest: str, replacement: str) -> bool:
+    """Whether another word of the text says what the replacement says ("a tiny red mug": small)."""
+    new = replacement.lower().split()
+    if len(new) != 1:
+        return False
+    words = {word.strip(_PUNCTUATION).lower() for word in rest.split()}
+    return any(related(word, new[0]) for word in words if word.isalpha() and len(word) > 2)
 
 
 def _with_article(before: str, replacement: str) -> str:

@@ -1,0 +1,84 @@
+"""Rebuilds `data/relations.txt.xz` from WordNet 3.0's database files.
+
+    apt-get download wordnet-base && dpkg -x wordnet-base_*.deb wn
+    python -m finehard.negatives.build_relations wn/usr/share/wordnet
+
+The same files give the same bytes. The format is described in `relations.py`; the licence is in
+`finehard/phrases/data/LICENSE.wordnet`.
+"""
+
+from __future__ import annotations
+
+import lzma
+import re
+import sys
+from pathlib import Path
+
+OUT = Path(__file__).parent / "data" / "relations.txt.xz"
+SENSES = {"a": 3, "n": 2, "v": 2}
+"""Senses kept: by rare ones nearly all words are related ("blue" as "gloomy")."""
+FILES = {"a": "adj", "n": "noun", "v": "verb"}
+UP = {"a": {"&"}, "n": {"@"}, "v": {"@"}}
+"""Pointers followed: hypernyms; of adjectives the head that they are similar to."""
+CATEGORIES = {"a": {0}, "n": {6, 7, 25, 26, 27}, "v": {29, 30, 34, 35, 38, 39, 42}}
+"""Lexicographer files: adjectives; nouns of artifacts (cloths), attributes (colours), shapes,
+states, substances; verbs of bodies, change, consumption, contact, motion, perception, being."""
+WORD = re.compile(r"[a-z][a-z'-]*")
+
+
+def _parents(folder: Path, pos: str) -> dict[str, tuple[int, str, list[str]]]:
+    """Synset offset -> lexicographer file, type (a head adjective is "a", its satellites "s"),
+    the synsets above it."""
+    found = {}
+    for line in (folder / f"data.{FILES[pos]}").read_text("utf-8").splitlines():
+        if line.startswith("  "):
+            continue
+        fields = line.split(" | ")[0].split()
+        start = 5 + 2 * int(fields[3], 16)
+        pointers = [fields[n : n + 4] for n in range(start, start + 4 * int(fields[start - 1]), 4)]
+        up = [target for symbol, target, *_ in pointers if symbol in UP[pos]]
+        found[fields[0]] = (int(fields[1]), fields[2], [] if fields[2] == "a" else up)
+    return found
+
+
+def build(folder: Path) -> bytes:
+    """The compressed relations."""
+    words: dict[str, list[str]] = {}
+    above: dict[str, list[str]] = {}
+    for pos, name in FILES.items():
+        parents = _parents(folder, pos)
+        for line in (folder / f"index.{name}").read_text("utf-8").splitlines():
+            if line.startswith("  "):
+                continue
+            parts = line.split()
+            if not WORD.fullmatch(parts[0]):
+                continue
+            offsets = parts[-int(parts[2]) :][: SENSES[pos]]
+            kept = [o for o in offsets if parents[o][0] in CATEGORIES[pos]]
+            words.setdefault(parts[0], []).extend(pos + offset for offset in kept)
+            for offset in kept:
+                above[pos + offset] = [pos + up for up in parents[offset][2]]
+    numbers: dict[str, int] = {}
+    named = {word: ids for word, ids in sorted(words.items()) if ids}
+    for synsets in (*named.values(), *above.values()):
+        for synset in synsets:
+            numbers.setdefault(synset, len(numbers))
+    for synset in above:
+        numbers.setdefault(synset, len(numbers))
+    lines = [f"{word} {' '.join(str(numbers[i]) for i in ids)}" for word, ids in named.items()]
+    lines.append("#above")
+    tops = sorted((numbers[i], sorted(numbers[u] for u in up)) for i, up in above.items() if up)
+    lines += [f"{number} {' '.join(map(str, up))}" for number, up in tops]
+    return lzma.compress(("\n".join(lines) + "\n").encode(), preset=9 | lzma.PRESET_EXTREME)
+
+
+def main() -> None:
+    """Writes the file into `data/`."""
+    packed = build(Path(sys.argv[1]))
+    OUT.parent.mkdir(exist_ok=True)
+    OUT.write_bytes(packed)
+    print(f"{len(packed)} bytes")
+
+
+if __name__ == "__main__":
+    main()

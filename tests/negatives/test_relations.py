@@ -1,0 +1,79 @@
+"""Which words are too close for a swap, and which are not."""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+import pytest
+
+from finehard.demo.world import COLORS, PATTERNS
+from finehard.negatives.lexicon import WORDS
+from finehard.negatives.relations import related, too_close
+from finehard.negatives.swap import Swap, check
+
+
+@pytest.mark.parametrize(
+    ("text", "original", "replacement", "rule"),
+    [
+        ("a gray mug", "gray", "grey", "near_shade"),
+        ("a beige mug", "beige", "tan", "near_shade"),
+        ("a red mug", "red", "crimson", "near_shade"),
+        ("a blue mug", "blue", "dark blue", "near_shade"),
+        ("a large mug", "large", "big", "near_shade"),
+        ("a cotton bag", "cotton", "fabric", "hypernym"),
+        ("a wooden chair", "wooden", "oak", "hypernym"),
+        ("a shiny mug", "shiny", "glossy", "synonym"),
+        ("a sitting bird", "sitting", "perched", "hypernym"),
+        ("a bag with two buckles", "two", "one", "number_disagrees"),
+        ("a bag with one buckle", "one", "three", "number_disagrees"),
+        ("a tiny red mug", "red", "small", "said_of_another_word"),
+        ("a dark navy coat", "dark", "blue", "said_of_another_word"),
+    ],
+)
+def test_words_that_may_both_be_true_make_no_negative(
+    text: str, original: str, replacement: str, rule: str
+) -> None:
+    assert check(text, Swap("other", original, replacement), ()) == rule
+
+
+@pytest.mark.parametrize(
+    ("text", "original", "replacement"),
+    [
+        ("a light blue mug", "light blue", "dark blue"),
+        ("a dark blue mug", "dark blue", "dark green"),
+        ("a bag with two buckles", "two", "three"),
+        ("a cotton bag", "cotton", "leather"),
+        ("a wool hat", "wool", "velvet"),
+        ("a standing man", "standing", "sitting"),
+        ("a parked car", "parked", "moving"),
+        ("an open door", "open", "closed"),
+        ("a curly dog", "curly", "short"),
+        ("a small red mug", "small", "large"),
+    ],
+)
+def test_words_of_which_one_is_false_do(text: str, original: str, replacement: str) -> None:
+    assert not isinstance(check(text, Swap("other", original, replacement), ()), str)
+
+
+def test_no_words_of_the_lexicon_or_the_demo_are_too_close() -> None:
+    for words in (*WORDS.values(), COLORS, PATTERNS):
+        assert [pair for pair in combinations(words, 2) if too_close(*pair)] == []
+
+
+def test_the_order_of_two_words_does_not_matter() -> None:
+    words = [
+        "gray",
+        "grey",
+        "scarlet",
+        "red",
+        "perched",
+        "sitting",
+        "shiny",
+        "glossy",
+        "fabric",
+        "cotton",
+        "navy",
+        "mug",
+    ]
+    for one, other in combinations(words, 2):
+        assert related(one, other) == related(other, one)
