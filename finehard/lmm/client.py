@@ -24,7 +24,7 @@ import orjson
 
 from finehard.errors import FinehardError, UsageError
 from finehard.lmm.choices import probabilities
-from finehard.lmm.fleet import Endpoint, Fleet
+from finehard.lmm.fleet import ILL_AFTER, Endpoint, Fleet
 from finehard.lmm.question import Answer, Question, RequestFailed, messages
 from finehard.lmm.reply import InvalidReply, parse_reply
 from finehard.records import Usage
@@ -150,6 +150,7 @@ class Client:
         self._session: aiohttp.ClientSession | None = None
         self._check_server = check
         self._checked = 0.0
+        self._telling: set[Endpoint] = set()
 
     @property
     def window(self) -> int:
@@ -298,10 +299,13 @@ class Client:
                 return await self._post(endpoint, body, tally)
             except _Transient as error:
                 tally.retries += 1
-                await self._give_up_if_gone(str(error), first)
                 attempt += await self._may_be_its_fault(error, endpoint, started, first)
-                if attempt >= self.config.attempts:
+                last = attempt >= self.config.attempts
+                if endpoint.failures >= ILL_AFTER + last:
+                    await self._tell_apart(endpoint)
+                if last:
                     raise RequestFailed(error.reason, str(error)) from None
+                await self._give_up_if_gone(str(error), first)
                 avoid = endpoint
                 rest_s = min(error.rest_s or 0.0, 120.0)
             finally:
@@ -316,6 +320,34 @@ class Client:
         if error.rest_s is not None:
             return time.monotonic() - first > self.config.outage_s
         return self._fleet.last_success > started or await self._check(endpoint) is None
+
+    async def _tell_apart(self, endpoint: Endpoint) -> None:
+        """Asks an endpoint that seems ill something harmless: where it answers, the requests are
+        poisonous. Else the last few of a build would be taken for an outage, run after run."""
+        if endpoint in self._telling:
+            return
+        self._telling.add(endpoint)
+        harmless = {
+            "model": self.config.model,
+            "messages": [{"role": "user", "content": "Say yes."}],
+            "max_tokens": 4,
+            **self.config.extra_body,
+        }
+        try:
+            async with self._http().post(
+                f"{endpoint.url}/chat/completions",
+                data=orjson.dumps(harmless),
+                allow_redirects=False,
+            ) as response:
+                data = await self._body(response)
+                if response.status != 200:
+                    return
+            self._reply(endpoint, data)
+        except (aiohttp.ClientError, TimeoutError, OSError, _Transient):
+            return
+        finally:
+            self._telling.discard(endpoint)
+        self._fleet.succeeded(endpoint)
 
     async def _give_up_if_gone(self, detail: str, first: float) -> None:
         now = time.monotonic()

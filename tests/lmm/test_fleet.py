@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from finehard.errors import FinehardError
-from finehard.lmm import Client
+from finehard.lmm import Client, RequestFailed
 from tests.lmm.conftest import question
 from tests.lmm.faulty_server import FaultyServer, hang, says, status
 
@@ -260,3 +260,16 @@ def test_one_good_endpoint_is_enough_to_begin(start: Start, client: Make) -> Non
 def test_a_client_without_endpoints_says_what_to_set(client: Make) -> None:
     with pytest.raises(FinehardError, match="has no endpoint"):
         client()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fault", [status(500), hang], ids=["500", "hangs"])
+def test_many_poisonous_requests_alone_are_no_outage(
+    fault: Any, server: FaultyServer, client: Make
+) -> None:
+    server.on_question["poison"] = fault
+    asking = client(server, outage_s=4.0, timeout_s=0.5, attempts=4)
+    futures = [asking.submit(question(f"poison {i}", affinity=str(i))) for i in range(20)]
+    for future in futures:
+        with pytest.raises(RequestFailed):
+            future.result(60)
