@@ -2,7 +2,9 @@
 
 It has a number of slots, takes a set time for each request, and answers by the schema that it is
 asked for, the same for the same question. What it is asked can be kept in a log, with the time of
-the answer. `python -m bench.simulated_server --help` shows what it can be told.
+the answer. `python -m bench.simulated_server --help` shows what it can be told. A share of its
+answers can be faults (see `bench.server_faults`); POST /control changes that while it runs, with
+any of {"faults": 0.2, "kinds": ["500"], "sticky": false, "slower": 10}.
 """
 
 from __future__ import annotations
@@ -15,9 +17,12 @@ import random
 import re
 import sys
 import time
+from collections import Counter
 from typing import Any
 
 from aiohttp import web
+
+from bench.server_faults import FAULTS
 
 MODEL = "simulated"
 COLORS = ("red", "green", "blue", "yellow", "white", "black", "brown", "orange")
@@ -59,6 +64,11 @@ class Simulated:
     def __init__(self, chosen: argparse.Namespace) -> None:
         slots, least_s, most_s, log = chosen.slots, chosen.least_s, chosen.most_s, chosen.log
         self._broken = chosen.broken
+        self._share: float = chosen.faults
+        self._kinds: list[str] = chosen.kinds.split(",")
+        self._sticky: bool = chosen.sticky
+        self._slower = 1.0
+        self.faults: Counter[str] = Counter()
         self._slots = asyncio.Semaphore(slots)
         self._times = (least_s, most_s)
         self._log = open(log, "a", buffering=1) if log else None  # noqa: SIM115
@@ -68,14 +78,17 @@ class Simulated:
         self.first: float | None = None
         self.last = 0.0
 
-    async def chat(self, request: web.Request) -> web.Response:
+    async def chat(self, request: web.Request) -> web.StreamResponse:
         """Answers a chat request."""
         asked = await request.json()
         text, images = _read(asked["messages"])
+        if "response_format" not in asked:  # asked whether it is well
+            message = {"role": "assistant", "content": "yes"}
+            return web.json_response({"model": MODEL, "choices": [{"message": message}]})
         form = asked["response_format"]["json_schema"]
         async with self._slots:
             self.first = self.first or time.time()
-            took = self._chance.uniform(*self._times)
+            took = self._chance.uniform(*self._times) * self._slower
             await asyncio.sleep(took)
             self.requests += 1
             self.busy_s += took
@@ -83,21 +96,39 @@ class Simulated:
         reply = json.dumps(answer(form["name"], text, images, form["schema"]))
         if self._broken:
             reply = '{"something": "else"}'
+        body = {
+            "model": asked["model"],
+            "choices": [
+                {"message": {"role": "assistant", "content": reply}, "finish_reason": "stop"}
+            ],
+            "usage": {
+                "prompt_tokens": len(text) // 4 + 256 * len(images),
+                "completion_tokens": len(reply) // 4,
+            },
+        }
+        kind = self._fault("".join([text, *images]))
+        if kind:
+            self.faults[kind] += 1
+            return await FAULTS[kind](request, body)
         if self._log:
             question = hashlib.blake2b(json.dumps(asked).encode(), digest_size=12).hexdigest()
             self._log.write(f"{time.time():.3f} {form['name']} {question}\n")
-        return web.json_response(
-            {
-                "model": asked["model"],
-                "choices": [
-                    {"message": {"role": "assistant", "content": reply}, "finish_reason": "stop"}
-                ],
-                "usage": {
-                    "prompt_tokens": len(text) // 4 + 256 * len(images),
-                    "completion_tokens": len(reply) // 4,
-                },
-            }
-        )
+        return web.json_response(body)
+
+    def _fault(self, question: str) -> str | None:
+        """The fault that meets this request; with `sticky` a question meets the same each time."""
+        seed = hashlib.blake2b(question.encode(), digest_size=8).digest()
+        chance = random.Random(seed) if self._sticky else self._chance
+        return chance.choice(self._kinds) if chance.random() < self._share else None
+
+    async def control(self, request: web.Request) -> web.Response:
+        """Sets what goes wrong from now on."""
+        told = await request.json()
+        self._share = told.get("faults", self._share)
+        self._kinds = told.get("kinds", self._kinds)
+        self._sticky = told.get("sticky", self._sticky)
+        self._slower = told.get("slower", self._slower)
+        return web.json_response({"faults": self.faults})
 
     async def models(self, _: web.Request) -> web.Response:
         """The model list."""
@@ -112,6 +143,7 @@ class Simulated:
                 "first": self.first,
                 "last": self.last,
                 "cpu_s": time.process_time(),
+                "faults": self.faults,
             }
         )
 
@@ -121,6 +153,7 @@ class Simulated:
         app.router.add_post("/v1/chat/completions", self.chat)
         app.router.add_get("/v1/models", self.models)
         app.router.add_get("/stats", self.stats)
+        app.router.add_post("/control", self.control)
         return app
 
 
@@ -134,7 +167,7 @@ def _read(messages: list[dict[str, Any]]) -> tuple[str, list[str]]:
 
 async def _main(chosen: argparse.Namespace) -> None:
     server = Simulated(chosen)
-    runner = web.AppRunner(server.app(), access_log=None)
+    runner = web.AppRunner(server.app(), access_log=None, shutdown_timeout=0.1)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", chosen.port)
     await site.start()
@@ -151,4 +184,11 @@ if __name__ == "__main__":
     parser.add_argument("--most-s", type=float, default=0.2)
     parser.add_argument("--log", help="file that gets a line per answer: time, stage, question")
     parser.add_argument("--broken", action="store_true", help="answer beside the schema")
+    parser.add_argument("--faults", type=float, default=0.0, help="share of answers that go wrong")
+    parser.add_argument(
+        "--kinds", default=",".join(FAULTS), help="which faults: " + ", ".join(FAULTS)
+    )
+    parser.add_argument(
+        "--sticky", action="store_true", help="whether a question meets a fault depends on it alone"
+    )
     asyncio.run(_main(parser.parse_args()))
