@@ -63,6 +63,8 @@ def build(config: Config, source: str, output: str, beam_arguments: list[str]) -
             run=f"{time.strftime('%Y%m%dT%H%M%S')}-{os.urandom(3).hex()}",
         )
         _serve(config, stack)
+        for folder in ("_journal", "shards", "rejected"):
+            storage.sweep(storage.join(output, folder))
         dataset.begin(output)
         stack.callback(close_all)
         stack.enter_context(_told_how_to_resume(close_all))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -153,6 +154,24 @@ def writing(uri: str, durable: bool = True) -> Iterator[IO[bytes]]:
         with contextlib.suppress(OSError):
             os.unlink(temporary)
         raise
+
+
+_LEFT = re.compile(r"\..+\.[0-9]+\.[0-9a-f]{8}\.tmp")
+
+
+def sweep(folder: str) -> None:
+    """Removes what `writing` left below `folder` in processes that were killed.
+
+    For a folder that nobody else writes to: no other process may be at work there. Remote stores
+    hold nothing unfinished.
+    """
+    if is_remote(folder):
+        return
+    for path, _, names in os.walk(folder):
+        for name in names:
+            if _LEFT.fullmatch(name):
+                with contextlib.suppress(OSError):
+                    os.unlink(os.path.join(path, name))
 
 
 def write(uri: str, data: bytes) -> None:
