@@ -6,6 +6,7 @@ A fault takes the request and the good reply's body, and answers in its place.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -70,8 +71,10 @@ async def endless(request: web.Request, _: dict[str, Any]) -> web.StreamResponse
     response = web.StreamResponse()
     response.enable_chunked_encoding()
     await response.prepare(request)
-    while True:
-        await response.write(b" " * 65536)
+    with contextlib.suppress(ConnectionError):  # the client has had enough
+        while True:
+            await response.write(b" " * 65536)
+    return response
 
 
 FAULTS: dict[str, Fault] = {
