@@ -94,6 +94,7 @@ def _odd(name: str) -> tuple[tarfile.TarInfo, bytes]:
     return info, jpg(3) if kind == tarfile.REGTYPE else b""
 
 
+@pytest.mark.slow
 @settings(
     max_examples=12,
     deadline=None,
