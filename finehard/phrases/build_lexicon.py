@@ -22,6 +22,20 @@ WORD = re.compile(r"[a-z][a-z'-]*")
 PAIR = re.compile(r"[a-z]+_[a-z]+")
 PAIR_CATEGORIES = frozenset({5, 6, 13, 18})
 """Animal, artifact, food, person: two-word nouns are kept where the first sense is of these."""
+BROADER = PAIR_CATEGORIES | {8, 17, 20}
+"""With body, object and plant: the categories whose nouns have their broader nouns listed."""
+TOP = frozenset(
+    ("entity", "object", "whole", "unit", "thing", "artifact", "artefact", "organism", "being",
+     "cause", "agent", "creation", "product", "structure", "part", "piece", "location", "region",
+     "area", "way", "substance", "matter", "material")
+)  # fmt: skip
+"""Nouns too broad to name a thing again."""
+VENUES = (
+    "room", "place_of_business", "workplace", "station", "athletic_facility", "menagerie",
+    "airfield", "restaurant", "medical_building", "depository", "outbuilding", "stadium",
+    "public_square", "playground", "farm", "school", "theater",
+)  # fmt: skip
+"""Their hyponyms can hold a whole picture: rooms, shops, stations, stadiums."""
 
 
 def _counts(folder: Path) -> dict[tuple[str, str, int], int]:
@@ -67,6 +81,47 @@ def _entries(folder: Path) -> dict[str, list[str]]:
     return entries
 
 
+def _relations(folder: Path) -> tuple[list[str], list[str]]:
+    """Lines of the blocks `broader` (noun, its hypernyms' words) and `venue` (noun, 1)."""
+    counts = _counts(folder)
+    used = {lemma for (lemma, pos, _), count in counts.items() if pos == "n" and count}
+    words: dict[str, list[str]] = {}
+    above: dict[str, list[str]] = {}
+    category: dict[str, int] = {}
+    for line in (folder / "data.noun").read_text("utf-8").splitlines():
+        if line.startswith("  "):
+            continue
+        parts = line.split(" | ")[0].split()
+        end = 4 + 2 * int(parts[3], 16)
+        words[parts[0]] = [word.lower() for word in parts[4:end:2]]
+        pointers = parts[end + 1 :]
+        above[parts[0]] = [pointers[k + 1] for k in range(0, len(pointers), 4)
+                           if pointers[k] in ("@", "@i")]  # fmt: skip
+        category[parts[0]] = int(parts[1])
+
+    def ancestors(offset: str) -> list[str]:
+        found = [offset]
+        for one in found:
+            found += [up for up in above[one] if up not in found]
+        return found[1:]
+
+    broader, venues = [], []
+    for line in (folder / "index.noun").read_text("utf-8").splitlines():
+        lemma, *parts = line.split()
+        if line.startswith("  ") or not WORD.fullmatch(lemma):
+            continue
+        senses = parts[-int(parts[1]) :]
+        near = ancestors(senses[0]) if category[senses[0]] in BROADER else []
+        names = [w for up in near for w in words[up] if w in used and w not in TOP and w != lemma]
+        names = [w for w in dict.fromkeys(names) if WORD.fullmatch(w)]
+        if names:
+            broader.append(f"{lemma} {','.join(names)}")
+        chains = [one for sense in senses[:1] for one in (sense, *ancestors(sense))]
+        if any(words[one][0] in VENUES and category[one] != 14 for one in chains):
+            venues.append(f"{lemma} 1")
+    return sorted(broader), sorted(venues)
+
+
 def _irregular(folder: Path, name: str) -> list[str]:
     lines = []
     for line in (folder / f"{name}.exc").read_text("utf-8").splitlines():
@@ -82,6 +137,8 @@ def build(folder: Path) -> tuple[bytes, str]:
     lines = ["WordNet 3.0", *(f"{w}\t{' '.join(e)}" for w, e in sorted(entries.items()))]
     for name in ("noun", "verb", "adj"):
         lines += [f"#{name}", *_irregular(folder, name)]
+    broader, venues = _relations(folder)
+    lines += ["#broader", *broader, "#venue", *venues]
     text = ("\n".join(lines) + "\n").encode("utf-8")
     head = (folder / "data.noun").read_text("utf-8").splitlines()[:29]
     licence = "\n".join(re.sub(r"^ +\d+ ", "", line).rstrip() for line in head) + "\n"

@@ -110,7 +110,9 @@ def join_units(tokens: Tokens, chunks: list[Chunk]) -> list[Chunk]:
                 if lemma in AMOUNTS:
                     joined[-1] = one
                     continue
-                if lemma in UNITS and bare:
+                # A whole that is not told apart stays with its part: "facades of old buildings".
+                part = tokens.plural[before.head] and tokens.plural[one.head]
+                if bare and (lemma in UNITS or part):
                     joined[-1] = Chunk(before.start, one.end, before.head, one.start)
                     continue
         joined.append(one)

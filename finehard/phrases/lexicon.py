@@ -3,7 +3,8 @@
 `data/lexicon.txt.xz` holds one word a line: the word, a tab, then for each part of speech
 `n|v|a|r` + number of senses, "," + number of taggings. A noun goes on with the lexicographer
 category of each of its first senses as a letter (a = 3, noun.Tops ... z = 28, noun.time) and how
-often each was tagged. Irregular forms follow under `#noun`, `#verb`, `#adj`.
+often each was tagged. Irregular forms follow under `#noun`, `#verb`, `#adj`; then `#broader`, a
+noun and the words of its hypernyms, and `#venue`, nouns for rooms and places that hold a picture.
 """
 
 from __future__ import annotations
@@ -159,6 +160,29 @@ def reading(word: str) -> Reading:
         adj, lex.count(adj, "a") if adj else 0,
         word if lex.count(word, "r") else "", lex.count(word, "r"),
     )  # fmt: skip
+
+
+@lru_cache(maxsize=100_000)
+def broader(noun: str) -> tuple[str, ...]:
+    """The words for what a noun is a kind of: "retriever" is a dog, an animal."""
+    return tuple(lexicon().irregular["broader"].get(noun, "").split(","))
+
+
+def compound_of(word: str, head: str) -> bool:
+    """Whether a word is another noun and `head` written as one: "sailboat", but not "woman"."""
+    return word != head and word.endswith(head) and bool(reading(word[: -len(head)]).noun)
+
+
+def venue(noun: str) -> bool:
+    """Whether a noun names a room or a place that can hold a whole picture."""
+    return noun in lexicon().irregular["venue"]
+
+
+@lru_cache(maxsize=100_000)
+def category(noun: str) -> str:
+    """The letter of a noun's first lexicographer category; "" for a word WordNet lacks."""
+    fields = lexicon().part(noun, "n")
+    return fields[2][0] if fields else ""
 
 
 @lru_cache(maxsize=100_000)

@@ -8,10 +8,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from finehard.phrases.chunks import Chunk, Tokens
-from finehard.phrases.lexicon import physical
+from finehard.phrases.lexicon import broader, category, compound_of, physical, venue
 from finehard.phrases.words import (
     ARTICLES,
+    BARE_CATEGORIES,
     COLLECTIVES,
+    COLORS,
     EMPTY_ADJECTIVES,
     GROUNDABLE,
     GROUNDABLE_PAIRS,
@@ -20,8 +22,11 @@ from finehard.phrases.words import (
     NUMBERS,
     POSSESSIVES,
     QUANTITIES,
+    READS_INTO,
+    SHOWS,
     UNGROUNDABLE,
     UNITS,
+    WITHIN,
 )
 
 MAX_WORDS = 8
@@ -36,6 +41,8 @@ _BOILERPLATE = re.compile(
     r"|^\W*(the|this) (image|photo|photograph|picture|scene|composition|caption|setting) (\w+ )?"
     r"(conveys|evokes|suggests|does not|creates|exudes|feels|invites|has been|is (?:calm|peaceful"
     r"|well[- ]lit|clear|sharp|taken|captured))\b"
+    r"|^\W*the (\w+ )?(depth of field|composition|contrast|perspective|color palette|interplay"
+    r"|focus on)\b"
     r"|^\W*(please|note|sorry|i)\b",
     re.IGNORECASE | re.DOTALL,
 )
@@ -184,7 +191,62 @@ def _long_end(tokens: Tokens, one: Chunk, ends: dict[int, int], verb_before: boo
     return end
 
 
-def _reason(tokens: Tokens, one: Chunk, boilerplate: list[bool], terminated: bool) -> str:
+def _unseen(tokens: Tokens) -> list[str]:
+    """For each token the rule that leaves out what follows in its clause or sentence, or "".
+
+    "absent": after "no" or "not", to the next comma, "and", "but" or preposition.
+    "interpretation": after "suggests", "as if", to the end of the sentence.
+    """
+    marks: list[str] = []
+    absent = read_into = False
+    for i, word in enumerate(tokens.lower):
+        if word in (".", "!", "?", ";") or "\n" in word:
+            absent = read_into = False
+        elif word in ("if", "though"):
+            read_into = read_into or i > 0 and tokens.lower[i - 1] == "as"
+        elif tokens.lemmas[i] in READS_INTO and tokens.tags[i] in ("VERB", "ADJ"):
+            read_into = True
+        elif word in ("not", "n't"):
+            absent = absent or tokens.lower[i + 1 : i + 2] != ["only"]
+        elif word in ("no", "neither", "nor", "hardly", "without"):
+            absent = True
+        elif word in (",", "but", "while", "and") or tokens.tags[i] == "ADP" and word != "of":
+            absent = False
+        marks.append("interpretation" if read_into else "absent" if absent else "")
+    return marks
+
+
+def _place(tokens: Tokens, one: Chunk) -> bool:
+    """Whether a chunk is the room or place that holds the picture: "in a classroom"."""
+    before = tokens.lower[one.start - 1] if one.start else ""
+    if tokens.plural[one.head] or not venue(tokens.lemmas[one.head]):
+        return False
+    if tokens.lower[one.start : one.end] == ["the", tokens.lower[one.head]]:
+        return True
+    if before == "of":
+        return tokens.lemmas[one.start - 2] in UNGROUNDABLE - {"front", "side", "top", "back"}
+    return before in WITHIN or (one.start > 0 and tokens.lemmas[one.start - 1] in SHOWS)
+
+
+def _bare_singular(tokens: Tokens, one: Chunk) -> bool:
+    """Whether a countable noun stands alone without article: an adjective or a part of a verb."""
+    if tokens.lower[one.end - 1] in COLORS:
+        return True  # "the carpet is light brown", "a patch of blue"
+    before = tokens.tags[one.start - 1] if one.start else ""
+    alone = one.end - one.start == 1 and not tokens.plural[one.head]
+    if alone and (before == "AUX" or tokens.lemmas[one.start - 1] in ("look", "seem", "appear")):
+        return True
+    if one.end - one.start > 1 or tokens.plural[one.head] or tokens.tags[one.head] != "NOUN":
+        return False
+    lemma = tokens.lemmas[one.head]
+    if lemma in MASS or lemma in GROUNDABLE or category(lemma) in BARE_CATEGORIES:
+        return False
+    return before not in ("CCONJ", "PUNCT", "PART")
+
+
+def _reason(
+    tokens: Tokens, one: Chunk, boilerplate: list[bool], unseen: list[str], terminated: bool
+) -> str:
     """The rule that leaves a chunk out, or ""."""
     if boilerplate[one.start]:
         return "boilerplate"
@@ -193,18 +255,27 @@ def _reason(tokens: Tokens, one: Chunk, boilerplate: list[bool], terminated: boo
         return "absent"
     if one.head < 0:
         return "lost_noun"
+    if unseen[one.start]:
+        return unseen[one.start]
     if tokens.tags[one.head] == "PRON" or words[-1] in NOT_HEADS:
         return "pronoun"
     follows = tokens.lower[one.end] if one.end < len(tokens) else ""
     if not terminated and one.end >= len(tokens) - 1 and follows in ("", "of", "with", "and", "a"):
         return "truncated"
+    if one.start > 1 and tokens.lower[one.start - 2 : one.start] == ["made", "of"]:
+        return "material"
+    if _place(tokens, one):
+        return "place"
+    if _bare_singular(tokens, one):
+        return "bare_singular"
     if one.end - one.start > MAX_WORDS + 1:
         return "too_long"
     lemma = tokens.lemmas[_head(tokens, one)]
     if not lemma[:1].isalpha() or len(lemma) < 2:
         return "ungroundable"
     pair = f"{tokens.lower[one.head - 1]} {lemma}" if one.head > one.start else ""
-    if lemma in UNGROUNDABLE and pair not in GROUNDABLE_PAIRS:
+    owned = lemma == "camera" and words[0] != "the"
+    if lemma in UNGROUNDABLE and not owned and pair not in GROUNDABLE_PAIRS:
         return "ungroundable"
     if lemma not in GROUNDABLE and pair not in GROUNDABLE_PAIRS and not physical(lemma):
         return "abstract"
@@ -220,14 +291,15 @@ def select(
     token limit and the last phrase may be cut.
     """
     chunks = list(chunks)
-    boilerplate = _boilerplate(tokens)
+    boilerplate, unseen = _boilerplate(tokens), _unseen(tokens)
     ends = {one.start: one.end for one in chunks if one.head >= 0}
     dropped: Counter[str] = Counter()
     phrases: list[Phrase] = []
     seen: dict[str, list[set[str]]] = {}
+    kinds: set[str] = set()
     verb_at = [t in ("VERB", "AUX") for t in tokens.tags]
     for one in chunks:
-        reason = _reason(tokens, one, boilerplate, terminated)
+        reason = _reason(tokens, one, boilerplate, unseen, terminated)
         if reason:
             dropped[reason] += 1
             continue
@@ -238,10 +310,15 @@ def select(
         if any(words == w or again and words <= w for w in seen.get(head, ())):
             dropped["duplicate"] += 1
             continue
+        if again and not words and (head in kinds or any(compound_of(w, head) for w in seen)):
+            # "The dog" after "a golden retriever", "the boat" after "a sailboat".
+            dropped["named_again"] += 1
+            continue
         if len(phrases) >= max_phrases:
             dropped["over_limit"] += 1
             continue
         seen.setdefault(head, []).append(words)
+        kinds.update(broader(head))
         clause = one.start
         while clause and tokens.lower[clause - 1] not in (".", "!", "?", ";", ","):
             clause -= 1

@@ -57,6 +57,16 @@ def _modifies(r: Reading, following: str, after: str) -> bool:
     return True
 
 
+def _plural(word: str) -> bool:
+    return _nominal(word) and _read(word).plural
+
+
+def _bare_compound(r: Reading, before: list[str], plural: bool) -> bool:
+    """Whether a plural goes on a singular noun that has no article: "neon signs", "paint cans"."""
+    bare = before not in (["DET"], ["NUM"], ["ADJ"], ["NOUN"], ["PART"])
+    return bare and not plural and r.plural and r.noun_count > r.verb_count
+
+
 def _after_noun(
     r: Reading, plural: bool, joined: bool, verb_seen: bool, nxt: str, pair: bool
 ) -> str:
@@ -74,6 +84,10 @@ def _after_noun(
         return "ADV"
     if not r.verb:
         return "NOUN"
+    if not r.verb_form and r.adj_count > r.noun_count and nxt in ("of", "with"):
+        return "ADJ"  # "a basket full of bricks", "trees heavy with snow"
+    if plural and r.verb_form in ("", "s"):
+        return "VERB"  # plurals make no compounds: "cushions faces", "clouds glow"
     if r.verb_form == "g":
         if r.noun and r.noun_count >= r.verb_count:
             return "NOUN"
@@ -112,6 +126,8 @@ def _start(r: Reading, word: str, nxt: str, after: str, prev: str, verb_seen: bo
             noun = r.noun and r.noun_count > r.verb_count and prev != "NOUN"
             return "NOUN" if noun else "VERB"
         return "ADJ"
+    if r.verb_form == "s" and r.verb_count > 20 * r.noun_count:
+        return "VERB"
     verbal = r.verb_count >= max(r.noun_count, r.adj_count)
     if r.verb and prev in ("PRON", "ADV", "PART") and (verbal or object_next and not r.adj):
         return "VERB"
@@ -190,6 +206,9 @@ def tag(words: list[str], originals: list[str]) -> tuple[list[str], list[str], l
             pos = "ADJ"
         elif word in ("back", "well") and prev in _INSIDE:
             pos = "ADJ" if _nominal(nxt) else "NOUN"
+        elif word in ("can", "cans") and prev == "NOUN" and not _read(nxt).verb and nxt != "be":
+            pos = "NOUN"  # "a trash can."
+            lemma, plural = "can", word == "cans"
         elif closed:
             pos = closed
         else:
@@ -202,10 +221,20 @@ def tag(words: list[str], originals: list[str]) -> tuple[list[str], list[str], l
                 pos = "PROPN"
             elif not known:
                 pos = "ADV" if word.endswith("ly") else "NOUN"
+                if word.endswith("ed") and _nominal(nxt):
+                    pos = "ADJ"
                 plural = word.endswith("s") and not word.endswith("ss")
                 lemma = word[:-1] if plural and len(word) > 3 else word
+            elif prev == "NOUN" and i and _bare_compound(r, tags[i - 2 : i - 1], plurals[-1]):
+                pos = "NOUN"
+            elif words[i - 1 : i] in (["has"], ["have"]) and r.verb_form and _plural(nxt):
+                pos = "ADJ"  # "has curved horns"
+            elif words[i - 1 : i] == [","] and r.verb_form == "g" and prev == "":
+                pos = "VERB"  # "..., revealing tan leather seats"
             elif prev in ("NOUN", "PROPN"):
-                pos = _after_noun(r, plurals[-1], joined, verb_seen, nxt, pair)
+                pos = _after_noun(
+                    r, plurals[-1] or words[i - 1] == "people", joined, verb_seen, nxt, pair
+                )
             elif (
                 nxt not in COLORS
                 and r.verb_form in ("g", "d", "")

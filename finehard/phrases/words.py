@@ -65,7 +65,7 @@ UNGROUNDABLE = _set(
     "interaction interpretation overall total movement motion smile expression gaze pose posture "
     "work life world reality others other one ones camera viewer observer addition interior "
     "exterior horizon layout aesthetic vibe level height width length opposite vicinity midst "
-    "hint glimpse clue action"
+    "hint glimpse clue action palette ground air mid-air intersection"
 )
 """Heads that no box can be drawn for, whatever WordNet says of some sense of theirs."""
 
@@ -75,7 +75,8 @@ GROUNDABLE = _set(
     "flame fire smoke bubble ornament logo wheelchair tattoo menu newspaper magazine sign letter "
     "map flag ribbon stripe stain puddle cloud snow ice graffiti mural poster pair couple group "
     "bunch stack row pile yard playground square pet traffic furniture silverware clothing "
-    "jewelry luggage pottery foliage fur hair calligraphy check card note book"
+    "jewelry luggage pottery foliage fur hair calligraphy check card note book tag coin crest "
+    "letterhead signature paragraph rooftop coastline line savanna coast shore crew bill"
 )
 """Heads that can be boxed though WordNet files them under groups, places or messages."""
 
@@ -115,3 +116,14 @@ GROUNDABLE_PAIRS = frozenset(
 
 DEGREES = frozenset(["very", "quite", "rather", "too", "fairly", "slightly", "extremely"])
 """Adverbs that go before an adjective, not before a noun."""
+
+READS_INTO = _set(
+    "suggest indicate imply convey evoke symbolize emphasize highlight illustrate express radiate "
+    "document underline underscore reminiscent"
+)
+"""What follows in the sentence is what the writer makes of the picture, not what it shows."""
+
+SHOWS = _set("show depict capture feature present display")
+WITHIN = _set("in at inside within into from")
+BARE_CATEGORIES = frozenset("kyr")
+"""Categories whose singular goes without an article: food, substance, plant."""

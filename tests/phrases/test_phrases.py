@@ -77,6 +77,13 @@ def test_an_object_as_subject_is_not_joined_with_the_verb(color, kind):
         ("A man sits on a red", "truncated"),
         ("A man holds a red bag and a leather", "truncated"),
         ("A red mug stands here. The mug is full.", "duplicate"),
+        ("A golden retriever sleeps. The dog is old.", "named_again"),
+        ("A white sailboat passes. The boat is fast.", "named_again"),
+        ("Three children sit in a classroom.", "place"),
+        ("The carpet is light brown.", "bare_singular"),
+        ("A ladder made of ropes hangs here.", "material"),
+        ("There are no people or boats in sight.", "absent"),
+        ("The room is tidy, suggesting a hotel.", "interpretation"),
         (
             "A big old red wooden round shiny dusty cracked dark garden table stands here.",
             "too_long",
@@ -169,3 +176,18 @@ def test_a_degree_before_an_adjective_is_no_phrase() -> None:
         "On the left there is a red striped mug, quite small. Next to it is a bowl, rather large."
     )
     assert [phrase.text for phrase in found.phrases] == ["a red striped mug", "a bowl"]
+
+
+def test_a_word_that_only_ends_like_another_does_not_name_it_again() -> None:
+    assert texts("A woman waves. The man sits.") == ["a woman", "a man"]
+
+
+def test_what_is_absent_ends_with_its_phrase() -> None:
+    assert texts("A man not wearing a hat stands next to a car.") == ["a man", "a car"]
+
+
+def test_a_plural_is_followed_by_its_verb_not_by_a_compound() -> None:
+    assert texts("A sofa with two cushions faces a table.")[1:] == [
+        "two cushions",
+        "a table",
+    ]
