@@ -5,8 +5,11 @@ from __future__ import annotations
 import argparse
 import contextlib
 import logging
+import os
 import re
-from collections.abc import Callable
+import sys
+import threading
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import apache_beam as beam
@@ -22,6 +25,14 @@ from finehard.errors import FinehardError, UsageError
 
 IN_PROCESS = "FnApiRunner"
 """Runs here. Beam's DirectRunner may fetch a binary ("Prism"), so this one is named."""
+
+
+WORKER_GONE = (
+    "a worker process died (killed, or out of memory?); everything answered so far is kept: run "
+    "the same command again, perhaps with fewer workers"
+)
+WORKER_GONE_S = 10.0
+"""Seconds after a worker's death in which the runner may end by itself."""
 
 
 def options(arguments: list[str]) -> PipelineOptions:
@@ -52,14 +63,39 @@ def _unknown(arguments: list[str]) -> str | None:
     return next(iter(parser.parse_known_args(arguments)[1]), None)
 
 
+@contextlib.contextmanager
+def _ended_with_a_worker() -> Iterator[None]:
+    """Ends this process when a worker process that it started died: Beam would wait forever.
+
+    Beam's thread that waits for a worker raises when that ended with an error, also when the
+    pipeline failed and is about to say so itself: that is given `WORKER_GONE_S`.
+    """
+    before, done = threading.excepthook, threading.Event()
+
+    def told(failed: threading.ExceptHookArgs) -> None:
+        if failed.thread is None or failed.thread.name != "run_worker":
+            before(failed)
+        elif not done.wait(WORKER_GONE_S):
+            print(f"finehard: {WORKER_GONE}", file=sys.stderr, flush=True)
+            os._exit(1)
+
+    threading.excepthook = told
+    try:
+        yield
+    finally:
+        done.set()
+        threading.excepthook = before
+
+
 def run(construct: Callable[[beam.Pipeline], Any], parsed: PipelineOptions) -> Any:
     """Builds and runs a pipeline to its end. Raises `FinehardError` when it fails."""
     logging.getLogger("apache_beam").setLevel(logging.CRITICAL)  # one line is told instead
     try:
         pipeline = beam.Pipeline(options=parsed)
         construct(pipeline)
-        result = pipeline.run()
-        state = result.wait_until_finish()
+        with _ended_with_a_worker():
+            result = pipeline.run()
+            state = result.wait_until_finish()
     except FinehardError:
         raise
     except Exception as error:
@@ -82,6 +118,8 @@ def root_cause(error: BaseException) -> str:
     told = _RAISED.findall(str(error))
     if told:
         return _plain(told[-1])
+    if "Channel closed prematurely" in str(error):
+        return WORKER_GONE
     lines = [line for line in str(error).splitlines() if line.strip()]
     last = lines[-1].strip() if lines else type(error).__name__
     return _plain(f"the pipeline failed: {last} (--debug shows more)")

@@ -1,0 +1,109 @@
+"""Workers that die, parts that are damaged, what the dead leave behind."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from finehard.errors import FinehardError
+from tests.faults import world
+from tests.faults.world import Faulty
+from tests.pipelines.world import built, config, images, start, sums
+
+
+def _workers(group: int) -> list[int]:
+    """The worker processes of a build that leads process group `group`."""
+    listed = subprocess.run(
+        ["ps", "-ww", "-e", "-o", "pid=", "-o", "pgid=", "-o", "args="],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    rows = (line.split(None, 2) for line in listed.splitlines())
+    return [
+        int(pid)
+        for pid, of, command in rows
+        if int(of) == group and "sdk_worker_main" in command and "sh -c" not in command
+    ]
+
+
+@pytest.mark.slow
+def test_a_killed_worker_ends_the_build_in_one_line_and_the_next_run_completes(
+    tmp_path: Path, server: Faulty
+) -> None:
+    settings, source = config(tmp_path, server.url), images(tmp_path / "in", 120)
+    undisturbed = built(settings, source, tmp_path / "undisturbed")
+    asked = len(server.answered())
+    server.log.write_text("")
+    process = start(settings, source, tmp_path / "out", "--direct_num_workers=2")
+    try:
+        while len(server.answered()) < asked // 4:
+            assert process.poll() is None
+            time.sleep(0.02)
+        os.kill(_workers(process.pid)[0], signal.SIGKILL)
+        _, told = process.communicate(timeout=90)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    assert process.returncode == 1, told
+    assert "a worker process died" in told and "run the same command again" in told
+    assert not (tmp_path / "out" / "manifest.json").exists()
+    assert built(settings, source, tmp_path / "out") == undisturbed
+
+
+def test_damaged_journal_parts_alone_are_asked_again(tmp_path: Path, server: Faulty) -> None:
+    source = images(tmp_path / "in", 30)
+    values = world.settings(server.url)
+    world.built(values, source, tmp_path / "out")
+    first = sums(tmp_path / "out")
+    [cut, flipped, *_] = sorted((tmp_path / "out/_journal/caption").rglob("part-*.parquet"))
+    cut.write_bytes(cut.read_bytes()[:-7])
+    data = bytearray(flipped.read_bytes())
+    data[len(data) // 2] ^= 1
+    flipped.write_bytes(data)
+    server.log.write_text("")
+    world.built(values, source, tmp_path / "out")
+    assert sums(tmp_path / "out") == first
+    asked = [line.split()[1] for line in server.log.read_text().splitlines()]
+    assert set(asked) == {"caption"}
+    assert 2 <= len(asked) < 30
+
+
+def test_what_a_killed_run_left_half_written_is_swept_by_the_next(
+    tmp_path: Path, server: Faulty
+) -> None:
+    source, output = images(tmp_path / "in", 4), tmp_path / "out"
+    values = world.settings(server.url)
+    world.built(values, source, output)
+    folder = next((output / "_journal/caption").iterdir())
+    left = [
+        folder / ".part-u-1.parquet.77.0011aabb.tmp",
+        output / "shards" / ".finehard-00000-of-00001.tar.77.0011aabb.tmp",
+    ]
+    ours = [folder / "notes.tmp", folder / ".hidden"]
+    for path in (*left, *ours):
+        path.write_bytes(b"x")
+        os.utime(path, (1, 1))
+    world.built(values, source, output)
+    assert [path.exists() for path in left] == [False, False]
+    assert all(path.exists() for path in ours)
+
+
+def test_a_journal_that_cannot_be_written_is_told_in_one_line(
+    tmp_path: Path, server: Faulty
+) -> None:
+    output = tmp_path / "out"
+    (output / "_journal").mkdir(parents=True)
+    (output / "_journal" / "caption").write_text("no folder")
+    with pytest.raises(FinehardError, match="journal") as told:
+        world.built(world.settings(server.url), images(tmp_path / "in", 4), output)
+    assert "\n" not in str(told.value)
+    assert not (output / "manifest.json").exists()
+    (output / "_journal" / "caption").unlink()
+    world.built(world.settings(server.url), tmp_path / "in", output)
