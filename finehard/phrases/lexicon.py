@@ -74,7 +74,7 @@ class Lexicon:
 
 @cache
 def lexicon() -> Lexicon:
-    """The vendored lexicon, read once per process (about 0.2 s, 20 MB)."""
+    """The vendored lexicon, read once per process (about 0.2 s)."""
     text = lzma.decompress(PATH.read_bytes()).decode("utf-8")
     words, *blocks = text.split("\n#")
     entries = dict(line.split("\t") for line in words.splitlines()[1:])
