@@ -14,12 +14,14 @@ from apache_beam.utils.windowed_value import WindowedValue
 from finehard import storage
 from finehard.beam.provenance import Provenance
 from finehard.beam.runtime import Build, runtime
+from finehard.negatives.balance import Balance, Tally, merged, tally
 from finehard.records import Bytes, Record, Reject, sample_json
 from finehard.shards.dataset import complete
 from finehard.shards.layout import shard_of
 from finehard.shards.writer import Pointer, ShardSummary, pack, write_shard
 
 _SPILL_BYTES = 4 << 20
+_TALLY = "tally"
 
 
 class WriteShards(beam.PTransform):
@@ -36,9 +38,14 @@ class WriteShards(beam.PTransform):
         self._counted = counted
 
     def expand(self, finished: Any) -> Any:
-        """One shuffle: by shard. Every shard is written, also one that nothing fell into."""
+        """One shuffle: by shard. Every shard is written, also one that nothing fell into.
+
+        What the negatives of all samples say is summed up beside it, for those who write.
+        """
         build = self._build
-        pointers = finished | "spill" >> beam.ParDo(_Spill(build, self._made_by.stages))
+        spill = beam.ParDo(_Spill(build, self._made_by.stages))
+        pointers, tallies = finished | "spill" >> spill.with_outputs(_TALLY, main="pointers")
+        total = tallies | "tally" >> beam.CombineGlobally(merged)
         every = finished.pipeline | "every shard" >> beam.Create(
             [(index, None) for index in range(build.shards)]
         )
@@ -47,7 +54,7 @@ class WriteShards(beam.PTransform):
             (pointers, every)
             | "collect" >> beam.Flatten()
             | "by shard" >> beam.GroupByKey()
-            | "write" >> beam.Map(_write, build)
+            | "write" >> beam.Map(_write, build, beam.pvalue.AsSingleton(total))
             | "one" >> beam.GroupBy(lambda _: None)
             | "complete" >> beam.Map(_complete, build, self._made_by, beam.pvalue.AsSingleton(read))
         )
@@ -71,9 +78,13 @@ class _Spill(beam.DoFn):
         self._uri = storage.join(self._build.output, "_journal", "_records", f"{name}.bin")
         self._items: list[tuple[Record | Reject, bytes]] = []
         self._bytes = 0
+        self._tally: Tally = {}
 
-    def process(self, item: Record | Reject) -> Iterator[tuple[int, Pointer]]:
-        packed = pack(self._payload(item))
+    def process(self, item: Record | Reject) -> Iterator[Any]:
+        payload = self._payload(item)
+        if self._build.config.negatives.balance and "sample" in payload:
+            tally(payload["sample"]["regions"], self._tally)
+        packed = pack(payload)
         self._items.append((item, packed))
         self._bytes += len(packed)
         self._runtime.left(item.unit, item.source, isinstance(item, Reject))
@@ -81,11 +92,14 @@ class _Spill(beam.DoFn):
             yield from self._flush()
 
     def finish_bundle(self) -> Iterator[WindowedValue]:
-        for pointer in self._flush():
-            yield WindowedValue(pointer, MIN_TIMESTAMP, (GlobalWindow(),))
+        for found in self._flush():
+            tag = found.tag if isinstance(found, beam.pvalue.TaggedOutput) else None
+            value = found.value if tag else found
+            windowed = WindowedValue(value, MIN_TIMESTAMP, (GlobalWindow(),))
+            yield beam.pvalue.TaggedOutput(tag, windowed) if tag else windowed
         self._runtime.status.write()
 
-    def _flush(self) -> Iterator[tuple[int, Pointer]]:
+    def _flush(self) -> Iterator[Any]:
         if not self._items:
             return
         with storage.writing(self._uri, durable=False) as file:
@@ -95,6 +109,8 @@ class _Spill(beam.DoFn):
             where = Bytes(self._uri, offset, len(packed))
             offset += len(packed)
             yield shard_of(item.key, self._build.shards), Pointer(item.key, item.source, where)
+        if self._tally:
+            yield beam.pvalue.TaggedOutput(_TALLY, self._tally)
         self._begin()
 
     def _payload(self, item: Record | Reject) -> dict[str, Any]:
@@ -114,11 +130,15 @@ def _storable(row: dict[str, str]) -> dict[str, str]:
     return {name: text.encode("utf-8", "replace").decode() for name, text in row.items()}
 
 
-def _write(shard: tuple[int, Iterable[Pointer | None]], build: Build) -> ShardSummary:
+def _write(shard: tuple[int, Iterable[Pointer | None]], build: Build, total: Tally) -> ShardSummary:
     index, pointers = shard
     found = [pointer for pointer in pointers if pointer is not None]
     config = build.config
-    return write_shard(build.output, index, build.shards, found, config.shards, config.images)
+    chosen = config.negatives
+    balance = Balance(total, chosen.per_region, chosen.balance_loss) if chosen.balance else None
+    return write_shard(
+        build.output, index, build.shards, found, config.shards, config.images, balance
+    )
 
 
 def _complete(

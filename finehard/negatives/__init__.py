@@ -11,6 +11,7 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from finehard.errors import UsageError
 from finehard.negatives.swap import Swap, check
 from finehard.prompts import fence, load_prompt
 from finehard.records import HardNegative, Record
@@ -32,8 +33,23 @@ class NegativesConfig:
     """Negatives kept per region at most (FG-CLIP: 10). Fewer valid ones are written as fewer."""
     ask_for: int = 12
     """Swaps asked for per region: more than are kept, since some fail the checks."""
+    balance: bool = False
+    """Choose a region's negatives so that no word tells them from truths; all that pass the
+    checks, up to `ask_for`, then go through verification. False: the first `per_region`."""
+    balance_loss: float = 0.15
+    """Share of the negatives that may be dropped to balance, 0 to 1."""
     max_tokens: int = 40
     """Per swap asked for."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.balance_loss <= 1:
+            raise UsageError(f"negatives.balance_loss is {self.balance_loss}: give 0 to 1")
+
+    @property
+    def candidates(self) -> int:
+        """Negatives per region that are verified at most."""
+        wanted = self.per_region
+        return max(wanted, self.ask_for) if self.balance and wanted else wanted
 
 
 class Negatives:
@@ -73,7 +89,7 @@ class Negatives:
                 made = check(region.short_expr, swap, kept)
                 if isinstance(made, str):
                     dropped[made] += 1
-                elif len(kept) < self.config.per_region:
+                elif len(kept) < self.config.candidates:
                     kept.append(made)
             regions.append(replace(region, hard_negatives=tuple(kept)))
         return replace(record, regions=tuple(regions)).dropping(self.name, dropped)

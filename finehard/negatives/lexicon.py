@@ -55,7 +55,7 @@ def swaps(text: str) -> list[Swap]:
 
 def lexicon_negatives(config: Config) -> Callable[[Record], Record]:
     """A function that gives each region of a record its hard negatives from the lexicon."""
-    most = config.negatives.per_region
+    most = config.negatives.candidates
 
     def negatives(record: Record) -> Record:
         dropped: Counter[str] = Counter()

@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 
 from finehard import storage
 from finehard.images import ImagesConfig, decode, jpeg
+from finehard.negatives.balance import Balance
 from finehard.records import Bytes
 from finehard.shards.layout import ShardsConfig, shard_name
 
@@ -148,8 +149,11 @@ def write_shard(
     pointers: Iterable[Pointer],
     config: ShardsConfig,
     images: ImagesConfig,
+    balance: Balance | None = None,
 ) -> ShardSummary:
     """Writes shard `index` of `count` under `output`, and its index rows and rejects beside it.
+
+    Where `balance` is given it chooses the hard negatives.
 
     Samples are sorted by key; a key met again is told apart as "key~2", "key~3". Memory holds one
     sample at a time. Raises `OSError` when a sample's bytes are no longer where they were.
@@ -166,6 +170,8 @@ def write_shard(
                 rejects.append({**item["reject"], "key": key})
                 summary.reasons[item["reject"]["reason"]] += 1
                 continue
+            if balance:
+                finished = _balanced(finished, balance, summary)
             row = _write_sample(hashed, key, finished, data, config, images)
             rows.append({**row, "shard": summary.name + ".tar"})
             summary.regions += row["regions"]
@@ -253,13 +259,14 @@ def _write_sample(
     item, head, tail = finished
     sample = item["sample"]
     image = sample["image"]
+    changed = not head
     resized = config.image_side is not None and (
         max(image["width"], image["height"]) > config.image_side
     )
     if resized:
         data, image = _resized(data, image, config, images)
         sample = {**sample, "image": image}
-    if resized or key != sample["key"]:
+    if changed or resized or key != sample["key"]:
         head, tail = _around(members(key, data, sample), sample)
     start = shard.written
     for part in (head, data, tail):
@@ -275,6 +282,16 @@ def _write_sample(
         "json_size": json_size,
         **described(sample),
     }
+
+
+def _balanced(finished: _Finished, balance: Balance, summary: ShardSummary) -> _Finished:
+    """`finished` with its negatives chosen; without tar headers where that changed the sample."""
+    item = finished[0]
+    sample, dropped = balance.choose(item["sample"])
+    if not dropped:
+        return finished
+    summary.dropped.update({f"negatives.{rule}": n for rule, n in dropped.items() if n})
+    return {**item, "sample": sample}, b"", b""
 
 
 def described(sample: dict[str, Any]) -> dict[str, Any]:

@@ -31,6 +31,12 @@ def test_no_more_are_kept_than_asked_and_none_are_made_up() -> None:
     assert made.dropped == {"negatives.duplicate": 1, "negatives.no_change": 1}
 
 
+def test_where_they_are_balanced_later_all_that_were_asked_for_go_on() -> None:
+    swaps = [_swap("red", color) for color in ("blue", "green", "white", "black")]
+    made = _answered({"1": swaps, "2": []}, per_region=2, ask_for=3, balance=True)
+    assert len(made.regions[0].hard_negatives) == 3
+
+
 def test_nothing_is_asked_where_there_is_nothing_to_ask() -> None:
     assert Negatives(NegativesConfig()).question(record()) is None
     assert Negatives(NegativesConfig(per_region=0)).question(record(region("a mug"))) is None
