@@ -80,7 +80,9 @@ def build(config: Config, source: str, output: str, beam_arguments: list[str]) -
         manifest = json.loads(storage.read_all(storage.join(output, MANIFEST)))
         counts = status.total(output, this.run)
         storage.delete_tree(status.folder(output, this.run))
-        _sum_up(manifest, counts, output, time.monotonic() - started)
+        seconds = time.monotonic() - started
+        _report(output, this.run, seconds, counts)
+        _sum_up(manifest, counts, output, seconds)
     if manifest["counts"]["written"] == 0:
         [(reason, number)] = sorted(manifest["rejects"].items(), key=lambda r: -r[1])[:1]
         raise FinehardError(
@@ -156,6 +158,23 @@ def _told_how_to_resume(close_all: Any) -> Iterator[None]:
             signal.signal(number, handler)
 
 
+def _report(output: str, run: str, seconds: float, counts: dict[str, Any]) -> None:
+    """Writes report.html; a dataset without one is whole all the same, so failing is told only."""
+    from finehard.report import report
+    from finehard.report.funnel import note_run
+
+    try:
+        note_run(output, run, seconds, counts)
+        report(output)
+    except Exception as error:
+        line = " ".join(str(error).split())[:200]
+        print(
+            f"finehard: no report.html ({type(error).__name__}: {line}); the dataset is complete, "
+            f"try: finehard report {shlex.quote(output)}",
+            file=sys.stderr,
+        )
+
+
 def _sum_up(manifest: dict[str, Any], counts: dict[str, Any], output: str, seconds: float) -> None:
     made = manifest["counts"]
     lines = [
@@ -173,5 +192,5 @@ def _sum_up(manifest: dict[str, Any], counts: dict[str, Any], output: str, secon
     lines.append(
         f"{requests} requests ({retries} of them second tries), {kept} answers from the journal"
     )
-    lines.append(f"dataset: {output} (look at README.md, manifest.json, rejected/)")
+    lines.append(f"dataset: {output} (look at report.html, README.md, rejected/)")
     print("\n".join(lines))

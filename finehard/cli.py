@@ -79,6 +79,19 @@ def _parser() -> argparse.ArgumentParser:
     added.add_argument("--json", action="store_true", help="print the plan as JSON")
     added = command("validate", _validate, "check a dataset against the data contract")
     added.add_argument("dataset")
+    added = command("report", _report, "write report.html: pictures, numbers, rejects, cost")
+    added.add_argument("dataset")
+    added.add_argument("--output", help="file to write (default: DATASET/report.html)")
+    added.add_argument("--seed", type=int, default=0, help="of the samples that are drawn")
+    added.add_argument("--samples", type=int, default=24, help="on the contact sheet, 0 to 64")
+    added = command("show", _show, "print one sample, and draw its boxes into a PNG")
+    added.add_argument("dataset")
+    added.add_argument("key")
+    added.add_argument("--output", help="PNG to write (default: KEY.png)")
+    added = command("stats", _stats, "print the numbers of a dataset")
+    added.add_argument("dataset")
+    added.add_argument("--json", action="store_true", help="print them as JSON")
+    added.add_argument("--seed", type=int, default=0, help="of the samples that are drawn")
     added = command("audit", _audit, "how far the text alone tells hard negatives from the truth")
     added.add_argument("dataset", help="dataset folder, FG-OVD .jsonl or SugarCrepe .json")
     added.add_argument("--json", action="store_true", help="print the figures as JSON")
@@ -132,6 +145,35 @@ def _validate(chosen: argparse.Namespace) -> int:
     if problems:
         raise FinehardError(f"{chosen.dataset} is not valid: {len(problems)} problems")
     print(f"{chosen.dataset} is valid")
+    return 0
+
+
+def _report(chosen: argparse.Namespace) -> int:
+    from finehard.report import report
+    from finehard.report.write import size
+
+    if not 0 <= chosen.samples <= 64:
+        raise UsageError(f"--samples {chosen.samples} is not from 0 to 64")
+    uri, length = report(chosen.dataset, chosen.output, chosen.seed, chosen.samples)
+    print(f"{uri} ({size(length)}): open it in a browser")
+    return 0
+
+
+def _show(chosen: argparse.Namespace) -> int:
+    from finehard.report.show import show
+
+    show(chosen.dataset, chosen.key, chosen.output)
+    return 0
+
+
+def _stats(chosen: argparse.Namespace) -> int:
+    from finehard.report.numbers import numbers, print_numbers
+
+    found = numbers(chosen.dataset, chosen.seed)
+    if chosen.json:
+        print(json.dumps(found, indent=1, ensure_ascii=False))
+    else:
+        print_numbers(found)
     return 0
 
 

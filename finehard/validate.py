@@ -18,7 +18,7 @@ from finehard.negatives.swap import normal
 from finehard.records import Bytes
 from finehard.rejects import REASONS
 from finehard.schemas import why_invalid
-from finehard.shards.layout import CARD, INDEX, MANIFEST, SIZES, shard_name, shard_of
+from finehard.shards.layout import CARD, CROISSANT, INDEX, MANIFEST, SIZES, shard_name, shard_of
 from finehard.shards.writer import INDEX_SCHEMA, REJECT_SCHEMA, described
 from finehard.sources.tar import Damage, Member, members
 
@@ -53,7 +53,7 @@ def _json(uri: str) -> Any:
 
 
 def _files(dataset: str, manifest: dict[str, Any]) -> Iterator[str]:
-    for name in (INDEX, SIZES, CARD):
+    for name in (INDEX, SIZES, CARD, CROISSANT):
         if not storage.exists(storage.join(dataset, name)):
             yield f"{name} is missing"
     listed = {shard["name"]: shard for shard in manifest["shards"]}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections import Counter
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,16 @@ from finehard import __version__, storage
 from finehard.config import as_dict
 from finehard.errors import FinehardError
 from finehard.shards.card import card
-from finehard.shards.layout import CARD, INDEX, MANIFEST, SCHEMA_VERSION, SIZES
+from finehard.shards.croissant import croissant
+from finehard.shards.layout import (
+    CARD,
+    CROISSANT,
+    INDEX,
+    MANIFEST,
+    REPORT,
+    SCHEMA_VERSION,
+    SIZES,
+)
 from finehard.shards.writer import INDEX_SCHEMA, ShardSummary, index_part
 
 if TYPE_CHECKING:
@@ -22,7 +32,7 @@ if TYPE_CHECKING:
 
 def begin(output: str) -> None:
     """Takes away the marks of completeness, so that nothing half-written looks whole."""
-    storage.delete([storage.join(output, MANIFEST)])
+    storage.delete([storage.join(output, name) for name in (MANIFEST, REPORT)])
 
 
 def complete(
@@ -55,12 +65,23 @@ def complete(
     sizes = {f"{s.name}.tar": s.samples for s in summaries}
     storage.write(storage.join(output, SIZES), json.dumps(sizes, indent=1).encode())
     manifest = _manifest(build, summaries, read, made_by)
-    storage.write(storage.join(output, CARD), card(manifest).encode())
+    storage.write(storage.join(output, CARD), card(manifest).encode("utf-8", "replace"))
+    index_sha256 = _sha256(storage.join(output, INDEX))
+    described = json.dumps(croissant(manifest, index_sha256), indent=1, ensure_ascii=False)
+    storage.write(storage.join(output, CROISSANT), described.encode("utf-8", "replace"))
     text = json.dumps(manifest, indent=1, ensure_ascii=False, sort_keys=False)
     storage.write(storage.join(output, MANIFEST), text.encode())
     for folder in ("_records", "_images", "_index"):
         storage.delete_tree(storage.join(output, "_journal", folder))
     return manifest
+
+
+def _sha256(uri: str) -> str:
+    sha256 = hashlib.sha256()
+    with storage.open_read(uri) as file:
+        while chunk := file.read(1 << 20):
+            sha256.update(chunk)
+    return sha256.hexdigest()
 
 
 def _manifest(

@@ -10,6 +10,8 @@ MANIFEST = "manifest.json"
 INDEX = "index.parquet"
 SIZES = "sizes.json"
 CARD = "README.md"
+CROISSANT = "croissant.json"
+REPORT = "report.html"
 JOURNAL = "_journal"
 SCHEMA_VERSION = "1.0"
 

@@ -1,0 +1,69 @@
+"""Thumbnails as data URIs, within a number of bytes, and samples drawn with their boxes."""
+
+from __future__ import annotations
+
+import base64
+import io
+from dataclasses import replace
+from typing import Any
+
+from PIL import Image, ImageDraw, ImageFont
+
+from finehard.images import ImageError, ImagesConfig, decode
+
+SIDE = 448
+"""Longest side of a thumbnail in pixels: sharp at the width it is shown."""
+COLORS = ("#e6194b", "#0a84ff", "#1fa84a", "#f58231", "#a03ccf", "#00a5a5", "#d4a017", "#e0399b")
+"""Of boxes, by turns; legible on light and dark."""
+_LIMITS = ImagesConfig(min_side=1)
+
+
+def pixels(data: bytes, side: int) -> Image.Image:
+    """`data` as displayed, at most `side` pixels. Raises `ImageError`."""
+    return decode(data, replace(_LIMITS, max_side=side)).pixels
+
+
+def thumbnail(data: bytes, most: int) -> str | None:
+    """A WebP of the image as data URI of at most `most` characters; None where it has no pixels.
+
+    Quality goes down before size does.
+    """
+    try:
+        image = pixels(data, SIDE)
+    except ImageError:
+        return None
+    while max(image.size) >= 16:
+        for quality in (78, 60, 40):
+            out = io.BytesIO()
+            image.save(out, "WEBP", quality=quality, method=4)
+            uri = "data:image/webp;base64," + base64.b64encode(out.getvalue()).decode()
+            if len(uri) <= most:
+                return uri
+        image = image.resize((max(1, image.width * 2 // 3), max(1, image.height * 2 // 3)))
+    return None
+
+
+def drawn(data: bytes, sample: dict[str, Any], side: int = 1600) -> Image.Image:
+    """The image with its boxes, each with its number and short expression. Raises `ImageError`."""
+    image = pixels(data, side)
+    if max(image.size) < 640:  # letters on a small picture would cover it
+        factor = 640 / max(image.size)
+        image = image.resize((round(image.width * factor), round(image.height * factor)))
+    pen = ImageDraw.Draw(image)
+    size = max(13, max(image.size) // 60)
+    font = ImageFont.load_default(size)
+    for number, region in enumerate(sample["regions"], 1):
+        color = COLORS[(number - 1) % len(COLORS)]
+        x1, y1, x2, y2 = region["box"]
+        box = (x1 * image.width, y1 * image.height, x2 * image.width, y2 * image.height)
+        pen.rectangle(box, outline=color, width=max(2, size // 6))
+    for number, region in enumerate(sample["regions"], 1):  # labels above all boxes
+        color = COLORS[(number - 1) % len(COLORS)]
+        text = f"{number} {region['short_expr']}"[:60]
+        x, y = region["box"][0] * image.width, region["box"][1] * image.height
+        width = pen.textlength(text, font=font) + size // 2
+        x = max(0.0, min(x, image.width - width))
+        y = y - size * 1.4 if y >= size * 1.4 else y
+        pen.rectangle((x, y, x + width, y + size * 1.4), fill=color)
+        pen.text((x + size // 4, y + size * 0.1), text, fill="white", font=font)
+    return image
