@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,10 @@ _REGIONS, _NEGATIVES = 24, 24
 _TEXT, _CAPTION = 400, 3_000
 """Characters of a text that are shown."""
 _TEMPLATES = Path(__file__).parent / "templates"
+_UNSEEN = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+"""Controls, marks of direction, half surrogate pairs: they would turn the text around them."""
 
 
 def report(
@@ -190,12 +195,23 @@ def _charts(numbers: Statistics) -> list[dict[str, Any]]:
 @cache
 def _environment() -> Environment:
     made = Environment(
-        loader=FileSystemLoader(_TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True
+        loader=FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=_seen,
     )
     made.filters["number"] = lambda n: f"{n:,}"
     made.filters["duration"] = duration
     made.filters["size"] = size
     return made
+
+
+def _seen(value: Any) -> Any:
+    """What the template shows of `value`, whoever wrote it."""
+    if not isinstance(value, str) or isinstance(value, Markup):
+        return value
+    return _UNSEEN.sub("", value)
 
 
 def duration(seconds: float) -> str:

@@ -1,0 +1,85 @@
+"""What is counted, and how the way of the inputs adds up."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from finehard.report import funnel
+from finehard.report.changed import changed_words
+from finehard.report.opened import open_dataset
+from finehard.report.statistics import Counts, gather, scan
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.lists(st.integers(0, 3000), max_size=40), min_size=1, max_size=4))
+def test_counts_are_those_of_all_values_however_they_come(batches: list[list[int]]) -> None:
+    counts = Counts()
+    for batch in batches:
+        counts.add(np.array(batch, np.int64))
+    values = sorted(value for batch in batches for value in batch)
+    assert counts.total == len(values)
+    assert sum(number for _, number in counts.bins()) == len(values)
+    assert len(counts.bins()) <= 22
+    if values:
+        assert counts.mean() == np.float64(sum(values) / len(values))
+        assert counts.quantile(0) == values[0] and counts.quantile(1) == values[-1]
+        assert counts.quantile(0.5) == values[(len(values) - 1) // 2]
+
+
+def _manifest(policy: str, **dropped: int) -> dict[str, Any]:
+    named = {name.replace("__", "."): number for name, number in dropped.items()}
+    return {"counts": {"read": 20, "written": 12, "regions": 30}, "dropped": named,
+            "config": {"verify": {"policy": policy}}}  # fmt: skip
+
+
+def test_every_input_is_written_or_lost_at_a_stage() -> None:
+    lost = Counter({("source", "not_an_image"): 3, ("caption", "timeout"): 2,
+                    ("verify", "timeout"): 1, ("my_own_stage", "no_regions"): 2})  # fmt: skip
+    steps = funnel.images(_manifest("drop"), lost)
+    assert [step.left for step in steps] == [20, 17, 15, 15, 15, 14, 12]
+    [loss] = steps[1].losses
+    assert (loss.reason, loss.number, loss.example) == ("not_an_image", 3, "reject-not_an_image")
+    assert "not a JPEG" in loss.meaning
+    assert [s.left for s in funnel.images(_manifest("skip"), Counter())] == [20] * 6
+
+
+def test_boxes_are_counted_back_from_those_kept() -> None:
+    steps = funnel.regions(_manifest("drop", detect__score=9, detect__nms=4, verify__text_untrue=5))
+    assert [step.left for step in steps] == [48, 35, 30]
+    marked = funnel.regions(_manifest("mark", detect__score=9, verify__text_untrue=5))
+    assert [step.left for step in marked] == [39, 30, 30]  # what is marked is not lost
+
+
+def test_what_a_run_took_is_noted_and_read_again(tmp_path: Path) -> None:
+    funnel.note_run(str(tmp_path), "a", 12.345, {"stages": {"caption": {"asked": 3}}})
+    funnel.note_run(str(tmp_path), "b", 1.0, {"stages": {}})
+    (tmp_path / "_journal/_runs/c.json").write_text("{")
+    assert [run["seconds"] for run in funnel.runs(str(tmp_path))] == [12.3, 1.0]
+
+
+def test_a_part_of_the_samples_is_drawn_by_the_seed_and_all_are_counted(hostile: Path) -> None:
+    opened = open_dataset(str(hostile))
+    drawn = [tuple(r["key"] for r in scan(opened, seed, 3).drawn) for seed in (1, 1, 2, 3, 4)]
+    assert drawn[0] == drawn[1] and len(set(drawn)) > 1 and all(len(set(d)) == 3 for d in drawn)
+    found, kept = gather(opened, 1, 3)
+    assert found.indexed.samples == 6 and found.sampled.samples == 3
+    assert tuple(sample["key"] for sample in kept) == drawn[0]
+    assert found.sampled.regions == sum(len(sample["regions"]) for sample in kept)
+
+
+@given(st.text(max_size=60), st.text(max_size=60))
+def test_the_pieces_of_a_negative_are_its_words(original: str, negative: str) -> None:
+    pieces = changed_words(original, negative)
+    assert " ".join(text for text, _ in pieces).split() == negative.split()
+
+
+def test_only_what_was_swapped_is_marked() -> None:
+    assert changed_words("a red mug on a table", "A blue mug on a table") == [
+        ("A", False), ("blue", True), ("mug on a table", False)
+    ]  # fmt: skip

@@ -1,0 +1,184 @@
+"""report.html: complete, small, alone, and no text of the dataset is more than text in it."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from finehard.cli import main
+from finehard.records import HardNegative, Record, Region, one_line
+from finehard.rejects import REASONS
+from finehard.report import report
+from finehard.report.opened import open_dataset
+from finehard.report.write import MOST_BYTES, page
+from tests.pictures import encoded, picture
+from tests.report.made import HOSTILE, Parsed, dataset, finished, tame, told_by
+from tests.shards.finished import Store
+from tests.shards.finished import dataset as whole
+
+
+@pytest.fixture(scope="module")
+def text(hostile: Path) -> str:
+    return page(open_dataset(str(hostile)))
+
+
+def test_no_element_and_no_attribute_comes_from_a_text(text: str, tmp_path: Path) -> None:
+    tamed = page(open_dataset(str(told_by(tmp_path, tame(HOSTILE)))))
+    found, expected = Parsed(text), Parsed(tamed)
+    assert found.shape() == expected.shape()
+    assert {tag for tag, _, _ in found.elements} == {tag for tag, _, _ in expected.elements}
+    scripts = [told for tag, told in found.texts if tag == "script"]
+    assert len(scripts) == 1 and "alert" not in scripts[0]
+    for tag, attributes, _ in found.elements:
+        assert not [name for name in attributes if name.startswith("on")], tag
+
+
+def test_the_texts_are_all_read_on_the_page_as_they_are(text: str) -> None:
+    read, said = Parsed(text).text(), one_line(HOSTILE)
+    assert "<script>alert(1)</script>" in said and "😀" in said
+    # short caption, long caption, alt text of 6 samples; details and sources of 3 rejects
+    assert read.count(said) >= 6 * 3 + 3 * 2
+    assert "49" not in re.findall(r"url\(http://evil.example/a\) (\S+)", read)
+
+
+def test_marks_of_direction_and_controls_turn_nothing_around(text: str) -> None:
+    assert not re.findall("[\u200f\u202a-\u202e\u2066-\u2069\x1b]", text)
+
+
+def test_a_browser_fetches_nothing(text: str) -> None:
+    found = Parsed(text)
+    for tag, attributes, _ in found.elements:
+        for name in ("src", "href", "srcset", "data", "action", "poster", "xlink:href", "ping"):
+            value = attributes.get(name)
+            assert value is None or value.startswith(("#", "data:image/webp;base64,")), (tag, name)
+        assert "url(" not in (attributes.get("style") or "")
+    assert not {tag for tag, _, _ in found.elements} & {"link", "iframe", "object", "embed", "base"}
+    for tag, told in found.texts:
+        if tag == "style":
+            assert "url(" not in told and "@import" not in told
+        if tag == "script":
+            assert not re.search(r"fetch|XMLHttp|import|innerHTML|eval|https?:", told)
+    assert len(list(found.all("img"))) == 6
+
+
+def test_the_browser_is_told_to_fetch_nothing_and_to_run_this_script_only(text: str) -> None:
+    [policy] = [m["content"] for m in Parsed(text).all("meta") if "http-equiv" in m]
+    assert policy is not None and policy.startswith("default-src 'none'; img-src data:;")
+    [script] = re.findall(r"<script>(.*?)</script>", text, re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert f"script-src 'sha256-{digest}';" in policy
+
+
+def test_the_page_has_every_section_and_every_link_leads_somewhere(text: str) -> None:
+    found = Parsed(text)
+    ids = [a["id"] for _, a, _ in found.elements if "id" in a]
+    assert len(ids) == len(set(ids))
+    assert {"samples", "rejects", "distributions", "prompts"} <= set(ids)
+    headings = {told for tag, told in found.texts if tag == "h2"}
+    assert headings == {
+        "Images", "Boxes", "Made by", "Cost", "Samples", "Rejects", "Distributions", "Prompts"
+    }  # fmt: skip
+    links = {link["href"] for link in found.all("a")}
+    assert {"#reject-timeout", "#reject-not_an_image"} <= links
+    assert all(link and link[1:] in ids for link in links)
+    boxes = {box["data-region"] for box in found.all("button")}
+    assert boxes == {i for i in ids if i and re.fullmatch(r"s\d+r\d+", i)} and len(boxes) == 7
+
+
+def test_rejects_appear_with_their_reason_stage_and_what_it_means(text: str) -> None:
+    read = Parsed(text).text()
+    for reason, key, stage, number in (
+        ("not_an_image", "bad", "source", 1),
+        ("timeout", "late", "caption", 2),
+        ("timeout", "late2", "regions", 2),
+    ):
+        assert f"{reason.replace('_', ' ')} {number} {REASONS[reason]}" in read
+        assert f"{key} at {stage}: {one_line(HOSTILE)}" in read
+
+
+def test_the_numbers_are_the_manifests(text: str, hostile: Path) -> None:
+    counts = json.loads((hostile / "manifest.json").read_text())["counts"]
+    assert counts == {
+        "read": 9, "written": 6, "rejected": 3, "renamed_keys": 0, "regions": 7,
+        "hard_negatives": 14,
+    }  # fmt: skip
+    read = Parsed(text).text()
+    for name in ("regions", "hard_negatives", "rejected"):
+        assert f"<dt>{name.replace('_', ' ')}</dt><dd>{counts[name]}</dd>" in text
+    assert "inputs found 9 100.0 %" in read and "images read 8 88.9 %" in read
+    # 2 boxes of each of 6 samples fell to a rule; how verification went is not asked here
+    assert "boxes proposed by the detector 19 100.0 %" in read and "−12 score" in read
+
+
+def test_words_that_differ_in_a_negative_are_marked(text: str) -> None:
+    marked = {told.strip() for tag, told in Parsed(text).texts if tag == "mark"}
+    assert {"other", "third"} <= marked
+
+
+def test_the_same_seed_draws_the_same_page_and_another_another(hostile: Path) -> None:
+    opened = open_dataset(str(hostile))
+    assert page(opened, 3, 2) == page(opened, 3, 2)
+    keys = [re.findall(r'<p class="key"[^>]*>(\w+)', page(opened, seed, 2)) for seed in range(8)]
+    assert all(len(drawn) == 2 for drawn in keys) and len({tuple(k) for k in keys}) > 1
+
+
+def test_no_page_is_larger_than_the_limit(tmp_path: Path) -> None:
+    store = Store(tmp_path / "in")
+    long = "&" * 390  # "&amp;": five bytes a letter
+    negatives = tuple(HardNegative(f"{long} {n}", "color", "a", "b", None) for n in range(24))
+    region = Region((0.1, 0.1, 0.6, 0.7), 0.5, "a", f"{long} x", "a", negatives)
+    data = encoded(picture(300, 200), "PNG")
+    where, sha256 = store._put(data), hashlib.sha256(data).hexdigest()
+    pointers = [
+        finished(store, Record(f"k{n}", f"/in/{n}", "u", where, sha256, format="png",
+                               width=300, height=200, short_caption="a", long_caption="b",
+                               regions=(region,) * 24))
+        for n in range(8)
+    ]  # fmt: skip
+    made = dataset(tmp_path, store, pointers)
+    uri, length = report(str(made))
+    assert length == Path(uri).stat().st_size < MOST_BYTES
+    cards = len(list(Parsed(Path(uri).read_text()).all("article")))
+    assert 1 <= cards < 8  # all of them would have been too large
+
+
+def test_a_dataset_of_nothing_has_a_report(tmp_path: Path) -> None:
+    store = Store(tmp_path / "in")
+    found = Parsed(page(open_dataset(str(dataset(tmp_path, store, [])))))
+    assert "Nothing was rejected." in found.text() and "0 of 0" in found.text()
+
+
+def test_the_command_writes_it_into_the_dataset_or_elsewhere(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = whole(tmp_path)
+    assert main(["report", str(made), "--seed", "2", "--samples", "3"]) == 0
+    assert (made / "report.html").stat().st_size > 10_000
+    assert "report.html" in capsys.readouterr().out
+    assert main(["report", str(made), "--output", str(tmp_path / "r.html")]) == 0
+    assert len(list(Parsed((tmp_path / "r.html").read_text()).all("article"))) == 16
+
+
+@pytest.mark.parametrize(
+    ("spoil", "says"),
+    [
+        (lambda d: (d / "manifest.json").unlink(), "has no manifest.json"),
+        (lambda d: (d / "manifest.json").write_text("[]"), "is not a dataset's manifest"),
+        (lambda d: [p.write_bytes(b"") for p in (d / "shards").iterdir()], "finehard validate"),
+        (lambda d: d.rename(d.parent / "away"), "does not exist"),
+    ],
+)
+def test_what_cannot_be_reported_is_one_line_and_exit_2(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], spoil: object, says: str
+) -> None:
+    made = whole(tmp_path)
+    spoil(made)  # type: ignore[operator]
+    assert main(["report", str(made)]) == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith("finehard: ") and says in line
+    assert main(["report", str(made), "--samples", "65"]) == 2
