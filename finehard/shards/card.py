@@ -1,22 +1,32 @@
-"""The dataset card (README.md with the Hub's front matter), made from the manifest alone."""
+"""The dataset card (README.md with front matter for the Hub), made from the manifest alone."""
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from jinja2 import Environment
 
+from finehard.records import one_line
+
 _CARD = """\
 ---
 pretty_name: {{ name }}
-tags: [image-text, region-captions, hard-negatives, webdataset, finehard]
+license: unknown
+language: [en]
+tags: [image-text, region-captions, hard-negatives, webdataset, croissant, finehard]
 task_categories: [zero-shot-image-classification, image-to-text]
 size_categories: [{{ size }}]
+configs:
+- config_name: default
+  data_files:
+  - split: train
+    path: shards/*.tar
 ---
 # {{ name }}
 
 Images with short and long captions, boxes with region captions, and hard negatives that differ from
-the truth in one attribute. Made by finehard {{ m.finehard }} from `{{ m.input }}`.
+the truth in one attribute. Made by finehard {{ m.finehard }} from {{ m.input|code }}.
 
 | | |
 |---|---|
@@ -31,6 +41,8 @@ Rejected for: {% for reason, n in m.rejects.items() -%}
 {% endif %}
 ## Use
 
+With webdataset:
+
 ```python
 import json
 import webdataset
@@ -41,16 +53,35 @@ for sample in webdataset.WebDataset("shards/{{ pattern }}", shardshuffle=False):
     break
 ```
 
+With Hugging Face datasets; `features` is needed where images are of several formats:
+
+```python
+from datasets import Features, Image, Json, Value, load_dataset
+
+features = Features({
+    "jpg": Image(), "png": Image(), "webp": Image(), "json": Json(),
+    "__key__": Value("string"), "__url__": Value("string"),
+})
+samples = load_dataset(
+    "webdataset", data_files="shards/*.tar", split="train", features=features, streaming=True
+)
+for sample in samples:
+    image = sample["jpg"] or sample["png"] or sample["webp"]
+    print(sample["__key__"], image.size, sample["json"]["short_caption"])
+    break
+```
+
 A sample is `KEY.jpg` (or `.png`, `.webp`) and `KEY.json`; boxes are x1, y1, x2, y2, as fractions of
 the displayed image's width and height. `index.parquet` has a row per sample, `manifest.json` the
-full config, the prompts and the SHA-256 of every shard, `rejected/` what was left out and why.
+full config, the prompts and the SHA-256 of every shard, `croissant.json` the same for tools,
+`rejected/` what was left out and why, and `report.html` shows samples and numbers in a browser.
 
 ## How it was made
 
 | stage | model | revision |
 |---|---|---|
 {% for stage, p in m.stages.items() -%}
-| {{ stage }} | {{ p.model }} | {{ p.revision or "" }} |
+| {{ stage|code }} | {{ p.model|code }} | {{ p.revision|code }} |
 {% endfor %}
 The texts are written by models and can be wrong. Licences of the images are those of their sources
 (`image.license`, where the source gave one).
@@ -60,6 +91,17 @@ _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (10**6
           (10**7, "1M<n<10M"), (10**8, "10M<n<100M"))  # fmt: skip
 
 
+def _code(text: str | None) -> str:
+    """`text` as a code span, in which Markdown and HTML mean nothing, also within a table."""
+    text = one_line(text or "").replace("|", "\\|")
+    if not text:
+        return ""
+    if "`" not in text:
+        return f"`{text}`"
+    fence = "`" * (1 + max(map(len, re.findall("`+", text))))
+    return f"{fence} {text} {fence}"
+
+
 def card(manifest: dict[str, Any]) -> str:
     """The card's Markdown text."""
     counts = manifest["counts"]
@@ -67,6 +109,8 @@ def card(manifest: dict[str, Any]) -> str:
     last = len(manifest["shards"]) - 1
     braces = f"{{{0:05d}..{last:05d}}}"
     pattern = f"finehard-{braces}-of-{last + 1:05d}.tar"
-    template = Environment(autoescape=False, keep_trailing_newline=True).from_string(_CARD)
+    made = Environment(autoescape=False, keep_trailing_newline=True)
+    made.filters["code"] = _code
+    template = made.from_string(_CARD)
     return template.render(m=manifest, c=counts, size=size, name="finehard dataset",
                            pattern=pattern)  # fmt: skip
