@@ -58,7 +58,7 @@ def test_the_front_matter_is_what_the_hub_reads(made: Path) -> None:
 )
 def test_the_size_is_one_of_the_hubs(manifest: dict[str, Any], written: int, size: str) -> None:
     manifest["counts"]["written"] = written
-    assert DatasetCard(card(manifest)).data.size_categories == [size]
+    assert DatasetCard(card(manifest)).data.to_dict()["size_categories"] == [size]
 
 
 def test_the_webdataset_snippet_runs_as_it_stands(made: Path, tmp_path: Path) -> None:
@@ -93,7 +93,7 @@ def test_no_path_or_model_breaks_out_of_the_card(manifest: dict[str, Any], name:
     manifest["input"] = name
     manifest["stages"]["caption"].update(model=name, revision=None)
     text = card(manifest)
-    assert DatasetCard(text).data.license == "unknown"
+    assert DatasetCard(text).data.to_dict()["license"] == "unknown"
     plain = [line for line in text.splitlines() if line.startswith("# ")]
     assert plain == ["# finehard dataset"]
     [made_from] = [line for line in text.splitlines() if " from " in line and "Made by" in line]
