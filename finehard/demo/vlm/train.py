@@ -36,7 +36,7 @@ class TrainConfig:
     """Steps in which only the vision tower is trained, on scenes and cut-outs alike."""
     scene_steps: int = 3000
     """Steps in which it is trained on, mostly on scenes, which are harder."""
-    steps: int = 5000
+    steps: int = 4000
     """Steps in which the rest learns to reply; the vision tower stays as it is."""
     rate: float = 2e-3
     matrix_rate: float = 6e-3
