@@ -3,6 +3,7 @@
 import copy
 import io
 import json
+import re
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -75,7 +76,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Sample], Path]
 
 
 def phrases(text: str) -> list[str]:
-    return text.replace(".", ",").replace(" then", "").split(",")
+    return re.split("[.,;:]", text)
 
 
 def figures(samples: list[Sample], path: Path) -> dict[str, float]:
