@@ -220,6 +220,7 @@ def test_a_journal_lives_on_an_object_store(bucket: str) -> None:
     journal = Journal(output)
     assert journal.get("caption/0123", "u", "a") == Entry({"says": "a"}, Usage(1, 2, 3))
     journal.finish("u")
+    journal.flush()
     [part] = storage.glob(folder, "part-u-")
     assert journal.get("caption/0123", "u", "b")
     storage.write(part.uri, storage.read_all(part.uri)[:-1])

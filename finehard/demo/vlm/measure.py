@@ -39,7 +39,11 @@ class Answerer:
         """What the model says to `item`."""
         import torch
 
-        parts = [{"type": "image", "image": image} for image in item.images]
+        parts: list[dict[str, Any]] = []
+        for number, image in enumerate(item.images, 1):
+            if len(item.images) > 1:  # as finehard.lmm.question.messages has it
+                parts.append({"type": "text", "text": f"Image {number}:"})
+            parts.append({"type": "image", "image": image})
         inputs = self.processor.apply_chat_template(
             [{"role": "user", "content": [*parts, {"type": "text", "text": item.text}]}],
             add_generation_prompt=True,
