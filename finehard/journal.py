@@ -96,32 +96,31 @@ class Journal:
         self._through.append(unit)
         self._wake.set()
 
-    def _merge(self, unit: str) -> None:
-        with self._writing, self._failing_once():
-            with self._lock:
-                places = [p for p in (*self._rows, *self._fresh) if p[1] == unit]
-                merge = {}
-                for place in dict.fromkeys(places):
-                    rows = self._rows.pop(place, {})
-                    fresh = self._fresh.pop(place, {})
-                    old = self._parts.pop(place, [])
-                    if fresh or len(old) > 1:
-                        merge[place] = ({**rows, **fresh}, old)
-            for place, (rows, old) in merge.items():
-                self._write(place, rows, durable=True)
-                storage.delete(old)
-
     def flush(self) -> None:
         """Merges the parts of units that are through, and writes all that is not on disk yet."""
-        while self._through:
-            self._merge(self._through.popleft())
         with self._writing, self._failing_once():
+            while self._through:
+                self._merge(self._through.popleft())
             with self._lock:
                 fresh, self._fresh = self._fresh, defaultdict(dict)
             for place, rows in fresh.items():
                 part = self._write(place, rows, durable=False)
                 with self._lock:
                     self._parts[place].append(part)
+
+    def _merge(self, unit: str) -> None:
+        with self._lock:
+            places = [p for p in (*self._rows, *self._fresh) if p[1] == unit]
+            merge = {}
+            for place in dict.fromkeys(places):
+                rows = self._rows.pop(place, {})
+                fresh = self._fresh.pop(place, {})
+                old = self._parts.pop(place, [])
+                if fresh or len(old) > 1:
+                    merge[place] = ({**rows, **fresh}, old)
+        for place, (rows, old) in merge.items():
+            self._write(place, rows, durable=True)
+            storage.delete(old)
 
     def close(self) -> None:
         """Flushes, and ends the thread."""

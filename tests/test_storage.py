@@ -225,6 +225,7 @@ def test_a_journal_lives_on_an_object_store(bucket: str) -> None:
     assert journal.get("caption/0123", "u", "b")
     storage.write(part.uri, storage.read_all(part.uri)[:-1])
     journal.finish("u")
+    journal.flush()
     assert journal.get("caption/0123", "u", "b") is None  # damaged
     journal.close()
 
