@@ -29,7 +29,12 @@ from finehard.truth.measure import NAMES, measure
 ROOT = Path(__file__).parents[1]
 ENGINES: dict[str, dict[str, Any]] = {
     "transformers": {"engine": "transformers"},
-    "vllm": {"engine": "vllm", "replicas": 1, "args": ["--enforce-eager"]},
+    "vllm": {
+        "engine": "vllm",
+        "replicas": 1,
+        # xgrammar, the default, forbids this tokenizer's pieces that hold spaces
+        "args": ["--enforce-eager", "--structured-outputs-config", '{"backend": "guidance"}'],
+    },
 }
 GOALS = {
     "caption_precision": 0.95, "caption_recall": 0.90, "region_recall_50": 0.90,

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from bench.demo_quality import ENGINES
 from finehard.config import load_config
 from finehard.demo.scenes import ScenesConfig, write_scenes
 from finehard.serve import ServeConfig
@@ -53,7 +54,7 @@ def test_the_demo_builds_through_transformers_serve(tmp_path: Path) -> None:
 def test_the_demo_builds_through_vllm(tmp_path: Path) -> None:
     if not list(VLLM.glob("lib/python*/site-packages/vllm")):
         pytest.skip(f"vLLM is not installed in {VLLM} (make setup-vllm)")
-    settings = _demo(tmp_path, engine="vllm", replicas=1, args=["--enforce-eager"])
+    settings = _demo(tmp_path, engine="vllm", replicas=1, args=list(ENGINES["vllm"]["args"]))
     counts = _built_from_scenes(tmp_path, settings)
     assert counts["read"] == 8 == counts["written"] + counts["rejected"]
     asked = manifest(tmp_path / "out")["usage"]["caption"]["requests"]
