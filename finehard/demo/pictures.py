@@ -18,13 +18,12 @@ TRAIN_SEED = 1_000_003
 _BLOCK = 250
 
 
-def _render_block(folder: Path, block: int) -> None:
+def _render_block(folder: Path, held_out: bool, block: int) -> None:
     path = folder / f"{block:05d}.pkl"
     if path.exists():
         return
     made = [
-        render(TRAIN_SEED, index, held_out=False)
-        for index in range(block * _BLOCK, (block + 1) * _BLOCK)
+        render(TRAIN_SEED, index, held_out) for index in range(block * _BLOCK, (block + 1) * _BLOCK)
     ]
     temporary = path.with_suffix(".tmp")
     temporary.write_bytes(pickle.dumps([(np.asarray(image), scene) for image, scene in made]))
@@ -32,15 +31,16 @@ def _render_block(folder: Path, block: int) -> None:
 
 
 def training_pictures(
-    folder: str | Path, count: int, workers: int = 1
+    folder: str | Path, count: int, workers: int = 1, held_out: bool = False
 ) -> list[tuple[NDArray[np.uint8], Scene]]:
     """`count` training scenes (a multiple of 250): (pixels (H, W, 3) uint8, truth).
 
-    Held-out pairs do not occur. `folder` keeps what is rendered, for the next call.
+    `held_out`: whether held-out pairs may occur. `folder` keeps what is rendered, for the next
+    call with the same.
     """
     target = Path(folder)
     target.mkdir(parents=True, exist_ok=True)
     blocks = range(-(-count // _BLOCK))
     with ProcessPoolExecutor(workers) as pool:
-        list(pool.map(partial(_render_block, target), blocks))
+        list(pool.map(partial(_render_block, target, held_out), blocks))
     return [row for b in blocks for row in pickle.loads((target / f"{b:05d}.pkl").read_bytes())]

@@ -29,12 +29,9 @@ def main() -> None:
         parser.error(f"unknown model {sorted(unknown)[0]!r}; there are {', '.join(NAMES)}")
     wanted = args.models or NAMES
     if "vlm" in wanted:
-        from finehard.demo.pictures import training_pictures
         from finehard.demo.vlm.train import TrainConfig, train
 
-        config = TrainConfig(threads=args.threads)
-        pictures = training_pictures(args.work / "pictures", config.scenes, args.threads)
-        train(config, args.output / "vlm", pictures, args.work / "looked.pt")
+        train(TrainConfig(threads=args.threads), args.output / "vlm", args.work)
     if "detector" in wanted:
         from finehard.demo.detector_train import DetectorTrainConfig, train_detector
 

@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from finehard.demo import texts
 from finehard.demo.scenes import render
-from finehard.demo.vlm.lessons import TASKS, Lesson, lesson
-from finehard.demo.world import COLORS, KINDS, PATTERNS
+from finehard.demo.vlm.lessons import TASKS, WHOLE, Lesson, lesson
+from finehard.demo.vlm.views import cut, whole
+from finehard.demo.world import COLORS, KINDS, PATTERNS, Scene
 from finehard.negatives.swap import Swap, check
 
 MEASURE_SEED = 77
@@ -35,17 +37,17 @@ class Answerer:
         self.processor: Any = AutoProcessor.from_pretrained(folder)
         self.model: Any = Qwen2VLForConditionalGeneration.from_pretrained(folder).eval()
 
-    def reply(self, item: Lesson, max_tokens: int = 400) -> str:
-        """What the model says to `item`."""
+    def reply(self, text: str, images: list[Image.Image], max_tokens: int = 400) -> str:
+        """What the model says to `text` about `images`."""
         import torch
 
         parts: list[dict[str, Any]] = []
-        for number, image in enumerate(item.images, 1):
-            if len(item.images) > 1:  # as finehard.lmm.question.messages has it
+        for number, image in enumerate(images, 1):
+            if len(images) > 1:  # as finehard.lmm.question.messages has it
                 parts.append({"type": "text", "text": f"Image {number}:"})
             parts.append({"type": "image", "image": image})
         inputs = self.processor.apply_chat_template(
-            [{"role": "user", "content": [*parts, {"type": "text", "text": item.text}]}],
+            [{"role": "user", "content": [*parts, {"type": "text", "text": text}]}],
             add_generation_prompt=True,
             tokenize=True,
             return_dict=True,
@@ -57,23 +59,34 @@ class Answerer:
         return str(self.processor.tokenizer.decode(told, skip_special_tokens=True))
 
 
+def shown(
+    item: Lesson, picture: Image.Image, scene: Scene, rng: np.random.Generator
+) -> list[Image.Image]:
+    """The images of a lesson on `scene`."""
+    return [
+        whole(picture, scene, rng).image
+        if index == WHOLE
+        else cut(picture, scene, scene.things[index], rng).image
+        for index in item.shows
+    ]
+
+
 def named(text: str) -> Counter[tuple[str, str, str]]:
     """How often `text` names each (color, pattern, kind)."""
     return Counter((c, p or "plain", k) for c, p, k in _NAMED.findall(text.lower()))
 
 
-def measure(folder: str | Path, scenes: int = 50, held_out: bool = False) -> dict[str, float]:
-    """Shares, 0 to 1, over `scenes` scenes that were not trained on; each task asks about each.
-
-    `held_out`: whether colour-kind pairs that never occur in training may occur.
-    """
+def measure(folder: str | Path, scenes: int = 50) -> dict[str, float]:
+    """Shares, 0 to 1, over `scenes` scenes that were not trained on; each task asks about each."""
     answerer = Answerer(folder)
     tally: Counter[str] = Counter()
     for index in range(scenes):
-        picture, scene = render(MEASURE_SEED, index, held_out)
+        picture, scene = render(MEASURE_SEED, index)
         for number, task in enumerate(TASKS):
-            item = lesson(task, picture, scene, np.random.default_rng((index, number)))
-            said = _parsed(answerer.reply(item), item.truth)
+            rng = np.random.default_rng((index, number))
+            item = lesson(task, scene, rng)
+            images = shown(item, picture, scene, rng)
+            said = _parsed(answerer.reply(item.text, images), item.truth)
             tally[f"{task} asked"] += 1
             if said is not None:
                 tally[f"{task} valid"] += 1
@@ -164,9 +177,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--scenes", type=int, default=50)
-    parser.add_argument("--held-out", action="store_true")
     args = parser.parse_args()
-    for name, share in measure(args.folder, args.scenes, args.held_out).items():
+    for name, share in measure(args.folder, args.scenes).items():
         print(f"{share:6.3f}  {name}")
 
 
