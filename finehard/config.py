@@ -22,7 +22,7 @@ from finehard.detect import DetectConfig
 from finehard.digest import folder_revision
 from finehard.errors import UsageError
 from finehard.images import ImagesConfig
-from finehard.lmm.client import ModelConfig
+from finehard.lmm.config import ModelConfig
 from finehard.negatives import NegativesConfig
 from finehard.phrases import PhrasesConfig
 from finehard.plan import PricesConfig
@@ -62,6 +62,9 @@ class Config:
     verify: VerifyConfig = field(default_factory=VerifyConfig)
     shards: ShardsConfig = field(default_factory=ShardsConfig)
     prices: PricesConfig = field(default_factory=PricesConfig)
+    when_changed: typing.Literal["redo", "refuse"] = "redo"
+    """What a run does on an output that was built with other settings: "redo" what they concern,
+    or "refuse" and change nothing."""
 
 
 PACKAGE = "${finehard}"

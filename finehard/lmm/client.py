@@ -7,87 +7,34 @@ go on while the pipeline's thread decodes images.
 from __future__ import annotations
 
 import asyncio
-import os
 import random
-import re
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-import aiohttp
 import orjson
 
-from finehard.errors import FinehardError, UsageError
+from finehard.errors import FinehardError
 from finehard.lmm.choices import probabilities
+from finehard.lmm.config import ModelConfig
 from finehard.lmm.fleet import ILL_AFTER, Endpoint, Fleet
 from finehard.lmm.question import Answer, Question, RequestFailed, messages
 from finehard.lmm.reply import InvalidReply, parse_reply
+from finehard.lmm.transport import Transient, Transport
 from finehard.records import Usage
-
-MAX_BODY = 4 << 20
-"""Bytes of a reply that are read at most: no honest reply is longer."""
 
 CHECK_S = 2.0
 """Seconds between looks at whether a failing server was given up."""
-
-_SECONDS = re.compile(r"[0-9]+(\.[0-9]+)?")
 
 ASK_AGAIN = (
     "That reply is not usable: {why}. "
     "Answer again, with the JSON that was asked for and nothing else."
 )
-
-
-@dataclass(frozen=True)
-class ModelConfig:
-    """A model and where it is served."""
-
-    model: str = ""
-    revision: str | None = None
-    endpoints: tuple[str, ...] = ()
-    """Base URLs ending in /v1; empty when `server` starts one."""
-    api_key_env: str | None = None
-    """Environment variable that holds the API key; the key itself is never written anywhere."""
-    window: int = 64
-    """Requests in flight per endpoint and process."""
-    timeout_s: float = 120.0
-    """Longest wait for one reply."""
-    attempts: int = 6
-    """Tries of a request before its sample is rejected."""
-    outage_s: float = 300.0
-    """Without any success for so long, the build stops instead of rejecting everything."""
-    temperature: float = 0.0
-    seed: int = 0
-    extra_body: dict[str, Any] = field(default_factory=dict)
-    """Added to every request, for what an engine wants beyond the protocol."""
-
-    def __post_init__(self) -> None:
-        """Checks every value. Raises `UsageError`."""
-        for name, least in (("window", 1), ("attempts", 1), ("timeout_s", 0.001), ("outage_s", 0)):
-            value = getattr(self, name)
-            if not least <= value < float("inf"):
-                raise UsageError(f"models.*.{name}: {value} is not a number from {least} up")
-        for url in self.endpoints:
-            if not re.fullmatch(r"https?://[^\s@/]+(/[^\s@]*)?", url):
-                raise UsageError(
-                    f"models.*.endpoints: {url.rpartition('@')[2]!r} is not http(s)://HOST:PORT/v1 "
-                    "(keys and passwords belong in the variable that api_key_env names)"
-                )
-
-    def identity(self) -> dict[str, Any]:
-        """What of this changes the answers: goes into fingerprints."""
-        return {
-            "model": self.model,
-            "revision": self.revision,
-            "temperature": self.temperature,
-            "seed": self.seed,
-            "extra_body": self.extra_body,
-        }
 
 
 @dataclass
@@ -100,16 +47,6 @@ class Tally:
     invalid: int = 0
     prompt_tokens: int = 0
     completion_tokens: int = 0
-
-
-class _Transient(Exception):
-    """A failure that can pass. `reason` is for the reject; `rest_s` are the seconds to wait where
-    the server said that it has too much to do."""
-
-    def __init__(self, reason: str, detail: str, rest_s: float | None = None) -> None:
-        super().__init__(detail)
-        self.reason = reason
-        self.rest_s = rest_s
 
 
 @cache
@@ -136,18 +73,12 @@ class Client:
                 f"model {config.model or '?'} has no endpoint: set models.*.endpoints, or server"
             )
         self.config = config
-        self._key = os.environ.get(config.api_key_env or "", "").strip()
-        if config.api_key_env and not self._key:
-            raise FinehardError(
-                f"the environment variable {config.api_key_env} is not set: it should hold the "
-                f"API key for model {config.model}"
-            )
+        self._transport = Transport(config)
         self.tally: dict[str, Tally] = {}
         self._fleet = Fleet(list(config.endpoints), config.window)
         self._handed: deque[tuple[Question, Future[Answer]]] = deque()
         self._waking = False
         self._tasks: set[asyncio.Task[None]] = set()  # a loop holds its tasks weakly
-        self._session: aiohttp.ClientSession | None = None
         self._check_server = check
         self._checked = 0.0
         self._telling: set[Endpoint] = set()
@@ -189,48 +120,12 @@ class Client:
 
     def close(self) -> None:
         """Closes the connections."""
-        if self._session is not None:
-            _on_loop(self._session.close())
-            self._session = None
+        _on_loop(self._transport.close())
 
     async def _check_all(self) -> list[str | None]:
-        return await asyncio.gather(*map(self._check, self._fleet.endpoints))
-
-    async def _check(self, endpoint: Endpoint) -> str | None:
-        hint = "is the server running, and is models.*.endpoints right?"
-        try:
-            async with self._http().get(
-                f"{endpoint.url}/models",
-                timeout=aiohttp.ClientTimeout(total=min(15.0, self.config.timeout_s)),
-                allow_redirects=False,
-            ) as response:
-                body = await self._body(response)
-                if response.status != 200:
-                    return f"{endpoint.url}/models answered {response.status}; {hint}"
-                served = [m.get("id") for m in orjson.loads(body).get("data", [])]
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            return f"no model server at {endpoint.url} ({_name(error)}); {hint}"
-        except (ValueError, AttributeError, TypeError, _Transient):
-            return f"{endpoint.url}/models gave no model list; {hint}"
-        if served and self.config.model not in served:
-            return f"{endpoint.url} serves {served[0]!r}, not {self.config.model!r}; {hint}"
-        return None
-
-    def _http(self) -> aiohttp.ClientSession:
-        if self._session is None:
-            authorization = {"Authorization": f"Bearer {self._key}"} if self._key else {}
-            # compressed replies are not asked for and not read: they could be bombs
-            plain = {"Content-Type": "application/json", "Accept-Encoding": "identity"}
-            self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=30),
-                headers=plain | authorization,
-                timeout=aiohttp.ClientTimeout(
-                    total=self.config.timeout_s, sock_connect=min(10.0, self.config.timeout_s)
-                ),
-                auto_decompress=False,
-                trust_env=False,
-            )
-        return self._session
+        return await asyncio.gather(
+            *(self._transport.problem(endpoint.url) for endpoint in self._fleet.endpoints)
+        )
 
     async def _ask(self, question: Question) -> Answer:
         tally = self.tally.setdefault(question.stage, Tally())
@@ -297,7 +192,7 @@ class Client:
             endpoint = await self._fleet.acquire(affinity, avoid)
             try:
                 return await self._post(endpoint, body, tally)
-            except _Transient as error:
+            except Transient as error:
                 tally.retries += 1
                 attempt += await self._may_be_its_fault(error, endpoint, started, first)
                 last = attempt >= self.config.attempts
@@ -314,12 +209,15 @@ class Client:
             await asyncio.sleep(max(pause, rest_s))
 
     async def _may_be_its_fault(
-        self, error: _Transient, endpoint: Endpoint, started: float, first: float
+        self, error: Transient, endpoint: Endpoint, started: float, first: float
     ) -> bool:
         """Whether a failure counts against the request: not while its server is down or busy."""
         if error.rest_s is not None:
             return time.monotonic() - first > self.config.outage_s
-        return self._fleet.last_success > started or await self._check(endpoint) is None
+        return (
+            self._fleet.last_success > started
+            or await self._transport.problem(endpoint.url) is None
+        )
 
     async def _tell_apart(self, endpoint: Endpoint) -> None:
         """Asks an endpoint that seems ill something harmless: where it answers, the requests are
@@ -334,16 +232,8 @@ class Client:
             **self.config.extra_body,
         }
         try:
-            async with self._http().post(
-                f"{endpoint.url}/chat/completions",
-                data=orjson.dumps(harmless),
-                allow_redirects=False,
-            ) as response:
-                data = await self._body(response)
-                if response.status != 200:
-                    return
-            self._reply(endpoint, data)
-        except (aiohttp.ClientError, TimeoutError, OSError, _Transient):
+            await self._transport.chat(endpoint.url, orjson.dumps(harmless))
+        except (Transient, RequestFailed):
             return
         finally:
             self._telling.discard(endpoint)
@@ -371,20 +261,8 @@ class Client:
         tally.requests += 1
         tally.in_flight += 1
         try:
-            async with self._http().post(
-                f"{endpoint.url}/chat/completions",
-                data=body,
-                allow_redirects=False,
-            ) as response:
-                data = await self._body(response)
-                if response.status != 200:
-                    raise self._refusal(endpoint, response, data)
-            reply = self._reply(endpoint, data)
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            reason = "timeout" if isinstance(error, TimeoutError) else "server_error"
-            self._fleet.failed(endpoint)
-            raise _Transient(reason, f"{endpoint.url}: {_name(error)}") from None
-        except _Transient as error:
+            reply = await self._transport.chat(endpoint.url, body)
+        except Transient as error:
             if error.rest_s is None:
                 self._fleet.failed(endpoint)
             else:
@@ -397,49 +275,6 @@ class Client:
             tally.in_flight -= 1
         self._fleet.succeeded(endpoint)
         return reply
-
-    def _reply(self, endpoint: Endpoint, data: bytes) -> dict[str, Any]:
-        try:
-            reply = orjson.loads(data)
-        except ValueError:
-            reply = None
-        if not isinstance(reply, dict):
-            raise _Transient("server_error", f"{endpoint.url}: the reply is not a JSON object")
-        served = reply.get("model")  # transformers serve says NAME@REVISION
-        if served is not None and str(served).split("@")[0] != self.config.model.split("@")[0]:
-            named = self._told(str(served).encode("utf-8", "replace"))
-            raise _Transient("wrong_model", f"{endpoint.url} answered as {named!r}")
-        return reply
-
-    def _refusal(
-        self, endpoint: Endpoint, response: aiohttp.ClientResponse, data: bytes
-    ) -> Exception:
-        status, rest_s = response.status, _retry_after(response)
-        detail = f"{endpoint.url} answered {status}: {self._told(data)}"
-        if status == 429 or (status == 503 and rest_s is not None):
-            return _Transient("server_error", detail, rest_s or 1.0)
-        if status == 408 or status >= 500:
-            return _Transient("server_error", detail)
-        if status in (401, 404) or status < 400:  # about the endpoint: another may be right
-            return _Transient("request_refused", detail)
-        return RequestFailed("request_refused", detail)
-
-    def _told(self, data: bytes) -> str:
-        """The beginning of what a server said, on one line, without the key it may have echoed."""
-        if self._key:
-            data = data.replace(self._key.encode(), b"***")
-        return " ".join(data[:200].decode("utf-8", "replace").split())
-
-    @staticmethod
-    async def _body(response: aiohttp.ClientResponse) -> bytes:
-        chunks, length = [], 0
-        async for chunk in response.content.iter_chunked(1 << 16):
-            chunks.append(chunk)
-            length += len(chunk)
-            if length > MAX_BODY:
-                response.close()
-                raise _Transient("server_error", f"a reply of more than {MAX_BODY} bytes")
-        return b"".join(chunks)
 
 
 def _content(reply: dict[str, Any]) -> tuple[str, bool]:
@@ -462,15 +297,3 @@ def _spent(reply: dict[str, Any]) -> tuple[int, int]:
 
 def _count(value: Any) -> int:
     return value if type(value) is int and 0 <= value < 1 << 40 else 0
-
-
-def _name(error: BaseException) -> str:
-    if isinstance(error, TimeoutError):
-        return "timed out"
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text[:120]}" if text else type(error).__name__
-
-
-def _retry_after(response: aiohttp.ClientResponse) -> float | None:
-    value = response.headers.get("Retry-After", "")
-    return min(float(value), 300.0) if _SECONDS.fullmatch(value) else None

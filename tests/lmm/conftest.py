@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
-from finehard.lmm import Client, ModelConfig, Question
+from finehard.lmm.client import Client
+from finehard.lmm.config import ModelConfig
+from finehard.lmm.question import Question
 from finehard.schemas import ReplySchema
 from tests.lmm.faulty_server import MODEL, FaultyServer
 

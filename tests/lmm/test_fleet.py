@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from finehard.errors import FinehardError
-from finehard.lmm import Client, RequestFailed
+from finehard.lmm.client import Client
+from finehard.lmm.question import RequestFailed
 from tests.lmm.conftest import question
 from tests.lmm.faulty_server import FaultyServer, hang, says, status
 

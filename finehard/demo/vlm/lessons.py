@@ -43,7 +43,7 @@ def lesson(task: str, scene: Scene, rng: np.random.Generator, most: int = MOST_R
         asked, shows = Caption(CAPTION).question(_record(scene, ())), (WHOLE,)
         value = texts.captions(scene)
     elif task == "negatives":
-        phrases = _phrases(int(rng.integers(1, most + 1)), rng)
+        phrases = _phrases(min(most, len(scene.things)), rng)
         asked = Negatives(NEGATIVES).question(_record(scene, [_region(p, "") for p in phrases]))
         value = _numbered([texts.swaps(phrase, NEGATIVES.ask_for) for phrase in phrases])
     else:

@@ -17,7 +17,7 @@ from finehard.demo.world import Scene
 
 SHARES = {"caption": 0.35, "regions": 0.2, "negatives": 0.15, "verify": 0.3}
 SIZES = {"caption": 16, "regions": 12, "negatives": 12, "verify": 10}
-STEPS_AN_OBJECT = 120
+STEPS_AN_OBJECT = {"caption": 120, "regions": 120, "negatives": 120, "verify": 600}
 """Scenes have one object first; one more is allowed after so many steps."""
 
 
@@ -51,14 +51,14 @@ class Lessons(torch.utils.data.IterableDataset[Replies]):
     def __iter__(self) -> Iterator[Replies]:
         rng = np.random.default_rng(self.seed)
         counts = np.asarray([len(scene.things) for scene in self.scenes])
-        by_count = np.argsort(counts, kind="stable")
+        alike = {count: np.flatnonzero(counts == count) for count in range(1, MOST_REGIONS + 1)}
         step = 0
         while True:
             task = str(rng.choice(TASKS, p=[SHARES[name] for name in TASKS]))
-            most = min(MOST_REGIONS, 1 + step // STEPS_AN_OBJECT)
-            easy = by_count[: int(np.searchsorted(counts[by_count], most, side="right"))]
+            most = min(MOST_REGIONS, 1 + step // STEPS_AN_OBJECT[task])
             size = SIZES[task] * (2 if most <= 3 else 1)
-            chosen = easy[rng.integers(len(easy), size=size)].tolist()
+            count = int(rng.choice(counts[counts <= most]))  # alike in length: little padding
+            chosen = rng.choice(alike[count], size=size).tolist()
             yield self._batch(task, [(i, lesson(task, self.scenes[i], rng, most)) for i in chosen])
             step += 1
 
@@ -114,6 +114,7 @@ def learn_to_reply(
 ) -> Iterator[tuple[int, nn.Module]]:
     """Trains `model`, its vision tower excepted. Gives steps and the weights' running mean."""
     model.train().model.visual.requires_grad_(False)
+    model.set_attn_implementation("eager")  # torch's fused attention is slow backwards
     data = Lessons(scenes, seen, tokenizer, seed)
     loader = torch.utils.data.DataLoader(data, batch_size=None, num_workers=1)
 

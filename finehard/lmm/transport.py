@@ -1,0 +1,155 @@
+"""One HTTP exchange with one endpoint: the reply, or what went wrong and whether that passes."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import Any
+
+import aiohttp
+import orjson
+
+from finehard.errors import FinehardError
+from finehard.lmm.config import ModelConfig
+from finehard.lmm.question import RequestFailed
+
+MAX_BODY = 4 << 20
+"""Bytes of a reply that are read at most: no honest reply is longer."""
+
+_SECONDS = re.compile(r"[0-9]+(\.[0-9]+)?")
+
+
+class Transient(Exception):
+    """A failure that can pass. `reason` is for the reject; `rest_s` are the seconds to wait where
+    the server said that it has too much to do."""
+
+    def __init__(self, reason: str, detail: str, rest_s: float | None = None) -> None:
+        super().__init__(detail)
+        self.reason = reason
+        self.rest_s = rest_s
+
+
+class Transport:
+    """The connections to a model's endpoints. Lives on one event loop.
+
+    Raises `FinehardError` when the variable that should hold the API key is not set.
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        self._config = config
+        self._key = os.environ.get(config.api_key_env or "", "").strip()
+        if config.api_key_env and not self._key:
+            raise FinehardError(
+                f"the environment variable {config.api_key_env} is not set: it should hold the "
+                f"API key for model {config.model}"
+            )
+        self._session: aiohttp.ClientSession | None = None
+
+    async def close(self) -> None:
+        """Closes the connections."""
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    async def chat(self, url: str, body: bytes) -> dict[str, Any]:
+        """The reply of the endpoint at `url` to a chat request.
+
+        Raises `Transient`, or `RequestFailed` where the request itself is refused.
+        """
+        try:
+            async with self._http().post(
+                f"{url}/chat/completions", data=body, allow_redirects=False
+            ) as response:
+                data = await _body(response)
+                if response.status != 200:
+                    raise self._refusal(url, response, data)
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            reason = "timeout" if isinstance(error, TimeoutError) else "server_error"
+            raise Transient(reason, f"{url}: {_name(error)}") from None
+        try:
+            reply = orjson.loads(data)
+        except ValueError:
+            reply = None
+        if not isinstance(reply, dict):
+            raise Transient("server_error", f"{url}: the reply is not a JSON object")
+        served = reply.get("model")  # transformers serve says NAME@REVISION
+        if served is not None and str(served).split("@")[0] != self._config.model.split("@")[0]:
+            named = self._told(str(served).encode("utf-8", "replace"))
+            raise Transient("wrong_model", f"{url} answered as {named!r}")
+        return reply
+
+    async def problem(self, url: str) -> str | None:
+        """What is wrong with the endpoint at `url`; None where it serves the model."""
+        hint = "is the server running, and is models.*.endpoints right?"
+        try:
+            async with self._http().get(
+                f"{url}/models",
+                timeout=aiohttp.ClientTimeout(total=min(15.0, self._config.timeout_s)),
+                allow_redirects=False,
+            ) as response:
+                body = await _body(response)
+                if response.status != 200:
+                    return f"{url}/models answered {response.status}; {hint}"
+                served = [m.get("id") for m in orjson.loads(body).get("data", [])]
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            return f"no model server at {url} ({_name(error)}); {hint}"
+        except (ValueError, AttributeError, TypeError, Transient):
+            return f"{url}/models gave no model list; {hint}"
+        if served and self._config.model not in served:
+            return f"{url} serves {served[0]!r}, not {self._config.model!r}; {hint}"
+        return None
+
+    def _http(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            authorization = {"Authorization": f"Bearer {self._key}"} if self._key else {}
+            # compressed replies are not asked for and not read: they could be bombs
+            plain = {"Content-Type": "application/json", "Accept-Encoding": "identity"}
+            timeout_s = self._config.timeout_s
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=30),
+                headers=plain | authorization,
+                timeout=aiohttp.ClientTimeout(total=timeout_s, sock_connect=min(10.0, timeout_s)),
+                auto_decompress=False,
+                trust_env=False,
+            )
+        return self._session
+
+    def _refusal(self, url: str, response: aiohttp.ClientResponse, data: bytes) -> Exception:
+        status, rest_s = response.status, _retry_after(response)
+        detail = f"{url} answered {status}: {self._told(data)}"
+        if status == 429 or (status == 503 and rest_s is not None):
+            return Transient("server_error", detail, rest_s or 1.0)
+        if status == 408 or status >= 500:
+            return Transient("server_error", detail)
+        if status in (401, 404) or status < 400:  # about the endpoint: another may be right
+            return Transient("request_refused", detail)
+        return RequestFailed("request_refused", detail)
+
+    def _told(self, data: bytes) -> str:
+        """The beginning of what a server said, on one line, without the key it may have echoed."""
+        if self._key:
+            data = data.replace(self._key.encode(), b"***")
+        return " ".join(data[:200].decode("utf-8", "replace").split())
+
+
+async def _body(response: aiohttp.ClientResponse) -> bytes:
+    chunks, length = [], 0
+    async for chunk in response.content.iter_chunked(1 << 16):
+        chunks.append(chunk)
+        length += len(chunk)
+        if length > MAX_BODY:
+            response.close()
+            raise Transient("server_error", f"a reply of more than {MAX_BODY} bytes")
+    return b"".join(chunks)
+
+
+def _name(error: BaseException) -> str:
+    if isinstance(error, TimeoutError):
+        return "timed out"
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text[:120]}" if text else type(error).__name__
+
+
+def _retry_after(response: aiohttp.ClientResponse) -> float | None:
+    value = response.headers.get("Retry-After", "")
+    return min(float(value), 300.0) if _SECONDS.fullmatch(value) else None
