@@ -12,7 +12,7 @@ import sys
 
 import numpy as np
 
-from finehard.demo.scenes import render
+from finehard.demo.render import render
 from finehard.demo.texts import thing_phrase
 from finehard.detect import DetectConfig, load_detector, select
 

@@ -24,7 +24,7 @@ import numpy as np
 import torch
 import webdataset
 
-from finehard.demo.scenes import encode, render
+from finehard.demo.render import encode, render
 from finehard.demo.texts import article, long_caption, noun_phrase, region_caption, short_caption
 from finehard.demo.world import COLORS, PATTERNS, Scene, Thing
 from finehard.fgclip.config import load_train_config

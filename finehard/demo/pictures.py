@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from finehard.demo.scenes import render
+from finehard.demo.render import render
 from finehard.demo.world import Scene
 
 TRAIN_SEED = 1_000_003

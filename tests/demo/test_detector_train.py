@@ -18,7 +18,7 @@ from finehard.demo.detector_train import (  # noqa: E402
     build_tokenizer,
     save,
 )
-from finehard.demo.scenes import render  # noqa: E402
+from finehard.demo.render import render  # noqa: E402
 from finehard.demo.texts import long_caption, short_caption, thing_phrase  # noqa: E402
 from finehard.demo.world import HELD_OUT  # noqa: E402
 from finehard.detect import DetectConfig, load_detector  # noqa: E402

@@ -10,7 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from finehard.demo.scenes import ScenesConfig, render, write_scenes
+from finehard.demo.render import render
+from finehard.demo.scenes import ScenesConfig, write_scenes
 from finehard.demo.world import COLORS, HELD_OUT, KINDS
 
 

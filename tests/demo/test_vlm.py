@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from finehard.demo.scenes import render
+from finehard.demo.render import render
 from finehard.demo.vlm.lessons import NEGATIVES, TASKS, lesson
 from finehard.demo.vlm.views import cut
 from finehard.demo.vocabulary import build_tokenizer

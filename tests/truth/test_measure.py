@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from finehard.demo.scenes import render
+from finehard.demo.render import render
 from finehard.demo.texts import (
     article,
     captions,

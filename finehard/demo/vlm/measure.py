@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from finehard.demo import texts
-from finehard.demo.scenes import render
+from finehard.demo.render import render
 from finehard.demo.vlm.lessons import TASKS, WHOLE, Lesson, lesson
 from finehard.demo.vlm.views import cut, whole
 from finehard.demo.world import COLORS, KINDS, PATTERNS, Scene
