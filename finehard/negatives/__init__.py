@@ -12,9 +12,10 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from finehard.errors import UsageError
-from finehard.negatives.swap import Swap, check
+from finehard.negatives import lexicon
+from finehard.negatives.swap import Swap, pick
 from finehard.prompts import fence, load_prompt
-from finehard.records import HardNegative, Record
+from finehard.records import Record
 from finehard.schemas import reply_schema
 from finehard.stage import Ask, numbered
 
@@ -33,6 +34,8 @@ class NegativesConfig:
     """Negatives kept per region at most (FG-CLIP: 10). Fewer valid ones are written as fewer."""
     ask_for: int = 12
     """Swaps asked for per region: more than are kept, since some fail the checks."""
+    fill: bool = False
+    """Where the model's swaps make fewer than `per_region`, the lexicon's are taken after them."""
     balance: bool = False
     """Choose a region's negatives so that no word tells them from truths; all that pass the
     checks, up to `ask_for`, then go through verification. False: the first `per_region`."""
@@ -82,14 +85,12 @@ class Negatives:
         """`record` with the swaps that pass the checks, in the model's order; the rest counted."""
         dropped: Counter[str] = Counter()
         regions = []
+        most = self.config.candidates
         for number, region in enumerate(record.regions, 1):
-            kept: list[HardNegative] = []
-            for said in value[str(number)]:
-                swap = Swap(said["attribute"], said["original"], said["replacement"])
-                made = check(region.short_expr, swap, kept)
-                if isinstance(made, str):
-                    dropped[made] += 1
-                elif len(kept) < self.config.candidates:
-                    kept.append(made)
+            named = [Swap(**said) for said in value[str(number)]]
+            kept, broken = pick(region.short_expr, named, most)
+            dropped += broken
+            if self.config.fill and len(kept) < most:
+                kept, _ = pick(region.short_expr, lexicon.swaps(region.short_expr), most, kept)
             regions.append(replace(region, hard_negatives=tuple(kept)))
         return replace(record, regions=tuple(regions)).dropping(self.name, dropped)

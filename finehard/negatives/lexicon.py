@@ -9,8 +9,8 @@ from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 from finehard.digest import number
-from finehard.negatives.swap import Swap, check
-from finehard.records import HardNegative, Record
+from finehard.negatives.swap import Swap, pick
+from finehard.records import Record
 
 if TYPE_CHECKING:
     from finehard.config import Config
@@ -61,13 +61,8 @@ def lexicon_negatives(config: Config) -> Callable[[Record], Record]:
         dropped: Counter[str] = Counter()
         regions = []
         for region in record.regions:
-            kept: list[HardNegative] = []
-            for swap in swaps(region.short_expr):
-                made = check(region.short_expr, swap, kept)
-                if isinstance(made, str):
-                    dropped[made] += 1
-                elif len(kept) < most:
-                    kept.append(made)
+            kept, broken = pick(region.short_expr, swaps(region.short_expr), most)
+            dropped += broken
             regions.append(replace(region, hard_negatives=tuple(kept)))
         return replace(record, regions=tuple(regions)).dropping(STAGE, dropped)
 

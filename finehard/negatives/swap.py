@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -69,6 +70,21 @@ def check(text: str, swap: Swap, kept: Sequence[HardNegative]) -> HardNegative |
     if normal(made) in {normal(negative.text) for negative in kept}:
         return "duplicate"
     return HardNegative(made, swap.attribute, text[start:end], replacement)
+
+
+def pick(
+    text: str, swaps: Iterable[Swap], most: int, kept: Sequence[HardNegative] = ()
+) -> tuple[list[HardNegative], Counter[str]]:
+    """Up to `most` hard negatives of `text`: `kept`, then those of `swaps` that pass the checks, in
+    order. And how often each rule was broken."""
+    picked, broken = list(kept), Counter[str]()
+    for swap in swaps:
+        made = check(text, swap, picked)
+        if isinstance(made, str):
+            broken[made] += 1
+        elif len(picked) < most:
+            picked.append(made)
+    return picked, broken
 
 
 @lru_cache(4096)

@@ -31,6 +31,15 @@ def test_no_more_are_kept_than_asked_and_none_are_made_up() -> None:
     assert made.dropped == {"negatives.duplicate": 1, "negatives.no_change": 1}
 
 
+def test_where_the_model_gave_too_few_the_lexicon_fills_up_without_doubles() -> None:
+    made = _answered({"1": [_swap("red", "green")], "2": []}, per_region=4, fill=True)
+    first, second = ([n.text for n in region.hard_negatives] for region in made.regions)
+    assert first[0] == "a green mug"
+    assert len(set(first)) == 4 and "a red mug" not in first
+    assert len(set(second)) == 4
+    assert made.dropped == {}
+
+
 def test_where_they_are_balanced_later_all_that_were_asked_for_go_on() -> None:
     swaps = [_swap("red", color) for color in ("blue", "green", "white", "black")]
     made = _answered({"1": swaps, "2": []}, per_region=2, ask_for=3, balance=True)
