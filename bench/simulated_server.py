@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import hashlib
+import heapq
 import json
 import random
 import re
@@ -70,6 +71,7 @@ class Simulated:
         self._slower = 1.0
         self.faults: Counter[str] = Counter()
         self._slots = asyncio.Semaphore(slots)
+        self._free_since = [0.0] * slots
         self._times = (least_s, most_s)
         self._log = open(log, "a", buffering=1) if log else None  # noqa: SIM115
         self._chance = random.Random(0)
@@ -86,10 +88,14 @@ class Simulated:
             message = {"role": "assistant", "content": "yes"}
             return web.json_response({"model": MODEL, "choices": [{"message": message}]})
         form = asked["response_format"]["json_schema"]
+        arrived = time.monotonic()
         async with self._slots:
             self.first = self.first or time.time()
             took = self._chance.uniform(*self._times) * self._slower
-            await asyncio.sleep(took)
+            # begun when the slot became free, however late that is noticed here
+            done = max(arrived, heapq.heappop(self._free_since)) + took
+            await asyncio.sleep(done - time.monotonic())
+            heapq.heappush(self._free_since, done)
             self.requests += 1
             self.busy_s += took
             self.last = time.time()
