@@ -42,6 +42,7 @@ def build(config: Config, source: str, output: str, beam_arguments: list[str]) -
     command goes on where it stopped.
     """
     from finehard.beam import run, status
+    from finehard.beam.changes import note_settings, refuse_changes
     from finehard.beam.runtime import Build, close_all
     from pipelines.build_finehard import build_finehard
 
@@ -55,6 +56,7 @@ def build(config: Config, source: str, output: str, beam_arguments: list[str]) -
     files, images, config = prepare(source, config)
     _check_output(output, source)
     with locked(output), contextlib.ExitStack() as stack:
+        refuse_changes(output, config)
         this = Build(
             config=config,
             input=source,
@@ -65,6 +67,7 @@ def build(config: Config, source: str, output: str, beam_arguments: list[str]) -
         _serve(config, stack)
         for folder in ("_journal", "shards", "rejected"):
             storage.sweep(storage.join(output, folder))
+        note_settings(output, config)  # before the manifest, which told them too, is gone
         dataset.begin(output)
         stack.callback(close_all)
         stack.enter_context(_told_how_to_resume(close_all))
@@ -76,7 +79,10 @@ def build(config: Config, source: str, output: str, beam_arguments: list[str]) -
             except FinehardError as error:
                 fatal = status.total(output, this.run)["fatal"]
                 raise FinehardError(fatal or str(error)) from error
-        close_all()
+        try:
+            close_all()
+        except FinehardError as error:  # only what is kept for a later run is concerned
+            print(f"finehard: {error}; the dataset is complete", file=sys.stderr)
         manifest = json.loads(storage.read_all(storage.join(output, MANIFEST)))
         counts = status.total(output, this.run)
         storage.delete_tree(status.folder(output, this.run))

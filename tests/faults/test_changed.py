@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
 
+from finehard.cli import main
+from finehard.errors import UsageError
 from tests.faults.world import Faulty, built, settings
-from tests.pipelines.world import images
+from tests.pipelines.world import images, sums
 
 
 def test_after_a_change_no_sample_is_left_of_before(tmp_path: Path, server: Faulty) -> None:
@@ -28,6 +31,76 @@ def test_after_a_change_no_sample_is_left_of_before(tmp_path: Path, server: Faul
     server.log.write_text("")
     assert built(settings(server.url), source, output)["stages"] == before["stages"]
     assert server.answered() == []  # going back costs nothing
+
+
+@pytest.mark.parametrize(
+    ("section", "named", "redone"),
+    [
+        (
+            {"model": {"revision": "v2"}},
+            "models.llm.revision null -> v2, models.lmm.revision null -> v2",
+            "caption, regions, negatives, verify would be done again, phrases, detect where",
+        ),
+        (
+            {"detect": {"backend": "bench.fixed_detector:load", "score": 0.6}},
+            "detect.score 0.4 -> 0.6",
+            "no stage would be done again, regions, negatives, verify where their question",
+        ),
+        ({"shards": {"samples_per_shard": 3}}, "shards.samples_per_shard 20 -> 3", "no stage"),
+    ],
+)
+def test_with_refuse_changed_settings_change_nothing_and_are_named(
+    tmp_path: Path, server: Faulty, section: dict[str, Any], named: str, redone: str
+) -> None:
+    source, output = images(tmp_path / "in", 4), tmp_path / "out"
+    built(settings(server.url), source, output)
+    before = {path: path.read_bytes() for path in output.rglob("*") if path.is_file()}
+    lock = output / "_journal" / "lock"
+    server.log.write_text("")
+    with pytest.raises(UsageError) as told:
+        built(settings(server.url, when_changed="refuse", **section), source, output)
+    line = str(told.value)
+    assert f"other settings: {named};" in line and redone in line and "\n" not in line
+    after = {path: path.read_bytes() for path in output.rglob("*") if path.is_file()}
+    assert {p for p in before if before[p] != after.get(p)} <= {lock} and {*before} == {*after}
+    assert server.answered() == []
+
+
+def test_with_refuse_a_prompt_of_other_content_is_seen_and_another_machine_is_no_change(
+    tmp_path: Path, server: Faulty
+) -> None:
+    source, output = images(tmp_path / "in", 4), tmp_path / "out"
+    prompt = tmp_path / "mine.md"
+    text = "---\ntask: verify\n---\n{statements} of {images} images, {count} answers, JSON."
+    prompt.write_text(text)
+
+    def run(path: Path, **model: Any) -> None:
+        chosen = {"when_changed": "refuse", "verify": {"prompt": str(path)}, "model": model}
+        built(settings(server.url, **chosen), source, output)
+
+    run(prompt)
+    first = sums(output)
+    moved = prompt.rename(tmp_path / "moved.md")
+    server.log.write_text("")
+    run(moved, window=3, timeout_s=9.0, attempts=2)
+    assert sums(output) == first and server.answered() == []
+    (output / "manifest.json").unlink()  # as after a kill
+    other = tmp_path / "other.md"
+    other.write_text(text + " Please.")
+    with pytest.raises(UsageError, match=r"verify.prompt .*other.md; verify would be done again"):
+        run(other)
+
+
+def test_refused_settings_are_exit_code_2(
+    tmp_path: Path, server: Faulty, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, output, file = images(tmp_path / "in", 4), tmp_path / "out", tmp_path / "c.yaml"
+    built(settings(server.url), source, output)
+    changed = settings(server.url, when_changed="refuse", caption={"max_tokens": 77})
+    file.write_text(json.dumps(changed))
+    given = ["build", "--config", str(file), "--input", str(source), "--output", str(output)]
+    assert main(given) == 2
+    assert "caption.max_tokens" in capsys.readouterr().err
 
 
 def test_an_api_key_is_nowhere_in_the_output_nor_in_what_is_printed(
