@@ -54,7 +54,7 @@ class WriteShards(beam.PTransform):
             (pointers, every)
             | "collect" >> beam.Flatten()
             | "by shard" >> beam.GroupByKey()
-            | "write" >> beam.Map(_write, build, beam.pvalue.AsSingleton(total))
+            | "write" >> beam.ParDo(_Write(build), beam.pvalue.AsSingleton(total))
             | "one" >> beam.GroupBy(lambda _: None)
             | "complete" >> beam.Map(_complete, build, self._made_by, beam.pvalue.AsSingleton(read))
         )
@@ -130,15 +130,32 @@ def _storable(row: dict[str, str]) -> dict[str, str]:
     return {name: text.encode("utf-8", "replace").decode() for name, text in row.items()}
 
 
-def _write(shard: tuple[int, Iterable[Pointer | None]], build: Build, total: Tally) -> ShardSummary:
-    index, pointers = shard
-    found = [pointer for pointer in pointers if pointer is not None]
-    config = build.config
-    chosen = config.negatives
-    balance = Balance(total, chosen.per_region, chosen.balance_loss) if chosen.balance else None
-    return write_shard(
-        build.output, index, build.shards, found, config.shards, config.images, balance
-    )
+class _Write(beam.DoFn):
+    """Writes shards. The balance is worked out from the tally once, not for each of them."""
+
+    def __init__(self, build: Build) -> None:
+        self._build = build
+
+    def setup(self) -> None:
+        self._balance: Balance | None = None
+
+    def process(
+        self, shard: tuple[int, Iterable[Pointer | None]], total: Tally
+    ) -> Iterator[ShardSummary]:
+        index, pointers = shard
+        found = [pointer for pointer in pointers if pointer is not None]
+        config, chosen = self._build.config, self._build.config.negatives
+        if chosen.balance and self._balance is None:
+            self._balance = Balance(total, chosen.per_region, chosen.balance_loss)
+        yield write_shard(
+            self._build.output,
+            index,
+            self._build.shards,
+            found,
+            config.shards,
+            config.images,
+            self._balance,
+        )
 
 
 def _complete(

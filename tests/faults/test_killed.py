@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from bench.kills import kill_and_resume, undisturbed_build
 from finehard.errors import FinehardError
 from tests.faults import world
 from tests.faults.world import Faulty
-from tests.pipelines.world import built, config, images, start, sums
+from tests.pipelines.world import built, config, images, manifest, start, sums
 
 
 def _workers(group: int) -> list[int]:
@@ -55,6 +56,21 @@ def test_a_killed_worker_ends_the_build_in_one_line_and_the_next_run_completes(
     assert "a worker process died" in told and "run the same command again" in told
     assert not (tmp_path / "out" / "manifest.json").exists()
     assert built(settings, source, tmp_path / "out") == undisturbed
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("moment", [0.5, 0.96])
+def test_killed_with_balanced_negatives_it_ends_with_the_same_bytes(
+    tmp_path: Path, server: Faulty, moment: float
+) -> None:
+    negatives = {"balance": True, "balance_loss": 0.3}
+    settings = config(tmp_path, server.url, negatives=negatives)
+    source = images(tmp_path / "in", 40)
+    well, answers = undisturbed_build(settings, source, tmp_path / "undisturbed", server.log)
+    dropped = manifest(tmp_path / "undisturbed")["dropped"]
+    assert dropped["negatives.balanced_away"] > 10
+    found = kill_and_resume(settings, source, tmp_path / "out", server.log, well, moment, answers)
+    assert (found.again, found.other) == (0, [])
 
 
 def test_damaged_journal_parts_alone_are_asked_again(tmp_path: Path, server: Faulty) -> None:

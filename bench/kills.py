@@ -1,0 +1,166 @@
+"""Builds that are killed (SIGKILL) at random moments and run again: the same bytes, nothing twice.
+
+Moments are drawn by the number of answers given by then, so that a slow machine spreads them as a
+quick one does: before the first answer, among them, and after the last, while shards are written.
+The goal: 0 of the builds end with other bytes or ask again what was answered before the last
+unflushed second.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import hashlib
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from bench.inputs import write_tars
+from bench.measure import WORK, config, server, verdict
+from finehard.journal import FLUSH_S
+
+UNFLUSHED_S = FLUSH_S + 0.5
+"""Seconds of answers that may be lost with a process: the flush interval and the write itself."""
+_LAST_S = 2.0
+"""Seconds after the last answer in which a build may still be killed."""
+
+
+class Killed(NamedTuple):
+    """What came of one kill: answers given by then, questions asked again although their answer
+    should have been kept, and the files whose bytes are not those of the undisturbed build."""
+
+    answers: int
+    again: int
+    other: list[str]
+
+
+def kill_and_resume(
+    settings: Path,
+    source: Path,
+    output: Path,
+    log: Path,
+    undisturbed: dict[str, str],
+    moment: float,
+    answers: int,
+    *beam: str,
+) -> Killed:
+    """Kills a build into `output` at `moment` and runs it again.
+
+    `moment` is from 0, the start, to 1, the end; `answers` is what an undisturbed build asks,
+    `log` what the server writes. Raises `AssertionError` when the second run fails.
+    """
+    log.write_text("")
+    process = _start(settings, source, output, *beam)
+    wanted = int(moment * 1.1 * answers)
+    while len(_lines(log)) < min(wanted, answers) and process.poll() is None:
+        time.sleep(0.005)
+    if wanted >= answers:
+        time.sleep((moment * 11 - 10) * _LAST_S)
+    elif wanted == 0:
+        time.sleep(random.Random(moment).random())
+    with contextlib.suppress(ProcessLookupError):  # it was through
+        os.killpg(process.pid, signal.SIGKILL)
+    killed = time.time()
+    process.communicate()
+    time.sleep(0.3)  # what the server was still answering
+    before = _lines(log)
+    log.write_text("")
+    again = _start(settings, source, output, *beam)
+    printed, _ = again.communicate(timeout=300)
+    assert again.returncode == 0, printed
+    kept = {question for at, question in before if at < killed - UNFLUSHED_S}
+    twice = kept & {question for _, question in _lines(log)}
+    made = sums(output)
+    other = [n for n in {**made, **undisturbed} if made.get(n) != undisturbed.get(n)]
+    return Killed(len(before), len(twice), sorted(other))
+
+
+def undisturbed_build(
+    settings: Path, source: Path, output: Path, log: Path
+) -> tuple[dict[str, str], int]:
+    """Builds to the end: the files' SHA-256 by name, and how many answers it took."""
+    log.write_text("")
+    process = _start(settings, source, output)
+    printed, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, printed
+    return sums(output), len(_lines(log))
+
+
+def sums(output: Path) -> dict[str, str]:
+    """SHA-256 of every shard, every reject file and the index of a dataset, by name."""
+    files = [*output.glob("shards/*"), *output.glob("rejected/*"), output / "index.parquet"]
+    return {f.name: hashlib.sha256(f.read_bytes()).hexdigest() for f in sorted(files)}
+
+
+def _start(settings: Path, source: Path, output: Path, *beam: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "finehard.cli", "build", "--config", str(settings),
+               "--input", str(source), "--output", str(output)]  # fmt: skip
+    command += ["--", *beam] if beam else []
+    return subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+        cwd=Path(__file__).parents[1],
+    )
+
+
+def _lines(log: Path) -> list[tuple[float, str]]:
+    """When each question was answered; a line that is being written is left out."""
+    rows = (line.split() for line in log.read_text().splitlines())
+    return [(float(row[0]), row[2]) for row in rows if len(row) == 3]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--images", type=int, default=120)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--balance", action="store_true", help="with negatives.balance")
+    parser.add_argument("--workers", type=int, default=1, help="processes of a build")
+    chosen = parser.parse_args()
+    beam = [f"--direct_num_workers={chosen.workers}"] if chosen.workers > 1 else []
+    folder = WORK / ("kills-balance" if chosen.balance else "kills")
+    shutil.rmtree(folder, ignore_errors=True)
+    write_tars(folder / "in", chosen.images, 96, 64)
+    log = folder / "log"
+    log.touch()
+    chance = random.Random(chosen.seed)
+    bad = 0
+    with server("--log", str(log), "--least-s", "0.01", "--most-s", "0.05") as url:
+        model: dict[str, Any] = {"model": "simulated", "endpoints": [url], "window": 16}
+        settings = config(
+            folder,
+            url,
+            models={"lmm": model, "llm": model},
+            source={"unit_size": 8},
+            shards={"samples_per_shard": 10},
+            negatives={"balance": chosen.balance},
+        )
+        well, answers = undisturbed_build(settings, folder / "in", folder / "undisturbed", log)
+        print(f"{answers} answers, {len(well)} files")
+        for number in range(chosen.kills):
+            moment, output = chance.random(), folder / f"killed-{number}"
+            found = kill_and_resume(
+                settings, folder / "in", output, log, well, moment, answers, *beam
+            )
+            print(
+                f"killed at {moment:.3f}, after {found.answers:4} answers: {found.again} asked "
+                f"again, {len(found.other)} files with other bytes {' '.join(found.other[:3])}",
+                flush=True,
+            )
+            bad += bool(found.again or found.other)
+            if not found.other:
+                shutil.rmtree(output)
+    return 0 if verdict("kills that showed", bad, 0, at_least=False) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
