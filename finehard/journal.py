@@ -147,9 +147,10 @@ class Journal:
         try:
             yield
         except Exception as error:  # every store has its own exceptions
+            why = _one_line(_root(error))
             self._error = FinehardError(
-                f"cannot write the journal {self.root}: {_one_line(error)}; put that right, then "
-                "run the same command again"
+                f"cannot write the journal {self.root}: {why}; put that right, then run the same "
+                "command again"
             )
             raise self._error from error
 
@@ -234,6 +235,11 @@ def _read(uri: str) -> bytes | None:
         if not storage.exists(uri):
             return None
         raise FinehardError(f"cannot read the journal's {uri}: {_one_line(error)}") from error
+
+
+def _root(error: BaseException) -> BaseException:
+    """What the store said, where `storage` has put its own words around it."""
+    return error.__cause__ if isinstance(error, FinehardError) and error.__cause__ else error
 
 
 def _one_line(error: BaseException) -> str:

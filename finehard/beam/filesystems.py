@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shutil
 from collections.abc import Iterator
@@ -76,11 +77,21 @@ def read_range(where: Bytes) -> bytes:
 
 
 def upload(file: IO[bytes], uri: str) -> None:
-    """Copies all of `file` to a new object at `uri`."""
-    with FileSystems.create(
-        uri, "application/octet-stream", compression_type=CompressionTypes.UNCOMPRESSED
-    ) as target:
-        shutil.copyfileobj(file, target, 8 << 20)
+    """Copies all of `file` to a new object at `uri`. Raises `FinehardError` when the store fails;
+    then there is no object at `uri`, as far as the store lets it be removed."""
+    try:
+        with FileSystems.create(
+            uri, "application/octet-stream", compression_type=CompressionTypes.UNCOMPRESSED
+        ) as target:
+            shutil.copyfileobj(file, target, 8 << 20)
+    except Exception as error:  # every store has its own exceptions
+        # closing puts up what was written so far: Beam knows no way to abandon an object
+        with contextlib.suppress(Exception):
+            delete([uri])
+        raise FinehardError(
+            f"cannot write {uri}: {_one_line(error)}; put that right, then run the same command "
+            "again"
+        ) from error
 
 
 def delete(uris: list[str]) -> None:

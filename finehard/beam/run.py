@@ -107,6 +107,8 @@ def run(construct: Callable[[beam.Pipeline], Any], parsed: PipelineOptions) -> A
 
 _RAISED = re.compile(r"^(?:finehard\.errors\.)?(?:FinehardError|UsageError): (.*)$", re.MULTILINE)
 
+_EXCEPTION = re.compile(r"(?:\w+\.)*\w*(?:Error|Exception|Exit|Interrupt)\b(?:: |$)")
+
 
 def root_cause(error: BaseException) -> str:
     """The line for the user inside what a runner wrapped around it."""
@@ -121,7 +123,9 @@ def root_cause(error: BaseException) -> str:
     if "Channel closed prematurely" in str(error):
         return WORKER_GONE
     lines = [line for line in str(error).splitlines() if line.strip()]
-    last = lines[-1].strip() if lines else type(error).__name__
+    # a traceback's last exception, whose text may have several lines
+    start = max((n for n, line in enumerate(lines) if _EXCEPTION.match(line)), default=0)
+    last = " ".join(lines[start:]) if lines else type(error).__name__
     return _plain(f"the pipeline failed: {last} (--debug shows more)")
 
 

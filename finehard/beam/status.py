@@ -14,6 +14,7 @@ import threading
 from typing import Any
 
 from finehard import storage
+from finehard.errors import FinehardError
 from finehard.lmm.client import Client
 
 _EVERY_S = {False: 1.0, True: 10.0}
@@ -65,7 +66,7 @@ class Status:
             "stages": stages,
         }
         with (
-            contextlib.suppress(OSError),  # progress is no reason to stop a build
+            contextlib.suppress(OSError, FinehardError),  # progress is no reason to stop a build
             storage.writing(self._uri, durable=False) as file,
         ):
             file.write(json.dumps(counts).encode())

@@ -1,0 +1,179 @@
+"""Disks that are full and stores that fail: one line, nothing half-written, then the same bytes."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from finehard.errors import FinehardError
+from finehard.journal import Journal
+from finehard.validate import validate
+from tests.faults.ill_store import IllStore
+from tests.faults.world import Faulty, built, faulty, settings
+from tests.pipelines.world import images, sums
+
+IMAGES = 24
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Images, and one file that is none, so that there is a reject."""
+    folder = images(tmp_path_factory.mktemp("in"), IMAGES)
+    (folder / "cut.tar").write_bytes(b"no tar")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, source: Path) -> dict[str, str]:
+    """The files that a build makes of them where nothing fails, by name."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    with faulty(folder / "log") as well:
+        built(settings(well.url), source, folder / "out")
+    return sums(folder / "out")
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of its own, of which `_sized` sets the size."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=4k", "tmpfs", str(folder)]
+    done = subprocess.run(mount, capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.skip(f"no file system can be mounted here: {done.stderr.strip()}")
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def _sized(disk: Path, kib: int) -> None:
+    command = ["mount", "-o", f"remount,size={kib}k", str(disk)]
+    subprocess.run(command, check=True, capture_output=True)
+
+
+def _fails_in_one_line(values: dict[str, Any], source: Path, output: Path, uri: str = "") -> str:
+    with pytest.raises(FinehardError) as told:
+        built(values, source, uri or output)
+    line = str(told.value)
+    assert "\n" not in line and len(line) < 500
+    assert not (output / "manifest.json").exists()
+    for tar in (output / "shards").glob("*.tar"):  # what has its name is whole
+        assert tar.stat().st_size % 10240 == 0
+    for part in output.rglob("*.parquet"):
+        pq.read_table(part)
+    return line
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kib", [40, 200])
+def test_a_disk_that_is_full_ends_the_build_and_once_there_is_room_it_completes(
+    disk: Path, server: Faulty, source: Path, undisturbed: dict[str, str], kib: int
+) -> None:
+    _sized(disk, kib)
+    line = _fails_in_one_line(settings(server.url), source, disk / "out")
+    assert "No space left on device" in line
+    _sized(disk, 64 << 10)
+    built(settings(server.url), source, disk / "out")
+    assert sums(disk / "out") == undisturbed
+    assert validate(str(disk / "out")) == []
+
+
+@pytest.mark.parametrize(
+    "place", ["_journal/caption", "_records", "shards/", "rejected/", "manifest.json"]
+)
+def test_a_rename_that_fails_ends_the_build_and_the_next_completes(
+    tmp_path: Path,
+    server: Faulty,
+    source: Path,
+    undisturbed: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+    place: str,
+) -> None:
+    rename, output = os.replace, tmp_path / "out"
+
+    def failing(before: str, after: str) -> None:
+        if place in str(after):
+            raise OSError(errno.EIO, os.strerror(errno.EIO), str(after))
+        rename(before, after)
+
+    server.control(slower=5.0)  # so that the journal is written before the end
+    with monkeypatch.context() as broken:
+        broken.setattr(os, "replace", failing)
+        assert "Input/output error" in _fails_in_one_line(settings(server.url), source, output)
+    server.control(slower=1.0)
+    assert not list(output.rglob("*.tmp"))
+    built(settings(server.url), source, output)
+    assert sums(output) == undisturbed
+    assert json.loads((output / "manifest.json").read_text())["counts"]["read"] == IMAGES + 1
+
+
+@pytest.mark.parametrize(
+    ("what", "place"),
+    [
+        ("write", "_journal/caption"),
+        ("read", "_journal/caption"),
+        ("read", "_records"),
+        ("commit", "shards/"),
+        ("write", "manifest.json"),
+    ],
+)
+def test_a_store_that_answers_errors_ends_the_build_and_the_next_completes(
+    tmp_path: Path,
+    server: Faulty,
+    source: Path,
+    undisturbed: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+    what: str,
+    place: str,
+) -> None:
+    output = tmp_path / "out"
+    uri = f"ill://{output}"
+    server.control(slower=5.0)  # so that the journal is written before the end
+    if what == "read" and place == "_journal/caption":  # which a first run does not read
+        built(settings(server.url), source, uri)
+        (output / "manifest.json").unlink()
+    with monkeypatch.context() as ill:
+        ill.setattr(IllStore, "fails", lambda did, path: did == what and place in path)
+        assert "answered 503" in _fails_in_one_line(settings(server.url), source, output, uri)
+    server.control(slower=1.0)
+    built(settings(server.url), source, uri)
+    assert sums(output) == undisturbed
+
+
+def test_a_store_that_fails_progress_alone_stops_no_build(
+    tmp_path: Path,
+    server: Faulty,
+    source: Path,
+    undisturbed: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(IllStore, "fails", lambda _, path: "_status" in path)
+    built(settings(server.url), source, f"ill://{tmp_path / 'out'}")
+    assert sums(tmp_path / "out") == undisturbed
+
+
+def test_a_journal_that_fails_after_the_dataset_is_complete_costs_it_nothing(
+    tmp_path: Path,
+    server: Faulty,
+    source: Path,
+    undisturbed: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    close = Journal.close
+
+    def failing(journal: Journal) -> None:
+        close(journal)
+        raise FinehardError("cannot write the journal: No space left on device")
+
+    monkeypatch.setattr(Journal, "close", failing)
+    built(settings(server.url), source, tmp_path / "out")
+    assert sums(tmp_path / "out") == undisturbed
+    assert "No space left on device; the dataset is complete" in capsys.readouterr().err
