@@ -1,0 +1,146 @@
+"""One of several endpoints dies, comes back, and is ten times slower, in the middle of a build.
+
+Answers per second are counted at the servers in each phase, after a few seconds in which traffic
+may move, and set against what the endpoints that are well can do. Goal: 90 % of that in every
+phase. The simulated servers sleep for most of a request, so the machine is not what is measured.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import itertools
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+from bench.inputs import write_tars
+from bench.measure import WORK, config, server, stats, verdict
+from finehard.lmm.client import Client
+from finehard.lmm.config import ModelConfig
+from finehard.lmm.question import Question
+from finehard.schemas import reply_schema
+
+ENDPOINTS = 4
+PHASES = (
+    ("all well", {}, ENDPOINTS),
+    ("one dead", {"faults": 1.0, "kinds": ["reset"]}, ENDPOINTS - 1),
+    ("back again", {"faults": 0.0}, ENDPOINTS),
+    ("one 10x slow", {"slower": 10.0}, ENDPOINTS - 0.9),
+    ("one hangs", {"slower": 1.0, "faults": 1.0, "kinds": ["hang"]}, ENDPOINTS - 1),
+)
+"""What the first endpoint is told, and how many endpoints' worth of capacity is left."""
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--images", type=int, default=3000)
+    parser.add_argument("--slots", type=int, default=4, help="of each endpoint")
+    parser.add_argument("--request-s", type=float, default=0.5)
+    parser.add_argument("--phase-s", type=float, default=20.0, help="that are measured")
+    parser.add_argument("--settle-s", type=float, default=10.0, help="before")
+    parser.add_argument("--client", action="store_true", help="the client alone, without a build")
+    chosen = parser.parse_args()
+    source, output = WORK / f"endpoints-{chosen.images}", WORK / "endpoints-out"
+    write_tars(source, chosen.images, 96, 64)
+    shutil.rmtree(output, ignore_errors=True)
+    sleeps = ("--slots", str(chosen.slots), "--least-s", str(0.8 * chosen.request_s),
+              "--most-s", str(1.2 * chosen.request_s))  # fmt: skip
+    with contextlib.ExitStack() as stack:
+        urls = [stack.enter_context(server(*sleeps)) for _ in range(ENDPOINTS)]
+        model = {
+            "model": "simulated",
+            "endpoints": urls,
+            "window": chosen.slots,
+            "timeout_s": 40 * chosen.request_s,
+        }
+        if chosen.client:
+            stack.callback(_asking(model).set)
+        settings = config(WORK / "endpoints-config", "", models={"lmm": model, "llm": model})
+        build = None if chosen.client else _start(settings, source, output)
+        if build:
+            stack.callback(_end, build)
+        while not any(stats(url)["requests"] for url in urls):
+            time.sleep(0.2)
+        rates = []
+        for name, told, capacity in PHASES:
+            _control(urls[0], told)
+            time.sleep(chosen.settle_s)
+            before, at = [_answered(url) for url in urls], time.monotonic()
+            time.sleep(chosen.phase_s)
+            after, took = [_answered(url) for url in urls], time.monotonic() - at
+            if build and build.poll() is not None:
+                raise SystemExit("the build ended before the last phase: give more --images")
+            each = [(b - a) / took for a, b in zip(before, after, strict=True)]
+            rates.append(sum(each))
+            if not rates[0]:
+                raise SystemExit("no answer while all were well: the machine is too busy")
+            share = sum(each) / rates[0] / (capacity / ENDPOINTS)
+            print(
+                f"{name:13} {sum(each):6.1f} answers/s ({', '.join(f'{r:.1f}' for r in each)}), "
+                f"{share:.1%} of what is left",
+                flush=True,
+            )
+    worst = min(
+        rate / rates[0] / (capacity / ENDPOINTS)
+        for rate, (_, _, capacity) in zip(rates, PHASES, strict=True)
+    )
+    slots = ENDPOINTS * chosen.slots / chosen.request_s
+    print(f"all well: {rates[0] / slots:.1%} of the slots' {slots:.0f} answers/s")
+    return 0 if verdict("capacity kept, worst phase", worst, 0.9, at_least=True) else 1
+
+
+def _start(settings: Path, source: Path, output: Path) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "finehard.cli", "build", "--config", str(settings),
+               "--input", str(source), "--output", str(output)]  # fmt: skip
+    return subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    )
+
+
+def _asking(model: dict[str, Any]) -> threading.Event:
+    """Asks questions as a stage does, twice as many as there are slots, until the event is set."""
+    client = Client(ModelConfig(**{**model, "endpoints": tuple(model["endpoints"])}))
+    stop, under_way = threading.Event(), threading.Semaphore(2 * client.window)
+
+    def ask() -> None:
+        for number in itertools.count():
+            under_way.acquire()
+            if stop.is_set():
+                return
+            asked = Question("caption", f"{number}", reply_schema("caption"), 9, (), f"{number}")
+            client.submit(asked).add_done_callback(lambda _: under_way.release())
+
+    threading.Thread(target=ask, daemon=True).start()
+    return stop
+
+
+def _answered(url: str) -> int:
+    """Questions that the server answered well."""
+    told = stats(url)
+    return told["requests"] - sum(told["faults"].values())
+
+
+def _control(url: str, told: dict[str, object]) -> None:
+    request = urllib.request.Request(
+        url.removesuffix("/v1") + "/control", json.dumps(told).encode()
+    )
+    urllib.request.urlopen(request, timeout=10).close()
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,265 @@
+"""Real files and replies, damaged at random for some minutes, read as a build reads them.
+
+Allowed are rejects, `FinehardError` and the errors that a part says it raises; anything else is a
+crash, and a case that takes too long a hang. What was found is written to `--found`, to become a
+test. The same seed gives the same cases. The goal: 0 crashes and hangs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import logging
+import random
+import signal
+import sys
+import tarfile
+import tempfile
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pyarrow as pa
+import pyarrow.parquet as pq
+from PIL import Image
+
+from bench.measure import WORK, verdict
+from bench.simulated_server import answer
+from finehard.errors import FinehardError
+from finehard.images import ImageError, ImagesConfig, decode, header
+from finehard.journal import Entry, Journal
+from finehard.lmm.choices import probabilities
+from finehard.lmm.reply import InvalidReply, parse_reply
+from finehard.records import Reject, Usage
+from finehard.rejects import REASONS
+from finehard.schemas import reply_schema
+from finehard.sources import SourceConfig, count, discover, read, units
+
+HANG_S = 30
+_SIDE = 48
+_TELLING = (
+    *(b"\0", b"\xff", b"\n", b"{", b"[", b'"', b"\\ud800", b"NaN", b"1e999", b"../", b"-1"),
+    *(b"ustar\0", b"PAR1", b"99999999999", b"\xed\xa0\x80", b"\x80" + b"\xff" * 11),
+)
+"""What is put in now and then: bytes that mean something in one of the formats."""
+
+
+def mutated(data: bytes, chance: random.Random) -> bytes:
+    """`data` with up to six places flipped, cut out, doubled, moved or replaced."""
+    changed = bytearray(data)
+    for _ in range(chance.randint(1, 6)):
+        if not changed:
+            break
+        at = chance.randrange(len(changed))
+        length = min(len(changed) - at, int(2 ** chance.uniform(0, 12)))
+        match chance.randrange(7):
+            case 0:
+                changed[at] ^= 1 << chance.randrange(8)
+            case 1:
+                changed[at : at + length] = chance.randbytes(length)
+            case 2:
+                del changed[at : at + length]
+            case 3:
+                changed[at:at] = changed[at : at + length]
+            case 4:
+                other = chance.randrange(len(changed))
+                changed[at : at + length] = changed[other : other + length]
+            case 5:
+                piece = chance.choice(_TELLING)
+                changed[at : at + len(piece)] = piece
+            case _:
+                changed[at:at] = chance.choice(_TELLING) * chance.choice((1, 1, 1, 500))
+    if chance.random() < 0.1:
+        del changed[chance.randrange(len(changed) + 1) :]
+    return bytes(changed)
+
+
+def _picture(kind: str, seed: int) -> bytes:
+    out = io.BytesIO()
+    Image.linear_gradient("L").resize((_SIDE, _SIDE + seed)).convert("RGB").save(out, kind)
+    return out.getvalue()
+
+
+def _tar(kind: int) -> bytes:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w", format=kind) as tar:
+        for number, suffix in enumerate(("JPEG", "PNG", "WEBP")):
+            long = "x" * (90 if number == 1 else 1)
+            meta = {"caption": f"c {number}", "url": "http://x.test/", "license": "CC0"}
+            for name, data in (
+                (f"{long}{number}.{suffix.lower()}", _picture(suffix, number)),
+                (f"{long}{number}.json", json.dumps(meta).encode()),
+                (f"{long}{number}.txt", b"text"),
+            ):
+                info = tarfile.TarInfo(name)
+                info.size = len(data)
+                tar.addfile(info, io.BytesIO(data))
+    return out.getvalue()
+
+
+def _parquet(**options: Any) -> bytes:
+    out = io.BytesIO()
+    columns = {
+        "key": [f"k{n}" for n in range(6)],
+        "image": [_picture("JPEG", n) for n in range(6)],
+        "caption": [f"a text {n}" if n else None for n in range(6)],
+    }
+    pq.write_table(pa.table(columns), out, **options)
+    return out.getvalue()
+
+
+def _sources(folder: Path, chance: random.Random) -> Iterator[Callable[[bytes], None]]:
+    seeds = [("a.tar", _tar(kind)) for kind in (tarfile.USTAR_FORMAT, tarfile.PAX_FORMAT,
+                                                tarfile.GNU_FORMAT)]  # fmt: skip
+    seeds += [
+        ("a.parquet", _parquet()),
+        ("a.parquet", _parquet(row_group_size=2, compression="none", use_dictionary=False)),
+    ]
+    seeds += [("a.jpg", _picture("JPEG", 0)), ("a.png", _picture("PNG", 0)),
+              ("a.webp", _picture("WEBP", 0))]  # fmt: skip
+    config, images = SourceConfig(unit_size=2), ImagesConfig()
+
+    def case(name: str, data: bytes) -> None:
+        path = folder / name
+        path.write_bytes(data)
+        [file] = discover(str(path if path.suffix in (".tar", ".parquet") else folder))
+        count(file, config)
+        for unit in units(file, config):
+            for item in read(unit, config):
+                if isinstance(item, Reject):
+                    assert item.reason in REASONS, item.reason
+                    assert "\n" not in item.detail
+                    continue
+                try:
+                    header(item.data, images)
+                    decode(item.data, images)
+                except ImageError as error:
+                    assert error.reason in REASONS
+
+    while True:
+        for old in folder.iterdir():
+            old.unlink()
+        name, good = chance.choice(seeds)
+        yield _with(lambda data, name=name: case(name, data), mutated(good, chance))
+
+
+def _replies(_: Path, chance: random.Random) -> Iterator[Callable[[bytes], None]]:
+    seeds = []
+    for name, number in (("caption", 0), ("regions", 3), ("negatives", 3), ("verify", 4)):
+        schema = reply_schema(name, number)
+        text = "\n".join(f"{n}. a red mug" for n in range(1, number + 1))
+        value = answer(name, text, [], schema.value)
+        seeds += [(schema, json.dumps(value)), (schema, f"```json\n{json.dumps(value)}\n```")]
+    tokens = {"logprobs": {"content": [
+        {"token": '"yes"', "logprob": -0.1, "top_logprobs": [{"token": "no", "logprob": -2}]}
+    ] * 30}}  # fmt: skip
+
+    def case(schema: Any, data: bytes, choice: Any) -> None:
+        text = data.decode("utf-8", "surrogateescape" if len(data) % 2 else "replace")
+        try:
+            value = parse_reply(text, schema)
+            assert schema.why_invalid(value) is None
+            json.dumps(probabilities(value, ("yes", "no"), text, choice))
+        except InvalidReply as error:
+            assert "\n" not in str(error) and len(str(error)) < 2000
+
+    while True:
+        schema, good = chance.choice(seeds)
+        try:
+            choice = orjson.loads(mutated(json.dumps(tokens).encode(), chance))
+        except ValueError:
+            choice = tokens
+        choice = choice if isinstance(choice, dict) else {}
+        yield _with(
+            lambda data, schema=schema, choice=choice: case(schema, data, choice),
+            mutated(good.encode(), chance),
+        )
+
+
+def _journal(folder: Path, chance: random.Random) -> Iterator[Callable[[bytes], None]]:
+    rows = {f"q{n}": Entry({"answer": [n, "x" * n, None]}, Usage(1, n, n)) for n in range(20)}
+    made = Journal(str(folder))
+    for key, entry in rows.items():
+        made.put("caption/0", "u", key, entry)
+    made.close()
+    [part] = (folder / "_journal/caption/0").iterdir()
+    good = part.read_bytes()
+
+    def case(data: bytes) -> None:
+        part.write_bytes(data)
+        journal = Journal(str(folder))
+        try:
+            found = [journal.get("caption/0", "u", key) for key in rows]
+            wanted = list(rows.values()) if data == good else [None] * len(rows)
+            assert found == wanted, "damage was taken for an answer"
+        finally:
+            journal.close()
+
+    while True:
+        data = mutated(good, chance)
+        yield _with(case, good if chance.random() < 0.05 else data)
+
+
+def _with(case: Callable[[bytes], None], data: bytes) -> Any:
+    return case, data
+
+
+TARGETS = {"sources": _sources, "replies": _replies, "journal": _journal}
+
+
+def _too_long(*_: Any) -> None:
+    raise TimeoutError(f"no end after {HANG_S} s")
+
+
+def fuzz(name: str, seconds: float, seed: int, found: Path) -> tuple[int, int]:
+    """Cases tried and crashes found; what crashed is written below `found`."""
+    chance, tried, crashes = random.Random(seed), 0, 0
+    seen: set[str] = set()
+    signal.signal(signal.SIGALRM, _too_long)
+    with tempfile.TemporaryDirectory() as folder:
+        until = time.monotonic() + seconds
+        for case, data in TARGETS[name](Path(folder), chance):
+            signal.alarm(HANG_S)
+            try:
+                case(data)
+            except FinehardError as error:
+                assert "\n" not in str(error)
+            except Exception as error:
+                crashes += 1
+                where = traceback.extract_tb(error.__traceback__)[-1]
+                place = f"{type(error).__name__} at {Path(where.filename).name}:{where.lineno}"
+                if place not in seen:
+                    seen.add(place)
+                    found.mkdir(parents=True, exist_ok=True)
+                    (found / f"{name}-{seed}-{tried}").write_bytes(data)
+                    print(f"{name}, case {tried}: {place}: {' '.join(str(error).split())[:200]}")
+            finally:
+                signal.alarm(0)
+            tried += 1
+            if time.monotonic() > until:
+                break
+    return tried, crashes
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("targets", nargs="*", choices=[[], *TARGETS], help="none: all")
+    parser.add_argument("--minutes", type=float, default=10.0, help="for each")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--found", type=Path, default=WORK / "fuzz")
+    chosen = parser.parse_args()
+    logging.getLogger("finehard").setLevel(logging.CRITICAL)  # damaged parts are told, by design
+    crashes = 0
+    for name in chosen.targets or TARGETS:
+        tried, bad = fuzz(name, 60 * chosen.minutes, chosen.seed, chosen.found)
+        print(f"{name}: {tried} cases, {bad} crashes", flush=True)
+        crashes += bad
+    return 0 if verdict("crashes and hangs", crashes, 0, at_least=False) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
