@@ -30,7 +30,7 @@ from finehard.lmm.question import Question
 from finehard.schemas import reply_schema
 
 ENDPOINTS = 4
-PHASES = (
+PHASES: tuple[tuple[str, dict[str, Any], float], ...] = (
     ("all well", {}, ENDPOINTS),
     ("one dead", {"faults": 1.0, "kinds": ["reset"]}, ENDPOINTS - 1),
     ("back again", {"faults": 0.0}, ENDPOINTS),
@@ -129,7 +129,7 @@ def _answered(url: str) -> int:
     return told["requests"] - sum(told["faults"].values())
 
 
-def _control(url: str, told: dict[str, object]) -> None:
+def _control(url: str, told: dict[str, Any]) -> None:
     request = urllib.request.Request(
         url.removesuffix("/v1") + "/control", json.dumps(told).encode()
     )

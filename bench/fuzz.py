@@ -19,6 +19,7 @@ import tempfile
 import time
 import traceback
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,7 @@ from finehard.rejects import REASONS
 from finehard.schemas import reply_schema
 from finehard.sources import SourceConfig, count, discover, read, units
 
+Case = tuple[Callable[[bytes], None], bytes]
 HANG_S = 30
 _SIDE = 48
 _TELLING = (
@@ -112,7 +114,7 @@ def _parquet(**options: Any) -> bytes:
     return out.getvalue()
 
 
-def _sources(folder: Path, chance: random.Random) -> Iterator[Callable[[bytes], None]]:
+def _sources(folder: Path, chance: random.Random) -> Iterator[Case]:
     seeds = [("a.tar", _tar(kind)) for kind in (tarfile.USTAR_FORMAT, tarfile.PAX_FORMAT,
                                                 tarfile.GNU_FORMAT)]  # fmt: skip
     seeds += [
@@ -144,10 +146,10 @@ def _sources(folder: Path, chance: random.Random) -> Iterator[Callable[[bytes], 
         for old in folder.iterdir():
             old.unlink()
         name, good = chance.choice(seeds)
-        yield _with(lambda data, name=name: case(name, data), mutated(good, chance))
+        yield partial(case, name), mutated(good, chance)
 
 
-def _replies(_: Path, chance: random.Random) -> Iterator[Callable[[bytes], None]]:
+def _replies(_: Path, chance: random.Random) -> Iterator[Case]:
     seeds = []
     for name, number in (("caption", 0), ("regions", 3), ("negatives", 3), ("verify", 4)):
         schema = reply_schema(name, number)
@@ -158,7 +160,7 @@ def _replies(_: Path, chance: random.Random) -> Iterator[Callable[[bytes], None]
         {"token": '"yes"', "logprob": -0.1, "top_logprobs": [{"token": "no", "logprob": -2}]}
     ] * 30}}  # fmt: skip
 
-    def case(schema: Any, data: bytes, choice: Any) -> None:
+    def case(schema: Any, choice: Any, data: bytes) -> None:
         text = data.decode("utf-8", "surrogateescape" if len(data) % 2 else "replace")
         try:
             value = parse_reply(text, schema)
@@ -174,13 +176,10 @@ def _replies(_: Path, chance: random.Random) -> Iterator[Callable[[bytes], None]
         except ValueError:
             choice = tokens
         choice = choice if isinstance(choice, dict) else {}
-        yield _with(
-            lambda data, schema=schema, choice=choice: case(schema, data, choice),
-            mutated(good.encode(), chance),
-        )
+        yield partial(case, schema, choice), mutated(good.encode(), chance)
 
 
-def _journal(folder: Path, chance: random.Random) -> Iterator[Callable[[bytes], None]]:
+def _journal(folder: Path, chance: random.Random) -> Iterator[Case]:
     rows = {f"q{n}": Entry({"answer": [n, "x" * n, None]}, Usage(1, n, n)) for n in range(20)}
     made = Journal(str(folder))
     for key, entry in rows.items():
@@ -201,11 +200,7 @@ def _journal(folder: Path, chance: random.Random) -> Iterator[Callable[[bytes], 
 
     while True:
         data = mutated(good, chance)
-        yield _with(case, good if chance.random() < 0.05 else data)
-
-
-def _with(case: Callable[[bytes], None], data: bytes) -> Any:
-    return case, data
+        yield case, good if chance.random() < 0.05 else data
 
 
 TARGETS = {"sources": _sources, "replies": _replies, "journal": _journal}

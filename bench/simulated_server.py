@@ -94,8 +94,10 @@ class Simulated:
             took = self._chance.uniform(*self._times) * self._slower
             # begun when the slot became free, however late that is noticed here
             done = max(arrived, heapq.heappop(self._free_since)) + took
-            await asyncio.sleep(done - time.monotonic())
-            heapq.heappush(self._free_since, done)
+            try:
+                await asyncio.sleep(done - time.monotonic())
+            finally:  # cancelled, too, it gives its slot back
+                heapq.heappush(self._free_since, done)
             self.requests += 1
             self.busy_s += took
             self.last = time.time()
