@@ -180,10 +180,12 @@ def _stats(chosen: argparse.Namespace) -> int:
 def _audit(chosen: argparse.Namespace) -> int:
     from finehard.audit import audit
     from finehard.audit.item import read_items
+    from finehard.audit.kept import keep
     from finehard.audit.table import table
 
     found = audit(lambda: read_items(chosen.dataset))
     print(json.dumps(found, indent=1) if chosen.json else table(found))
+    keep(chosen.dataset, found)
     return 0
 
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from finehard import storage
 from finehard.rejects import REASONS
+from finehard.report.expressions import Expressions
 
 RUNS = "_runs"
 """Folder in the journal: what each run of a build that ended well took, a file per run."""
@@ -100,11 +101,36 @@ def regions(manifest: dict[str, Any]) -> list[Step]:
     return steps
 
 
-def other_drops(manifest: dict[str, Any]) -> list[tuple[str, list[Loss]]]:
+def expressions(manifest: dict[str, Any], told: Expressions) -> list[Step]:
+    """Noun phrases of the long captions: found, asked for, and with a box. What was left out is
+    in the manifest; the others are `told`, scaled from its samples to all. Empty where nothing
+    is told."""
+    if not told.samples:
+        return []
+    scale = manifest["counts"]["written"] / told.samples
+    asked = round(told.asked * scale)
+    losses = [
+        loss._replace(example=f"phrases-{loss.reason}" if loss.reason in told.examples else "")
+        for loss in _rules(manifest["dropped"], "phrases")
+    ]
+    return [
+        Step("noun phrases in long captions", asked + sum(loss.number for loss in losses)),
+        Step("asked of the detector", asked, losses),
+        Step("with a box in the end", round(told.boxed * scale)),
+    ]
+
+
+def other_drops(
+    manifest: dict[str, Any], without: tuple[str, ...] = ()
+) -> list[tuple[str, list[Loss]]]:
     """What rules left out of phrases and hard negatives, of which the kept are not all counted."""
     titles = {"phrases": "phrases left out", "negatives": "hard negatives refused by rules",
               "verify": "told by verification"}  # fmt: skip
-    found = [(title, _rules(manifest["dropped"], stage)) for stage, title in titles.items()]
+    found = [
+        (title, _rules(manifest["dropped"], stage))
+        for stage, title in titles.items()
+        if stage not in without
+    ]
     return [(title, losses) for title, losses in found if losses]
 
 

@@ -23,6 +23,17 @@ def pixels(data: bytes, side: int) -> Image.Image:
     return decode(data, replace(_LIMITS, max_side=side)).pixels
 
 
+def letters(color: str) -> str:
+    """Black or white, whichever is read better on `color` ("#rrggbb"): contrast is 4.58 at least.
+
+    Contrast and luminance as in WCAG 2.2.
+    """
+    sides = [int(color[place : place + 2], 16) / 255 for place in (1, 3, 5)]
+    red, green, blue = (s / 12.92 if s <= 0.04045 else ((s + 0.055) / 1.055) ** 2.4 for s in sides)
+    light = 0.2126 * red + 0.7152 * green + 0.0722 * blue
+    return "#000" if (light + 0.05) ** 2 > 1.05 * 0.05 else "#fff"
+
+
 def thumbnail(data: bytes, most: int) -> str | None:
     """A WebP of the image as data URI of at most `most` characters; None where it has no pixels.
 
@@ -65,5 +76,5 @@ def drawn(data: bytes, sample: dict[str, Any], side: int = 1600) -> Image.Image:
         x = max(0.0, min(x, image.width - width))
         y = y - size * 1.4 if y >= size * 1.4 else y
         pen.rectangle((x, y, x + width, y + size * 1.4), fill=color)
-        pen.text((x + size // 4, y + size * 0.1), text, fill="white", font=font)
+        pen.text((x + size // 4, y + size * 0.1), text, fill=letters(color), font=font)
     return image

@@ -14,10 +14,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from finehard import storage
+from finehard.phrases import Extraction
+from finehard.report.expressions import Expressions, finder
 from finehard.report.opened import Dataset
 
 SAMPLED = 2_000
@@ -110,6 +113,7 @@ class Sampled:
     negatives_verified: Counter[str] = field(default_factory=Counter)
     same_long_caption: int = 0
     """Samples whose long caption occurred before, word for word."""
+    expressions: Expressions = field(default_factory=Expressions)
 
 
 @dataclass
@@ -127,6 +131,8 @@ class Statistics:
     indexed: Indexed
     sampled: Sampled
     rejected: Rejected
+    caption_tokens: Counts
+    """Of replies with both captions, as the model's server counted them."""
 
 
 def gather(
@@ -145,8 +151,9 @@ def gather(
                 kept.append(sample)
             yield sample
 
-    texts = read_texts(keep(dataset.samples(indexed.drawn)))
-    return Statistics(indexed, texts, rejects(dataset, seed)), kept
+    texts = read_texts(keep(dataset.samples(indexed.drawn)), finder(dataset.manifest))
+    tokens = caption_tokens(dataset, seed, sampled)
+    return Statistics(indexed, texts, rejects(dataset, seed), tokens), kept
 
 
 def scan(dataset: Dataset, seed: int, sampled: int) -> Indexed:
@@ -168,8 +175,10 @@ def scan(dataset: Dataset, seed: int, sampled: int) -> Indexed:
     return Indexed(start, columns, [found[place] for place in order if place in found])
 
 
-def read_texts(samples: Iterator[dict[str, Any]]) -> Sampled:
-    """What the texts and boxes of `samples` tell."""
+def read_texts(
+    samples: Iterator[dict[str, Any]], extract: Callable[[str], Extraction] | None = None
+) -> Sampled:
+    """What the texts and boxes of `samples` tell. `extract` gives a caption's expressions."""
     told = Sampled()
     words = _words()
     captions: set[str] = set()
@@ -180,6 +189,8 @@ def read_texts(samples: Iterator[dict[str, Any]]) -> Sampled:
         told.same_long_caption += caption in captions
         captions.add(caption)
         words(caption, told)
+        if extract is not None:
+            told.expressions.add(sample, extract(caption))
         for region in sample["regions"]:
             told.regions += 1
             x1, y1, x2, y2 = region["box"]
@@ -215,6 +226,28 @@ def _words() -> Callable[[str, Sampled], None]:
                     told.adjectives[tokens.lower[place]] += 1
 
     return count
+
+
+def caption_tokens(dataset: Dataset, seed: int, most: int) -> Counts:
+    """Tokens of about `most` caption replies that were right at once, from the journal; none
+    where it was taken away, or the server counted none."""
+    counts = Counts()
+    stage = dataset.manifest["stages"].get("caption", {}).get("fingerprint")
+    if not stage:
+        return counts
+    files = storage.glob(storage.join(dataset.uri, "_journal", "caption", stage), "")
+    random.Random(seed).shuffle(files)
+    for file in files:
+        try:
+            with storage.open_read(file.uri) as opened:
+                table = pq.read_table(opened, columns=["requests", "completion_tokens"])
+        except (OSError, pa.ArrowException):
+            continue
+        requests, tokens = (column.to_numpy() for column in table.columns)
+        counts.add(tokens[(requests == 1) & (tokens > 0)])
+        if counts.total >= most:
+            break
+    return counts
 
 
 def rejects(dataset: Dataset, seed: int) -> Rejected:

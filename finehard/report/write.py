@@ -13,13 +13,14 @@ from jinja2 import Environment, FileSystemLoader
 from markupsafe import Markup
 
 from finehard import storage
+from finehard.audit.kept import kept_audit
 from finehard.records import one_line
 from finehard.rejects import REASONS
 from finehard.report import funnel
 from finehard.report.changed import changed_words
 from finehard.report.charts import bars, histogram
 from finehard.report.opened import Dataset, open_dataset
-from finehard.report.pictures import COLORS, thumbnail
+from finehard.report.pictures import COLORS, letters, thumbnail
 from finehard.report.statistics import Statistics, gather
 from finehard.shards.layout import REPORT
 
@@ -84,7 +85,10 @@ def _page(dataset: Dataset, numbers: Statistics, drawn: list[dict[str, Any]], se
         seed=seed,
         images=funnel.images(manifest, numbers.rejected.counts),
         regions=funnel.regions(manifest),
-        drops=funnel.other_drops(manifest),
+        expressions=(found := funnel.expressions(manifest, numbers.sampled.expressions)),
+        drops=funnel.other_drops(manifest, ("phrases",) if found else ()),
+        left_out=_left_out(numbers),
+        audit=_audit(dataset),
         costs=funnel.costs(manifest),
         runs=runs,
         skipped=skipped,
@@ -102,6 +106,59 @@ def _page(dataset: Dataset, numbers: Statistics, drawn: list[dict[str, Any]], se
         script=Markup(script),
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     )  # fmt: skip
+
+
+def _left_out(numbers: Statistics) -> list[tuple[str, list[dict[str, str]]]]:
+    """Captions of which a rule left phrases out, by rule."""
+    return [
+        (rule, [{"key": one.key, "caption": _cut(one.caption, _TEXT),
+                 "asked": _cut("; ".join(one.asked), _TEXT)} for one in examples])
+        for rule, examples in sorted(numbers.sampled.expressions.examples.items())
+    ]  # fmt: skip
+
+
+def _audit(dataset: Dataset) -> dict[str, Any] | None:
+    """The blind audit's figures, rows for a table; None where the dataset was not audited."""
+    found = kept_audit(dataset.uri)
+    if found is None:
+        return None
+    try:
+        full = found["eleven_way"]
+        rows = [
+            (
+                "all texts",
+                found["items"],
+                found["accuracy"],
+                found["accuracy_texts_seen"],
+                found["chance"],
+            )
+        ]
+        if full["items"]:
+            rows.append(
+                (
+                    "with 10 negatives",
+                    full["items"],
+                    full["accuracy"],
+                    full["accuracy_texts_seen"],
+                    1 / 11,
+                )
+            )
+        rows += [
+            (
+                f"against one negative: {name}",
+                one["negatives"],
+                one["told_apart"],
+                one["told_apart_texts_seen"],
+                0.5,
+            )
+            for name, one in found["attributes"].items()
+        ]
+        return {
+            "rows": rows,
+            "words": [{**word, "words": _cut(word["words"], 60)} for word in found["words"]],
+        }
+    except (KeyError, TypeError):
+        return None  # written by another version
 
 
 def _asked(manifest: dict[str, Any]) -> dict[str, Any]:
@@ -122,7 +179,8 @@ def _shown(sample: dict[str, Any], picture: str | None) -> dict[str, Any]:
         regions.append(
             {
                 "number": number,
-                "color": COLORS[(number - 1) % len(COLORS)],
+                "color": (color := COLORS[(number - 1) % len(COLORS)]),
+                "letters": letters(color),
                 "style": f"left:{x1:.2f}%;top:{y1:.2f}%;width:{x2 - x1:.2f}%;height:{y2 - y1:.2f}%",
                 "area": (x2 - x1) * (y2 - y1),
                 "score": region["score"],
@@ -174,13 +232,16 @@ def _charts(numbers: Statistics) -> list[dict[str, Any]]:
     whole = [
         histogram("Long caption", columns["long_words"], "words", every),
         histogram("Short caption", columns["short_words"], "words", every),
+        histogram("Caption reply", numbers.caption_tokens, "tokens",
+                  f"{numbers.caption_tokens.total:,} replies with both captions, "
+                  "tokens of the model that wrote them"),
         histogram("Regions per image", columns["regions"], "", every),
         histogram("Hard negatives per image", columns["hard_negatives"], "", every),
         histogram("Image width", columns["width"], "px", every),
         histogram("Image height", columns["height"], "px", every),
         histogram("Detector score", told.scores, "hundredths", some),
         histogram("Box size", told.areas, "% of the image", some),
-    ]
+    ]  # fmt: skip
     counted = [
         bars("Attributes of hard negatives", told.attributes, some),
         bars("Most frequent swaps", told.swaps, some),

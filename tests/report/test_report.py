@@ -8,13 +8,18 @@ import json
 import re
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from finehard.cli import main
+from finehard.digest import digest
+from finehard.phrases import PhrasesConfig, extractor, identity
 from finehard.records import HardNegative, Record, Region, one_line
 from finehard.rejects import REASONS
 from finehard.report import report
 from finehard.report.opened import open_dataset
+from finehard.report.statistics import caption_tokens
 from finehard.report.write import MOST_BYTES, page
 from tests.pictures import encoded, picture
 from tests.report.made import HOSTILE, Parsed, dataset, finished, tame, told_by
@@ -81,7 +86,8 @@ def test_the_page_has_every_section_and_every_link_leads_somewhere(text: str) ->
     assert {"samples", "rejects", "distributions", "prompts"} <= set(ids)
     headings = {told for tag, told in found.texts if tag == "h2"}
     assert headings == {
-        "Images", "Boxes", "Made by", "Cost", "Samples", "Rejects", "Distributions", "Prompts"
+        "Images", "Boxes", "Made by", "Cost", "Samples", "Rejects", "Blind audit",
+        "Distributions", "Prompts",
     }  # fmt: skip
     links = {link["href"] for link in found.all("a")}
     assert {"#reject-timeout", "#reject-not_an_image"} <= links
@@ -182,3 +188,58 @@ def test_what_cannot_be_reported_is_one_line_and_exit_2(
     [line] = capsys.readouterr().err.splitlines()
     assert line.startswith("finehard: ") and says in line
     assert main(["report", str(made), "--samples", "65"]) == 2
+
+
+def test_the_audit_is_shown_of_the_build_it_is_of_and_no_other(tmp_path: Path) -> None:
+    made = whole(tmp_path)
+    opened = open_dataset(str(made))
+    assert "Not audited since it was built" in page(opened)
+    assert main(["audit", str(made)]) == 0
+    figures = json.loads((made / "audit.json").read_text())
+    read = Parsed(page(opened)).text()
+    assert "Not audited" not in read and f"{figures['accuracy']:.3f}" in read
+    assert f"against one negative: color {figures['negatives']}" in read
+    assert figures["words"] and f"{figures['words'][0]['words']} " in read
+    text = (made / "manifest.json").read_text()
+    (made / "manifest.json").write_text(text + "\n")  # as after another build
+    assert "Not audited since it was built" in page(open_dataset(str(made)))
+
+
+def test_expressions_add_up_and_each_rule_leads_to_captions(tmp_path: Path) -> None:
+    store = Store(tmp_path / "in")
+    caption = "A red mug on a table. The mug is red. A view of harmony. A blue hat."
+    data = encoded(picture(), "PNG")
+    found = extractor(PhrasesConfig(backend="wordnet"))(caption)
+    region = Region((0.1, 0.1, 0.6, 0.7), 0.5, found.phrases[0].text, "a red mug", "a", ())
+    record = Record("k", "/in/k", "u", store._put(data), hashlib.sha256(data).hexdigest(),
+                    format="png", width=40, height=30, short_caption="a", long_caption=caption,
+                    regions=(region, region))  # fmt: skip
+    opened = open_dataset(str(dataset(tmp_path, store, [finished(store, record)])))
+    config = PhrasesConfig(**opened.manifest["config"]["phrases"])
+    assert "Expressions" not in Parsed(page(opened)).text()  # how they were found is not known
+    opened.manifest["stages"]["phrases"] = {"fingerprint": digest(identity(config))}
+    opened.manifest["dropped"] = {f"phrases.{rule}": n for rule, n in found.dropped.items()}
+    assert found.dropped and len(found.phrases) > 1
+    parsed = Parsed(page(opened))
+    total = len(found.phrases) + sum(found.dropped.values())
+    assert f"noun phrases in long captions {total} 100.0 %" in parsed.text()
+    assert f"asked of the detector {len(found.phrases)} " in parsed.text()
+    assert "with a box in the end 1 " in parsed.text()  # two boxes, one expression
+    links = {link["href"] for link in parsed.all("a")}
+    ids = {a.get("id") for _, a, _ in parsed.elements}
+    for rule in found.dropped:
+        assert f"#phrases-{rule}" in links and f"phrases-{rule}" in ids
+
+
+def test_tokens_of_captions_are_those_of_replies_that_were_right_at_once(tmp_path: Path) -> None:
+    made = whole(tmp_path)
+    opened = open_dataset(str(made))
+    assert caption_tokens(opened, 0, 100).total == 0
+    journal = made / "_journal/caption/f"
+    journal.mkdir(parents=True)
+    table = {"requests": [1, 2, 1], "completion_tokens": [40, 90, 50]}
+    pq.write_table(pa.table(table), journal / "part-a.parquet")
+    (journal / "part-b.parquet").write_bytes(b"half")
+    counts = caption_tokens(opened, 0, 100)
+    assert (counts.total, counts.mean()) == (2, 45)
+    assert "2 replies with both captions" in page(opened)
