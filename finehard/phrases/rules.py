@@ -10,20 +10,25 @@ from dataclasses import dataclass
 from finehard.phrases.chunks import Chunk, Tokens
 from finehard.phrases.lexicon import broader, category, compound_of, physical, venue
 from finehard.phrases.words import (
+    AMOUNTS,
     ARTICLES,
     BARE_CATEGORIES,
     COLLECTIVES,
     COLORS,
+    COUNTS_ONLY,
     EMPTY_ADJECTIVES,
     GROUNDABLE,
     GROUNDABLE_PAIRS,
     MASS,
     NOT_HEADS,
     NUMBERS,
+    PERSONS,
     POSSESSIVES,
     QUANTITIES,
     READS_INTO,
+    SETTING,
     SHOWS,
+    SITES,
     UNGROUNDABLE,
     UNITS,
     WITHIN,
@@ -128,8 +133,6 @@ def _core(tokens: Tokens, one: Chunk) -> tuple[str, int]:
             lead = "several"
         elif word == "both":
             lead = "two"
-        elif word == "one":
-            lead = ""
         elif word in NUMBERS or tokens.tags[i] == "NUM":
             lead = word
         elif not (
@@ -219,13 +222,27 @@ def _unseen(tokens: Tokens) -> list[str]:
 def _place(tokens: Tokens, one: Chunk) -> bool:
     """Whether a chunk is the room or place that holds the picture: "in a classroom"."""
     before = tokens.lower[one.start - 1] if one.start else ""
-    if tokens.plural[one.head] or not venue(tokens.lemmas[one.head]):
+    lemma = tokens.lemmas[one.head]
+    if tokens.plural[one.head] or not (lemma in SITES or venue(lemma)):
         return False
     if tokens.lower[one.start : one.end] == ["the", tokens.lower[one.head]]:
         return True
     if before == "of":
         return tokens.lemmas[one.start - 2] in UNGROUNDABLE - {"front", "side", "top", "back"}
     return before in WITHIN or (one.start > 0 and tokens.lemmas[one.start - 1] in SHOWS)
+
+
+def _setting(tokens: Tokens, one: Chunk) -> bool:
+    """Whether a chunk names what is around, and nothing tells it apart: "on the wall"."""
+    return tokens.lower[one.start] == "the" and (
+        one.end - one.start == 2 and tokens.lemmas[one.head] in SETTING
+    )
+
+
+def _whole(tokens: Tokens, one: Chunk) -> bool:
+    """Whether a chunk only says of what a part was named: "at the top of the stairs"."""
+    of = one.start > 1 and tokens.lower[one.start - 1] == "of"
+    return of and one.end - one.start == 2 and tokens.lower[one.start] == "the"
 
 
 def _bare_singular(tokens: Tokens, one: Chunk) -> bool:
@@ -266,6 +283,10 @@ def _reason(
         return "material"
     if _place(tokens, one):
         return "place"
+    if _setting(tokens, one):
+        return "setting"
+    if _whole(tokens, one):
+        return "whole"
     if _bare_singular(tokens, one):
         return "bare_singular"
     if one.end - one.start > MAX_WORDS + 1:
@@ -275,6 +296,9 @@ def _reason(
         return "ungroundable"
     pair = f"{tokens.lower[one.head - 1]} {lemma}" if one.head > one.start else ""
     owned = lemma == "camera" and words[0] != "the"
+    counts = lemma in COUNTS_ONLY and one.unit < 0 and one.end - one.start <= 2
+    if counts or lemma in AMOUNTS:
+        return "ungroundable"
     if lemma in UNGROUNDABLE and not owned and pair not in GROUNDABLE_PAIRS:
         return "ungroundable"
     if lemma not in GROUNDABLE and pair not in GROUNDABLE_PAIRS and not physical(lemma):
@@ -310,7 +334,11 @@ def select(
         if any(words == w or again and words <= w for w in seen.get(head, ())):
             dropped["duplicate"] += 1
             continue
-        if again and not words and (head in kinds or any(compound_of(w, head) for w in seen)):
+        known = head in kinds or any(compound_of(w, head) for w in seen)
+        known = (
+            known or head in PERSONS and any(category(w) == "p" and w not in PERSONS for w in seen)
+        )
+        if again and not words and known:
             # "The dog" after "a golden retriever", "the boat" after "a sailboat".
             dropped["named_again"] += 1
             continue

@@ -101,6 +101,9 @@ def _after_noun(
     fits = (r.verb_form == "s" and not plural) or (r.verb_form == "" and (plural or joined))
     if r.verb_form == "s" and not verb_seen and r.verb_count > 4 * r.noun_count:
         return "VERB"
+    before_object = CLOSED.get(nxt) == "PRON" or not fits and nxt in ("the", "a", "an")
+    if before_object and not verb_seen:
+        return "VERB"  # no noun goes before "him" or "the": "a husky watches him"
     if not fits or verb_seen:
         return "NOUN"
     if CLOSED.get(nxt) == "DET" or nxt in ("her", "up", "down", "into", "onto", "toward"):
@@ -127,6 +130,8 @@ def _start(r: Reading, word: str, nxt: str, after: str, prev: str, verb_seen: bo
             return "NOUN" if noun else "VERB"
         return "ADJ"
     if r.verb_form == "s" and r.verb_count > 20 * r.noun_count:
+        return "VERB"
+    if r.verb_form == "s" and prev == "ADJ" and r.verb_count > 3 * r.noun_count and object_next:
         return "VERB"
     verbal = r.verb_count >= max(r.noun_count, r.adj_count)
     if r.verb and prev in ("PRON", "ADV", "PART") and (verbal or object_next and not r.adj):

@@ -46,7 +46,7 @@ UNITS = _set(
 
 AMOUNTS = _set(
     "number variety range array series lot plenty kind type sort part portion assortment "
-    "collection selection amount mix mixture majority abundance"
+    "collection selection amount mix mixture majority abundance bit"
 )
 """Nouns that only count what follows "of": "a variety of fruits" is fruits."""
 
@@ -65,7 +65,8 @@ UNGROUNDABLE = _set(
     "interaction interpretation overall total movement motion smile expression gaze pose posture "
     "work life world reality others other one ones camera viewer observer addition interior "
     "exterior horizon layout aesthetic vibe level height width length opposite vicinity midst "
-    "hint glimpse clue action palette ground air mid-air intersection"
+    "hint glimpse clue action palette ground air mid-air intersection match game event breakfast "
+    "lunch dinner"
 )
 """Heads that no box can be drawn for, whatever WordNet says of some sense of theirs."""
 
@@ -127,3 +128,18 @@ SHOWS = _set("show depict capture feature present display")
 WITHIN = _set("in at inside within into from")
 BARE_CATEGORIES = frozenset("kyr")
 """Categories whose singular goes without an article: food, substance, plant."""
+
+PERSONS = _set("man woman boy girl child person kid lady figure couple crew people")
+"""Nouns that say no more than that it is a person: "the man" after "a cyclist" is the cyclist."""
+
+SETTING = _set("wall sky ceiling grass window air ground")
+"""What is around: boxed where the caption says which ("a brick wall"), not as "the wall"."""
+
+SITES = _set(
+    "street road avenue alley market park playground garden square plaza platform beach office "
+    "village valley"
+)
+"""Open places that hold a whole picture, beside WordNet's venues."""
+
+COUNTS_ONLY = _set("row pair group bunch set line series string cluster dozen couple")
+"""Units that name no thing where no "of" follows: "hang in a row"."""
