@@ -18,7 +18,7 @@ def write_tars(folder: Path, images: int, width: int, height: int, quality: int 
     one has bytes of its own and making 20,000 takes seconds.
     """
     done = folder / "done.json"
-    wanted = {"images": images, "size": [width, height], "quality": quality}
+    wanted = {"images": images, "size": [width, height], "quality": quality, "stats": True}
     if done.exists() and json.loads(done.read_text()) == wanted:
         return
     folder.mkdir(parents=True, exist_ok=True)
@@ -32,6 +32,8 @@ def write_tars(folder: Path, images: int, width: int, height: int, quality: int 
                 data = picture[:2] + _comment(key.encode()) + picture[2:]
                 _add(tar, f"{key}.jpg", data)
                 _add(tar, f"{key}.txt", f"picture {key}".encode())
+        count = min(images - first, 1000)  # as img2dataset tells it
+        (folder / f"{first // 1000:05d}_stats.json").write_text(json.dumps({"successes": count}))
     done.write_text(json.dumps(wanted))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import sys
 from collections.abc import Callable
@@ -219,5 +220,12 @@ def _unreached(chosen: argparse.Namespace) -> int:
     raise AssertionError("handled before the arguments are parsed")
 
 
+def run() -> None:
+    """The `finehard` program."""
+    code = main()
+    gc.freeze()  # all ends now: collecting what torch and Beam brought would take a second or two
+    sys.exit(code)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    run()

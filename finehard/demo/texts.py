@@ -33,15 +33,15 @@ def thing_phrase(thing: Thing) -> str:
 
 
 def listed(scene: Scene) -> list[Thing]:
-    """The objects in the order in which captions name them: by kind, color and pattern.
+    """The objects in the order in which captions name them: by color, pattern and kind.
 
-    What comes next can be told from what was named last and what is to be seen, without counting:
-    a small model learns that far sooner than "the fourth from the left".
+    What comes next can be told from what was named last and what is to be seen, word by word and
+    without counting: a small model learns that far sooner than "the fourth from the left".
     """
-    order = (KINDS, COLORS, PATTERNS)
+    order = (COLORS, PATTERNS, KINDS)
 
     def place(thing: Thing) -> tuple[int, ...]:
-        words = (thing.kind, thing.color, thing.pattern)
+        words = (thing.color, thing.pattern, thing.kind)
         return tuple(known.index(word) for known, word in zip(order, words, strict=True))
 
     return sorted(scene.things, key=place)  # equal ones from left to right, as they stand

@@ -23,7 +23,7 @@ from finehard.phrases import Extraction
 from finehard.report.expressions import Expressions, finder
 from finehard.report.opened import Dataset
 
-SAMPLED = 2_000
+SAMPLED = 1_000
 """Samples whose texts are read for what the index does not hold."""
 REJECTS_PER_REASON = 4
 WHERE = ["key", "shard", "image_offset", "image_size", "json_offset", "json_size"]

@@ -16,9 +16,9 @@ from torch.optim.swa_utils import AveragedModel
 
 @dataclass(frozen=True)
 class Rates:
-    """Peak learning rates. They rise over 40 steps and fall over the last half."""
+    """Peak learning rates. They rise over 40 steps, and fall after three tenths of all steps."""
 
-    matrices: float = 6e-3
+    matrices: float = 5e-3
     """For the hidden matrices, which Muon trains."""
     others: float = 2e-3
 
@@ -46,7 +46,7 @@ def descend(
     for done, batch in enumerate(itertools.islice(batches, steps), 1):
         parts = losses(batch)
         torch.stack(list(parts.values())).sum().backward()
-        scale = min(1.0, done / 40, 0.03 + (1 - done / steps) / 0.5)
+        scale = min(1.0, done / 40, 0.02 + (1 - done / steps) / 0.7)
         for optimizer in optimizers:
             for group in optimizer.param_groups:
                 nn.utils.clip_grad_norm_(group["params"], 1.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -12,6 +13,7 @@ from torch.nn import functional
 
 from finehard.demo.vlm.descent import Rates, descend
 from finehard.demo.vlm.lessons import MOST_REGIONS, TASKS, Lesson, lesson
+from finehard.demo.vlm.model import HIDDEN
 from finehard.demo.vlm.seen import Seen
 from finehard.demo.world import Scene
 
@@ -28,6 +30,7 @@ class Replies(NamedTuple):
     ids: Tensor  # (N, T)
     labels: Tensor  # (N, T), -100 where no loss is taken
     mask: Tensor  # (N, T)
+    verdicts: Tensor  # (N, T) 1 or 0 at a statement's last token: whether it is true; else -100
     seen: Tensor  # (M, HIDDEN) in the order of the image places in `ids`
     grid: Tensor  # (I, 3)
 
@@ -57,7 +60,7 @@ class Lessons(torch.utils.data.IterableDataset[Replies]):
             task = str(rng.choice(TASKS, p=[SHARES[name] for name in TASKS]))
             most = min(MOST_REGIONS, 1 + step // STEPS_AN_OBJECT[task])
             size = SIZES[task] * (2 if most <= 3 else 1)
-            count = int(rng.choice(counts[counts <= most]))  # alike in length: little padding
+            count = int(rng.integers(1, most + 1))  # the same for all: little padding
             chosen = rng.choice(alike[count], size=size).tolist()
             yield self._batch(task, [(i, lesson(task, self.scenes[i], rng, most)) for i in chosen])
             step += 1
@@ -69,24 +72,57 @@ class Lessons(torch.utils.data.IterableDataset[Replies]):
             tokens += [view for view, _ in views]
             grids += [grid[None] for _, grid in views]
             question = prompt(item.text, [len(view) for view, _ in views])
-            rows.append((self._ids(question), self._ids(item.reply + "<|im_end|>")))
-        longest = max(len(asked) + len(told) for asked, told in rows)
+            told = self.tokenizer(item.reply + "<|im_end|>", add_special_tokens=False).input_ids
+            rows.append((*self._asked(task, question, item), told))
+        longest = max(len(asked) + len(told) for asked, _, told in rows)
         ids = torch.full((len(rows), longest), self.tokenizer.pad_token_id)
         labels = torch.full((len(rows), longest), -100)
         mask = torch.zeros((len(rows), longest), dtype=torch.long)
-        for row, (asked, told) in enumerate(rows):
+        verdicts = torch.full((len(rows), longest), -100)
+        for row, (asked, verdict, told) in enumerate(rows):
             end = len(asked) + len(told)
             ids[row, :end] = torch.tensor(asked + told)
             labels[row, len(asked) : end] = torch.tensor(told)
             mask[row, :end] = 1
-        return Replies(task, ids, labels, mask, torch.cat(tokens), torch.cat(grids))
+            verdicts[row, : len(asked)] = torch.tensor(verdict)
+        return Replies(task, ids, labels, mask, verdicts, torch.cat(tokens), torch.cat(grids))
 
-    def _ids(self, text: str) -> list[int]:
-        return list(self.tokenizer(text, add_special_tokens=False).input_ids)
+    def _asked(self, task: str, question: str, item: Lesson) -> tuple[list[int], list[int]]:
+        """The question's tokens, and for each what is known of a statement that ends there."""
+        asked = self.tokenizer(question, add_special_tokens=False, return_offsets_mapping=True)
+        verdicts = [-100] * len(asked.input_ids)
+        if task == "verify":
+            lines = re.finditer(r"^(\d+)\. .*$", question, re.MULTILINE)
+            ends = {line.end(): item.truth[line[1]] == "yes" for line in lines}
+            for place, (_, end) in enumerate(asked.offset_mapping):
+                verdicts[place] = int(ends[end]) if end in ends else -100
+        return asked.input_ids, verdicts
 
 
-def reply_loss(model: Any, batch: Replies) -> Tensor:
-    """Mean loss over the replies' tokens."""
+class Replier(nn.Module):
+    """The model with a reading of statements' last tokens, used in training only: whether a
+    statement is true is learnt there far sooner than at its number in the reply."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model: Any = model
+        self.verdict_head = nn.Linear(HIDDEN, 2)
+
+    def losses(self, batch: Replies) -> dict[str, Tensor]:
+        """The mean loss over the replies' tokens, and that over the statements."""
+        hidden, wanted = hidden_states(self.model, batch), batch.labels[:, 1:]
+        with torch.autocast("cpu", torch.bfloat16):
+            logits = self.model.lm_head(hidden[:, :-1][wanted >= 0])
+        losses = {batch.task: functional.cross_entropy(logits.float(), wanted[wanted >= 0])}
+        stated = batch.verdicts >= 0
+        if stated.any():
+            read = self.verdict_head(hidden[stated].float())
+            losses["statements"] = functional.cross_entropy(read, batch.verdicts[stated])
+        return losses
+
+
+def hidden_states(model: Any, batch: Replies) -> Tensor:
+    """What the language model makes of each token (N, T, HIDDEN)."""
     ids = batch.ids
     embedded = model.get_input_embeddings()(ids)
     if len(batch.grid):
@@ -98,27 +134,22 @@ def reply_loss(model: Any, batch: Replies) -> Tensor:
     else:
         positions = torch.arange(ids.shape[1]).expand(3, *ids.shape)
     with torch.autocast("cpu", torch.bfloat16):
-        hidden = model.model.language_model(
+        states: Tensor = model.model.language_model(
             inputs_embeds=embedded,
             position_ids=positions,
             attention_mask=torch.ones_like(ids),  # padding is at the end: causality hides it
             use_cache=False,
         ).last_hidden_state
-        wanted = batch.labels[:, 1:]
-        logits = model.lm_head(hidden[:, :-1][wanted >= 0])
-    return functional.cross_entropy(logits.float(), wanted[wanted >= 0])
+    return states
 
 
 def learn_to_reply(
-    model: Any, tokenizer: Any, scenes: list[Scene], seen: Seen, steps: int, rates: Rates, seed: int
+    replier: Replier, tokenizer: Any, scenes: list[Scene], seen: Seen, steps: int, seed: int
 ) -> Iterator[tuple[int, nn.Module]]:
-    """Trains `model`, its vision tower excepted. Gives steps and the weights' running mean."""
+    """Trains all but the vision tower. Gives steps and a replier of the weights' running mean."""
+    model = replier.model
     model.train().model.visual.requires_grad_(False)
     model.set_attn_implementation("eager")  # torch's fused attention is slow backwards
     data = Lessons(scenes, seen, tokenizer, seed)
     loader = torch.utils.data.DataLoader(data, batch_size=None, num_workers=1)
-
-    def losses(batch: Replies) -> dict[str, Tensor]:
-        return {batch.task: reply_loss(model, batch)}
-
-    return descend("reply", model, losses, loader, steps, rates)
+    return descend("reply", replier, replier.losses, loader, steps, Rates())

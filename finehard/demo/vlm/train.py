@@ -18,7 +18,7 @@ from finehard.demo.pictures import training_pictures
 from finehard.demo.vlm.descent import Rates
 from finehard.demo.vlm.look import Looker, learn_to_look
 from finehard.demo.vlm.model import build_model, save_model
-from finehard.demo.vlm.replies import learn_to_reply
+from finehard.demo.vlm.replies import Replier, learn_to_reply
 from finehard.demo.vlm.seen import Seen, see_all
 from finehard.demo.vocabulary import build_tokenizer
 
@@ -32,7 +32,7 @@ class TrainConfig:
     """Steps in which the vision tower looks at scenes and cut-outs alike."""
     scene_steps: int = 3000
     """Steps in which it looks mostly at scenes, which are harder."""
-    steps: int = 12000
+    steps: int = 8000
     """Steps in which the rest learns to reply; the vision tower stays as it is."""
     seed: int = 3
     threads: int = 1
@@ -58,11 +58,10 @@ def train(config: TrainConfig, folder: str | Path, work: Path) -> None:
     seen = _looked(config, model.model.visual, pictures, work)
     scenes = [scene for _, scene in pictures]
     del pictures
-    for done, mean in learn_to_reply(
-        model, tokenizer, scenes, seen, config.steps, Rates(), config.seed
-    ):
+    replier = Replier(model)
+    for done, mean in learn_to_reply(replier, tokenizer, scenes, seen, config.steps, config.seed):
         if done % config.save_every == 0 or done == config.steps:
-            save_model(mean, tokenizer, folder)
+            save_model(mean.model, tokenizer, folder)
 
 
 def _looked(config: TrainConfig, visual: Any, pictures: Any, work: Path) -> Seen:
