@@ -39,8 +39,8 @@ class Runtime:
     """This process's share of a build. Made once, on first use; see `runtime`."""
 
     def __init__(self, build: Build) -> None:
-        # one collection for so many new objects, not for 700, and none of what was imported: a fifth
-        # less CPU a request. Records and replies are in no cycles, so little is left lying about.
+        # one collection for so many new objects, not for 700, and none of what was imported: a
+        # fifth less CPU a request. Records and replies are in no cycles: little is left lying about
         gc.freeze()
         gc.set_threshold(20_000, 20, 20)
         self.build = build
