@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import itertools
-import json
 import os
 import shutil
 import signal
@@ -18,12 +17,11 @@ import subprocess
 import sys
 import threading
 import time
-import urllib.request
 from pathlib import Path
 from typing import Any
 
 from bench.inputs import write_tars
-from bench.measure import WORK, config, server, stats, verdict
+from bench.measure import WORK, build_command, config, control, server, stats, verdict
 from finehard.lmm.client import Client
 from finehard.lmm.config import ModelConfig
 from finehard.lmm.question import Question
@@ -72,7 +70,7 @@ def main() -> int:
             time.sleep(0.2)
         rates = []
         for name, told, capacity in PHASES:
-            _control(urls[0], told)
+            control(urls[0], told)
             time.sleep(chosen.settle_s)
             before, at = [_answered(url) for url in urls], time.monotonic()
             time.sleep(chosen.phase_s)
@@ -99,8 +97,7 @@ def main() -> int:
 
 
 def _start(settings: Path, source: Path, output: Path) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "finehard.cli", "build", "--config", str(settings),
-               "--input", str(source), "--output", str(output)]  # fmt: skip
+    command = build_command(settings, source, output)
     return subprocess.Popen(
         command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
     )
@@ -127,13 +124,6 @@ def _answered(url: str) -> int:
     """Questions that the server answered well."""
     told = stats(url)
     return told["requests"] - sum(told["faults"].values())
-
-
-def _control(url: str, told: dict[str, Any]) -> None:
-    request = urllib.request.Request(
-        url.removesuffix("/v1") + "/control", json.dumps(told).encode()
-    )
-    urllib.request.urlopen(request, timeout=10).close()
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -11,12 +11,11 @@ import json
 import shutil
 import sys
 import time
-import urllib.request
 
 import pyarrow.parquet as pq
 
 from bench.inputs import write_tars
-from bench.measure import WORK, build, config, server, stats, verdict
+from bench.measure import WORK, build, config, control, server, stats, verdict
 from bench.server_faults import FAULTS
 from finehard.validate import validate
 
@@ -44,7 +43,7 @@ def main() -> int:
         )
         while not ill or time.monotonic() < until:
             share = chosen.share if well else 0.0  # the first build meets none
-            _control(url, {"faults": share, "kinds": KINDS})
+            control(url, {"faults": share, "kinds": KINDS})
             output = WORK / "faults-out"
             shutil.rmtree(output, ignore_errors=True)
             took = build(settings, source, output).wall_s
@@ -71,13 +70,6 @@ def main() -> int:
     print(f"lost {lost}, double {double}")
     fast = verdict("throughput at faults / without", ratio, 0.5, at_least=True)
     return 0 if verdict("lost + double", lost + double, 0, at_least=False) and fast else 1
-
-
-def _control(url: str, told: dict[str, object]) -> None:
-    request = urllib.request.Request(
-        url.removesuffix("/v1") + "/control", json.dumps(told).encode()
-    )
-    urllib.request.urlopen(request, timeout=10).close()
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from bench.inputs import write_tars
-from bench.measure import WORK, config, server, verdict
+from bench.measure import WORK, build_command, config, server, verdict
 from finehard.journal import FLUSH_S
 
 UNFLUSHED_S = FLUSH_S + 0.5
@@ -99,8 +99,7 @@ def sums(output: Path) -> dict[str, str]:
 
 
 def _start(settings: Path, source: Path, output: Path, *beam: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "finehard.cli", "build", "--config", str(settings),
-               "--input", str(source), "--output", str(output)]  # fmt: skip
+    command = build_command(settings, source, output)
     command += ["--", *beam] if beam else []
     return subprocess.Popen(
         command,

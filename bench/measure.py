@@ -61,10 +61,23 @@ def config(folder: Path, url: str, **sections: Any) -> Path:
     return path
 
 
+def control(url: str, told: dict[str, Any]) -> None:
+    """Tells the simulated server at `url` what goes wrong from now on."""
+    where = url.removesuffix("/v1") + "/control"
+    urllib.request.urlopen(
+        urllib.request.Request(where, json.dumps(told).encode()), timeout=10
+    ).close()
+
+
+def build_command(settings: Path, source: Path, output: Path) -> list[str]:
+    """The arguments of a build in a process of its own."""
+    return [sys.executable, "-m", "finehard.cli", "build", "--config", str(settings),
+            "--input", str(source), "--output", str(output)]  # fmt: skip
+
+
 def build(settings: Path, source: Path, output: Path, *beam: str) -> Run:
     """Runs `finehard build` to its end, and measures it. Raises when it fails."""
-    command = [sys.executable, "-m", "finehard.cli", "build", "--config", str(settings),
-               "--input", str(source), "--output", str(output), *beam]  # fmt: skip
+    command = [*build_command(settings, source, output), *beam]
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     started = time.monotonic()
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)

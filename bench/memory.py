@@ -17,7 +17,7 @@ from pathlib import Path
 import psutil
 
 from bench.inputs import write_tars
-from bench.measure import WORK, config, server, verdict
+from bench.measure import WORK, build_command, config, server, verdict
 
 GROWTH_GOAL = 0.15
 PEAK_GOAL_GB = 1.5
@@ -25,8 +25,7 @@ PEAK_GOAL_GB = 1.5
 
 def peak(settings: Path, source: Path, output: Path) -> tuple[float, float]:
     """Highest resident memory of a build's processes together, in GB, and its wall time."""
-    command = [sys.executable, "-m", "finehard.cli", "build", "--config", str(settings),
-               "--input", str(source), "--output", str(output)]  # fmt: skip
+    command = build_command(settings, source, output)
     started = time.monotonic()
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     highest = 0

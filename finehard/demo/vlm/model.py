@@ -1,4 +1,4 @@
-"""The demo VLM: a Qwen2-VL of 2 M parameters, its sizes, and its folder as servers load it."""
+"""The demo VLM: a Qwen2-VL of 3.8 M parameters, its sizes, and its folder as servers load it."""
 
 from __future__ import annotations
 
