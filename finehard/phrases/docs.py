@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
+from itertools import accumulate
 
+import numpy as np
 import spacy
-from spacy.attrs import MORPH
+from spacy.attrs import LEMMA, MORPH, ORTH, POS, SPACY
+from spacy.parts_of_speech import IDS, NAMES
+from spacy.strings import StringStore
 from spacy.tokens import Doc
 from spacy.util import compile_infix_regex
 
 from finehard.phrases.chunks import Chunk, Tokens, chunk
-from finehard.phrases.tagger import set_tags
+from finehard.phrases.tagger import tag
 
 
 def parser(backend: str, model: str) -> Callable[[str], Doc]:
@@ -30,20 +35,57 @@ def parser(backend: str, model: str) -> Callable[[str], Doc]:
     return parse
 
 
+class _Strings(dict[int, str]):
+    """Strings by spaCy's hash, each fetched from its store once."""
+
+    def __init__(self, store: StringStore) -> None:
+        super().__init__()
+        self._store = store
+
+    def __missing__(self, key: int) -> str:
+        found = self[key] = self._store[key]
+        return found
+
+
+_strings = lru_cache(maxsize=1)(_Strings)
+
+
+def _columns(doc: Doc, attributes: list[int]) -> list[list[int]]:
+    """The values of some attributes, each for all tokens. Token objects would take far longer."""
+    found: list[list[int]] = doc.to_array(attributes).T.tolist()
+    return found
+
+
+def set_tags(doc: Doc) -> None:
+    """Sets part of speech, lemma and the Number of nouns on every token of a Doc, in place."""
+    if not len(doc):
+        return
+    strings = _strings(doc.vocab.strings)
+    originals = [strings[key] for key in _columns(doc, [ORTH, SPACY])[0]]
+    tags, lemmas, plurals = tag([text.lower() for text in originals], originals)
+    add = doc.vocab.strings.add
+    many = doc.vocab.morphology.add("Number=Plur")
+    rows = [
+        (IDS[t], add(lemma), many if p else 0)
+        for t, lemma, p in zip(tags, lemmas, plurals, strict=True)
+    ]
+    doc.from_array([POS, LEMMA, MORPH], np.array(rows, dtype=np.uint64))
+
+
 def read(doc: Doc) -> tuple[Tokens, list[Chunk]]:
     """A tagged Doc as tokens and base noun phrases: the parser's where it has one, else by rule."""
-    items = list(doc)
-    texts = [t.text for t in items]
-    morphs = [int(key) for key in doc.to_array([MORPH]).ravel()]
-    strings = doc.vocab.strings
+    strings = _strings(doc.vocab.strings)
+    orths, spaces, tags, lemmas, morphs = _columns(doc, [ORTH, SPACY, POS, LEMMA, MORPH])
+    texts = [strings[key] for key in orths]
     plural = {key: key != 0 and "Number=Plur" in strings[key] for key in set(morphs)}
+    ends = accumulate(len(text) + space for text, space in zip(texts, spaces, strict=True))
     tokens = Tokens(
         [text.lower() for text in texts],
         texts,
-        [t.pos_ for t in items],
-        [t.lemma_ for t in items],
+        [NAMES[tag] for tag in tags],
+        [strings[key] for key in lemmas],
         [plural[key] for key in morphs],
-        [t.idx for t in items],
+        [0, *ends][:-1],
     )
     if not doc.has_annotation("DEP"):
         return tokens, chunk(tokens)

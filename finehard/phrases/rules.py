@@ -306,6 +306,13 @@ def _reason(
     return ""
 
 
+def _known(head: str, kinds: set[str], heads: Iterable[str]) -> bool:
+    """Whether "the `head`" can be one of the `heads` named before, which are kinds of `kinds`."""
+    if head in kinds or any(compound_of(known, head) for known in heads):
+        return True
+    return head in PERSONS and any(category(w) == "p" and w not in PERSONS for w in heads)
+
+
 def select(
     tokens: Tokens, chunks: Iterable[Chunk], terminated: bool, max_phrases: int
 ) -> Extraction:
@@ -334,11 +341,7 @@ def select(
         if any(words == w or again and words <= w for w in seen.get(head, ())):
             dropped["duplicate"] += 1
             continue
-        known = head in kinds or any(compound_of(w, head) for w in seen)
-        known = (
-            known or head in PERSONS and any(category(w) == "p" and w not in PERSONS for w in seen)
-        )
-        if again and not words and known:
+        if again and not words and _known(head, kinds, seen):
             # "The dog" after "a golden retriever", "the boat" after "a sailboat".
             dropped["named_again"] += 1
             continue

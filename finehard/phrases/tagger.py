@@ -1,4 +1,4 @@
-"""Parts of speech from WordNet's counts and a word's neighbours, set on a spaCy Doc.
+"""Parts of speech from WordNet's counts and a word's neighbours.
 
 Made for captions: present tense, declarative, concrete. Each rule looks at the tag before and
 the word after; there is no trained model.
@@ -6,18 +6,15 @@ the word after; there is no trained model.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-import numpy as np
+from dataclasses import dataclass
 
 from finehard.phrases.lexicon import Reading, lexicon, reading
 from finehard.phrases.words import CLOSED, COLORS, DEGREES, POSSESSIVES
 
-if TYPE_CHECKING:
-    from spacy.tokens import Doc
-
 _INSIDE = frozenset({"DET", "NUM", "ADJ"})
 _ENDS = frozenset(".!?;:\n")
+_IN_WORDS = frozenset("'’&")
+"""Punctuation that begins words: "'s", "&"."""
 
 
 def _read(word: str) -> Reading:
@@ -165,134 +162,162 @@ def _inside(r: Reading, nxt: str, after: str) -> str:
     return "ADV" if r.adv else "NOUN"
 
 
+@dataclass(slots=True)
+class _Sentence:
+    """What is known of a sentence while it is read from left to right."""
+
+    words: list[str]
+    tags: list[str]
+    plurals: list[bool]
+    prev: str = ""
+    """The tag before, as the rules see it: "" after punctuation and at the start."""
+    verb_seen: bool = False
+    joined: bool = False
+    """The subject has an "and"."""
+    starts: bool = True
+    """The next word is the first of its sentence."""
+
+    def go_on(self, word: str, pos: str) -> None:
+        """Takes note of one more word and its tag."""
+        if pos == "AUX" or pos == "VERB" and _read(word).verb_form not in ("g", "d"):
+            self.verb_seen, self.joined = True, False
+        elif pos in ("SCONJ", "CCONJ") or word in (",", ";", "which", "who"):
+            self.joined = word == "and" and not self.verb_seen
+            self.verb_seen = False
+        self.starts = word in _ENDS or pos == "SPACE" and "\n" in word
+        if self.starts:
+            self.verb_seen, self.joined, self.prev = False, False, ""
+        elif pos in ("PUNCT", "SPACE"):
+            self.prev = ""
+        elif pos == "PRON" and word in POSSESSIVES:
+            self.prev = "DET"
+        elif pos != "ADV" or self.prev not in _INSIDE:
+            # An adverb inside a noun phrase ("a freshly baked loaf") does not end it.
+            self.prev = pos
+
+
+def _by_form(word: str) -> str:
+    """The tag of what is no word: digits, punctuation, space; else ""."""
+    first = word[:1]
+    if first.isalpha():
+        return ""
+    if first.isalnum():
+        return "NUM" if first.isdigit() else ""
+    if first in _IN_WORDS:
+        return ""
+    return "SPACE" if word.isspace() else "PUNCT"
+
+
+_BY_WORD = frozenset(
+    ("'s", "’s", "'", "’", "her", "that", "to", "past", "down", "up", "inside", "outside", "one",
+     "ones", "left", "right", "back", "well", "can", "cans", *COLORS)
+)  # fmt: skip
+"""Words with rules of their own, beside those after a degree ("quite small")."""
+
+
+def _by_word(word: str, before: str, prev: str, nxt: str, after: str) -> str:
+    """The tag that the rules for single words give between `before` and `nxt`; else ""."""
+    if word in ("'s", "’s"):
+        return "PART" if prev in ("NOUN", "PROPN") and _nominal(nxt) else "AUX"
+    if word in ("'", "’"):
+        owner = prev == "NOUN" and before.endswith("s") and _nominal(nxt)
+        return "PART" if owner else "PUNCT"
+    if word == "her":
+        return "DET" if _nominal(nxt) else "PRON"
+    if word == "that":
+        ready = prev not in ("NOUN", "PROPN") and _nominal(nxt) and not _read(nxt).plural
+        return "DET" if ready else "SCONJ"
+    if word == "to":
+        base = _read(nxt)
+        verb = base.verb and base.verb_form == "" and base.verb_count > base.noun_count
+        return "PART" if verb and prev != "ADV" and nxt not in CLOSED else "ADP"
+    if word in ("past", "down", "up", "inside", "outside", "back", "well") and prev in _INSIDE:
+        return "ADJ" if _nominal(nxt) else "NOUN"
+    if word in ("one", "ones") and prev == "ADJ":
+        return "NOUN"  # "the smaller one": a pronoun in a noun's place
+    if word in ("left", "right") and prev == "DET" and _read(nxt).verb_form == "s":
+        return "NOUN"  # "the man on the left wears"
+    if before in DEGREES and _read(word).adj and not _nominal(nxt):
+        return "ADJ"  # "a mug, quite small.": WordNet has "small" as a noun too
+    if word in COLORS and nxt in ("and", ",") and after in COLORS:
+        return "ADJ"
+    if word in ("can", "cans") and prev == "NOUN" and not _read(nxt).verb and nxt != "be":
+        return "NOUN"  # "a trash can."
+    return ""
+
+
+def _unknown(word: str, name: bool, nxt: str) -> tuple[str, str, bool]:
+    """Tag, lemma and plural of a word that WordNet lacks; `name`: a capital inside a sentence."""
+    plural = word.endswith("s") and not word.endswith("ss")
+    if name:
+        return "PROPN", word, False
+    pos = "ADV" if word.endswith("ly") else "NOUN"
+    if word.endswith("ed") and _nominal(nxt):
+        pos = "ADJ"
+    return pos, word[:-1] if plural and len(word) > 3 else word, plural
+
+
+def _known(r: Reading, s: _Sentence, i: int, nxt: str, after: str) -> str:
+    """The tag of word `i`, of an open class, which WordNet knows as `r`."""
+    entries = lexicon().entries
+    word, before, prev = s.words[i], s.words[i - 1] if i else "", s.prev
+    if prev == "NOUN" and i and _bare_compound(r, s.tags[i - 2 : i - 1], s.plurals[-1]):
+        return "NOUN"
+    if before in ("has", "have") and r.verb_form and _plural(nxt):
+        return "ADJ"  # "has curved horns"
+    if before == "," and r.verb_form == "g" and prev == "":
+        return "VERB"  # "..., revealing tan leather seats"
+    if prev in ("NOUN", "PROPN"):
+        # "small white" and "large white" are butterflies to WordNet: colours make no pairs.
+        pair = bool(i and r.noun) and word not in COLORS and f"{before} {r.noun}" in entries
+        plural = s.plurals[-1] or before == "people"
+        return _after_noun(r, plural, s.joined, s.verb_seen, nxt, pair)
+    if (
+        r.verb_form in ("g", "d", "")
+        and nxt not in COLORS
+        and f"{word} {_read(nxt).noun}" in entries
+    ):
+        if prev == "AUX" and r.verb_form:
+            return "VERB"
+        return "NOUN" if r.noun and prev != "PRON" else "ADJ"
+    if prev in _INSIDE or prev == "PART" and (before != "to" or not r.verb):
+        return _inside(r, nxt, after)
+    if prev == "PART":
+        return "VERB"
+    return _start(r, word, nxt, after, prev, s.verb_seen)
+
+
 def tag(words: list[str], originals: list[str]) -> tuple[list[str], list[str], list[bool]]:
     """Tags (universal parts of speech), lemmas, and which nouns are plural.
 
     `words` are the lower-cased tokens, `originals` the tokens as written.
     """
-    entries = lexicon().entries
-    tags: list[str] = []
+    sentence = _Sentence(words, [], [])
     lemmas: list[str] = []
-    plurals: list[bool] = []
-    prev, verb_seen, joined, sentence_start = "", False, False, True
-    size = len(words)
+    before = ""
     for i, word in enumerate(words):
-        nxt = words[i + 1] if i + 1 < size else ""
-        after = words[i + 2] if i + 2 < size else ""
+        nxt, after = (*words[i + 1 : i + 3], "", "")[:2]
         lemma, plural = word, False
-        closed = CLOSED.get(word)
-        if not word[:1].isalnum() and word[:1] not in "'’&":
-            pos = "SPACE" if word.isspace() else "PUNCT"
-        elif word[:1].isdigit():
-            pos = "NUM"
-        elif word in ("'s", "’s"):
-            pos = "PART" if prev in ("NOUN", "PROPN") and _nominal(nxt) else "AUX"
-        elif word in ("'", "’"):
-            owner = prev == "NOUN" and words[i - 1].endswith("s") and _nominal(nxt)
-            pos = "PART" if owner else "PUNCT"
-        elif word == "her":
-            pos = "DET" if _nominal(nxt) else "PRON"
-        elif word == "that":
-            ready = prev not in ("NOUN", "PROPN") and _nominal(nxt) and not _read(nxt).plural
-            pos = "DET" if ready else "SCONJ"
-        elif word == "to":
-            base = _read(nxt)
-            verb = base.verb and base.verb_form == "" and base.verb_count > base.noun_count
-            pos = "PART" if verb and prev not in ("ADV",) and nxt not in CLOSED else "ADP"
-        elif word in ("past", "down", "up", "inside", "outside") and prev in _INSIDE:
-            pos = "ADJ" if _nominal(nxt) else "NOUN"
-        elif word in ("one", "ones") and prev == "ADJ":
-            pos = "NOUN"  # "the smaller one": a pronoun in a noun's place
-        elif word in ("left", "right") and prev == "DET" and _read(nxt).verb_form == "s":
-            pos = "NOUN"  # "the man on the left wears"
-        elif i and words[i - 1] in DEGREES and _read(word).adj and not _nominal(nxt):
-            pos = "ADJ"  # "a mug, quite small.": WordNet has "small" as a noun too
-        elif word in COLORS and nxt in ("and", ",") and after in COLORS:
-            pos = "ADJ"
-        elif word in ("back", "well") and prev in _INSIDE:
-            pos = "ADJ" if _nominal(nxt) else "NOUN"
-        elif word in ("can", "cans") and prev == "NOUN" and not _read(nxt).verb and nxt != "be":
-            pos = "NOUN"  # "a trash can."
-            lemma, plural = "can", word == "cans"
-        elif closed:
-            pos = closed
-        else:
+        pos = _by_form(word)
+        if not pos and (word in _BY_WORD or before in DEGREES):
+            pos = _by_word(word, before, sentence.prev, nxt, after)
+            if word == "cans" and pos == "NOUN":
+                lemma, plural = "can", True
+        pos = pos or CLOSED.get(word, "")
+        if not pos:
             r = _read(word)
-            # "small white" and "large white" are butterflies to WordNet: colours make no pairs.
-            known = r.noun or r.verb or r.adj or r.adv
-            pair = bool(i and r.noun) and word not in COLORS
-            pair = pair and f"{words[i - 1]} {r.noun}" in entries
-            if originals[i][:1].isupper() and not sentence_start and not known:
-                pos = "PROPN"
-            elif not known:
-                pos = "ADV" if word.endswith("ly") else "NOUN"
-                if word.endswith("ed") and _nominal(nxt):
-                    pos = "ADJ"
-                plural = word.endswith("s") and not word.endswith("ss")
-                lemma = word[:-1] if plural and len(word) > 3 else word
-            elif prev == "NOUN" and i and _bare_compound(r, tags[i - 2 : i - 1], plurals[-1]):
-                pos = "NOUN"
-            elif words[i - 1 : i] in (["has"], ["have"]) and r.verb_form and _plural(nxt):
-                pos = "ADJ"  # "has curved horns"
-            elif words[i - 1 : i] == [","] and r.verb_form == "g" and prev == "":
-                pos = "VERB"  # "..., revealing tan leather seats"
-            elif prev in ("NOUN", "PROPN"):
-                pos = _after_noun(
-                    r, plurals[-1] or words[i - 1] == "people", joined, verb_seen, nxt, pair
-                )
-            elif (
-                nxt not in COLORS
-                and r.verb_form in ("g", "d", "")
-                and f"{word} {_read(nxt).noun}" in entries
-            ):
-                pos = "NOUN" if r.noun and prev != "PRON" else "ADJ"
-                if prev == "AUX" and r.verb_form:
-                    pos = "VERB"
-            elif prev in _INSIDE or prev == "PART" and words[i - 1] != "to":
-                pos = _inside(r, nxt, after)
-            elif prev == "PART":
-                pos = "VERB" if r.verb else _inside(r, nxt, after)
+            if r.noun or r.verb or r.adj or r.adv:
+                pos = _known(r, sentence, i, nxt, after)
+                if pos == "NOUN":
+                    lemma, plural = r.noun or word, r.plural
+                elif pos in ("VERB", "ADJ"):
+                    lemma = (r.verb if pos == "VERB" else r.adj) or word
             else:
-                pos = _start(r, word, nxt, after, prev, verb_seen)
-            if known and pos == "NOUN":
-                lemma, plural = r.noun or word, r.plural
-            elif pos == "VERB":
-                lemma = r.verb or word
-            elif pos == "ADJ":
-                lemma = r.adj or word
-        if pos == "AUX" or pos == "VERB" and _read(word).verb_form not in ("g", "d"):
-            verb_seen, joined = True, False
-        elif pos in ("SCONJ", "CCONJ") or word in (",", ";", "which", "who"):
-            joined = word == "and" and not verb_seen
-            verb_seen = False
-        sentence_start = word in _ENDS or pos == "SPACE" and "\n" in word
-        if sentence_start:
-            verb_seen, joined, pos_before = False, False, ""
-        else:
-            # An adverb inside a noun phrase ("a freshly baked loaf") does not end it.
-            pos_before = prev if pos == "ADV" and prev in _INSIDE else pos
-            if word in POSSESSIVES and pos == "PRON":
-                pos_before = "DET"
-        prev = "" if pos in ("PUNCT", "SPACE") else pos_before
-        tags.append(pos)
+                name = originals[i][:1].isupper() and not sentence.starts
+                pos, lemma, plural = _unknown(word, name, nxt)
+        sentence.go_on(word, pos)
+        sentence.tags.append(pos)
+        sentence.plurals.append(plural)
         lemmas.append(lemma)
-        plurals.append(plural)
-    return tags, lemmas, plurals
-
-
-def set_tags(doc: Doc) -> None:
-    """Sets `pos_`, `lemma_` and the Number of nouns on every token of a Doc, in place."""
-    from spacy.attrs import LEMMA, MORPH, POS
-    from spacy.parts_of_speech import IDS
-
-    if not len(doc):
-        return
-    originals = [t.text for t in doc]
-    tags, lemmas, plurals = tag([text.lower() for text in originals], originals)
-    add = doc.vocab.strings.add
-    many = doc.vocab.morphology.add("Number=Plur")
-    rows = [
-        (IDS[t], add(lemma), many if p else 0)
-        for t, lemma, p in zip(tags, lemmas, plurals, strict=True)
-    ]
-    doc.from_array([POS, LEMMA, MORPH], np.array(rows, dtype=np.uint64))
+        before = word
+    return sentence.tags, lemmas, sentence.plurals
