@@ -231,9 +231,9 @@ def _read(uri: str) -> bytes | None:
     """The file's bytes, or None where it is gone. A store that fails is no damaged part."""
     try:
         return storage.read_all(uri)
-    except Exception as error:  # every store has its own exceptions
-        if not storage.exists(uri):
-            return None
+    except FileNotFoundError:
+        return None
+    except OSError as error:
         raise FinehardError(f"cannot read the journal's {uri}: {_one_line(error)}") from error
 
 

@@ -6,7 +6,7 @@ import contextlib
 import re
 import shutil
 from collections.abc import Iterator
-from typing import IO, Any, BinaryIO
+from typing import IO, Any, BinaryIO, cast
 
 from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
@@ -56,21 +56,72 @@ def walk(uri: str) -> Iterator[File]:
 
 
 def size(uri: str) -> int:
-    """Size in bytes of the object at `uri`. Raises `FileNotFoundError`."""
-    if not FileSystems.exists(uri):
-        raise FileNotFoundError(uri)
-    return FileSystems.get_filesystem(uri).metadata(uri).size_in_bytes
+    """Size in bytes of the object at `uri`. Raises as `open_read`."""
+    with _store(uri):
+        return FileSystems.get_filesystem(uri).metadata(uri).size_in_bytes
 
 
 def open_read(uri: str) -> BinaryIO:
-    """The object at `uri`, seekable, never decompressed on the way."""
-    return FileSystems.open(
-        uri, "application/octet-stream", compression_type=CompressionTypes.UNCOMPRESSED
-    )
+    """The object at `uri`, seekable, never decompressed on the way.
+
+    It raises `FileNotFoundError` where there is none. Where the store fails otherwise, when it is
+    opened or read, that is no fault of the object: `FinehardError`, which ends the build.
+    """
+    with _store(uri):
+        opened = FileSystems.open(
+            uri, "application/octet-stream", compression_type=CompressionTypes.UNCOMPRESSED
+        )
+    return cast(BinaryIO, _Object(uri, opened))
+
+
+class _Object:
+    """An opened object whose reads fail as `open_read` tells."""
+
+    def __init__(self, uri: str, opened: BinaryIO) -> None:
+        self._uri, self._opened = uri, opened
+
+    def read(self, size: int = -1) -> bytes:
+        with _store(self._uri):
+            return self._opened.read(size)
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        with _store(self._uri):
+            return self._opened.seek(offset, whence)
+
+    def __enter__(self) -> _Object:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._opened.close()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._opened, name)
+
+
+@contextlib.contextmanager
+def _store(uri: str) -> Iterator[None]:
+    """Tells a missing object from a store that fails."""
+    try:
+        yield
+    except Exception as error:  # every store has its own exceptions
+        if _is_missing(uri):
+            raise FileNotFoundError(f"there is no {uri}") from error
+        raise FinehardError(
+            f"cannot read {uri}: {_one_line(error)}; put that right, then run the same command "
+            "again"
+        ) from error
+
+
+def _is_missing(uri: str) -> bool:
+    """Whether the store says that no object is at `uri`; not where it says nothing."""
+    try:
+        return not FileSystems.exists(uri)
+    except Exception:
+        return False
 
 
 def read_range(where: Bytes) -> bytes:
-    """The bytes at `where`, fewer when the object ends before."""
+    """The bytes at `where`, fewer when the object ends before. Raises as `open_read`."""
     with open_read(where.uri) as file:
         file.seek(where.offset)
         return file.read(where.length)

@@ -88,8 +88,8 @@ def total(output: str, run: str) -> dict[str, Any]:
     for file in storage.glob(folder(output, run), ""):
         try:
             counts = json.loads(storage.read_all(file.uri))
-        except (OSError, ValueError):
-            continue
+        except (OSError, ValueError, FinehardError):
+            continue  # progress is no reason to stop
         for name in ("read", "done", "rejected"):
             summed[name] += counts[name]
         summed["fatal"] = summed["fatal"] or counts["fatal"]

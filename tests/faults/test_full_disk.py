@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import json
 import os
 import subprocess
@@ -13,8 +14,10 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
+from finehard import storage
 from finehard.errors import FinehardError
 from finehard.journal import Journal
+from finehard.records import Bytes
 from finehard.validate import validate
 from tests.faults.ill_store import IllStore
 from tests.faults.world import Faulty, built, faulty, settings
@@ -58,7 +61,9 @@ def _sized(disk: Path, kib: int) -> None:
     subprocess.run(command, check=True, capture_output=True)
 
 
-def _fails_in_one_line(values: dict[str, Any], source: Path, output: Path, uri: str = "") -> str:
+def _fails_in_one_line(
+    values: dict[str, Any], source: Path | str, output: Path, uri: str = ""
+) -> str:
     with pytest.raises(FinehardError) as told:
         built(values, source, uri or output)
     line = str(told.value)
@@ -147,6 +152,37 @@ def test_a_store_that_answers_errors_ends_the_build_and_the_next_completes(
     server.control(slower=1.0)
     built(settings(server.url), source, uri)
     assert sums(output) == undisturbed
+
+
+def test_a_store_that_fails_while_images_are_read_ends_the_build_and_rejects_none(
+    tmp_path: Path, server: Faulty, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uri, output, reads = f"ill://{source}", tmp_path / "out", itertools.count()
+    with monkeypatch.context() as ill:
+        ill.setattr(
+            IllStore,
+            "fails",
+            lambda did, path: did == "read" and path.startswith(uri) and next(reads) >= IMAGES // 2,
+        )
+        line = _fails_in_one_line(settings(server.url), uri, output)
+    assert f"cannot read {uri}" in line and "answered 503" in line
+    built(settings(server.url), uri, output)
+    counts = json.loads((output / "manifest.json").read_text())
+    assert counts["counts"]["written"] == IMAGES
+    assert counts["rejects"] == {"truncated_archive": 1}
+
+
+def test_a_missing_object_is_told_from_a_store_that_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "there").write_bytes(b"12")
+    where = Bytes(f"ill://{tmp_path}/there", 0, 2)
+    assert storage.read(where) == b"12"
+    with pytest.raises(FileNotFoundError, match="there is no ill://"):
+        storage.read(where._replace(uri=f"ill://{tmp_path}/absent"))
+    monkeypatch.setattr(IllStore, "fails", lambda did, _: did == "read")
+    with pytest.raises(FinehardError, match="answered 503"):
+        storage.read(where)
 
 
 def test_a_store_that_fails_progress_alone_stops_no_build(
