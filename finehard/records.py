@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 from unicodedata import category
@@ -74,6 +75,13 @@ class Phrase:
     long: str
 
 
+class Dropped(NamedTuple):
+    """How many parts of an image a named rule left out, and the first of them in words."""
+
+    number: int
+    first: str
+
+
 @dataclass(frozen=True, slots=True)
 class Record:
     """One image on its way through the stages; each stage returns a copy with more filled in."""
@@ -94,17 +102,20 @@ class Record:
     phrases: tuple[Phrase, ...] = ()
     regions: tuple[Region, ...] = ()
     usage: dict[str, Usage] = field(default_factory=dict)
-    dropped: dict[str, int] = field(default_factory=dict)
+    dropped: dict[str, Dropped] = field(default_factory=dict)
 
     def spent(self, stage: str, usage: Usage) -> Record:
         """This record with what `stage` cost added."""
         return replace(self, usage={**self.usage, stage: usage})
 
-    def dropping(self, stage: str, counts: dict[str, int]) -> Record:
-        """This record with the parts that `stage` dropped counted, by named rule."""
-        return replace(
-            self, dropped={**self.dropped, **{f"{stage}.{k}": n for k, n in counts.items() if n}}
-        )
+    def dropping(self, stage: str, left_out: Mapping[str, Sequence[str]]) -> Record:
+        """This record with what `stage` left out counted; `left_out` has it, by named rule."""
+        told = {
+            f"{stage}.{rule}": Dropped(len(what), one_line(what[0])[:200])
+            for rule, what in left_out.items()
+            if what
+        }
+        return replace(self, dropped={**self.dropped, **told})
 
 
 @dataclass(frozen=True, slots=True)

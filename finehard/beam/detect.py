@@ -102,7 +102,11 @@ class _Detect(beam.DoFn):
         config = self._build.config.detect
         kept, dropped = select(found, config, record.width, record.height)
         regions = tuple(_region(record, detection) for detection in kept)
-        return replace(record, regions=regions).dropping(STAGE, dropped)
+        left_out = {
+            rule: [f"{record.phrases[box.phrase].text}, score {box.score:.2f}" for box in boxes]
+            for rule, boxes in dropped.items()
+        }
+        return replace(record, regions=regions).dropping(STAGE, left_out)
 
 
 def _region(record: Record, detection: Detection) -> Region:

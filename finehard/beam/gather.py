@@ -122,7 +122,7 @@ class _Spill(beam.DoFn):
             "sample": sample_json(item, self._provenance),
             "image": list(item.image),
             "usage": usage,
-            "dropped": item.dropped,
+            "dropped": {rule: list(told) for rule, told in item.dropped.items()},
         }
 
 

@@ -105,34 +105,36 @@ def _shape_rule(detection: Detection, config: DetectConfig, width: int, height: 
     return None
 
 
-def _suppress(overlap: NDArray[np.bool_], alive: list[bool]) -> int:
-    """Greedy NMS in the given order; clears flags in `alive` and returns how many it cleared."""
-    before = sum(alive)
+def _suppress(overlap: NDArray[np.bool_], alive: list[bool]) -> list[int]:
+    """Greedy NMS in the given order; clears flags in `alive` and returns which it cleared."""
+    cleared = []
     for index in np.flatnonzero(overlap.any(axis=1)).tolist():
         if alive[index]:
             for other in np.flatnonzero(overlap[index]).tolist():
+                if alive[other]:
+                    cleared.append(other)
                 alive[other] = False
-    return before - sum(alive)
+    return cleared
 
 
 def select(
     detections: Sequence[Detection], config: DetectConfig, width: int, height: int
-) -> tuple[list[Detection], dict[str, int]]:
-    """The detections to keep, best first, and how many each rule of RULES dropped.
+) -> tuple[list[Detection], dict[str, list[Detection]]]:
+    """The detections to keep, best first, and those that each rule of RULES dropped.
 
     `width` and `height` are the image's, in pixels. Kept + dropped = given. The result does not
     depend on the order of `detections`: ties in score go to the lower phrase index, then to the
     box further to the upper left. Greedy NMS runs within each phrase first, then across phrases
     on what is left.
     """
-    dropped: Counter[str] = Counter(dict.fromkeys(RULES, 0))
+    dropped: dict[str, list[Detection]] = {rule: [] for rule in RULES}
     kept: list[Detection] = []
     for detection in detections:
         rule = _shape_rule(detection, config, width, height)
         if rule is None:
             kept.append(detection)
         else:
-            dropped[rule] += 1
+            dropped[rule].append(detection)
     kept.sort(key=lambda detection: (-detection.score, detection.phrase, detection.box))
     if len(kept) > 1:
         boxes = np.array([detection.box for detection in kept], dtype=np.float64)
@@ -142,22 +144,22 @@ def select(
         rank = np.arange(len(kept))
         better = rank[:, None] < rank[None, :]
         alive = [True] * len(kept)
-        dropped["nms"] = _suppress(better & same & (overlaps > config.nms_iou), alive)
-        dropped["cross_phrase_nms"] = _suppress(
-            better & ~same & (overlaps > config.cross_nms_iou), alive
-        )
+        within = _suppress(better & same & (overlaps > config.nms_iou), alive)
+        across = _suppress(better & ~same & (overlaps > config.cross_nms_iou), alive)
+        dropped["nms"] = [kept[index] for index in within]
+        dropped["cross_phrase_nms"] = [kept[index] for index in across]
         kept = [detection for detection, stays in zip(kept, alive, strict=True) if stays]
     final: list[Detection] = []
     of_phrase: Counter[int] = Counter()
     for detection in kept:
         if of_phrase[detection.phrase] == config.max_boxes_per_phrase:
-            dropped["too_many_for_phrase"] += 1
+            dropped["too_many_for_phrase"].append(detection)
         elif len(final) == config.max_boxes:
-            dropped["too_many_boxes"] += 1
+            dropped["too_many_boxes"].append(detection)
         else:
             of_phrase[detection.phrase] += 1
             final.append(detection)
-    return final, dict(dropped)
+    return final, dropped
 
 
 def check(detections: Sequence[Detection], phrases: int, config: DetectConfig) -> list[Detection]:

@@ -7,7 +7,6 @@ construction, and a reply has half the tokens.
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -83,13 +82,14 @@ class Negatives:
 
     def answer(self, record: Record, value: Any) -> Record:
         """`record` with the swaps that pass the checks, in the model's order; the rest counted."""
-        dropped: Counter[str] = Counter()
+        dropped: dict[str, list[str]] = {}
         regions = []
         most = self.config.candidates
         for number, region in enumerate(record.regions, 1):
             named = [Swap(**said) for said in value[str(number)]]
             kept, broken = pick(region.short_expr, named, most)
-            dropped += broken
+            for rule, told in broken.items():
+                dropped.setdefault(rule, []).extend(told)
             if self.config.fill and len(kept) < most:
                 kept, _ = pick(region.short_expr, lexicon.swaps(region.short_expr), most, kept)
             regions.append(replace(region, hard_negatives=tuple(kept)))

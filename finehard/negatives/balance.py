@@ -81,20 +81,21 @@ class Balance:
                 odds.setdefault(kind, []).append((self._alone(place), counts[1]))
         self._scale = _scales({kind: sorted(found) for kind, found in odds.items()}, loss)
 
-    def choose(self, sample: dict[str, Any]) -> tuple[dict[str, Any], dict[str, int]]:
-        """The sample with its negatives chosen, in their order, and how many were dropped by
-        which rule. The sample itself is returned where all are kept."""
-        dropped = {"balanced_away": 0, "over_limit": 0}
+    def choose(self, sample: dict[str, Any]) -> tuple[dict[str, Any], dict[str, list[str]]]:
+        """The sample with its negatives chosen, in their order, and the texts of those dropped,
+        by rule. The sample itself is returned where all are kept."""
+        dropped: dict[str, list[str]] = {"balanced_away": [], "over_limit": []}
         regions = []
         for place, region in enumerate(sample["regions"]):
             given = region["hard_negatives"]
             drawn = [number(f"{sample['key']}\n{place}\n{n['text']}") / 2**64 for n in given]
             kept = [k for k, n in enumerate(given) if drawn[k] < self._chance(n)]
-            dropped["balanced_away"] += len(given) - len(kept)
+            away = set(range(len(given))).difference(kept)
+            dropped["balanced_away"] += [given[k]["text"] for k in sorted(away)]
             # divided by its chance, what was drawn is spread evenly among those kept
             first = sorted(kept, key=lambda k: (drawn[k] / self._chance(given[k]), k))
             kept = sorted(first[: self._per_region])
-            dropped["over_limit"] += max(0, len(first) - self._per_region)
+            dropped["over_limit"] += [given[k]["text"] for k in first[self._per_region :]]
             if len(kept) < len(given):
                 region = {**region, "hard_negatives": [given[k] for k in kept]}
             regions.append(region)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import zip_longest
@@ -58,11 +57,12 @@ def lexicon_negatives(config: Config) -> Callable[[Record], Record]:
     most = config.negatives.candidates
 
     def negatives(record: Record) -> Record:
-        dropped: Counter[str] = Counter()
+        dropped: dict[str, list[str]] = {}
         regions = []
         for region in record.regions:
             kept, broken = pick(region.short_expr, swaps(region.short_expr), most)
-            dropped += broken
+            for rule, told in broken.items():
+                dropped.setdefault(rule, []).extend(told)
             regions.append(replace(region, hard_negatives=tuple(kept)))
         return replace(record, regions=tuple(regions)).dropping(STAGE, dropped)
 

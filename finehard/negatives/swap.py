@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import NamedTuple
@@ -74,14 +73,16 @@ def check(text: str, swap: Swap, kept: Sequence[HardNegative]) -> HardNegative |
 
 def pick(
     text: str, swaps: Iterable[Swap], most: int, kept: Sequence[HardNegative] = ()
-) -> tuple[list[HardNegative], Counter[str]]:
+) -> tuple[list[HardNegative], dict[str, list[str]]]:
     """Up to `most` hard negatives of `text`: `kept`, then those of `swaps` that pass the checks, in
-    order. And how often each rule was broken."""
-    picked, broken = list(kept), Counter[str]()
+    order. And what broke each rule, in words."""
+    picked = list(kept)
+    broken: dict[str, list[str]] = {}
     for swap in swaps:
         made = check(text, swap, picked)
         if isinstance(made, str):
-            broken[made] += 1
+            told = f"{text}: {swap.original} -> {swap.replacement}"
+            broken.setdefault(made, []).append(told)
         elif len(picked) < most:
             picked.append(made)
     return picked, broken

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -73,10 +72,10 @@ class Phrase:
 
 @dataclass(frozen=True)
 class Extraction:
-    """Phrases in the order of the text, and how many chunks each named rule left out."""
+    """Phrases in the order of the text, and the noun phrases that each named rule left out."""
 
     phrases: list[Phrase]
-    dropped: dict[str, int]
+    dropped: dict[str, list[str]]
 
 
 def _boilerplate(tokens: Tokens) -> list[bool]:
@@ -316,7 +315,7 @@ def _known(head: str, kinds: set[str], heads: Iterable[str]) -> bool:
 def select(
     tokens: Tokens, chunks: Iterable[Chunk], terminated: bool, max_phrases: int
 ) -> Extraction:
-    """The phrases to ask for. Every chunk is a phrase or counted under one rule.
+    """The phrases to ask for. Every chunk is a phrase or left out by one rule.
 
     `terminated` says whether the text ends as a sentence does; where not, the model ran into its
     token limit and the last phrase may be cut.
@@ -324,7 +323,11 @@ def select(
     chunks = list(chunks)
     boilerplate, unseen = _boilerplate(tokens), _unseen(tokens)
     ends = {one.start: one.end for one in chunks if one.head >= 0}
-    dropped: Counter[str] = Counter()
+    dropped: dict[str, list[str]] = {}
+
+    def leave_out(rule: str, one: Chunk) -> None:
+        dropped.setdefault(rule, []).append(_surface(tokens, one.start, one.end))
+
     phrases: list[Phrase] = []
     seen: dict[str, list[set[str]]] = {}
     kinds: set[str] = set()
@@ -332,21 +335,21 @@ def select(
     for one in chunks:
         reason = _reason(tokens, one, boilerplate, unseen, terminated)
         if reason:
-            dropped[reason] += 1
+            leave_out(reason, one)
             continue
         text, core = _ask(tokens, one)
         head = tokens.lemmas[_head(tokens, one)]
         words = set(core.split()) - {tokens.lower[one.head]}
         again = tokens.lower[one.start] in ("the", "this", "that", "these", "those", "each", "its")
         if any(words == w or again and words <= w for w in seen.get(head, ())):
-            dropped["duplicate"] += 1
+            leave_out("duplicate", one)
             continue
         if again and not words and _known(head, kinds, seen):
             # "The dog" after "a golden retriever", "the boat" after "a sailboat".
-            dropped["named_again"] += 1
+            leave_out("named_again", one)
             continue
         if len(phrases) >= max_phrases:
-            dropped["over_limit"] += 1
+            leave_out("over_limit", one)
             continue
         seen.setdefault(head, []).append(words)
         kinds.update(broader(head))
@@ -365,7 +368,7 @@ def select(
                 tokens.start[last] + len(tokens.text[last]),
             )
         )
-    return Extraction(phrases, dict(sorted(dropped.items())))
+    return Extraction(phrases, dropped)
 
 
 def is_terminated(text: str) -> bool:

@@ -13,12 +13,12 @@ STAGE = "phrases"
 
 
 def find_phrases(config: Config) -> Callable[[Record], Record]:
-    """A function that fills `phrases` of a record, and counts what each rule dropped."""
+    """A function that fills `phrases` of a record, and tells what each rule left out."""
     extract = extractor(config.phrases)
 
     def phrases(record: Record) -> Record:
         found = extract(record.long_caption)
         kept = tuple(Phrase(p.text, p.head, p.long) for p in found.phrases)
-        return replace(record, phrases=kept).dropping(STAGE, dict(found.dropped))
+        return replace(record, phrases=kept).dropping(STAGE, found.dropped)
 
     return phrases

@@ -96,7 +96,9 @@ def regions(manifest: dict[str, Any]) -> list[Step]:
         Step("boxes selected", kept + untrue, rules),
     ]
     text = {"drop": "regions confirmed by verification", "mark": "regions kept, verified marked"}
-    losses = [Loss("text_untrue", untrue, "not confirmed by the model")] if untrue else []
+    meaning = "not confirmed by the model"
+    anchor = "dropped-verify-text_untrue"
+    losses = [Loss("text_untrue", untrue, meaning, anchor)] if untrue else []
     steps.append(Step(text.get(verified, "regions kept (verification skipped)"), kept, losses))
     return steps
 
@@ -109,10 +111,7 @@ def expressions(manifest: dict[str, Any], told: Expressions) -> list[Step]:
         return []
     scale = manifest["counts"]["written"] / told.samples
     asked = round(told.asked * scale)
-    losses = [
-        loss._replace(example=f"phrases-{loss.reason}" if loss.reason in told.examples else "")
-        for loss in _rules(manifest["dropped"], "phrases")
-    ]
+    losses = _rules(manifest["dropped"], "phrases")
     return [
         Step("noun phrases in long captions", asked + sum(loss.number for loss in losses)),
         Step("asked of the detector", asked, losses),
@@ -137,7 +136,10 @@ def other_drops(
 def _rules(dropped: dict[str, int], stage: str) -> list[Loss]:
     named = [(name.split(".", 1)[1], n) for name, n in dropped.items()
              if name.startswith(f"{stage}.")]  # fmt: skip
-    return [Loss(name, number) for name, number in sorted(named, key=lambda rule: -rule[1])]
+    return [
+        Loss(rule, number, example=f"dropped-{stage}-{rule}")
+        for rule, number in sorted(named, key=lambda rule: -rule[1])
+    ]
 
 
 def costs(manifest: dict[str, Any]) -> list[Cost]:

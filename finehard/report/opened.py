@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from finehard import storage
 from finehard.errors import UsageError
 from finehard.records import Bytes
-from finehard.shards.layout import INDEX, MANIFEST
+from finehard.shards.layout import DROPPED, INDEX, JOURNAL, MANIFEST
 
 MAX_JSON = 4 << 20
 """Bytes of a sample's JSON that are read at most; a longer one is no honest sample."""
@@ -62,6 +62,17 @@ class Dataset:
                 f"{self.uri}: sample {row['key']} cannot be read from {row['shard']} ({line}); "
                 "finehard validate tells what is damaged"
             ) from None
+
+
+def examples_dropped(uri: str) -> dict[str, list[tuple[str, str]]]:
+    """Of rules that dropped parts of samples in the dataset at `uri`: keys, and the first part
+    dropped there. Empty where the journal was taken away."""
+    try:
+        told = orjson.loads(storage.read_all(storage.join(uri, JOURNAL, DROPPED)))
+        return {str(rule): [(str(key), str(what)) for key, what in found]
+                for rule, found in told.items()}  # fmt: skip
+    except (OSError, ValueError, TypeError, AttributeError):
+        return {}
 
 
 def open_dataset(uri: str) -> Dataset:

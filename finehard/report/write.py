@@ -19,7 +19,7 @@ from finehard.rejects import REASONS
 from finehard.report import funnel
 from finehard.report.changed import changed_words
 from finehard.report.charts import bars, histogram
-from finehard.report.opened import Dataset, open_dataset
+from finehard.report.opened import Dataset, examples_dropped, open_dataset
 from finehard.report.pictures import COLORS, letters, thumbnail
 from finehard.report.statistics import Statistics, gather
 from finehard.shards.layout import REPORT
@@ -87,7 +87,7 @@ def _page(dataset: Dataset, numbers: Statistics, drawn: list[dict[str, Any]], se
         regions=funnel.regions(manifest),
         expressions=(found := funnel.expressions(manifest, numbers.sampled.expressions)),
         drops=funnel.other_drops(manifest, ("phrases",) if found else ()),
-        left_out=_left_out(numbers),
+        left_out=_left_out(dataset),
         audit=_audit(dataset),
         costs=funnel.costs(manifest),
         runs=runs,
@@ -108,13 +108,15 @@ def _page(dataset: Dataset, numbers: Statistics, drawn: list[dict[str, Any]], se
     )  # fmt: skip
 
 
-def _left_out(numbers: Statistics) -> list[tuple[str, list[dict[str, str]]]]:
-    """Captions of which a rule left phrases out, by rule."""
-    return [
-        (rule, [{"key": one.key, "caption": _cut(one.caption, _TEXT),
-                 "asked": _cut("; ".join(one.asked), _TEXT)} for one in examples])
-        for rule, examples in sorted(numbers.sampled.expressions.examples.items())
-    ]  # fmt: skip
+def _left_out(dataset: Dataset) -> list[dict[str, Any]]:
+    """The rules that dropped parts of samples, by stage, with examples."""
+    examples = examples_dropped(dataset.uri)
+    found = []
+    for name, number in sorted(dataset.manifest["dropped"].items()):
+        stage, _, rule = name.partition(".")
+        rows = [(key, _cut(what, _TEXT)) for key, what in examples.get(name, ())]
+        found.append({"stage": stage, "rule": rule, "number": number, "rows": rows})
+    return found
 
 
 def _audit(dataset: Dataset) -> dict[str, Any] | None:

@@ -17,13 +17,15 @@ from finehard.shards.croissant import croissant
 from finehard.shards.layout import (
     CARD,
     CROISSANT,
+    DROPPED,
     INDEX,
+    JOURNAL,
     MANIFEST,
     REPORT,
     SCHEMA_VERSION,
     SIZES,
 )
-from finehard.shards.writer import INDEX_SCHEMA, ShardSummary, index_part
+from finehard.shards.writer import EXAMPLES, INDEX_SCHEMA, ShardSummary, index_part
 
 if TYPE_CHECKING:
     from finehard.beam.provenance import Provenance
@@ -71,6 +73,7 @@ def complete(
     storage.write(storage.join(output, CROISSANT), described.encode("utf-8", "replace"))
     text = json.dumps(manifest, indent=1, ensure_ascii=False, sort_keys=False)
     storage.write(storage.join(output, MANIFEST), text.encode())
+    storage.write(storage.join(output, JOURNAL, DROPPED), json.dumps(_examples(summaries)).encode())
     for folder in ("_records", "_images", "_index"):
         storage.delete_tree(storage.join(output, "_journal", folder))
     return manifest
@@ -125,6 +128,15 @@ def _manifest(
             for s in summaries
         ],
     }
+
+
+def _examples(summaries: list[ShardSummary]) -> dict[str, list[tuple[str, str]]]:
+    """Of each rule that dropped something: keys of the first samples, and what it was of theirs."""
+    found: dict[str, list[tuple[str, str]]] = {}
+    for summary in summaries:
+        for rule, told in summary.examples.items():
+            found[rule] = [*found.get(rule, ()), *told][:EXAMPLES]
+    return dict(sorted(found.items()))
 
 
 def _remove_strangers(output: str, summaries: list[ShardSummary]) -> None:

@@ -13,6 +13,8 @@ CARD = "README.md"
 CROISSANT = "croissant.json"
 REPORT = "report.html"
 JOURNAL = "_journal"
+DROPPED = "_dropped.json"
+"""In the journal's folder: examples of what each rule left out, for the report."""
 SCHEMA_VERSION = "1.0"
 
 

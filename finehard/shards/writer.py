@@ -26,6 +26,8 @@ from finehard.shards.layout import ShardsConfig, shard_name
 REJECT_SCHEMA = pa.schema(
     [(name, pa.string()) for name in ("key", "source", "stage", "reason", "detail")]
 )
+EXAMPLES = 4
+"""Of what each rule dropped, kept for the report."""
 READERS = 16
 """Samples read at once where a read takes a round trip to an object store."""
 _MEMBERS = ("image", "json")
@@ -72,7 +74,16 @@ class ShardSummary:
     hard_negatives: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
     dropped: Counter[str] = field(default_factory=Counter)
+    examples: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
+    """Of each rule that dropped something: keys of samples, and what it was of theirs."""
     usage: dict[str, list[int]] = field(default_factory=dict)
+
+    def drop(self, rule: str, number: int, key: str, first: str) -> None:
+        """Counts `number` more parts left out by `rule`; `first` is one of sample `key`'s."""
+        self.dropped[rule] += number
+        told = self.examples.setdefault(rule, [])
+        if len(told) < EXAMPLES:
+            told.append((key, first))
 
 
 def pack(item: dict[str, Any]) -> bytes:
@@ -165,13 +176,13 @@ def write_shard(
         hashed = _Hashed(file)
         for key, finished, data in _in_order(pointers, summary):
             item = finished[0]
-            _account(summary, item)
+            _account(summary, key, item)
             if "reject" in item:
                 rejects.append({**item["reject"], "key": key})
                 summary.reasons[item["reject"]["reason"]] += 1
                 continue
             if balance:
-                finished = _balanced(finished, balance, summary)
+                finished = _balanced(finished, balance, key, summary)
             row = _write_sample(hashed, key, finished, data, config, images)
             rows.append({**row, "shard": summary.name + ".tar"})
             summary.regions += row["regions"]
@@ -240,8 +251,9 @@ def _fetch(pointer: Pointer) -> tuple[_Finished, bytes]:
     return finished, data
 
 
-def _account(summary: ShardSummary, item: dict[str, Any]) -> None:
-    summary.dropped.update(item["dropped"])
+def _account(summary: ShardSummary, key: str, item: dict[str, Any]) -> None:
+    for rule, (number, first) in item["dropped"].items():
+        summary.drop(rule, number, key, first)
     for stage, spent in item["usage"].items():
         total = summary.usage.setdefault(stage, [0, 0, 0])
         for place, value in enumerate(spent):
@@ -284,13 +296,15 @@ def _write_sample(
     }
 
 
-def _balanced(finished: _Finished, balance: Balance, summary: ShardSummary) -> _Finished:
+def _balanced(finished: _Finished, balance: Balance, key: str, summary: ShardSummary) -> _Finished:
     """`finished` with its negatives chosen; without tar headers where that changed the sample."""
     item = finished[0]
     sample, dropped = balance.choose(item["sample"])
     if not dropped:
         return finished
-    summary.dropped.update({f"negatives.{rule}": n for rule, n in dropped.items() if n})
+    for rule, texts in dropped.items():
+        if texts:
+            summary.drop(f"negatives.{rule}", len(texts), key, texts[0])
     return {**item, "sample": sample}, b"", b""
 
 

@@ -5,7 +5,6 @@ All statements on an image are put in one request.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -71,7 +70,8 @@ class Verify:
     def answer(self, record: Record, value: Any) -> Record:
         """`record` with `verified` set on regions and negatives, and the policy applied."""
         true: Iterator[float] = iter(value[str(n)] for n in range(1, len(value) + 1))
-        dropped: Counter[str] = Counter()
+        untrue: list[str] = []
+        true_negatives: list[str] = []
         drop = self.config.policy == "drop"
         regions = []
         for region in record.regions:
@@ -81,13 +81,14 @@ class Verify:
                 for n in region.hard_negatives
             ]
             kept: list[HardNegative] = [n for n in negatives if n.verified or not drop]
-            dropped["negative_true"] += sum(not n.verified for n in negatives)
+            true_negatives += [n.text for n in negatives if not n.verified]
             if not confirmed:
-                dropped["text_untrue"] += 1
+                untrue.append(region.short_expr)
                 if drop:
                     continue
             regions.append(replace(region, verified=confirmed, hard_negatives=tuple(kept)))
-        return replace(record, regions=tuple(regions)).dropping(self.name, dropped)
+        told = {"text_untrue": untrue, "negative_true": true_negatives}
+        return replace(record, regions=tuple(regions)).dropping(self.name, told)
 
 
 def _own_texts(region: Region) -> list[str]:

@@ -62,6 +62,8 @@ def settings(*urls: str, **sections: Any) -> dict[str, Any]:
     }
 
 
-def built(values: dict[str, Any], source: Path | str, output: Path | str, *beam: str) -> dict[str, Any]:
+def built(
+    values: dict[str, Any], source: Path | str, output: Path | str, *beam: str
+) -> dict[str, Any]:
     """Builds in this process; the manifest."""
     return build(parse_config(values, "test"), str(source), str(output), list(beam))

@@ -28,7 +28,10 @@ def test_no_more_are_kept_than_asked_and_none_are_made_up() -> None:
     made = _answered({"1": swaps, "2": []}, per_region=2)
     assert [n.text for n in made.regions[0].hard_negatives] == ["a blue mug", "a green mug"]
     assert made.regions[1].hard_negatives == ()
-    assert made.dropped == {"negatives.duplicate": 1, "negatives.no_change": 1}
+    assert made.dropped == {
+        "negatives.duplicate": (1, "a red mug: red -> blue"),
+        "negatives.no_change": (1, "a red mug: red -> red"),
+    }
 
 
 def test_where_the_model_gave_too_few_the_lexicon_fills_up_without_doubles() -> None:

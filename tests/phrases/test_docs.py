@@ -47,7 +47,7 @@ def test_noun_chunks_of_a_parser_go_through_the_same_rules():
     )
     found = select_of(doc)
     assert [(p.text, p.head) for p in found.phrases] == [("a pair of red shoes", "shoe")]
-    assert found.dropped == {"pronoun": 1, "ungroundable": 1}
+    assert found.dropped == {"pronoun": ["she"], "ungroundable": ["the background"]}
 
 
 def test_a_parser_chunk_without_a_noun_has_lost_it():

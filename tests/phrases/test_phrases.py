@@ -100,7 +100,7 @@ def test_more_phrases_than_the_limit_are_counted_not_lost():
     extract = extractor(PhrasesConfig(backend="wordnet", max_phrases=2))
     found = extract("A mug, a plate, a lamp and a ball are on the table.")
     assert [p.text for p in found.phrases] == ["a mug", "a plate"]
-    assert found.dropped == {"over_limit": 3}
+    assert {rule: len(what) for rule, what in found.dropped.items()} == {"over_limit": 3}
 
 
 @pytest.mark.parametrize(
@@ -147,12 +147,12 @@ def test_no_text_raises_and_every_phrase_lies_in_it(text):
         assert p.text.strip() == p.text != ""
         assert p.head
         assert p.long.startswith(p.text)
-    assert all(count > 0 for count in found.dropped.values())
+    assert all(found.dropped.values())
 
 
 def test_a_caption_without_end_is_cut():
     text = "A dog. " * MAX_CHARS
-    assert EXTRACT(text).dropped["duplicate"] < MAX_CHARS / 6
+    assert len(EXTRACT(text).dropped["duplicate"]) < MAX_CHARS / 6
 
 
 def test_identity_is_the_same_every_time_and_changes_with_what_decides():

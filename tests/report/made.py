@@ -55,13 +55,13 @@ def sample(store: Store, key: str, text: str, image: Image.Image, boxes: Iterabl
         license=text, short_caption=text, long_caption=f"A red mug of {key}. {text}",
         regions=regions,
     )  # fmt: skip
-    return finished(store, record)
+    return finished(store, record, text)
 
 
-def finished(store: Store, record: Record) -> Pointer:
-    """`record` as workers leave it."""
+def finished(store: Store, record: Record, text: str = "a mug") -> Pointer:
+    """`record` as workers leave it, with a box dropped that was asked for by `text`."""
     item = {"sample": sample_json(record, _STAGES), "image": list(record.image),
-            "usage": {"caption": [1, 10, 5]}, "dropped": {"detect.score": 2}}  # fmt: skip
+            "usage": {"caption": [1, 10, 5]}, "dropped": {"detect.score": [2, text]}}  # fmt: skip
     return Pointer(record.key, record.source, store._put(pack(item)))
 
 

@@ -87,7 +87,7 @@ def test_the_page_has_every_section_and_every_link_leads_somewhere(text: str) ->
     headings = {told for tag, told in found.texts if tag == "h2"}
     assert headings == {
         "Images", "Boxes", "Made by", "Cost", "Samples", "Rejects", "Blind audit",
-        "Distributions", "Prompts",
+        "Distributions", "Prompts", "Left out by rules",
     }  # fmt: skip
     links = {link["href"] for link in found.all("a")}
     assert {"#reject-timeout", "#reject-not_an_image"} <= links
@@ -205,7 +205,7 @@ def test_the_audit_is_shown_of_the_build_it_is_of_and_no_other(tmp_path: Path) -
     assert "Not audited since it was built" in page(open_dataset(str(made)))
 
 
-def test_expressions_add_up_and_each_rule_leads_to_captions(tmp_path: Path) -> None:
+def test_expressions_add_up_and_each_rule_leads_to_what_it_left_out(tmp_path: Path) -> None:
     store = Store(tmp_path / "in")
     caption = "A red mug on a table. The mug is red. A view of harmony. A blue hat."
     data = encoded(picture(), "PNG")
@@ -218,17 +218,21 @@ def test_expressions_add_up_and_each_rule_leads_to_captions(tmp_path: Path) -> N
     config = PhrasesConfig(**opened.manifest["config"]["phrases"])
     assert "Expressions" not in Parsed(page(opened)).text()  # how they were found is not known
     opened.manifest["stages"]["phrases"] = {"fingerprint": digest(identity(config))}
-    opened.manifest["dropped"] = {f"phrases.{rule}": n for rule, n in found.dropped.items()}
+    opened.manifest["dropped"] = {
+        f"phrases.{rule}": len(what) for rule, what in found.dropped.items()
+    }
     assert found.dropped and len(found.phrases) > 1
     parsed = Parsed(page(opened))
-    total = len(found.phrases) + sum(found.dropped.values())
+    total = len(found.phrases) + sum(map(len, found.dropped.values()))
     assert f"noun phrases in long captions {total} 100.0 %" in parsed.text()
     assert f"asked of the detector {len(found.phrases)} " in parsed.text()
     assert "with a box in the end 1 " in parsed.text()  # two boxes, one expression
     links = {link["href"] for link in parsed.all("a")}
     ids = {a.get("id") for _, a, _ in parsed.elements}
     for rule in found.dropped:
-        assert f"#phrases-{rule}" in links and f"phrases-{rule}" in ids
+        assert f"#dropped-phrases-{rule}" in links and f"dropped-phrases-{rule}" in ids
+    examples = store.folder.parent / "dataset/_journal/_dropped.json"
+    assert json.loads(examples.read_text()) == {"detect.score": [["k", "a mug"]]}
 
 
 def test_tokens_of_captions_are_those_of_replies_that_were_right_at_once(tmp_path: Path) -> None:

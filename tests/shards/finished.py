@@ -52,7 +52,8 @@ class Store:
             * (seed % 3),
         )  # fmt: skip
         item = {"sample": sample_json(record, STAGES), "image": list(record.image),
-                "usage": {"caption": [1, 10, 5]}, "dropped": {"detect.score": 1}}  # fmt: skip
+                "usage": {"caption": [1, 10, 5]},
+                "dropped": {"detect.score": [1, "a mug"]}}  # fmt: skip
         return Pointer(key, source, self._put(pack(item)))
 
     def reject(self, key: str, seed: int = 0, reason: str = "timeout") -> Pointer:

@@ -51,6 +51,10 @@ def _texts(regions: tuple[Region, ...]) -> dict[str, list[str]]:
     return {r.short_expr: [n.text for n in r.hard_negatives] for r in regions}
 
 
+def _counts(made: Record) -> dict[str, int]:
+    return {rule: told.number for rule, told in made.dropped.items()}
+
+
 def test_what_is_as_it_should_be_stays_and_is_marked() -> None:
     made = _said(*_FALSE)
     assert _texts(made.regions) == _texts(_record().regions)
@@ -63,13 +67,13 @@ def test_what_is_as_it_should_be_stays_and_is_marked() -> None:
 def test_a_region_with_an_untrue_text_goes(untrue: str) -> None:
     made = _said(untrue, *_FALSE)
     assert list(_texts(made.regions)) == ["a bag", "a lamp"]
-    assert made.dropped == {"verify.text_untrue": 1}
+    assert made.dropped == {"verify.text_untrue": (1, "a red mug")}
 
 
 def test_a_negative_that_is_true_goes_alone() -> None:
     made = _said("a blue mug", "a small bag")
     assert _texts(made.regions)["a bag"] == ["a small bag"]
-    assert made.dropped == {"verify.negative_true": 1}
+    assert made.dropped == {"verify.negative_true": (1, "a big bag")}
 
 
 def test_marking_keeps_all_and_says_which() -> None:
@@ -77,12 +81,12 @@ def test_marking_keeps_all_and_says_which() -> None:
     assert _texts(made.regions) == _texts(_record().regions)
     assert [r.verified for r in made.regions] == [True, True, False]
     assert [n.verified for r in made.regions for n in r.hard_negatives] == [True, False, False]
-    assert made.dropped == {"verify.text_untrue": 1, "verify.negative_true": 2}
+    assert _counts(made) == {"verify.text_untrue": 1, "verify.negative_true": 2}
 
 
 def test_how_sure_the_judge_must_be_can_be_set() -> None:
-    assert _said(*_FALSE, text_true=0.95).dropped == {"verify.text_untrue": 3}
-    assert _said(*_FALSE, negative_true=0.05).dropped == {"verify.negative_true": 3}
+    assert _counts(_said(*_FALSE, text_true=0.95)) == {"verify.text_untrue": 3}
+    assert _counts(_said(*_FALSE, negative_true=0.05)) == {"verify.negative_true": 3}
     assert _said(*_FALSE, text_true=0.9, negative_true=0.11).dropped == {}
 
 
