@@ -26,6 +26,7 @@ def numbers(dataset: str, seed: int = 0) -> dict[str, Any]:
         "counts": manifest["counts"],
         "funnel": {
             "images": [_step(step) for step in funnel.images(manifest, found.rejected.counts)],
+            "expressions": [_step(step) for step in funnel.expressions(manifest, told.expressions)],
             "boxes": [_step(step) for step in funnel.regions(manifest)],
         },
         "rejects": manifest["rejects"],
@@ -33,6 +34,7 @@ def numbers(dataset: str, seed: int = 0) -> dict[str, Any]:
         "usage": manifest["usage"],
         "wall_s": [run["seconds"] for run in funnel.runs(opened.uri)],
         "indexed": {name: _summary(counts) for name, counts in found.indexed.columns.items()},
+        "caption_tokens": _summary(found.caption_tokens) if found.caption_tokens.total else None,
         "sampled": {
             "samples": told.samples,
             "seed": seed,
@@ -72,7 +74,7 @@ def print_numbers(found: dict[str, Any]) -> None:
     """What `numbers` gave, as tables on standard output."""
     console = Console(highlight=False)
     steps = Table("", "left", "lost for", box=box.SIMPLE_HEAD)
-    for name in ("images", "boxes"):
+    for name in ("images", "expressions", "boxes"):
         for step in found["funnel"][name]:
             lost = ", ".join(f"{reason} {n:,}" for reason, n in step["lost"].items())
             steps.add_row(step["name"], f"{step['left']:,}", lost)
@@ -90,6 +92,8 @@ def print_numbers(found: dict[str, Any]) -> None:
     rows = [(name, values, "all") for name, values in found["indexed"].items()]
     rows += [("score, hundredths", told["score_hundredths"], some),
              ("box, % of image", told["box_percent_of_image"], some)]  # fmt: skip
+    if found["caption_tokens"]:
+        rows.append(("caption reply, tokens", found["caption_tokens"], "replies read"))
     for name, values, of in rows:
         figures = (f"{values[n]:,}" for n in ("p5", "p50", "p95", "max"))
         spread.add_row(name, f"{values['mean']:,.1f}", *figures, of)

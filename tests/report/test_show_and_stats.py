@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image, ImageColor
 
 from finehard.cli import main
+from finehard.digest import digest
+from finehard.phrases import PhrasesConfig, identity
 from finehard.records import one_line
 from finehard.report.pictures import COLORS
-from tests.report.made import BOXES, HOSTILE
+from tests.report.made import BOXES, HOSTILE, told_by
 
 
 def test_show_prints_the_texts_and_draws_every_box(
@@ -92,6 +95,29 @@ def test_stats_as_json_has_the_counts_of_manifest_index_and_rejects(
     assert told["negatives_verified"] == {"not asked": 7, "confirmed": 5, "not confirmed": 2}
     assert told["score_hundredths"]["p50"] == 50
     assert told["nouns"]["mug"] == counts["written"]
+    assert found["funnel"]["expressions"] == [] and found["caption_tokens"] is None
+
+
+def test_stats_tell_expressions_and_tokens_where_the_build_left_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = told_by(tmp_path, "a tale")
+    manifest = json.loads((made / "manifest.json").read_text())
+    config = PhrasesConfig(**manifest["config"]["phrases"])
+    manifest["stages"]["phrases"] = {"fingerprint": digest(identity(config))}
+    (made / "manifest.json").write_text(json.dumps(manifest))
+    journal = made / "_journal/caption/f"
+    journal.mkdir(parents=True)
+    table = {"requests": [1, 1], "completion_tokens": [40, 50]}
+    pq.write_table(pa.table(table), journal / "part-a.parquet")
+    assert main(["stats", str(made), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    asked = found["funnel"]["expressions"][1]
+    assert asked["name"] == "asked of the detector" and asked["left"] >= 6
+    assert (found["caption_tokens"]["count"], found["caption_tokens"]["max"]) == (2, 50)
+    assert main(["stats", str(made)]) == 0
+    words = " ".join(capsys.readouterr().out.split())
+    assert "asked of the detector" in words and "caption reply, tokens 45.0" in words
 
 
 def test_stats_as_a_table_says_the_same(hostile: Path, capsys: pytest.CaptureFixture[str]) -> None:
