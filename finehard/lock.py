@@ -11,6 +11,7 @@ from contextlib import contextmanager
 
 from finehard import storage
 from finehard.errors import FinehardError
+from finehard.lease import leased
 
 _log = logging.getLogger(__name__)
 
@@ -19,11 +20,12 @@ _log = logging.getLogger(__name__)
 def locked(output: str) -> Iterator[None]:
     """Holds the output directory. Raises `FinehardError` when another build does.
 
-    The kernel releases the lock with the process, however it ends. Remote outputs are not locked:
-    object stores have no locks. Nor are file systems that have none; that is logged.
+    The kernel releases the lock with the process, however it ends. File systems that have no locks
+    are not locked; that is logged. Remote outputs are leased instead.
     """
     if storage.is_remote(output):
-        yield
+        with leased(output):
+            yield
         return
     folder = os.path.join(output, "_journal")
     try:

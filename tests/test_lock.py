@@ -79,8 +79,3 @@ def test_a_file_system_without_locks_is_no_other_build(
     with locked(str(tmp_path)):
         pass
     assert "has no locks" in caplog.text
-
-
-def test_remote_outputs_are_not_locked() -> None:
-    with locked("gs://bucket/out"), locked("gs://bucket/out"):
-        pass
