@@ -97,11 +97,13 @@ def unit_id(file: SourceFile, first_key: str) -> str:
     return digest([n.encode("utf-8", "backslashreplace").hex() for n in (file.name, first_key)], 8)
 
 
-def cuts(keys: Iterable[str], size: int) -> Iterator[bool]:
-    """For each key whether a new unit begins with it: about every `size`, at most 4 x `size`."""
+def cuts(keys: Iterable[str | None], size: int) -> Iterator[bool]:
+    """For each key whether a new unit begins with it: about every `size`, at most 4 x `size`.
+
+    None is what no unit may begin with."""
     held = 0
     for key in keys:
-        cut = held >= 4 * size or (held > 0 and number(key) % size == 0)
+        cut = key is not None and held > 0 and (held >= 4 * size or number(key) % size == 0)
         held = 1 if cut else held + 1
         yield cut
 

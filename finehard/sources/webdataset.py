@@ -9,10 +9,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import tee
 from typing import Any, BinaryIO
 
 from finehard import storage
-from finehard.digest import number
 from finehard.records import Bytes, Record, Reject
 from finehard.rejects import REASONS
 from finehard.sources.source import (
@@ -21,6 +21,7 @@ from finehard.sources.source import (
     SourceFile,
     Unit,
     clean_text,
+    cuts,
     safe_key,
     unit_id,
     wanted,
@@ -95,24 +96,25 @@ def _groups(file: BinaryIO, start: int, stop: int) -> Iterator[_Group]:
 
 def units(file: SourceFile, config: SourceConfig) -> Iterator[Unit]:
     """Cuts the tar before samples whose stem's hash says so."""
-    start, held, first = 0, 0, ""
+    start = 0
+    first: str | None = None
     named: dict[str, int] = {}
 
     def unit(stop: int) -> Unit:
-        named[first] = named.get(first, 0) + 1  # a stem can come again: ids must not
-        again = f"~{named[first]}" if named[first] > 1 else ""
-        return Unit(unit_id(file, first + again), file, start, stop)
+        name = first or ""
+        named[name] = named.get(name, 0) + 1  # a stem can come again: ids must not
+        again = f"~{named[name]}" if named[name] > 1 else ""
+        return Unit(unit_id(file, name + again), file, start, stop)
 
     try:
         with storage.open_read(file.uri) as opened:
-            for group in _groups(opened, 0, file.size):
-                cut = held >= 4 * config.unit_size or number(group.stem) % config.unit_size == 0
-                if held and cut and not group.damage:
+            groups, same = tee(_groups(opened, 0, file.size))
+            stems = (None if group.damage else group.stem for group in same)
+            for group, cut in zip(groups, cuts(stems, config.unit_size), strict=True):
+                if cut:
                     yield unit(group.offset)
-                    start, held = group.offset, 0
-                if held == 0:
-                    first = group.stem
-                held += 1
+                    start, first = group.offset, None
+                first = group.stem if first is None else first
     except OSError:
         pass  # `read` comes upon it again, and tells
     yield unit(file.size)
