@@ -21,10 +21,8 @@ import yaml
 from bench.measure import WORK, build, verdict
 from finehard.config import load_config
 from finehard.demo.scenes import ScenesConfig, write_scenes
-from finehard.phrases import PhrasesConfig, extractor
-from finehard.truth import read_truth
-from finehard.truth.command import samples
-from finehard.truth.measure import NAMES, measure
+from finehard.truth.command import measured
+from finehard.truth.measure import NAMES
 
 ROOT = Path(__file__).parents[1]
 ENGINES: dict[str, dict[str, Any]] = {
@@ -57,19 +55,6 @@ def settings(folder: Path, engine: str, policy: str | None) -> Path:
     return path
 
 
-def figures(output: Path, truth: Path) -> dict[str, float | None]:
-    """The truth's figures of a dataset."""
-    extract = extractor(PhrasesConfig())
-
-    def phrases(text: str) -> list[str]:
-        return [phrase.text for phrase in extract(text).phrases]
-
-    found: dict[str, float | None] = measure(samples(str(output)), read_truth(truth), phrases)[
-        "figures"
-    ]
-    return found
-
-
 def first_try(output: Path) -> float:
     """Share of the replies kept in the journal that fitted the schema when first asked for."""
     requests: list[int] = []
@@ -97,7 +82,7 @@ def main() -> int:
     for engine in chosen.engines:
         output = folder / engine
         run = build(settings(folder, engine, None), folder / "scenes", output)
-        found[engine] = figures(output, truth)
+        found[engine] = measured(str(output), str(truth))["figures"]
         usage = json.loads((output / "manifest.json").read_text())["usage"]
         found[engine]["seconds of 200 scenes"] = run.wall_s * 200 / chosen.scenes
         for stage, spent in usage.items():
@@ -106,7 +91,7 @@ def main() -> int:
         if load_config("demo").verify.policy == "skip":
             continue
         build(settings(folder, engine, "mark"), folder / "scenes", output)
-        marked = figures(output, truth)
+        marked = measured(str(output), str(truth))["figures"]
         found[engine]["verification_accuracy"] = marked["verification_accuracy"]
         for name in ("negatives_valid", "region_text_correct", "region_recall_50"):
             found[engine][f"{name}, not verified"] = marked[name]

@@ -31,6 +31,19 @@ def samples(dataset: str) -> Iterator[dict[str, Any]]:
                     yield json.load(data)
 
 
+def measured(dataset: str, truth_file: str) -> dict[str, Any]:
+    """What `measure` gives for the dataset, with the phrases that the build's rules find. Raises
+    `UsageError` on unusable input."""
+    from finehard.phrases import PhrasesConfig, extractor
+
+    extract = extractor(PhrasesConfig())
+    truth = read_truth(truth_file)
+    result = measure(samples(dataset), truth, lambda text: [p.text for p in extract(text).phrases])
+    if not result["samples"]:
+        raise UsageError(f"truth {truth_file}: it knows none of the images of {dataset}")
+    return result
+
+
 def table(result: dict[str, Any]) -> str:
     """The figures as lines of name, figure, and how many were counted."""
     lines = [f"{result['samples']} samples with a truth, {result['missing']} images missing"]
@@ -48,15 +61,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--truth", required=True, help="truth.jsonl, or a folder that has it")
     parser.add_argument("--json", help="where to write the figures as JSON")
     args = parser.parse_args(arguments)
-    from finehard.phrases import PhrasesConfig, extractor
-
-    extract = extractor(PhrasesConfig())
-    truth = read_truth(args.truth)
-    result = measure(
-        samples(args.dataset), truth, lambda text: [p.text for p in extract(text).phrases]
-    )
-    if not result["samples"]:
-        raise UsageError(f"truth {args.truth}: it knows none of the images of {args.dataset}")
+    result = measured(args.dataset, args.truth)
     print(table(result))
     if args.json:
         storage.write(args.json, (json.dumps(result, indent=1) + "\n").encode())
