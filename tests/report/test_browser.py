@@ -263,3 +263,7 @@ def test_a_reason_of_loss_leads_to_its_examples(opened: Open) -> None:
     playwright.expect(panel).to_be_in_viewport()
     assert found.page.url.endswith("#reject-not_an_image")
     assert one_line(HOSTILE) in panel.inner_text() and "bad0" in panel.inner_text()
+    found.page.locator(".losses a[href='#dropped-detect-score']").tap()
+    panel = found.page.locator("#dropped-detect-score")
+    playwright.expect(panel).to_be_in_viewport()
+    assert one_line(HOSTILE)[:100] in panel.inner_text() and "k1" in panel.inner_text()
