@@ -92,7 +92,7 @@ def ask(
         prompt_tokens += answer.usage.prompt_tokens
         for region, thing in zip(stage.answer(told, answer.value).regions, things, strict=True):
             said = texts.words_of(region.long_expr)
-            right += bool(said) and (said[0], said[2]) == (thing.color, thing.kind)
+            right += said is not None and (said[0], said[2]) == (thing.color, thing.kind)
             captions += 1
     return Told(requests, prompt_tokens, right, captions)
 
