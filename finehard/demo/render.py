@@ -29,7 +29,7 @@ Floats = NDArray[np.float32]
 
 AREA_SIDE = 256
 """Scenes have the area of a square of this side, in pixels, so that sizes can be judged."""
-_SIZE = {"small": 0.125, "medium": 0.19, "large": 0.285}
+_SIZE = {"small": 0.155, "medium": 0.215, "large": 0.3}
 """Square root of an object's area, as a fraction of `AREA_SIDE`; +-7 % in a scene."""
 _MIN_VISIBLE = 0.6
 

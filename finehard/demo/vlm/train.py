@@ -28,11 +28,11 @@ class TrainConfig:
     """How long is trained. Steps are batches of one task each."""
 
     scenes: int = 20000
-    look_steps: int = 3000
+    look_steps: int = 4000
     """Steps in which the vision tower looks at scenes and cut-outs alike."""
-    scene_steps: int = 3000
+    scene_steps: int = 5000
     """Steps in which it looks mostly at scenes, which are harder."""
-    steps: int = 8000
+    steps: int = 14000
     """Steps in which the rest learns to reply; the vision tower stays as it is."""
     seed: int = 3
     threads: int = 1
