@@ -196,12 +196,14 @@ def _long_end(tokens: Tokens, one: Chunk, ends: dict[int, int], verb_before: boo
 def _unseen(tokens: Tokens) -> list[str]:
     """For each token the rule that leaves out what follows in its clause or sentence, or "".
 
-    "absent": after "no" or "not", to the next comma, "and", "but" or preposition.
+    "absent": after "no" or "not", to the next comma, "and", "but" or preposition; after "without"
+    also to the next verb that is no participle ("a dog without a collar pulls ...").
     "interpretation": after "suggests", "as if", to the end of the sentence.
     """
     marks: list[str] = []
-    absent = read_into = False
+    absent = read_into = lacking = False
     for i, word in enumerate(tokens.lower):
+        lacking = word == "without" or lacking and absent
         if word in (".", "!", "?", ";") or "\n" in word:
             absent = read_into = False
         elif word in ("if", "though"):
@@ -214,6 +216,8 @@ def _unseen(tokens: Tokens) -> list[str]:
             absent = True
         elif word in (",", "but", "while", "and") or tokens.tags[i] == "ADP" and word != "of":
             absent = False
+        elif tokens.tags[i] in ("VERB", "AUX") and not word.endswith("ing"):
+            absent = absent and not lacking
         marks.append("interpretation" if read_into else "absent" if absent else "")
     return marks
 

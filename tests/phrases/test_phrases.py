@@ -82,6 +82,9 @@ def test_an_object_as_subject_is_not_joined_with_the_verb(color, kind):
         ("Three children sit in a classroom.", "place"),
         ("The carpet is light brown.", "bare_singular"),
         ("A ladder made of ropes hangs here.", "material"),
+        ("A poster hangs on the wall.", "setting"),
+        ("A cat sits at the top of the stairs.", "whole"),
+        ("A man walks his dog in the park.", "place"),
         ("There are no people or boats in sight.", "absent"),
         ("The room is tidy, suggesting a hotel.", "interpretation"),
         (
@@ -94,6 +97,23 @@ def test_an_object_as_subject_is_not_joined_with_the_verb(color, kind):
 )
 def test_rule_leaves_out_and_is_counted(caption, rule):
     assert EXTRACT(caption).dropped.get(rule)
+
+
+@pytest.mark.parametrize(
+    ("caption", "kept"),
+    [
+        ("A poster hangs on a brick wall.", "a brick wall"),
+        ("A cat sits on the wooden stairs.", "wooden stairs"),
+        ("A wooden bench stands in front of the park gate.", "a park gate"),
+        ("A dog without a collar pulls a blue leash.", "a blue leash"),
+        ("A woman without wearing a hat, holding a bag.", "a bag"),
+        ("A golden retriever sleeps. The black dog barks.", "a black dog"),
+        ("The sign suggests a shop. A woman waits.", "a woman"),
+        ("The bread is soft, and a jar of jam stands beside it.", "bread"),
+    ],
+)
+def test_what_only_looks_like_what_a_rule_leaves_out_is_kept(caption, kept):
+    assert kept in [phrase.text for phrase in EXTRACT(caption).phrases]
 
 
 def test_more_phrases_than_the_limit_are_counted_not_lost():
