@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 import queue
-import time
 from collections.abc import Iterator
 from concurrent.futures import Future
 from typing import Any
-
-GATHER_S = 0.01
-"""Seconds that a full window waits after one has finished, so that a wake-up serves several. The
-window is twice what the servers work on: they do not run dry."""
 
 
 class Window:
@@ -28,10 +23,6 @@ class Window:
 
     def finished(self) -> Iterator[tuple[Any, Future[Any]]]:
         """What has finished by now; where the window is full, waits until it is not."""
-        if self._under_way >= self.size and self._finished.empty():
-            first = self._take()
-            time.sleep(GATHER_S)
-            yield first
         while self._under_way and (self._under_way >= self.size or not self._finished.empty()):
             yield self._take()
 
