@@ -266,6 +266,17 @@ def test_other_formats_and_modes_become_rgb(kind, mode):
     assert array.shape == (3, 16, 16) and abs(array.mean() - 200) <= 4
 
 
+@pytest.mark.parametrize("size", [(640, 480), (33, 100), (31, 32), (500, 1), (2, 3)])
+def test_pixels_are_those_of_a_bicubic_resize_by_pillow(size):
+    pixels = np.random.default_rng(size[0]).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
+    image, data = Image.fromarray(pixels), io.BytesIO()
+    image.save(data, "PNG")
+    array, _ = square(data.getvalue(), 32, "squash", [])
+    wanted = np.asarray(image.resize((32, 32), Image.Resampling.BICUBIC)).transpose(2, 0, 1)
+    assert array.shape == (3, 32, 32) and array.dtype == np.uint8 and array.flags.c_contiguous
+    assert np.abs(array.astype(int) - wanted).max() <= 1
+
+
 def test_pixel_bombs_are_refused_before_decoding():
     head = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)
     chunk = b"IHDR" + head
