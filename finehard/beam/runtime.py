@@ -7,10 +7,10 @@ import contextlib
 import gc
 import threading
 from collections import Counter
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from importlib import import_module
-from queue import Empty, SimpleQueue
+from queue import SimpleQueue
 from typing import Any
 
 from finehard import storage
@@ -122,6 +122,8 @@ class Runtime:
                 stack.callback(self._server.close)
             for client in self._clients.values():
                 stack.callback(client.close)
+            if self._detections is not None:
+                stack.callback(self._detections.close)
             stack.callback(self.status.close)
             stack.callback(self.journal.close)
 
@@ -138,25 +140,33 @@ class Detections:
     def __init__(self, detector: Detector, config: Config) -> None:
         self.detector = detector
         self._batch = config.detect.batch_size
-        self._waiting: SimpleQueue[_Waiting] = SimpleQueue()
-        self._thread = ThreadPoolExecutor(1, "finehard-detect")
+        self._waiting: SimpleQueue[_Waiting | None] = SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="finehard-detect", daemon=True)
+        self._thread.start()
 
     def submit(self, image: Any, phrases: list[str]) -> Future[list[Detection]]:
         """Detects `phrases` in a PIL image."""
         future: Future[list[Detection]] = Future()
         self._waiting.put((image, phrases, future))
-        self._thread.submit(self._work)
         return future
 
-    def _work(self) -> None:
-        batch: list[_Waiting] = []
-        while len(batch) < self._batch:
-            try:
-                batch.append(self._waiting.get_nowait())
-            except Empty:
-                break
-        if not batch:
-            return  # an earlier call took it along
+    def close(self) -> None:
+        """Ends the thread, once it is through with what waits."""
+        self._waiting.put(None)
+        self._thread.join()
+
+    def _run(self) -> None:
+        while (first := self._waiting.get()) is not None:
+            batch = [first]
+            while len(batch) < self._batch and not self._waiting.empty():
+                waiting = self._waiting.get()
+                if waiting is None:
+                    self._waiting.put(None)  # seen again after this batch
+                    break
+                batch.append(waiting)
+            self._detect(batch)
+
+    def _detect(self, batch: list[_Waiting]) -> None:
         try:
             found = self.detector.detect([b[0] for b in batch], [b[1] for b in batch])
         except Exception as error:

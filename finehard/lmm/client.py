@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import random
-import threading
 import time
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 import orjson
@@ -23,6 +21,7 @@ from finehard.errors import FinehardError
 from finehard.lmm.choices import probabilities
 from finehard.lmm.config import ModelConfig
 from finehard.lmm.fleet import ILL_AFTER, Endpoint, Fleet
+from finehard.lmm.loop import event_loop, on_loop
 from finehard.lmm.question import Answer, Question, RequestFailed, messages
 from finehard.lmm.reply import InvalidReply, parse_reply
 from finehard.lmm.transport import Transient, Transport
@@ -47,17 +46,6 @@ class Tally:
     invalid: int = 0
     prompt_tokens: int = 0
     completion_tokens: int = 0
-
-
-@cache
-def _event_loop() -> asyncio.AbstractEventLoop:
-    loop = asyncio.new_event_loop()
-    threading.Thread(target=loop.run_forever, name="finehard-requests", daemon=True).start()
-    return loop
-
-
-def _on_loop(coroutine: Coroutine[Any, Any, Any]) -> Any:
-    return asyncio.run_coroutine_threadsafe(coroutine, _event_loop()).result()
 
 
 class Client:
@@ -94,7 +82,7 @@ class Client:
         self._handed.append((question, future))
         if not self._waking:  # waking the loop is a system call: one for all that wait by then
             self._waking = True
-            _event_loop().call_soon_threadsafe(self._take)
+            event_loop().call_soon_threadsafe(self._take)
         return future
 
     def _take(self) -> None:
@@ -114,13 +102,13 @@ class Client:
 
     def check(self) -> None:
         """Raises `FinehardError` unless at least one endpoint answers and serves the model."""
-        problems = [p for p in _on_loop(self._check_all()) if p]
+        problems = [p for p in on_loop(self._check_all()) if p]
         if len(problems) == len(self._fleet.endpoints):
             raise FinehardError(problems[0])
 
     def close(self) -> None:
         """Closes the connections."""
-        _on_loop(self._transport.close())
+        on_loop(self._transport.close())
 
     async def _check_all(self) -> list[str | None]:
         return await asyncio.gather(
