@@ -115,28 +115,33 @@ def through_the_stages(table: Table, images: int) -> None:
 
 def asked(table: Table, store: Images, stage: Any, records: list[Record]) -> list[Record]:
     """One stage that asks a model: question, cut-outs, request body, reply, journal."""
-    questions = table.timed(f"{stage.name}: question", stage.question, records)
-    pairs = [(r, q) for r, q in zip(records, questions, strict=True) if q is not None]
+    questions = table.timed(f"{stage.name}: question", stage.questions, records)
+    pairs = list(zip(records, questions, strict=True))
     views = table.timed(
         f"{stage.name}: cut out, encode",
-        lambda p: tuple(store.views(p[0], p[1].views)) if p[1].views else (),
+        lambda p: [tuple(store.views(p[0], q.views)) if q.views else () for q in p[1]],
         pairs,
     )
 
-    def body(item: Any) -> bytes:
-        (record, ask), shown = item
-        question = Question(stage.name, ask.text, ask.schema, ask.max_tokens, shown)
-        return orjson.dumps({"messages": messages(question), "schema": ask.schema.value})
+    def bodies(item: Any) -> list[bytes]:
+        (record, asks), shown = item
+        made = []
+        for ask, images in zip(asks, shown, strict=True):
+            question = Question(stage.name, ask.text, ask.schema, ask.max_tokens, images)
+            made.append(orjson.dumps({"messages": messages(question), "schema": ask.schema.value}))
+        return made
 
-    table.timed(f"{stage.name}: request body", body, list(zip(pairs, views, strict=True)))
+    table.timed(f"{stage.name}: request body", bodies, list(zip(pairs, views, strict=True)))
     replies = [
-        orjson.dumps(answer(stage.name, ask.text, [record.key], ask.schema.value)).decode()
-        for record, ask in pairs
-    ]
+        [orjson.dumps(answer(stage.name, a.text, [record.key], a.schema.value)).decode()
+         for a in asks]
+        for record, asks in pairs
+    ]  # fmt: skip
 
     def taken(item: Any) -> Record:
-        (record, ask), reply = item
-        return stage.answer(record, parse_reply(reply, ask.schema))
+        (record, asks), said = item
+        values = [parse_reply(r, ask.schema) for r, ask in zip(said, asks, strict=True)]
+        return stage.answer(record, values)
 
     return table.timed(f"{stage.name}: reply", taken, list(zip(pairs, replies, strict=True)))
 

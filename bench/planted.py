@@ -77,18 +77,18 @@ def main() -> int:
             told = record(scene, np.random.default_rng((chosen.seed, index)), planted)
             key = hashlib.sha256(data).hexdigest()
             told = replace(told, source=key, sha256=key, width=scene.width, height=scene.height)
-            ask = stage.question(told)
-            assert ask is not None
             images.put(told, data)
-            views = tuple(images.views(told, ask.views))
+            questions = [
+                Question(stage.name, ask.text, ask.schema, ask.max_tokens,
+                         tuple(images.views(told, ask.views)), key, ask.choices)
+                for ask in stage.questions(told)
+            ]  # fmt: skip
             images.drop(told.source)
-            question = Question(
-                stage.name, ask.text, ask.schema, ask.max_tokens, views, key, ask.choices
-            )
-            asked.append((told, client.submit(question)))
+            asked.append((told, [client.submit(question) for question in questions]))
         found: Counter[str] = Counter()
-        for told, answer in asked:
-            for region in stage.answer(told, answer.result().value).regions:
+        for told, answers in asked:
+            values = [answer.result().value for answer in answers]
+            for region in stage.answer(told, values).regions:
                 found[region.phrase] += not region.verified
                 found.update(n.attribute for n in region.hard_negatives if not n.verified)
         client.close()

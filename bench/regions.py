@@ -78,8 +78,7 @@ def ask(
     """Asks one question for each record."""
     asked: list[tuple[Record, list[Thing], Future[Answer]]] = []
     for told, things in work:
-        question = stage.question(told)
-        assert question is not None
+        [question] = stage.questions(told)
         seen = tuple(images.views(told, question.views))
         asked.append((told, things, client.submit(
             Question("regions", question.text, question.schema, question.max_tokens, seen,
@@ -90,7 +89,7 @@ def ask(
         answer = future.result()
         requests += answer.usage.requests
         prompt_tokens += answer.usage.prompt_tokens
-        for region, thing in zip(stage.answer(told, answer.value).regions, things, strict=True):
+        for region, thing in zip(stage.answer(told, [answer.value]).regions, things, strict=True):
             said = texts.words_of(region.long_expr)
             right += said is not None and (said[0], said[2]) == (thing.color, thing.kind)
             captions += 1

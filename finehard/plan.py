@@ -89,25 +89,26 @@ def make_plan(files: list[SourceFile], images: int, config: Config) -> Plan:
     crop = _image_tokens(config.images.crop_side * 0.8, config.images.crop_side * 0.8)
     regions = config.prices.regions_per_image
     negatives = config.negatives.per_region
-    statements = regions * (2 + negatives)
+    statements = 2 + negatives
     text = {
         "caption": _text_tokens("caption", config),
         "regions": _text_tokens("regions", config) + 8 * regions,
         "negatives": _text_tokens("negatives", config) + 10 * regions,
         "verify": _text_tokens("verify", config) + 16 * statements,
     }
-    shown = {"caption": whole, "regions": crop * regions, "negatives": 0, "verify": crop * regions}
+    shown = {"caption": whole, "regions": crop * regions, "negatives": 0, "verify": crop}
     said = {
         "caption": (config.caption.long_words + 25) * _TOKENS_PER_WORD + 20,
         "regions": 30 * regions + 10,
         "negatives": 24 * config.negatives.ask_for * regions + 10,
         "verify": 3 * statements + 10,
     }
-    asked = dict.fromkeys(text, images)
+    requests = dict.fromkeys(text, images)
     if not negatives:
-        asked["negatives"] = 0
+        requests["negatives"] = 0
+    requests["verify"] = 0 if config.verify.policy == "skip" else round(images * regions)
     stages = [
-        _stage(stage, asked[stage], text[stage] + shown[stage], said[stage], config)
+        _stage(stage, requests[stage], text[stage] + shown[stage], said[stage], config)
         for stage in ("caption", "regions", "negatives", "verify")
     ]
     speed = config.prices.detector_images_per_s
@@ -123,10 +124,13 @@ def make_plan(files: list[SourceFile], images: int, config: Config) -> Plan:
     )
 
 
-def _stage(stage: str, images: int, prompt: float, completion: float, config: Config) -> StagePlan:
+def _stage(
+    stage: str, requests: int, prompt: float, completion: float, config: Config
+) -> StagePlan:
+    """`prompt` and `completion` are tokens of one request."""
     model = getattr(config, stage).model
     price = config.prices.models.get(model, PriceConfig())
-    prompts, completions = round(images * prompt), round(images * completion)
+    prompts, completions = round(requests * prompt), round(requests * completion)
     seconds = 0.0
     if price.prompt_tokens_per_s:
         seconds += prompts / price.prompt_tokens_per_s
@@ -137,7 +141,7 @@ def _stage(stage: str, images: int, prompt: float, completion: float, config: Co
         hours * config.prices.gpu_hour
         + (prompts * price.prompt_per_million + completions * price.completion_per_million) / 1e6
     )
-    return StagePlan(stage, config.models[model].model, images, prompts, completions, hours, cost)
+    return StagePlan(stage, config.models[model].model, requests, prompts, completions, hours, cost)
 
 
 def _image_tokens(width: float, height: float) -> float:

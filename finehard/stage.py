@@ -1,4 +1,4 @@
-"""What a stage is that asks a model: a question from a record, and the record with the answer.
+"""What a stage is that asks a model: questions from a record, and the record with the answers.
 
 A stage is pure. It knows nothing of HTTP, of the journal, of Beam: `finehard.beam.ask` lifts it
 into the pipeline, so that a new stage is these two methods and nothing else.
@@ -6,6 +6,7 @@ into the pipeline, so that a new stage is these two methods and nothing else.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
 
 from finehard.prompts import Prompt
@@ -36,12 +37,12 @@ class Stage(Protocol):
         """What of the stage changes its questions or how answers are kept: prompt hash, version."""
         ...
 
-    def question(self, record: Record) -> Ask | None:
-        """What to ask about `record`; None where there is nothing to ask."""
+    def questions(self, record: Record) -> Sequence[Ask]:
+        """What to ask about `record`; nothing where there is nothing to ask."""
         ...
 
-    def answer(self, record: Record, value: Any) -> Record | Reject:
-        """`record` with the reply `value`, which fits the schema that was asked for."""
+    def answer(self, record: Record, values: Sequence[Any]) -> Record | Reject:
+        """`record` with the replies `values`, one to a question, each as its schema has it."""
         ...
 
 

@@ -53,7 +53,7 @@ def test_the_numbers_add_up(source: Path) -> None:
     assert (plan.sampled, plan.width, plan.height) == (16, 40, 30)
     stages = {stage.stage: stage for stage in plan.stages}
     assert list(stages) == ["caption", "detect", "regions", "negatives", "verify"]
-    assert [s.requests for s in plan.stages] == [60, 0, 60, 60, 60]
+    assert [s.requests for s in plan.stages] == [60, 0, 60, 60, 180]  # 3 regions each
     caption, negatives = stages["caption"], stages["negatives"]
     assert caption.gpu_hours == 0
     assert caption.cost == pytest.approx(

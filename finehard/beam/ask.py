@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from typing import Any
 
@@ -19,7 +20,7 @@ from finehard.errors import FinehardError
 from finehard.images import ImageError
 from finehard.journal import Entry
 from finehard.lmm.question import Answer, Question, RequestFailed
-from finehard.records import Record, Reject, reject
+from finehard.records import Record, Reject, Usage, reject
 from finehard.stage import Ask, Stage
 
 
@@ -35,6 +36,39 @@ def question_key(ask: Ask, record: Record) -> str:
     return digest(
         [ask.text, ask.schema.digest, ask.max_tokens, ask.views, ask.views and record.sha256]
     )
+
+
+Reply = Entry | BaseException | None
+"""What became of a question: an answer, or why there is none; None while it is under way."""
+
+
+class Replies:
+    """The replies to one record's questions; `all` has them once the last one is there."""
+
+    def __init__(self, kept: Sequence[Entry | None]) -> None:
+        self.all: Future[list[Reply]] = Future()
+        self._replies: list[Reply] = list(kept)
+        self._missing = kept.count(None)
+        self._lock = threading.Lock()
+
+    def taker(
+        self, place: int, keep: Callable[[Answer], Entry]
+    ) -> Callable[[Future[Answer]], None]:
+        """Takes the reply to question number `place`, as `keep` gives it back."""
+
+        def take(done: Future[Answer]) -> None:
+            try:
+                reply: Reply = keep(done.result())
+            except BaseException as error:  # handed to whoever waits for the replies
+                reply = error
+            with self._lock:
+                self._replies[place] = reply
+                self._missing -= 1
+                last = not self._missing
+            if last:
+                self.all.set_result(self._replies)
+
+        return take
 
 
 class AskModel(beam.PTransform):
@@ -68,25 +102,40 @@ class _AskModel(beam.DoFn):
         if isinstance(record, Reject):
             yield record
             return
-        ask = self._stage.question(record)
-        if ask is None:
+        asks = self._stage.questions(record)
+        if not asks:
             self._runtime.status.through(self._stage.name)
             yield record
             return
-        key = question_key(ask, record)
-        kept = self._runtime.journal.get(self._folder, record.unit, key)
-        if kept is not None:
+        keys = [question_key(ask, record) for ask in asks]
+        kept = [self._runtime.journal.get(self._folder, record.unit, key) for key in keys]
+        if None not in kept:
             yield self._answered(record, kept, from_journal=True)
             return
         try:
-            images = tuple(self._runtime.images.views(record, ask.views)) if ask.views else ()
+            questions = [
+                None if entry else self._question(record, ask)
+                for ask, entry in zip(asks, kept, strict=True)
+            ]
         except ImageError as error:
             yield reject(record, self._stage.name, error.reason, error.detail)
             return
         except (OSError, EOFError) as error:
             yield reject(record, self._stage.name, "unreadable_image", str(error))
             return
-        question = Question(
+        client = self._runtime.client(self._stage.model)
+        replies = Replies(kept)
+        for place, (key, question) in enumerate(zip(keys, questions, strict=True)):
+            if question is not None:
+                keep = self._journaled(record.unit, key)
+                client.submit(question).add_done_callback(replies.taker(place, keep))
+        self._window.add(record, replies.all)
+        for item, future in self._window.finished():
+            yield self._result(item, future)
+
+    def _question(self, record: Record, ask: Ask) -> Question:
+        images = tuple(self._runtime.images.views(record, ask.views)) if ask.views else ()
+        return Question(
             self._stage.name,
             ask.text,
             ask.schema,
@@ -95,46 +144,49 @@ class _AskModel(beam.DoFn):
             record.sha256,
             ask.choices,
         )
-        asked = self._runtime.client(self._stage.model).submit(question)
-        self._window.add(record, self._journaled(asked, record.unit, key))
-        for item, future in self._window.finished():
-            yield self._result(item, future)
 
     def finish_bundle(self) -> Iterator[WindowedValue]:
         for item, future in self._window.drained():
             result = self._result(item, future)
             yield WindowedValue(result, MIN_TIMESTAMP, (GlobalWindow(),))
 
-    def _journaled(self, asked: Future[Answer], unit: str, key: str) -> Future[Entry]:
-        """The answer once it is in the journal: kept the moment it comes, not when it is used."""
-        kept: Future[Entry] = Future()
+    def _journaled(self, unit: str, key: str) -> Callable[[Answer], Entry]:
+        """Keeps an answer in the journal: the moment it comes, not when it is used."""
 
-        def keep(done: Future[Answer]) -> None:
-            try:
-                answer = done.result()
-                entry = Entry(answer.value, answer.usage)
-                self._runtime.journal.put(self._folder, unit, key, entry)
-                kept.set_result(entry)
-            except BaseException as error:  # handed to whoever waits for the answer
-                kept.set_exception(error)
+        def keep(answer: Answer) -> Entry:
+            entry = Entry(answer.value, answer.usage)
+            self._runtime.journal.put(self._folder, unit, key, entry)
+            return entry
 
-        asked.add_done_callback(keep)
-        return kept
+        return keep
 
-    def _result(self, record: Record, future: Future[Entry]) -> Record | Reject:
-        try:
-            entry = future.result()
-        except RequestFailed as failed:
-            record = record.spent(self._stage.name, failed.usage)
+    def _result(self, record: Record, future: Future[list[Reply]]) -> Record | Reject:
+        entries: list[Entry] = []
+        failed: RequestFailed | None = None
+        for reply in future.result():
+            if isinstance(reply, Entry):
+                entries.append(reply)
+            elif isinstance(reply, RequestFailed):
+                failed = reply
+                entries.append(Entry(None, reply.usage))
+            elif reply is not None:
+                if isinstance(reply, FinehardError):
+                    self._runtime.status.fatal = str(reply)
+                raise reply
+        if failed is not None:
+            record = record.spent(self._stage.name, _spent(entries))
             return reject(record, self._stage.name, failed.reason, failed.detail)
-        except FinehardError as error:
-            self._runtime.status.fatal = str(error)
-            raise
-        return self._answered(record, entry, from_journal=False)
+        return self._answered(record, entries, from_journal=False)
 
-    def _answered(self, record: Record, entry: Entry, from_journal: bool) -> Record | Reject:
+    def _answered(
+        self, record: Record, entries: Sequence[Any], from_journal: bool
+    ) -> Record | Reject:
         self._runtime.status.through(self._stage.name, from_journal)
-        answered = self._stage.answer(record, entry.value)
+        answered = self._stage.answer(record, [entry.value for entry in entries])
         if isinstance(answered, Reject):
             return answered
-        return answered.spent(self._stage.name, entry.usage)
+        return answered.spent(self._stage.name, _spent(entries))
+
+
+def _spent(entries: Sequence[Entry]) -> Usage:
+    return Usage(*map(sum, zip(*(entry.usage for entry in entries), strict=True)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -40,7 +41,7 @@ class Caption:
         """Prompt hash and code version."""
         return {"prompt": self.prompt.sha256, "version": VERSION}
 
-    def question(self, record: Record) -> Ask:
+    def questions(self, record: Record) -> Sequence[Ask]:
         """The whole image, and the prompt, with the alt text where the config says so."""
         alt_text = ""
         if self.config.show_alt_text and record.alt_text:
@@ -49,10 +50,11 @@ class Caption:
                 f'you: "{fence(record.alt_text)}"\n'
             )
         text = self.prompt.render(long_words=self.config.long_words, alt_text=alt_text)
-        return Ask(text, (WHOLE,), reply_schema("caption"), self.config.max_tokens)
+        return (Ask(text, (WHOLE,), reply_schema("caption"), self.config.max_tokens),)
 
-    def answer(self, record: Record, value: Any) -> Record | Reject:
+    def answer(self, record: Record, values: Sequence[Any]) -> Record | Reject:
         """`record` with both captions, each on one line; a reject when one says nothing."""
+        [value] = values
         short, long = one_line(value["short_caption"]), one_line(value["long_caption"])
         if not short or not long:
             return reject(record, self.name, "invalid_reply", "an empty caption")

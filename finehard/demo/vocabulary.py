@@ -28,18 +28,19 @@ CHAT_TEMPLATE = (
     "{%- endfor %}{%- endif %}{{ '<|im_end|>\n' }}{%- endfor %}"
     "{%- if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{%- endif %}"
 )
-PLACES = {
-    "caption": ("long_words", "alt_text"),
-    "regions": ("count", "phrases"),
-    "negatives": ("count", "texts"),
-    "verify": ("images", "statements", "count"),
+PROMPTS = {
+    "caption.v1": ("long_words", "alt_text"),
+    "regions.v1": ("count", "phrases"),
+    "negatives.v1": ("count", "texts"),
+    "verify.v2": ("statements", "count"),
 }
+"""The prompts that the model knows, and their places."""
 
 
 def _prompt_pieces() -> list[str]:
     pieces = []
-    for task, places in PLACES.items():
-        text = load_prompt(f"{task}.v1", task, places).text
+    for name, places in PROMPTS.items():
+        text = load_prompt(name, name.split(".")[0], places).text
         pieces += [literal for literal, *_ in string.Formatter().parse(text) if literal]
     return pieces
 

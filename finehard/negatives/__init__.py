@@ -7,6 +7,7 @@ construction, and a reply has half the tokens.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -68,20 +69,22 @@ class Negatives:
         """Prompt hash and code version."""
         return {"prompt": self.prompt.sha256, "version": VERSION}
 
-    def question(self, record: Record) -> Ask | None:
+    def questions(self, record: Record) -> Sequence[Ask]:
         """The short expressions of all regions; no image."""
         if not record.regions or not self.config.per_region:
-            return None
+            return ()
         texts = numbered([fence(region.short_expr, 200) for region in record.regions])
-        return Ask(
+        ask = Ask(
             self.prompt.render(count=self.config.ask_for, texts=texts),
             (),
             reply_schema("negatives", len(record.regions)),
             64 + self.config.max_tokens * self.config.ask_for * len(record.regions),
         )
+        return (ask,)
 
-    def answer(self, record: Record, value: Any) -> Record:
+    def answer(self, record: Record, values: Sequence[Any]) -> Record:
         """`record` with the swaps that pass the checks, in the model's order; the rest counted."""
+        [value] = values
         dropped: dict[str, list[str]] = {}
         regions = []
         most = self.config.candidates

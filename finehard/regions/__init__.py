@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -37,21 +38,23 @@ class Regions:
         """Prompt hash and code version."""
         return {"prompt": self.prompt.sha256, "version": VERSION}
 
-    def question(self, record: Record) -> Ask | None:
+    def questions(self, record: Record) -> Sequence[Ask]:
         """A cut-out of each region, and the phrases they were found by."""
         regions = record.regions
         if not regions:
-            return None
+            return ()
         phrases = numbered([fence(region.phrase, 100) for region in regions])
-        return Ask(
+        ask = Ask(
             self.prompt.render(count=len(regions), phrases=phrases),
             tuple(region.box for region in regions),
             reply_schema("regions", len(regions)),
             32 + self.config.max_tokens * len(regions),
         )
+        return (ask,)
 
-    def answer(self, record: Record, value: Any) -> Record:
+    def answer(self, record: Record, values: Sequence[Any]) -> Record:
         """`record` with each region's `long_expr`."""
+        [value] = values
         captions = [one_line(value[str(n)]).rstrip(". ") for n in range(1, len(value) + 1)]
         return replace(
             record,

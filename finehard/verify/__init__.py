@@ -1,20 +1,20 @@
 """Verification: is each region text true of its cut-out, and each hard negative false?
 
-All statements on an image are put in one request.
+One request for each region, with its cut-out alone: a model that is shown several mixes them up.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from finehard.prompts import fence, load_prompt
-from finehard.records import HardNegative, Record, Region
+from finehard.records import Record, Region
 from finehard.schemas import reply_schema
 from finehard.stage import Ask, numbered
 
-VERSION = 3
+VERSION = 4
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class VerifyConfig:
     """How texts are verified. `model` is a name under `models`."""
 
     model: str = "lmm"
-    prompt: str = "verify.v1"
+    prompt: str = "verify.v2"
     policy: Literal["drop", "mark", "skip"] = "drop"
     """What becomes of a text that is not confirmed: left out, or kept with verified = false. With
     "skip" nothing is asked, and verified is null."""
@@ -42,53 +42,57 @@ class Verify:
     def __init__(self, config: VerifyConfig) -> None:
         self.config = config
         self.model = config.model
-        self.prompt = load_prompt(config.prompt, "verify", ("images", "statements", "count"))
+        self.prompt = load_prompt(config.prompt, "verify", ("statements", "count"))
 
     def identity(self) -> dict[str, Any]:
         """Prompt hash and code version."""
         return {"prompt": self.prompt.sha256, "version": VERSION}
 
-    def question(self, record: Record) -> Ask | None:
-        """The cut-outs, and for each its two texts and its negatives as statements."""
-        if not record.regions or self.config.policy == "skip":
-            return None
-        statements = [
-            f"Image {number}: {fence(text, 300)}"
-            for number, region in enumerate(record.regions, 1)
-            for text in _texts(region)
-        ]
+    def questions(self, record: Record) -> Sequence[Ask]:
+        """For each region its cut-out, with its two texts and its negatives as statements."""
+        if self.config.policy == "skip":
+            return ()
+        return [self._ask(region) for region in record.regions]
+
+    def _ask(self, region: Region) -> Ask:
+        statements = [fence(text, 300) for text in _texts(region)]
+        count = len(statements)
         return Ask(
-            self.prompt.render(
-                images=len(record.regions), statements=numbered(statements), count=len(statements)
-            ),
-            tuple(region.box for region in record.regions),
-            reply_schema("verify", len(statements)),
-            32 + self.config.max_tokens * len(statements),
+            self.prompt.render(statements=numbered(statements), count=count),
+            (region.box,),
+            reply_schema("verify", count),
+            32 + self.config.max_tokens * count,
             ("yes", "no"),
         )
 
-    def answer(self, record: Record, value: Any) -> Record:
+    def answer(self, record: Record, values: Sequence[Any]) -> Record:
         """`record` with `verified` set on regions and negatives, and the policy applied."""
-        true: Iterator[float] = iter(value[str(n)] for n in range(1, len(value) + 1))
-        untrue: list[str] = []
-        true_negatives: list[str] = []
-        drop = self.config.policy == "drop"
-        regions = []
-        for region in record.regions:
-            confirmed = all([next(true) >= self.config.text_true for _ in _own_texts(region)])
-            negatives = [
-                replace(n, verified=next(true) < self.config.negative_true)
-                for n in region.hard_negatives
+        judged = [
+            self._judged(region, value)
+            for region, value in zip(record.regions, values, strict=True)
+        ]
+        told = {
+            "text_untrue": [r.short_expr for r in judged if not r.verified],
+            "negative_true": [n.text for r in judged for n in r.hard_negatives if not n.verified],
+        }
+        if self.config.policy == "drop":
+            judged = [
+                replace(r, hard_negatives=tuple(n for n in r.hard_negatives if n.verified))
+                for r in judged
+                if r.verified
             ]
-            kept: list[HardNegative] = [n for n in negatives if n.verified or not drop]
-            true_negatives += [n.text for n in negatives if not n.verified]
-            if not confirmed:
-                untrue.append(region.short_expr)
-                if drop:
-                    continue
-            regions.append(replace(region, verified=confirmed, hard_negatives=tuple(kept)))
-        told = {"text_untrue": untrue, "negative_true": true_negatives}
-        return replace(record, regions=tuple(regions)).dropping(self.name, told)
+        return replace(record, regions=tuple(judged)).dropping(self.name, told)
+
+    def _judged(self, region: Region, value: Any) -> Region:
+        """`region` with `verified` set, by the probabilities that its statements are true."""
+        true = [value[str(number)] for number in range(1, len(value) + 1)]
+        own = len(_own_texts(region))
+        negatives = tuple(
+            replace(negative, verified=probability < self.config.negative_true)
+            for negative, probability in zip(region.hard_negatives, true[own:], strict=True)
+        )
+        confirmed = min(true[:own]) >= self.config.text_true
+        return replace(region, verified=confirmed, hard_negatives=negatives)
 
 
 def _own_texts(region: Region) -> list[str]:

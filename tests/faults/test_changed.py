@@ -71,7 +71,7 @@ def test_with_refuse_a_prompt_of_other_content_is_seen_and_another_machine_is_no
 ) -> None:
     source, output = images(tmp_path / "in", 4), tmp_path / "out"
     prompt = tmp_path / "mine.md"
-    text = "---\ntask: verify\n---\n{statements} of {images} images, {count} answers, JSON."
+    text = "---\ntask: verify\n---\n{statements}, {count} answers, JSON."
     prompt.write_text(text)
 
     def run(path: Path, **model: Any) -> None:

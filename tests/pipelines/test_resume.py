@@ -68,9 +68,7 @@ def test_a_changed_prompt_asks_again_from_its_own_stage_only(
     built(settings, source, tmp_path / "out")
     server.log.write_text("")
     prompt = tmp_path / "verify.mine.md"
-    prompt.write_text(
-        "---\ntask: verify\n---\nTrue? {statements} of {images} images, {count} answers, as JSON."
-    )
+    prompt.write_text("---\ntask: verify\n---\nTrue? {statements}, {count} answers, as JSON.")
     built(config(tmp_path, server.url, verify={"prompt": str(prompt)}), source, tmp_path / "out")
     assert {stage for _, stage, _ in server.answered()} == {"verify"}
 

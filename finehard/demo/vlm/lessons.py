@@ -13,6 +13,7 @@ from finehard.demo.world import SURFACES, Scene, Thing
 from finehard.negatives import Negatives, NegativesConfig
 from finehard.records import Bytes, HardNegative, Record, Region
 from finehard.regions import Regions, RegionsConfig
+from finehard.stage import Stage
 from finehard.verify import Verify, VerifyConfig
 
 CAPTION = CaptionConfig(long_words=60)
@@ -37,26 +38,26 @@ class Lesson(NamedTuple):
 def lesson(task: str, scene: Scene, rng: np.random.Generator, most: int = MOST_REGIONS) -> Lesson:
     """A lesson of `task` on a scene, with at most `most` regions."""
     shows: tuple[int, ...] = ()
-    asked: Any
+    stage: Stage
+    regions: list[Region] = []
     value: Any
     if task == "caption":
-        asked, shows = Caption(CAPTION).question(_record(scene, ())), (WHOLE,)
+        stage, shows = Caption(CAPTION), (WHOLE,)
         value = texts.captions(scene)
     elif task == "negatives":
         phrases = _phrases(min(most, len(scene.things)), rng)
-        asked = Negatives(NEGATIVES).question(_record(scene, [_region(p, "") for p in phrases]))
+        stage, regions = Negatives(NEGATIVES), [_region(p, "") for p in phrases]
         value = _numbered([texts.swaps(phrase, NEGATIVES.ask_for) for phrase in phrases])
-    else:
+    elif task == "regions":
         shows = tuple(rng.permutation(len(scene.things))[:most].tolist())
         things = [scene.things[index] for index in shows]
-        if task == "regions":
-            regions = [_region(_heard(thing, rng), "") for thing in things]
-            value = _numbered([texts.region_caption(thing, scene) for thing in things])
-            asked = Regions(RegionsConfig()).question(_record(scene, regions))
-        else:
-            stated = [_statements(thing, scene, rng) for thing in things]
-            value = _numbered([answer for _, answers in stated for answer in answers])
-            asked = Verify(VerifyConfig()).question(_record(scene, [r for r, _ in stated]))
+        stage, regions = Regions(RegionsConfig()), [_region(_heard(t, rng), "") for t in things]
+        value = _numbered([texts.region_caption(thing, scene) for thing in things])
+    else:
+        shows = (int(rng.integers(len(scene.things))),)
+        region, answers = _statements(scene.things[shows[0]], scene, rng)
+        stage, regions, value = Verify(VerifyConfig()), [region], _numbered(answers)
+    [asked] = stage.questions(_record(scene, regions))
     return Lesson(asked.text, shows, json.dumps(value), value)
 
 
