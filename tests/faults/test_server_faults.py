@@ -96,7 +96,7 @@ def test_faults_that_pass_leave_no_trace_in_the_dataset(
 def test_faults_that_stay_reject_their_samples_by_name_and_no_neighbour(
     tmp_path: Path, server: Faulty, source: Path, undisturbed: Path
 ) -> None:
-    server.control(faults=0.12, kinds=sorted(STAYS), sticky=True)
+    server.control(faults=0.06, kinds=sorted(STAYS), sticky=True)
     model = {"attempts": 3, "timeout_s": 0.7}
     made = built(settings(server.url, model=model), source, tmp_path / "out")
     _adds_up(made, tmp_path / "out")
