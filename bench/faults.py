@@ -34,7 +34,9 @@ def main() -> int:
     write_tars(source, chosen.images, 96, 64)
     model = {"model": "simulated", "window": 32, "timeout_s": 5.0, "attempts": 12}
     until = time.monotonic() + 60 * chosen.minutes
-    well, ill, lost, double, rejected, met = [], [], 0, 0, 0, 0
+    well: list[float] = []
+    ill: list[float] = []
+    lost = double = rejected = met = 0
     with server(*SLEEPS) as url:
         settings = config(
             WORK / "faults-config",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import pickle
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -19,14 +21,18 @@ _BLOCK = 250
 
 
 def _render_block(folder: Path, held_out: bool, block: int) -> None:
-    path = folder / f"{block:05d}.pkl"
+    path, pixels = folder / f"{block:05d}.pkl", folder / f"{block:05d}.rgb"
     if path.exists():
         return
-    made = [
-        render(TRAIN_SEED, index, held_out) for index in range(block * _BLOCK, (block + 1) * _BLOCK)
-    ]
+    scenes: list[tuple[tuple[int, ...], Scene]] = []
+    with open(pixels, "wb") as file:
+        for index in range(block * _BLOCK, (block + 1) * _BLOCK):
+            image, scene = render(TRAIN_SEED, index, held_out)
+            array = np.asarray(image)
+            file.write(array.tobytes())
+            scenes.append((array.shape, scene))
     temporary = path.with_suffix(".tmp")
-    temporary.write_bytes(pickle.dumps([(np.asarray(image), scene) for image, scene in made]))
+    temporary.write_bytes(pickle.dumps(scenes))
     temporary.rename(path)
 
 
@@ -36,11 +42,20 @@ def training_pictures(
     """`count` training scenes (a multiple of 250): (pixels (H, W, 3) uint8, truth).
 
     `held_out`: whether held-out pairs may occur. `folder` keeps what is rendered, for the next
-    call with the same.
+    call with the same; pixels are mapped from there, not held in memory.
     """
     target = Path(folder)
     target.mkdir(parents=True, exist_ok=True)
     blocks = range(-(-count // _BLOCK))
     with ProcessPoolExecutor(workers) as pool:
         list(pool.map(partial(_render_block, target, held_out), blocks))
-    return [row for b in blocks for row in pickle.loads((target / f"{b:05d}.pkl").read_bytes())]
+    return [row for block in blocks for row in _mapped(target / f"{block:05d}.pkl")]
+
+
+def _mapped(path: Path) -> Iterator[tuple[NDArray[np.uint8], Scene]]:
+    pixels = np.memmap(path.with_suffix(".rgb"), np.uint8, "r")
+    at = 0
+    for shape, scene in pickle.loads(path.read_bytes()):
+        end = at + math.prod(shape)
+        yield pixels[at:end].reshape(shape), scene
+        at = end

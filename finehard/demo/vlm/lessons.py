@@ -10,14 +10,15 @@ import numpy as np
 from finehard.caption import Caption, CaptionConfig
 from finehard.demo import texts
 from finehard.demo.world import SURFACES, Scene, Thing
-from finehard.negatives import Negatives, NegativesConfig
+from finehard.negatives import Negatives, NegativesConfig, lexicon
+from finehard.negatives.swap import pick
 from finehard.records import Bytes, HardNegative, Record, Region
 from finehard.regions import Regions, RegionsConfig
 from finehard.stage import Stage
 from finehard.verify import Verify, VerifyConfig
 
 CAPTION = CaptionConfig(long_words=60)
-NEGATIVES = NegativesConfig(ask_for=4, per_region=3)
+NEGATIVES = NegativesConfig(ask_for=4, per_region=10)
 TASKS = ("caption", "regions", "negatives", "verify")
 MOST_REGIONS = 8
 WHOLE = -1
@@ -89,7 +90,7 @@ def _heard(thing: Thing, rng: np.random.Generator) -> str:
 
 
 def _statements(thing: Thing, scene: Scene, rng: np.random.Generator) -> tuple[Region, list[str]]:
-    """A region with up to 5 statements, about half of them true, and the right answers."""
+    """A region with the texts and negatives that a build might have, and the right answers."""
 
     def state(true: float) -> str:
         if rng.random() < true:
@@ -98,7 +99,12 @@ def _statements(thing: Thing, scene: Scene, rng: np.random.Generator) -> tuple[R
 
     short = state(0.7)
     long = state(0.7) + f" on a {scene.surface} table" if rng.random() < 0.9 else short
-    negatives = [state(0.25) for _ in range(int(rng.integers(0, NEGATIVES.per_region + 1)))]
+    most, swaps = NEGATIVES.per_region, lexicon.swaps(short)
+    swapped, _ = pick(short, [swaps[i] for i in rng.permutation(len(swaps))], most)
+    negatives = [
+        texts.thing_phrase(thing) if rng.random() < 0.15 else negative.text
+        for negative in swapped[: int(rng.integers(0, most + 1))]
+    ]
     region = _region(short, long, tuple(HardNegative(n, "color", "", "") for n in negatives))
     told = [*dict.fromkeys((short, long)), *negatives]
     fact = (thing.color, thing.pattern, thing.kind)

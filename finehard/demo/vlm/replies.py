@@ -18,7 +18,7 @@ from finehard.demo.vlm.seen import Seen
 from finehard.demo.world import Scene
 
 SHARES = {"caption": 0.5, "regions": 0.2, "negatives": 0.1, "verify": 0.2}
-SIZES = {"caption": 16, "regions": 12, "negatives": 12, "verify": 24}
+SIZES = {"caption": 16, "regions": 12, "negatives": 12, "verify": 16}
 STEPS_AN_OBJECT = {"caption": 120, "regions": 120, "negatives": 120, "verify": 120}
 """Scenes have one object first; one more is allowed after so many steps."""
 

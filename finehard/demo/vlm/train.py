@@ -27,7 +27,7 @@ from finehard.demo.vocabulary import build_tokenizer
 class TrainConfig:
     """How long is trained. Steps are batches of one task each."""
 
-    scenes: int = 20000
+    scenes: int = 60000
     look_steps: int = 4000
     """Steps in which the vision tower looks at scenes and cut-outs alike."""
     scene_steps: int = 5000
