@@ -58,7 +58,7 @@ JSON = {"Content-Type": "application/json"}
 def main() -> int:
     """Prints the table; 0 when all goals are met."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--images", type=int, default=16000)
+    parser.add_argument("--images", type=int, default=8000)
     chosen = parser.parse_args()
     source = WORK / f"tiny-{chosen.images}"
     write_tars(source, chosen.images, 96, 64)
