@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from typing import Any
@@ -12,6 +11,7 @@ from apache_beam.transforms.window import GlobalWindow
 from apache_beam.utils.timestamp import MIN_TIMESTAMP
 from apache_beam.utils.windowed_value import WindowedValue
 
+from finehard.beam.replies import Replies, Reply
 from finehard.beam.runtime import Build, Runtime, runtime
 from finehard.beam.window import Window
 from finehard.config import Config
@@ -36,39 +36,6 @@ def question_key(ask: Ask, record: Record) -> str:
     return digest(
         [ask.text, ask.schema.digest, ask.max_tokens, ask.views, ask.views and record.sha256]
     )
-
-
-Reply = Entry | BaseException | None
-"""What became of a question: an answer, or why there is none; None while it is under way."""
-
-
-class Replies:
-    """The replies to one record's questions; `all` has them once the last one is there."""
-
-    def __init__(self, kept: Sequence[Entry | None]) -> None:
-        self.all: Future[list[Reply]] = Future()
-        self._replies: list[Reply] = list(kept)
-        self._missing = kept.count(None)
-        self._lock = threading.Lock()
-
-    def taker(
-        self, place: int, keep: Callable[[Answer], Entry]
-    ) -> Callable[[Future[Answer]], None]:
-        """Takes the reply to question number `place`, as `keep` gives it back."""
-
-        def take(done: Future[Answer]) -> None:
-            try:
-                reply: Reply = keep(done.result())
-            except BaseException as error:  # handed to whoever waits for the replies
-                reply = error
-            with self._lock:
-                self._replies[place] = reply
-                self._missing -= 1
-                last = not self._missing
-            if last:
-                self.all.set_result(self._replies)
-
-        return take
 
 
 class AskModel(beam.PTransform):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from finehard.beam.ask import Replies
+from finehard.beam.replies import Replies
 from finehard.journal import Entry
 from finehard.lmm.question import Answer
 from finehard.records import Usage
