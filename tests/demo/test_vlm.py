@@ -38,6 +38,12 @@ def test_the_right_reply_fits_the_schema_and_survives_the_tokenizer(task):
         assert len(ids) <= 110
 
 
+def test_the_bundled_model_was_taught_the_prompts_that_are_here():
+    from transformers import AutoTokenizer
+
+    assert AutoTokenizer.from_pretrained(MODEL).get_vocab() == build_tokenizer().get_vocab()
+
+
 def test_taught_swaps_pass_the_checks_of_the_negatives_stage():
     for item in lessons("negatives", 30):
         phrases = [line.split(". ", 1)[1] for line in item.text.split("\n") if line[:1].isdigit()]
