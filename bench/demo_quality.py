@@ -34,6 +34,8 @@ ENGINES: dict[str, dict[str, Any]] = {
         "args": ["--enforce-eager", "--structured-outputs-config", '{"backend": "guidance"}'],
     },
 }
+WINDOW = {"transformers": 4, "vllm": 16}
+"""Requests in flight for a replica: vLLM works on as many at once."""
 GOALS = {
     "caption_precision": 0.95, "caption_recall": 0.90, "region_recall_50": 0.90,
     "region_precision_50": 0.90, "held_out_region_recall_50": 0.75, "region_text_correct": 0.95,
@@ -47,6 +49,7 @@ def settings(folder: Path, engine: str, policy: str | None) -> Path:
     """The demo config, served by `engine`."""
     values = yaml.safe_load((ROOT / "configs" / "demo.yaml").read_text())
     values["server"]["engine"] |= ENGINES[engine]
+    values["models"]["lmm"]["window"] = WINDOW[engine]
     if policy:
         values["verify"] = {**values.get("verify", {}), "policy": policy}
     folder.mkdir(parents=True, exist_ok=True)
