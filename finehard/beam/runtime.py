@@ -9,7 +9,6 @@ import threading
 from collections import Counter
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
-from importlib import import_module
 from queue import SimpleQueue
 from typing import Any
 
@@ -54,8 +53,6 @@ class Runtime:
         self._lock = threading.Lock()
         self._left: Counter[str] = Counter()
         self._unread: set[str] = set()
-        # webdataset brings torch along, for seconds: better now, beside requests, than at the end
-        threading.Thread(target=import_module, args=("webdataset",), daemon=True).start()
 
     def client(self, model: str) -> Client:
         """The client of model `model`; one without endpoints is asked on this machine's own server,

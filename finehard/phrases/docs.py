@@ -15,6 +15,7 @@ from spacy.tokens import Doc
 from spacy.util import compile_infix_regex
 
 from finehard.phrases.chunks import Chunk, Tokens, chunk
+from finehard.phrases.lexicon import lexicon
 from finehard.phrases.tagger import tag
 
 
@@ -23,6 +24,7 @@ def parser(backend: str, model: str) -> Callable[[str], Doc]:
     if backend == "spacy":
         return spacy.load(model, exclude=["ner"])
     nlp = spacy.blank("en")
+    lexicon()  # read now, not with the first caption
     # "half-empty" stays one token: the chunk rules read it by its last part.
     infixes = [x for x in nlp.Defaults.infixes if "-|" not in x]  # type: ignore[attr-defined]
     nlp.tokenizer.infix_finditer = compile_infix_regex(infixes).finditer  # type: ignore[attr-defined]
