@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from finehard.phrases.words import AMOUNTS, POSSESSIVES, UNITS
+from finehard.phrases.lexicon import category
+from finehard.phrases.words import AMOUNTS, DEPICTIONS, POSSESSIVES, UNGROUNDABLE, UNITS
 
 _MIDDLE = frozenset({"ADJ", "NOUN", "PROPN", "NUM"})
 _NOUNS = frozenset({"NOUN", "PROPN"})
@@ -40,6 +41,16 @@ class Chunk:
     unit: int = -1
 
 
+def _attributive(tokens: Tokens, start: int) -> bool:
+    """Whether adjectives without an article stand before a noun ("with long, curved tusks"), not
+    after "is" or a noun ("the walls are high, white clouds ..."): a preposition or "has" governs
+    them."""
+    before = start - 1
+    if before < 0 or tokens.lower[before] == ".":
+        return True
+    return tokens.tags[before] == "ADP" or tokens.lemmas[before] in ("has", "have", "wear")
+
+
 def _one(tokens: Tokens, start: int) -> Chunk | None:
     """The base noun phrase that begins at `start`, if one does."""
     tags, size = tokens.tags, len(tokens)
@@ -69,7 +80,7 @@ def _one(tokens: Tokens, start: int) -> Chunk | None:
             and i + 1 < size
             and tags[i - 1] == "ADJ"
             and tags[i + 1] in ("ADJ", "ADV")
-            and specified
+            and (specified or _attributive(tokens, start))
         ):
             # "a big, red ball", "a black and white dog"
             pass
@@ -98,6 +109,18 @@ def chunk(tokens: Tokens) -> list[Chunk]:
     return found
 
 
+def _partitive(tokens: Tokens, first: Chunk, second: Chunk) -> bool:
+    """Whether "a plume of smoke", "traces of chocolate": an indefinite noun measures out a noun
+    without article. Persons ("a lover of books") and depictions ("a photo of mountains") do not,
+    nor is anything measured by a quality ("a jacket of good quality").
+    """
+    lemma, word = tokens.lemmas[first.head], tokens.lower[first.start]
+    indefinite = tokens.tags[first.start] != "DET" or word not in ("the", "this", "that", "these")
+    if not indefinite or word in POSSESSIVES or lemma in DEPICTIONS or category(lemma) == "p":
+        return False
+    return lemma not in UNGROUNDABLE and tokens.lemmas[second.head] not in UNGROUNDABLE
+
+
 def join_units(tokens: Tokens, chunks: list[Chunk]) -> list[Chunk]:
     """Joins "a pair" + "of" + "shoes"; makes of "a variety of fruits" just "fruits"."""
     joined: list[Chunk] = []
@@ -112,7 +135,7 @@ def join_units(tokens: Tokens, chunks: list[Chunk]) -> list[Chunk]:
                     continue
                 # A whole that is not told apart stays with its part: "facades of old buildings".
                 part = tokens.plural[before.head] and tokens.plural[one.head]
-                if bare and (lemma in UNITS or part):
+                if bare and (lemma in UNITS or part or _partitive(tokens, before, one)):
                     joined[-1] = Chunk(before.start, one.end, before.head, one.start)
                     continue
         joined.append(one)

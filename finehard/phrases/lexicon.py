@@ -125,8 +125,8 @@ def _verb(word: str, lex: Lexicon) -> tuple[str, str]:
             if not word.endswith(end) or len(word) < len(end) + 2:
                 continue
             stem = word[: -len(end)]
-            if lex.count(stem + new, "v"):
-                return stem + new, form
+            if lex.count(stem + new, "v") > (lex.count(word, "v") if form == "d" else 0):
+                return stem + new, form  # "feed" is no past tense of "fee"
             if form != "s" and (short := _doubled(stem)) and lex.count(short, "v"):
                 return short, form
     return (word, "") if lex.count(word, "v") else ("", "")

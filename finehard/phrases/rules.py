@@ -91,8 +91,12 @@ def _boilerplate(tokens: Tokens) -> list[bool]:
 
 
 def _head(tokens: Tokens, one: Chunk) -> int:
-    """The token that says what is seen: "a pair of shoes" the shoes, "a cup of tea" the cup."""
-    if one.unit >= 0 and tokens.lemmas[one.head] in COLLECTIVES:
+    """The token that says what is seen: "a pair of shoes" the shoes, "a cup of tea" the cup.
+
+    Of a unit that is no thing itself ("a trail of footprints") it is what there is of it.
+    """
+    unit = tokens.lemmas[one.head]
+    if one.unit >= 0 and (unit in COLLECTIVES or unit not in GROUNDABLE and not physical(unit)):
         return one.end - 1
     return one.head
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from finehard.phrases.clauses import OPENERS, Clause, finite_verb
 from finehard.phrases.lexicon import Reading, lexicon, reading
 from finehard.phrases.words import CLOSED, COLORS, DEGREES, POSSESSIVES
 
@@ -107,18 +108,22 @@ def _after_noun(
         return "VERB"
     if object_next and r.verb_count * 2 >= r.noun_count:
         return "VERB"
-    if nxt in _ENDS and 5 * r.verb_count >= r.noun_count:
+    if nxt in _ENDS and 5 * r.verb_count >= r.noun_count and (plural or r.verb_form):
         return "VERB"
+    if nxt in _ENDS and r.verb_count > 2 * r.noun_count:
+        return "VERB"  # "a boy and a girl swim.", but "blocks and a toy train."
     if not closed_next and r.verb_count > 2 * r.noun_count:
         return "VERB"
     return "NOUN"
 
 
-def _start(r: Reading, word: str, nxt: str, after: str, prev: str, verb_seen: bool) -> str:
+def _start(r: Reading, before: str, nxt: str, after: str, prev: str, verb_seen: bool) -> str:
     """The tag of an open-class word that may begin a noun phrase, or be a verb."""
     object_next = CLOSED.get(nxt) in ("DET", "NUM", "ADP", "PRON", "PART") or nxt == "her"
     if r.adv_count > max(r.noun_count, r.adj_count, r.verb_count):
         return "ADV"
+    if prev == "" and nxt == "of" and r.noun and r.verb_form == "s":
+        return "NOUN"  # "Drips of paint"
     if r.verb_form in ("g", "d"):
         if prev == "AUX" or prev == "ADV" and not (r.adj and _nominal(nxt)):
             return "VERB"
@@ -138,6 +143,8 @@ def _start(r: Reading, word: str, nxt: str, after: str, prev: str, verb_seen: bo
         return "VERB"
     if r.verb and prev == "" and r.verb_count > 3 * (r.noun_count + r.adj_count) and object_next:
         return "VERB"
+    if before == "been" and r.verb and r.verb_count > r.adj_count:
+        return "VERB"  # "have been set up"
     if prev == "AUX" and r.adj and (r.adj_count >= r.noun_count or not _nominal(nxt)):
         return "ADJ"
     return _inside(r, nxt, after)
@@ -208,6 +215,7 @@ def _by_form(word: str) -> str:
     return "SPACE" if word.isspace() else "PUNCT"
 
 
+_CLAUSE_TAGS = frozenset({"AUX", "VERB", "PUNCT", "PRON", "SCONJ"})
 _BY_WORD = frozenset(
     ("'s", "’s", "'", "’", "her", "that", "to", "past", "down", "up", "inside", "outside", "one",
      "ones", "left", "right", "back", "well", "can", "cans", *COLORS)
@@ -284,7 +292,7 @@ def _known(r: Reading, s: _Sentence, i: int, nxt: str, after: str) -> str:
         return _inside(r, nxt, after)
     if prev == "PART":
         return "VERB"
-    return _start(r, word, nxt, after, prev, s.verb_seen)
+    return _start(r, before, nxt, after, prev, s.verb_seen)
 
 
 def tag(words: list[str], originals: list[str]) -> tuple[list[str], list[str], list[bool]]:
@@ -293,7 +301,9 @@ def tag(words: list[str], originals: list[str]) -> tuple[list[str], list[str], l
     `words` are the lower-cased tokens, `originals` the tokens as written.
     """
     sentence = _Sentence(words, [], [])
+    tags, plurals = sentence.tags, sentence.plurals
     lemmas: list[str] = []
+    clause = Clause()
     before = ""
     for i, word in enumerate(words):
         nxt, after = (*words[i + 1 : i + 3], "", "")[:2]
@@ -316,8 +326,16 @@ def tag(words: list[str], originals: list[str]) -> tuple[list[str], list[str], l
                 name = originals[i][:1].isupper() and not sentence.starts
                 pos, lemma, plural = _unknown(word, name, nxt)
         sentence.go_on(word, pos)
-        sentence.tags.append(pos)
-        sentence.plurals.append(plural)
+        tags.append(pos)
+        plurals.append(plural)
         lemmas.append(lemma)
+        if word in OPENERS or pos == "SPACE" and "\n" in word or i + 1 == len(words):
+            if not clause.finite and pos != "AUX":
+                verb = finite_verb(words, tags, plurals, (clause.first, i + 1), _read)
+                if verb >= 0:
+                    tags[verb], lemmas[verb], plurals[verb] = "VERB", _read(words[verb]).verb, False
+            clause = Clause(i + 1)
+        elif pos in _CLAUSE_TAGS:
+            clause.note(word, pos, _read(word).verb_form if pos == "VERB" else "", before)
         before = word
-    return sentence.tags, lemmas, sentence.plurals
+    return tags, lemmas, plurals

@@ -143,3 +143,15 @@ SITES = _set(
 
 COUNTS_ONLY = _set("row pair group bunch set line series string cluster dozen couple")
 """Units that name no thing where no "of" follows: "hang in a row"."""
+
+TITLES = _set(
+    "view shot close-up closeup photo photograph picture image portrait scene snapshot selfie "
+    "painting drawing illustration depiction rendering sketch screenshot scan collage poster"
+)
+"""Nouns for the picture itself; a caption that begins with one may be a title without a verb."""
+
+DEPICTIONS = TITLES | _set(
+    "statue sculpture figure figurine model map print mural image silhouette outline reflection "
+    "shape bust poster sign symbol"
+)
+"""Nouns whose "of" says what they show, not what they are made of or hold."""

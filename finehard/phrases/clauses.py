@@ -1,0 +1,92 @@
+"""Every main clause has a finite verb: where the tagger found none, the best candidate becomes it.
+
+"Patches of snow cling to the slope": each word by itself can be read as a noun, but then the
+sentence has no verb. Titles ("A close-up of a dog") have none either: they stay as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from finehard.phrases.lexicon import Reading
+from finehard.phrases.words import COLORS, TITLES
+
+OPENERS = frozenset(("while", "whereas", "because", "although", "though", ";", ".", "!", "?"))
+"""Words after which a new clause begins."""
+_RELATIVES = frozenset(("which", "who", "whom", "whose", "that"))
+_NOUNS = frozenset({"NOUN", "PROPN"})
+_BEFORE = _NOUNS | {"ADV", "NUM", "PRON"}
+_AFTER = frozenset({"ADP", "DET", "NUM", "PRON", "ADV", "SCONJ", "PUNCT", "PART", "CCONJ"})
+_ELLIPTIC = frozenset(("one", "other", "others", "left", "right"))
+"""Words that stand as a subject without a noun: "the other kneels"."""
+_RARE = 0.25
+"""A verb reading that WordNet's texts have less often than this for each noun is not believed."""
+
+
+@dataclass(slots=True)
+class Clause:
+    """The main clause that is being read."""
+
+    first: int = 0
+    finite: bool = False
+    relative: bool = False
+    """Inside ", which ...", to the next comma: its verb is not that of the main clause."""
+
+    def note(self, word: str, pos: str, form: str, before: str) -> None:
+        """Takes note of a verb (its `form`), or of the begin or end of a relative clause."""
+        if pos == "AUX" or pos == "VERB" and form in ("", "s") and before != "to":
+            self.finite = self.finite or not self.relative
+        elif word == ",":
+            self.relative = False
+        elif word in _RELATIVES and pos != "DET":
+            self.relative = True
+
+
+def _can_be_verb(words: list[str], tags: list[str], i: int, r: Reading, ratio: float) -> bool:
+    """Whether the neighbours of noun `i` let it be a verb, `ratio` times as common as the noun."""
+    before, word = tags[i - 1], words[i - 1]
+    after = tags[i + 1] if i + 1 < len(tags) else "PUNCT"
+    third = r.verb_form == "s"
+    if third and after in ("DET", "PRON") and before != "DET":
+        return ratio > _RARE / 10  # no noun goes before "the": "hands her a banknote"
+    if word in COLORS:
+        if words[i - 2] not in ("in", "all"):  # "a woman in white stands", but not "green leaves"
+            return False
+    elif before not in _BEFORE and not (
+        word in (",", *_ELLIPTIC) or third and before in ("VERB", "ADJ") and word.endswith("ed")
+    ):
+        return False
+    # A plural makes no compound: "practices yoga", but "city street".
+    return ratio > _RARE and (ratio > 1 or after in _AFTER or third and after in ("NOUN", "ADJ"))
+
+
+def finite_verb(
+    words: list[str],
+    tags: list[str],
+    plurals: list[bool],
+    clause: tuple[int, int],
+    read: Callable[[str], Reading],
+) -> int:
+    """The token of a clause (first, end) that best reads as its finite verb, or -1."""
+    nouns, relative = [], False
+    for i in range(*clause):
+        relative = words[i] != "," and (relative or words[i] in _RELATIVES and tags[i] != "DET")
+        if (tags[i] in _NOUNS or words[i] in _ELLIPTIC) and not relative:
+            nouns.append(i)
+    if not nouns or words[nouns[0]] in TITLES:
+        return -1
+    found, best = -1, 0.0
+    for subject, i in zip(nouns, nouns[1:], strict=False):
+        r = read(words[i])
+        ratio = r.verb_count / max(1, r.noun_count)
+        if not r.verb or r.verb_form not in ("s", "") or ratio <= best:
+            continue
+        if words[i] in _ELLIPTIC or not _can_be_verb(words, tags, i, r, ratio):
+            continue
+        many = [plurals[subject], plurals[nouns[0]]]
+        agrees = not all(many) if r.verb_form == "s" else any(many) or "and" in words[nouns[0] : i]
+        inverted = tags[clause[0]] == "ADP" and tags[i + 1 : i + 2] in (["DET"], ["NUM"])
+        if agrees or inverted:  # "On the wall hang two paintings"
+            found, best = i, ratio
+    return found
