@@ -2,55 +2,46 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from finehard.phrases.chunks import Chunk, Tokens
 from finehard.phrases.lexicon import broader, category, compound_of, physical, venue
+from finehard.phrases.marks import sentence_marks
 from finehard.phrases.words import (
     AMOUNTS,
     ARTICLES,
     BARE_CATEGORIES,
     COLLECTIVES,
     COLORS,
+    COMPANIONS,
     COUNTS_ONLY,
     EMPTY_ADJECTIVES,
     GROUNDABLE,
     GROUNDABLE_PAIRS,
+    MAKES,
     MASS,
     NOT_HEADS,
     NUMBERS,
     PERSONS,
     POSSESSIVES,
     QUANTITIES,
-    READS_INTO,
     SETTING,
     SHOWS,
     SITES,
     UNGROUNDABLE,
     UNITS,
+    WATERS,
     WITHIN,
+    WRITES,
 )
 
 MAX_WORDS = 8
 """Longer noun phrases are lists or mistakes; detectors' text encoders see them as noise."""
 MAX_LONG_WORDS = 24
 
-_BOILERPLATE = re.compile(
-    r"\b(description|caption)s?\b.*\b(factual|objective|subjective|interpretation|accurate)"
-    r"|^\W*(the |an? )?overall\b"
-    r"|\b(mood|atmosphere|ambiance|ambience|vibe|aesthetic|composition)\b.*\b"
-    r"(is|are|feels|seems|appears)\b"
-    r"|^\W*(the|this) (image|photo|photograph|picture|scene|composition|caption|setting) (\w+ )?"
-    r"(conveys|evokes|suggests|does not|creates|exudes|feels|invites|has been|is (?:calm|peaceful"
-    r"|well[- ]lit|clear|sharp|taken|captured))\b"
-    r"|^\W*the (\w+ )?(depth of field|composition|contrast|perspective|color palette|interplay"
-    r"|focus on)\b"
-    r"|^\W*(please|note|sorry|i)\b",
-    re.IGNORECASE | re.DOTALL,
-)
 _PARTICIPLES = ("ing", "ed", "en", "wn", "ung", "ilt", "ut", "ade")
+_BE = frozenset(("is", "are", "was", "were"))
 _CLOSING = frozenset(".!?\"')]”’…")
 
 
@@ -76,18 +67,6 @@ class Extraction:
 
     phrases: list[Phrase]
     dropped: dict[str, list[str]]
-
-
-def _boilerplate(tokens: Tokens) -> list[bool]:
-    """For each token whether its sentence speaks of the description, not of the picture."""
-    marks: list[bool] = []
-    first = 0
-    for i in range(len(tokens)):
-        if tokens.lower[i] in (".", "!", "?") or "\n" in tokens.text[i] or i + 1 == len(tokens):
-            sentence = " ".join(tokens.text[first : i + 1])
-            marks += [bool(_BOILERPLATE.search(sentence))] * (i + 1 - first)
-            first = i + 1
-    return marks
 
 
 def _head(tokens: Tokens, one: Chunk) -> int:
@@ -197,43 +176,18 @@ def _long_end(tokens: Tokens, one: Chunk, ends: dict[int, int], verb_before: boo
     return end
 
 
-def _unseen(tokens: Tokens) -> list[str]:
-    """For each token the rule that leaves out what follows in its clause or sentence, or "".
-
-    "absent": after "no" or "not", to the next comma, "and", "but" or preposition; after "without"
-    also to the next verb that is no participle ("a dog without a collar pulls ...").
-    "interpretation": after "suggests", "as if", to the end of the sentence.
-    """
-    marks: list[str] = []
-    absent = read_into = lacking = False
-    for i, word in enumerate(tokens.lower):
-        lacking = word == "without" or lacking and absent
-        if word in (".", "!", "?", ";") or "\n" in word:
-            absent = read_into = False
-        elif word in ("if", "though"):
-            read_into = read_into or i > 0 and tokens.lower[i - 1] == "as"
-        elif tokens.lemmas[i] in READS_INTO and tokens.tags[i] in ("VERB", "ADJ"):
-            read_into = True
-        elif word in ("not", "n't"):
-            absent = absent or tokens.lower[i + 1 : i + 2] != ["only"]
-        elif word in ("no", "neither", "nor", "hardly", "without"):
-            absent = True
-        elif word in (",", "but", "while", "and") or tokens.tags[i] == "ADP" and word != "of":
-            absent = False
-        elif tokens.tags[i] in ("VERB", "AUX") and not word.endswith("ing"):
-            absent = absent and not lacking
-        marks.append("interpretation" if read_into else "absent" if absent else "")
-    return marks
-
-
 def _place(tokens: Tokens, one: Chunk) -> bool:
     """Whether a chunk is the room or place that holds the picture: "in a classroom"."""
     before = tokens.lower[one.start - 1] if one.start else ""
     lemma = tokens.lemmas[one.head]
+    if before == "of" and tokens.lemmas[one.start - 2] in ("interior", "inside"):
+        return True  # whatever has one: "the interior of a vintage car"
     if tokens.plural[one.head] or not (lemma in SITES or venue(lemma)):
         return False
     if tokens.lower[one.start : one.end] == ["the", tokens.lower[one.head]]:
         return True
+    if one.start == 0 and tokens.tags[one.end : one.end + 1] == ["AUX"]:
+        return tokens.lemmas[one.end + 1 : one.end + 2] in (["show"], ["see"], ["photograph"])
     if before == "of":
         return tokens.lemmas[one.start - 2] in UNGROUNDABLE - {"front", "side", "top", "back"}
     return before in WITHIN or (one.start > 0 and tokens.lemmas[one.start - 1] in SHOWS)
@@ -252,6 +206,49 @@ def _whole(tokens: Tokens, one: Chunk) -> bool:
     return of and one.end - one.start == 2 and tokens.lower[one.start] == "the"
 
 
+def _material(tokens: Tokens, one: Chunk) -> bool:
+    """Whether a chunk says what something is made of or drawn with: "upholstered in leather"."""
+    if one.start < 2 or tokens.tags[one.start - 1] != "ADP":
+        return False
+    before, verb = tokens.lower[one.start - 1], tokens.lemmas[one.start - 2]
+    if verb in MAKES and before in ("of", "from"):
+        return True
+    if before != "in" or not (verb in MAKES or verb in WRITES):
+        return False
+    return category(tokens.lemmas[one.head]) in ("y", "k") or tokens.lemmas[one.head] in MASS
+
+
+def _substance(tokens: Tokens, one: Chunk) -> bool:
+    """Whether a chunk is a bare mass noun that only goes with a thing: "stained with oil"."""
+    lemma = tokens.lemmas[one.head]
+    if one.end - one.start > 1 or tokens.plural[one.head] or lemma in GROUNDABLE:
+        return False
+    return category(lemma) == "y" and one.start > 0 and tokens.tags[one.start - 1] == "ADP"
+
+
+def _part_of(tokens: Tokens, one: Chunk) -> bool:
+    """Whether a bare noun is only told by what it belongs to: "the foot of the bed"."""
+    definite = one.end - one.start == 2 and tokens.lower[one.start] in ("the", "a", "an")
+    return definite and tokens.lower[one.end : one.end + 1] == ["of"]
+
+
+def _denied(tokens: Tokens, one: Chunk) -> bool:
+    """Whether the caption says that a thing is not seen, or how few there are of it."""
+    words, after = tokens.lower[one.start : one.end], tokens.lower[one.end : one.end + 3]
+    if words[0] in ("no", "neither", "any", "few") or one.start > 0 and (
+        tokens.lower[one.start - 1] in ("fewer", "less")
+    ):
+        return True
+    hidden = after[1:2] in (["not"], ["n't"], ["barely"], ["hardly"]) and after[0] in _BE
+    return hidden and after[2:] in (["visible"], ["seen"], ["shown"], ["present"], ["in"])
+
+
+def _would(tokens: Tokens, one: Chunk) -> bool:
+    """Whether a chunk does what nobody sees: "which many families will recognize"."""
+    after = tokens.lower[one.end : one.end + 2]
+    return after[:1] in (["will"], ["would"], ["might"], ["may"]) and after[1:] != ["be"]
+
+
 def _bare_singular(tokens: Tokens, one: Chunk) -> bool:
     """Whether a countable noun stands alone without article: an adjective or a part of a verb."""
     if tokens.lower[one.end - 1] in COLORS:
@@ -268,32 +265,36 @@ def _bare_singular(tokens: Tokens, one: Chunk) -> bool:
     return before not in ("CCONJ", "PUNCT", "PART")
 
 
-def _reason(
-    tokens: Tokens, one: Chunk, boilerplate: list[bool], unseen: list[str], terminated: bool
-) -> str:
+def _reason(tokens: Tokens, one: Chunk, marks: list[str], terminated: bool) -> str:
     """The rule that leaves a chunk out, or ""."""
-    if boilerplate[one.start]:
+    if marks[one.start] == "boilerplate":
         return "boilerplate"
     words = tokens.lower[one.start : one.end]
-    if words[0] in ("no", "neither", "any"):
+    if _denied(tokens, one):
         return "absent"
     if one.head < 0:
         return "lost_noun"
-    if unseen[one.start]:
-        return unseen[one.start]
+    if marks[one.start]:
+        return marks[one.start]
+    if _would(tokens, one):
+        return "interpretation"
     if tokens.tags[one.head] == "PRON" or words[-1] in NOT_HEADS:
         return "pronoun"
     follows = tokens.lower[one.end] if one.end < len(tokens) else ""
     if not terminated and one.end >= len(tokens) - 1 and follows in ("", "of", "with", "and", "a"):
         return "truncated"
-    if one.start > 1 and tokens.lower[one.start - 2 : one.start] == ["made", "of"]:
+    if _material(tokens, one):
         return "material"
+    if _substance(tokens, one):
+        return "substance"
     if _place(tokens, one):
         return "place"
     if _setting(tokens, one):
         return "setting"
     if _whole(tokens, one):
         return "whole"
+    if _part_of(tokens, one):
+        return "part_of"
     if _bare_singular(tokens, one):
         return "bare_singular"
     if one.end - one.start > MAX_WORDS + 1:
@@ -320,6 +321,17 @@ def _known(head: str, kinds: set[str], heads: Iterable[str]) -> bool:
     return head in PERSONS and any(category(w) == "p" and w not in PERSONS for w in heads)
 
 
+def _known_otherwise(tokens: Tokens, one: Chunk, seen: Collection[str]) -> bool:
+    """Whether a bare noun names by its role what was named by its kind.
+
+    "His companion" after "two men", "the water" after "a river".
+    """
+    lemma = tokens.lemmas[one.head]
+    if lemma == "water":
+        return not WATERS.isdisjoint(seen)
+    return lemma in COMPANIONS and any(w in PERSONS or category(w) == "p" for w in seen)
+
+
 def select(
     tokens: Tokens, chunks: Iterable[Chunk], terminated: bool, max_phrases: int
 ) -> Extraction:
@@ -329,7 +341,7 @@ def select(
     token limit and the last phrase may be cut.
     """
     chunks = list(chunks)
-    boilerplate, unseen = _boilerplate(tokens), _unseen(tokens)
+    marks = sentence_marks(tokens)
     ends = {one.start: one.end for one in chunks if one.head >= 0}
     dropped: dict[str, list[str]] = {}
 
@@ -341,16 +353,19 @@ def select(
     kinds: set[str] = set()
     verb_at = [t in ("VERB", "AUX") for t in tokens.tags]
     for one in chunks:
-        reason = _reason(tokens, one, boilerplate, unseen, terminated)
+        reason = _reason(tokens, one, marks, terminated)
         if reason:
             leave_out(reason, one)
             continue
         text, core = _ask(tokens, one)
         head = tokens.lemmas[_head(tokens, one)]
         words = set(core.split()) - {tokens.lower[one.head]}
-        again = tokens.lower[one.start] in ("the", "this", "that", "these", "those", "each", "its")
+        again = tokens.lower[one.start] in ("the", "this", "that", "these", "those", "each", "its", "another")
         if any(words == w or again and words <= w for w in seen.get(head, ())):
             leave_out("duplicate", one)
+            continue
+        if not words and _known_otherwise(tokens, one, seen):
+            leave_out("named_again", one)
             continue
         if again and not words and _known(head, kinds, seen):
             # "The dog" after "a golden retriever", "the boat" after "a sailboat".

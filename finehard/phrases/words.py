@@ -120,12 +120,12 @@ DEGREES = frozenset(["very", "quite", "rather", "too", "fairly", "slightly", "ex
 
 READS_INTO = _set(
     "suggest indicate imply convey evoke symbolize emphasize highlight illustrate express radiate "
-    "document underline underscore reminiscent"
+    "document underline underscore reminiscent hint resemble"
 )
 """What follows in the sentence is what the writer makes of the picture, not what it shows."""
 
 SHOWS = _set("show depict capture feature present display")
-WITHIN = _set("in at inside within into from")
+WITHIN = _set("in at inside within into from through")
 BARE_CATEGORIES = frozenset("kyr")
 """Categories whose singular goes without an article: food, substance, plant."""
 
@@ -155,3 +155,25 @@ DEPICTIONS = TITLES | _set(
     "shape bust poster sign symbol"
 )
 """Nouns whose "of" says what they show, not what they are made of or hold."""
+
+LOOKS = _set("look seem appear feel be more much rather something almost")
+"""Words before "like" where it compares, as in "looks like a toy"."""
+
+MAKES = _set(
+    "make build carve craft construct forge weave finish upholster sculpt knit sew cast clad"
+)
+"""Verbs whose "of", "from" or "in" says the material."""
+
+WRITES = _set("write draw print paint outline letter sketch inscribe ink")
+"""Verbs whose "in" says with what it was written: "written in black ink"."""
+
+WATERS = _set(
+    "river stream lake sea ocean pond pool bay canal creek lagoon harbor harbour fountain "
+    "waterfall wave brook rapid puddle reservoir inlet cove fjord surf"
+)
+"""Bodies of water: "the water" after one is its water."""
+
+COMPANIONS = _set(
+    "companion friend partner colleague teammate counterpart opponent sibling neighbor neighbour"
+)
+"""Persons named by what they are to another: "his companion" is one of the "two men"."""

@@ -1,0 +1,121 @@
+"""What sentences and clauses do to the nouns in them: talk of the caption, "no ...", quotations."""
+
+from __future__ import annotations
+
+import re
+
+from finehard.phrases.chunks import Tokens
+from finehard.phrases.words import LOOKS, READS_INTO
+
+_BOILERPLATE = re.compile(
+    r"\b(description|caption)s?\b.*\b(factual|objective|subjective|interpretation|accurate)"
+    r"|^\W*(the |an? )?overall\b"
+    r"|\b(mood|atmosphere|ambiance|ambience|vibe|aesthetic|composition)\b.*\b"
+    r"(is|are|feels|seems|appears)\b"
+    r"|^\W*(the|this) (image|photo|photograph|picture|scene|composition|caption|setting) (\w+ )?"
+    r"(conveys|evokes|suggests|does not|creates|exudes|feels|invites|has been|speaks|pays|tells|reflects|has an? |not only|is (?:calm|peaceful"
+    r"|well[- ]lit|clear|sharp|taken|captured))\b"
+    r"|^\W*the (\w+ )?(depth of field|composition|contrast|perspective|color palette|interplay"
+    r"|focus on)\b"
+    r"|^\W*(please|note|sorry|i)\b",
+    re.IGNORECASE | re.DOTALL,
+)
+_QUOTES = frozenset("\"“”")
+_NOMINAL = frozenset({"NOUN", "PROPN", "NUM"})
+
+
+def boilerplate(tokens: Tokens) -> list[bool]:
+    """For each token whether its sentence speaks of the description, not of the picture."""
+    marks: list[bool] = []
+    first = 0
+    text, size = tokens.text, len(tokens)
+    for i, word in enumerate(text, 1):
+        if word in (".", "!", "?") or "\n" in word or i == size:
+            sentence = " ".join(text[first:i])
+            marks += [bool(_BOILERPLATE.search(sentence))] * (i - first)
+            first = i
+    return marks
+
+
+def written(tokens: Tokens) -> list[bool]:
+    """For each token whether it stands in double quotation marks: the words of a sign."""
+    lower = tokens.lower
+    if not _QUOTES.intersection(lower):
+        return [False] * len(lower)
+    marks: list[bool] = []
+    inside = False
+    left = sum(word in _QUOTES for word in lower)
+    for word in lower:
+        if word in _QUOTES:
+            left -= 1
+            inside = word == "“" or word == '"' and not inside and left > 0
+        marks.append(inside)
+    return marks
+
+
+def _compares(tokens: Tokens, i: int) -> bool:
+    """Whether "like" or "than" says what something else resembles: "looks like a toy".
+
+    "What looks like a toy" names the toy, and "fruits like apples" are apples.
+    """
+    if tokens.lower[i] == "than":
+        return True
+    before = tokens.lemmas[i - 1] if i else ""
+    likened = before in LOOKS or tokens.tags[i - 1] in ("ADV", "AUX", "PUNCT")
+    return likened and (i < 2 or tokens.lower[i - 2] != "what")
+
+
+def unseen(tokens: Tokens) -> list[str]:
+    """For each token the rule that leaves out what follows in its clause or sentence, or "".
+
+    "absent": after "no" or "not", to the next comma, "and", "but" or preposition; after "without"
+    also to the next verb that is no participle ("a dog without a collar pulls ...").
+    "comparison": after "looks like" or "than", to the next comma or verb.
+    "interpretation": after "suggests", "as if", to the end of the sentence.
+    """
+    marks: list[str] = []
+    absent = read_into = lacking = compared = False
+    mark = ""
+    for i, (word, tag) in enumerate(zip(tokens.lower, tokens.tags, strict=True)):
+        if tag in _NOMINAL:
+            marks.append(mark)
+            continue
+        lacking = word == "without" or lacking and absent
+        if word in (".", "!", "?", ";") or "\n" in word:
+            absent = read_into = compared = False
+        elif word in ("if", "though"):
+            read_into = read_into or i > 0 and tokens.lower[i - 1] == "as"
+        elif tag in ("VERB", "ADJ") and tokens.lemmas[i] in READS_INTO:
+            read_into = True
+        elif word in ("not", "n't"):
+            absent = absent or tokens.lower[i + 1 : i + 2] != ["only"]
+        elif word in ("no", "neither", "nor", "hardly", "without"):
+            absent = True
+        elif word in ("like", "than") and _compares(tokens, i):
+            compared, absent = True, False
+        elif word in (",", "but", "while", "and") or tag == "ADP" and word != "of":
+            absent = False
+            compared = compared and word in ("and", "of", "in", "from")
+        elif tag in ("VERB", "AUX") and not word.endswith("ing"):
+            absent = absent and not lacking
+            compared = False
+        mark = (
+            "interpretation"
+            if read_into
+            else "absent"
+            if absent
+            else "comparison"
+            if compared
+            else ""
+        )
+        marks.append(mark)
+    return marks
+
+
+def sentence_marks(tokens: Tokens) -> list[str]:
+    """For each token the rule that leaves out what begins there, or ""."""
+    talk, quoted = boilerplate(tokens), written(tokens)
+    return [
+        "boilerplate" if of_caption else "written" if text else rule
+        for of_caption, text, rule in zip(talk, quoted, unseen(tokens), strict=True)
+    ]
