@@ -135,6 +135,8 @@ def join_units(tokens: Tokens, chunks: list[Chunk]) -> list[Chunk]:
                     continue
                 # A whole that is not told apart stays with its part: "facades of old buildings".
                 part = tokens.plural[before.head] and tokens.plural[one.head]
+                part = part and lemma not in DEPICTIONS
+                part = part and tokens.lemmas[one.head] not in UNGROUNDABLE
                 if bare and (lemma in UNITS or part or _partitive(tokens, before, one)):
                     joined[-1] = Chunk(before.start, one.end, before.head, one.start)
                     continue

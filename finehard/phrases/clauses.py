@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from finehard.phrases.lexicon import Reading
+from finehard.phrases.lexicon import Reading, lexicon
 from finehard.phrases.words import COLORS, TITLES
 
 OPENERS = frozenset(("while", "whereas", "because", "although", "though", ";", ".", "!", "?"))
@@ -87,6 +87,7 @@ def finite_verb(
         many = [plurals[subject], plurals[nouns[0]]]
         agrees = not all(many) if r.verb_form == "s" else any(many) or "and" in words[nouns[0] : i]
         inverted = tags[clause[0]] == "ADP" and tags[i + 1 : i + 2] in (["DET"], ["NUM"])
-        if agrees or inverted:  # "On the wall hang two paintings"
+        compound = r.verb_form == "" and f"{words[i - 1]} {r.noun}" in lexicon().entries
+        if (agrees or inverted) and not compound:  # "On the wall hang two paintings"
             found, best = i, ratio
     return found

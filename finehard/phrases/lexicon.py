@@ -119,12 +119,14 @@ def _verb(word: str, lex: Lexicon) -> tuple[str, str]:
     irregular = lex.irregular["verb"].get(word)
     if irregular:
         form = "g" if word.endswith("ing") else "s" if word.endswith("s") else "d"
-        return irregular, form
+        return irregular, "" if irregular == word else form
     for form, rules in _VERB.items():
         for end, new in rules:
             if not word.endswith(end) or len(word) < len(end) + 2:
                 continue
             stem = word[: -len(end)]
+            if stem == "be":
+                continue  # "bees"
             if lex.count(stem + new, "v") > (lex.count(word, "v") if form == "d" else 0):
                 return stem + new, form  # "feed" is no past tense of "fee"
             if form != "s" and (short := _doubled(stem)) and lex.count(short, "v"):

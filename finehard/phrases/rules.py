@@ -24,11 +24,14 @@ from finehard.phrases.words import (
     NOT_HEADS,
     NUMBERS,
     PERSONS,
+    PLACED,
     POSSESSIVES,
     QUANTITIES,
     SETTING,
     SHOWS,
     SITES,
+    THINGS_IF_TOLD,
+    TITLES,
     UNGROUNDABLE,
     UNITS,
     WATERS,
@@ -232,6 +235,30 @@ def _part_of(tokens: Tokens, one: Chunk) -> bool:
     return definite and tokens.lower[one.end : one.end + 1] == ["of"]
 
 
+def _told(tokens: Tokens, one: Chunk, lemma: str) -> bool:
+    """Whether an adjective makes a thing of a vague noun: "a sleeveless top", not "the top"."""
+    if lemma not in THINGS_IF_TOLD or tokens.lower[one.end : one.end + 1] == ["of"]:
+        return False
+    return one.head > one.start and tokens.tags[one.head - 1] in ("ADJ", "NOUN")
+
+
+def _position(tokens: Tokens, one: Chunk) -> bool:
+    """Whether a noun is only told by where it is: "the upper floor"."""
+    words = tokens.lower[one.start : one.end]
+    return len(words) == 3 and words[0] == "the" and words[1] in PLACED
+
+
+def _titled(tokens: Tokens, one: Chunk) -> bool:
+    """Whether a chunk is the picture itself: "A portrait of ...", "The image is a poster"."""
+    if tokens.lemmas[one.head] not in TITLES:
+        return False
+    if one.start == 0:
+        return tokens.lower[one.end : one.end + 1] == ["of"]
+    return one.start < 4 and tokens.lower[one.start - 1] in ("is", "shows") and (
+        tokens.lemmas[one.start - 2] in TITLES
+    )
+
+
 def _denied(tokens: Tokens, one: Chunk) -> bool:
     """Whether the caption says that a thing is not seen, or how few there are of it."""
     words, after = tokens.lower[one.start : one.end], tokens.lower[one.end : one.end + 3]
@@ -295,6 +322,10 @@ def _reason(tokens: Tokens, one: Chunk, marks: list[str], terminated: bool) -> s
         return "whole"
     if _part_of(tokens, one):
         return "part_of"
+    if _position(tokens, one):
+        return "position"
+    if _titled(tokens, one):
+        return "ungroundable"
     if _bare_singular(tokens, one):
         return "bare_singular"
     if one.end - one.start > MAX_WORDS + 1:
@@ -307,6 +338,10 @@ def _reason(tokens: Tokens, one: Chunk, marks: list[str], terminated: bool) -> s
     counts = lemma in COUNTS_ONLY and one.unit < 0 and one.end - one.start <= 2
     if counts or lemma in AMOUNTS:
         return "ungroundable"
+    if lemma in COLORS and tokens.plural[one.head] and category(lemma) != "k":
+        return "ungroundable"  # "whites and grays"
+    if _told(tokens, one, lemma):
+        return ""
     if lemma in UNGROUNDABLE and not owned and pair not in GROUNDABLE_PAIRS:
         return "ungroundable"
     if lemma not in GROUNDABLE and pair not in GROUNDABLE_PAIRS and not physical(lemma):
@@ -351,6 +386,7 @@ def select(
     phrases: list[Phrase] = []
     seen: dict[str, list[set[str]]] = {}
     kinds: set[str] = set()
+    inner: set[str] = set()
     verb_at = [t in ("VERB", "AUX") for t in tokens.tags]
     for one in chunks:
         reason = _reason(tokens, one, marks, terminated)
@@ -367,7 +403,7 @@ def select(
         if not words and _known_otherwise(tokens, one, seen):
             leave_out("named_again", one)
             continue
-        if again and not words and _known(head, kinds, seen):
+        if again and not words and (head in inner or _known(head, kinds, seen)):
             # "The dog" after "a golden retriever", "the boat" after "a sailboat".
             leave_out("named_again", one)
             continue
@@ -375,6 +411,8 @@ def select(
             leave_out("over_limit", one)
             continue
         seen.setdefault(head, []).append(words)
+        if one.unit >= 0:
+            inner.add(tokens.lemmas[one.end - 1])
         kinds.update(broader(head))
         clause = one.start
         while clause and tokens.lower[clause - 1] not in (".", "!", "?", ";", ","):

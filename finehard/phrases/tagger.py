@@ -9,10 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from finehard.phrases.clauses import OPENERS, Clause, finite_verb
-from finehard.phrases.lexicon import Reading, lexicon, reading
-from finehard.phrases.words import CLOSED, COLORS, DEGREES, POSSESSIVES
+from finehard.phrases.lexicon import Reading, category, lexicon, physical, reading
+from finehard.phrases.words import CLOSED, COLORS, DEGREES, MASS, POSSESSIVES
 
 _INSIDE = frozenset({"DET", "NUM", "ADJ"})
+_NOMINAL = frozenset({"ADJ", "NOUN", "PROPN", "ADV"})
 _ENDS = frozenset(".!?;:\n")
 _IN_WORDS = frozenset("'’&")
 """Punctuation that begins words: "'s", "&"."""
@@ -59,14 +60,29 @@ def _plural(word: str) -> bool:
     return _nominal(word) and _read(word).plural
 
 
-def _bare_compound(r: Reading, before: list[str], plural: bool) -> bool:
-    """Whether a plural goes on a singular noun that has no article: "neon signs", "paint cans"."""
-    bare = before not in (["DET"], ["NUM"], ["ADJ"], ["NOUN"], ["PART"])
-    return bare and not plural and r.plural and r.noun_count > r.verb_count
+def _bare_compound(r: Reading, before: str, nxt: str) -> bool:
+    """Whether a noun goes on a singular noun without article: "neon signs", "maple leaves".
+
+    What can be counted is no subject without an article, so that no verb follows it; a mass noun
+    is one ("smoke drifts"), as are persons and animals in telegrams ("man walks dog").
+    """
+    if CLOSED.get(nxt) in ("DET", "PRON"):
+        return False
+    kind = category(before)
+    if r.plural and r.noun_count > r.verb_count and kind or nxt == ",":
+        return True
+    return kind not in ("p", "c", "y", "k", "q", "") and before not in MASS
 
 
 def _after_noun(
-    r: Reading, plural: bool, joined: bool, verb_seen: bool, nxt: str, pair: bool
+    r: Reading,
+    word: str,
+    before: str,
+    plural: bool,
+    joined: bool,
+    verb_seen: bool,
+    nxt: str,
+    pair: bool,
 ) -> str:
     """The tag of an open-class word after a noun: a compound, or the verb.
 
@@ -80,14 +96,18 @@ def _after_noun(
         return "ADJ"
     if r.adv and not r.noun and not r.verb:
         return "ADV"
+    if not r.verb_form and r.adj == word and r.adj_count > r.noun_count and nxt in ("of", "with"):
+        return "ADJ"  # "a basket full of bricks", "trees heavy with snow"
     if not r.verb:
         return "NOUN"
-    if not r.verb_form and r.adj_count > r.noun_count and nxt in ("of", "with"):
-        return "ADJ"  # "a basket full of bricks", "trees heavy with snow"
-    if plural and r.verb_form in ("", "s"):
+    rare = r.noun_count > 10 * r.verb_count
+    if plural and r.verb_form in ("", "s") and not rare:
         return "VERB"  # plurals make no compounds: "cushions faces", "clouds glow"
     if r.verb_form == "g":
-        if r.noun and r.noun_count >= r.verb_count:
+        # A person paints, a brick does not: "a woman painting", but "a brick building".
+        thing = category(r.noun) == "d" and 4 * r.noun_count > r.verb_count
+        thing = thing and category(before) not in ("p", "c") and not plural
+        if r.noun and (r.noun_count >= r.verb_count or thing and CLOSED.get(nxt) != "DET"):
             return "NOUN"
         return "VERB"
     if r.verb_form == "d":
@@ -125,7 +145,7 @@ def _start(r: Reading, before: str, nxt: str, after: str, prev: str, verb_seen: 
     if prev == "" and nxt == "of" and r.noun and r.verb_form == "s":
         return "NOUN"  # "Drips of paint"
     if r.verb_form in ("g", "d"):
-        if prev == "AUX" or prev == "ADV" and not (r.adj and _nominal(nxt)):
+        if prev in ("AUX", "PRON") or prev == "ADV" and not (r.adj and _nominal(nxt)):
             return "VERB"
         if object_next or not _modifies(r, nxt, after):
             noun = r.noun and r.noun_count > r.verb_count and prev != "NOUN"
@@ -181,6 +201,8 @@ class _Sentence:
     verb_seen: bool = False
     joined: bool = False
     """The subject has an "and"."""
+    specified: bool = True
+    """The noun phrase has an article, a number or a possessive, or begins the sentence."""
     starts: bool = True
     """The next word is the first of its sentence."""
 
@@ -191,6 +213,8 @@ class _Sentence:
         elif pos in ("SCONJ", "CCONJ") or word in (",", ";", "which", "who"):
             self.joined = word == "and" and not self.verb_seen
             self.verb_seen = False
+        if pos not in _NOMINAL:
+            self.specified = pos in ("DET", "NUM", "PART") or word in POSSESSIVES or word in _ENDS
         self.starts = word in _ENDS or pos == "SPACE" and "\n" in word
         if self.starts:
             self.verb_seen, self.joined, self.prev = False, False, ""
@@ -269,8 +293,11 @@ def _known(r: Reading, s: _Sentence, i: int, nxt: str, after: str) -> str:
     """The tag of word `i`, of an open class, which WordNet knows as `r`."""
     entries = lexicon().entries
     word, before, prev = s.words[i], s.words[i - 1] if i else "", s.prev
-    if prev == "NOUN" and i and _bare_compound(r, s.tags[i - 2 : i - 1], s.plurals[-1]):
-        return "NOUN"
+    if prev == "NOUN" and not s.specified and not s.plurals[-1] and r.noun:
+        if r.verb_form in ("", "s") and _bare_compound(r, before, nxt):
+            return "NOUN"
+    if prev == "ADV" and r.verb_form in ("g", "d") and s.tags[i - 2 : i - 1] == ["ADP"]:
+        return "ADJ" if _nominal(nxt) else "VERB"  # "by carefully pruned azaleas"
     if before in ("has", "have") and r.verb_form and _plural(nxt):
         return "ADJ"  # "has curved horns"
     if before == "," and r.verb_form == "g" and prev == "":
@@ -279,7 +306,7 @@ def _known(r: Reading, s: _Sentence, i: int, nxt: str, after: str) -> str:
         # "small white" and "large white" are butterflies to WordNet: colours make no pairs.
         pair = bool(i and r.noun) and word not in COLORS and f"{before} {r.noun}" in entries
         plural = s.plurals[-1] or before == "people"
-        return _after_noun(r, plural, s.joined, s.verb_seen, nxt, pair)
+        return _after_noun(r, word, before, plural, s.joined, s.verb_seen, nxt, pair)
     if (
         r.verb_form in ("g", "d", "")
         and nxt not in COLORS

@@ -77,7 +77,12 @@ GROUNDABLE = _set(
     "map flag ribbon stripe stain puddle cloud snow ice graffiti mural poster pair couple group "
     "bunch stack row pile yard playground square pet traffic furniture silverware clothing "
     "jewelry luggage pottery foliage fur hair calligraphy check card note book tag coin crest "
-    "letterhead signature paragraph rooftop coastline line savanna coast shore crew bill"
+    "letterhead signature paragraph rooftop coastline line savanna coast shore crew bill "
+    "signpost banknote diploma certificate textbook booklet passport ticket receipt badge label "
+    "lettering inscription arrow emblem monogram barcode logo spot dot cube crescent "
+    "raindrop snowflake footprint puddle mist fog haze "
+    "television racket lawn meadow terrain step peak cliff overalls scrubs throw blaze "
+    "seaweed audience procession orchestra choir queue"
 )
 """Heads that can be boxed though WordNet files them under groups, places or messages."""
 
@@ -110,7 +115,10 @@ GROUNDABLE_PAIRS = frozenset(
         "bed frame", "photo frame", "framed photo", "framed photograph", "framed picture",
         "string light", "christmas light", "light bulb", "wooden frame", "metal frame",
         "door frame", "lamp shade", "pleated shade", "window shade", "ceiling light",
-        "pendant light", "tea light", "glasses frame",
+        "pendant light", "tea light", "glasses frame", "tank top", "crop top", "board game",
+        "overhead light", "fairy light", "work light", "hard court", "tennis court",
+        "basketball court", "remote control", "building site", "construction site", "qr code",
+        "guitar case", "instrument case", "phone case", "pillow case", "display case",
     }
 )  # fmt: skip
 """Last two words that can be boxed though the last alone cannot."""
@@ -128,6 +136,16 @@ SHOWS = _set("show depict capture feature present display")
 WITHIN = _set("in at inside within into from through")
 BARE_CATEGORIES = frozenset("kyr")
 """Categories whose singular goes without an article: food, substance, plant."""
+
+THINGS_IF_TOLD = _set(
+    "top frame case shade line design surface ground object character"
+)
+"""Ungroundable heads that are things where an adjective tells which: "a sleeveless top"."""
+
+PLACED = _set(
+    "upper lower far near nearest closest farthest furthest outer inner leading opposite remaining"
+)
+"""Adjectives that only say where: "the upper floor"."""
 
 PERSONS = _set("man woman boy girl child person kid lady figure couple crew people")
 """Nouns that say no more than that it is a person: "the man" after "a cyclist" is the cyclist."""
@@ -174,6 +192,6 @@ WATERS = _set(
 """Bodies of water: "the water" after one is its water."""
 
 COMPANIONS = _set(
-    "companion friend partner colleague teammate counterpart opponent sibling neighbor neighbour"
+    "companion friend partner colleague teammate counterpart"
 )
 """Persons named by what they are to another: "his companion" is one of the "two men"."""
