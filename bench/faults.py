@@ -19,7 +19,7 @@ from bench.measure import WORK, build, config, control, server, stats, verdict
 from bench.server_faults import FAULTS
 from finehard.validate import validate
 
-IMAGES = 1000
+IMAGES = 3000
 KINDS = [name for name in FAULTS if name != "400"]  # a refusal is final: those would be rejects
 SLEEPS = ("--slots", "32", "--least-s", "0.05", "--most-s", "0.15")
 
@@ -32,7 +32,7 @@ def main() -> int:
     chosen = parser.parse_args()
     source = WORK / f"faults-{chosen.images}"
     write_tars(source, chosen.images, 96, 64)
-    model = {"model": "simulated", "window": 32, "timeout_s": 5.0, "attempts": 12}
+    model = {"model": "simulated", "window": 64, "timeout_s": 5.0, "attempts": 12}
     until = time.monotonic() + 60 * chosen.minutes
     well: list[float] = []
     ill: list[float] = []

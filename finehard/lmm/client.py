@@ -248,13 +248,14 @@ class Client:
     async def _post(self, endpoint: Endpoint, body: bytes, tally: Tally) -> dict[str, Any]:
         tally.requests += 1
         tally.in_flight += 1
+        sent = time.monotonic()
         try:
             reply = await self._transport.chat(endpoint.url, body)
         except Transient as error:
             if error.rest_s is None:
                 self._fleet.failed(endpoint)
             else:
-                self._fleet.overloaded(endpoint, error.rest_s)
+                self._fleet.overloaded(endpoint, error.rest_s, sent)
             raise
         except RequestFailed:
             self._fleet.succeeded(endpoint)  # it is well: the request is wrong

@@ -16,10 +16,14 @@ from dataclasses import dataclass, field
 from finehard.digest import number
 
 ILL_AFTER = 3
-"""Failures in a row after which an endpoint is taken for ill; fewer may be the requests' fault."""
+"""Failures in a row after which an endpoint is taken for ill; fewer may be the requests' fault.
+Also how often in a row it turns requests away before it is left alone."""
 
 REST_S = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0)
 """Seconds an ill endpoint rests, longer each time; then one request tries it."""
+
+CUT = 0.7
+"""What is left of an endpoint's limit after it turned a request away (RFC 9438, section 4.6)."""
 
 
 @dataclass(eq=False)
@@ -34,6 +38,9 @@ class Endpoint:
     rest_until: float = 0.0
     limit: float = 0.0
     """Requests it may have at once: `slots`, or fewer after it said that they are too many."""
+    limited_at: float = 0.0
+    turned_away: int = 0
+    """How often in a row it said so."""
 
     def __post_init__(self) -> None:
         self.limit = self.slots
@@ -83,7 +90,7 @@ class Fleet:
         """`endpoint` answered: it is well, with all its slots."""
         if endpoint.failures >= ILL_AFTER:
             endpoint.rest_until = 0.0
-        endpoint.failures = 0
+        endpoint.failures = endpoint.turned_away = 0
         endpoint.limit = min(endpoint.slots, endpoint.limit + 0.5)
         self.last_success = time.monotonic()
 
@@ -95,11 +102,18 @@ class Fleet:
         if endpoint.failures >= ILL_AFTER:
             self._rest(endpoint, REST_S[min(endpoint.failures - ILL_AFTER, len(REST_S) - 1)])
 
-    def overloaded(self, endpoint: Endpoint, rest_s: float) -> None:
-        """`endpoint` asked for a rest of `rest_s` seconds; then it gets half of what it had."""
-        if endpoint.rest_until <= time.monotonic():
-            endpoint.limit = max(1.0, endpoint.limit / 2)
-        self._rest(endpoint, rest_s)
+    def overloaded(self, endpoint: Endpoint, rest_s: float, sent: float) -> None:
+        """`endpoint` turned a request away that was sent at `sent`: its limit is cut.
+
+        When it answers none between them it rests for the `rest_s` seconds that it asked for;
+        where others are answered (one of many servers behind one address), that would be waste.
+        """
+        if sent >= endpoint.limited_at:  # what was under way then was of the old limit
+            endpoint.limit = max(1.0, endpoint.limit * CUT)
+            endpoint.limited_at = time.monotonic()
+        endpoint.turned_away += 1
+        if endpoint.turned_away >= ILL_AFTER:
+            self._rest(endpoint, rest_s)
 
     def give_up(self, error: Exception) -> None:
         """No endpoint will come back: who waits for a slot, now or later, gets `error`."""

@@ -213,7 +213,7 @@ def test_retry_after_is_respected(server: FaultyServer, client: Make) -> None:
 def test_a_rest_that_was_asked_for_is_not_cut_short_by_a_late_success(
     server: FaultyServer, client: Make
 ) -> None:
-    asking = client(server, window=2)
+    asking = client(server, window=8)
 
     async def late(request: Any) -> Any:
         import asyncio
@@ -221,11 +221,25 @@ def test_a_rest_that_was_asked_for_is_not_cut_short_by_a_late_success(
         await asyncio.sleep(0.4)
         return await says('{"ok": true}')(request)
 
-    server.play(late, status(429, Retry_After="1.5"))
-    futures = [asking.submit(question(str(i))) for i in range(6)]
+    server.play(late, *[status(429, Retry_After="1.5")] * 7)
+    futures = [asking.submit(question(str(i))) for i in range(12)]
     for future in futures:
         future.result(30)
-    assert server.times[2] - server.times[1] >= 1.5
+    assert server.times[8] - server.times[7] >= 1.5
+
+
+def test_one_that_turns_few_away_goes_on_with_the_others(
+    server: FaultyServer, client: Make
+) -> None:
+    ok = says('{"ok": true}')
+    server.play(ok, ok, status(429, Retry_After="2"), ok, ok, status(429, Retry_After="2"))
+    asking = client(server, window=2)
+    futures = [asking.submit(question(str(i))) for i in range(20)]
+    for future in futures:
+        future.result(30)
+    assert len(server.asked) == 22
+    assert server.times[19] - server.times[0] < 1.5  # all that were not turned away
+    assert server.times[20] - server.times[2] >= 2  # those that were waited as long as told
 
 
 @pytest.mark.parametrize("wait", ["", "soon", "Wed, 21 Oct 2026 07:28:00 GMT", "-1", "²", "1e9"])
