@@ -77,14 +77,14 @@ def finite_verb(
     if not nouns or words[nouns[0]] in TITLES:
         return -1
     found, best = -1, 0.0
-    for subject, i in zip(nouns, nouns[1:], strict=False):
+    for k, i in enumerate(nouns[1:], 1):
         r = read(words[i])
         ratio = r.verb_count / max(1, r.noun_count)
         if not r.verb or r.verb_form not in ("s", "") or ratio <= best:
             continue
         if words[i] in _ELLIPTIC or not _can_be_verb(words, tags, i, r, ratio):
             continue
-        many = [plurals[subject], plurals[nouns[0]]]
+        many = [plurals[subject] for subject in nouns[:k]]
         agrees = not all(many) if r.verb_form == "s" else any(many) or "and" in words[nouns[0] : i]
         inverted = tags[clause[0]] == "ADP" and tags[i + 1 : i + 2] in (["DET"], ["NUM"])
         compound = r.verb_form == "" and f"{words[i - 1]} {r.noun}" in lexicon().entries

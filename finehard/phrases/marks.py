@@ -13,14 +13,14 @@ _BOILERPLATE = re.compile(
     r"|\b(mood|atmosphere|ambiance|ambience|vibe|aesthetic|composition)\b.*\b"
     r"(is|are|feels|seems|appears)\b"
     r"|^\W*(the|this) (image|photo|photograph|picture|scene|composition|caption|setting) (\w+ )?"
-    r"(conveys|evokes|suggests|does not|creates|exudes|feels|invites|has been|speaks|pays|tells|reflects|has an? |not only|is (?:calm|peaceful"
-    r"|well[- ]lit|clear|sharp|taken|captured))\b"
+    r"(conveys|evokes|suggests|does not|creates|exudes|feels|invites|has been|speaks|pays|tells"
+    r"|reflects|has an? |not only|is (?:calm|peaceful|well[- ]lit|clear|sharp|taken|captured))\b"
     r"|^\W*the (\w+ )?(depth of field|composition|contrast|perspective|color palette|interplay"
     r"|focus on)\b"
     r"|^\W*(please|note|sorry|i)\b",
     re.IGNORECASE | re.DOTALL,
 )
-_QUOTES = frozenset("\"“”")
+_QUOTES = frozenset('"“”')
 _NOMINAL = frozenset({"NOUN", "PROPN", "NUM"})
 
 
@@ -95,7 +95,7 @@ def unseen(tokens: Tokens) -> list[str]:
             compared, absent = True, False
         elif word in (",", "but", "while", "and") or tag == "ADP" and word != "of":
             absent = False
-            compared = compared and word in ("and", "of", "in", "from")
+            compared = compared and (word == "and" or tag == "ADP")
         elif tag in ("VERB", "AUX") and not word.endswith("ing"):
             absent = absent and not lacking
             compared = False

@@ -6,45 +6,31 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from finehard.phrases.chunks import Chunk, Tokens
-from finehard.phrases.lexicon import broader, category, compound_of, physical, venue
+from finehard.phrases.lexicon import broader, category, compound_of
 from finehard.phrases.marks import sentence_marks
+from finehard.phrases.reasons import reason, seen_noun
 from finehard.phrases.words import (
-    AMOUNTS,
     ARTICLES,
-    BARE_CATEGORIES,
-    COLLECTIVES,
-    COLORS,
     COMPANIONS,
-    COUNTS_ONLY,
     EMPTY_ADJECTIVES,
-    GROUNDABLE,
-    GROUNDABLE_PAIRS,
-    MAKES,
+    GENERIC,
     MASS,
-    NOT_HEADS,
+    MEN,
     NUMBERS,
     PERSONS,
-    PLACED,
     POSSESSIVES,
     QUANTITIES,
-    SETTING,
-    SHOWS,
-    SITES,
-    THINGS_IF_TOLD,
-    TITLES,
-    UNGROUNDABLE,
     UNITS,
     WATERS,
-    WITHIN,
-    WRITES,
+    WOMEN,
 )
 
-MAX_WORDS = 8
-"""Longer noun phrases are lists or mistakes; detectors' text encoders see them as noise."""
 MAX_LONG_WORDS = 24
 
 _PARTICIPLES = ("ing", "ed", "en", "wn", "ung", "ilt", "ut", "ade")
-_BE = frozenset(("is", "are", "was", "were"))
+_AGAIN = frozenset(("the", "this", "that", "these", "those", "each", "its", "another"))
+"""Determiners of what may have been named before."""
+_CLAUSE_ENDS = frozenset(".!?;,")
 _CLOSING = frozenset(".!?\"')]”’…")
 
 
@@ -70,17 +56,6 @@ class Extraction:
 
     phrases: list[Phrase]
     dropped: dict[str, list[str]]
-
-
-def _head(tokens: Tokens, one: Chunk) -> int:
-    """The token that says what is seen: "a pair of shoes" the shoes, "a cup of tea" the cup.
-
-    Of a unit that is no thing itself ("a trail of footprints") it is what there is of it.
-    """
-    unit = tokens.lemmas[one.head]
-    if one.unit >= 0 and (unit in COLLECTIVES or unit not in GROUNDABLE and not physical(unit)):
-        return one.end - 1
-    return one.head
 
 
 def _article(tokens: Tokens, one: Chunk, first: str) -> str:
@@ -112,12 +87,10 @@ def _core(tokens: Tokens, one: Chunk) -> tuple[str, int]:
     i = one.start
     while i < one.head:
         word = tokens.lower[i]
-        if word in QUANTITIES and word not in ("various", "both", "multiple", "numerous"):
-            lead = "a few" if word == "few" else word
-        elif word in ("multiple", "numerous", "various"):
-            lead = "several"
-        elif word == "both":
+        if word == "both":
             lead = "two"
+        elif word in QUANTITIES:
+            lead = "a few" if word == "few" else word
         elif word in NUMBERS or tokens.tags[i] == "NUM":
             lead = word
         elif not (
@@ -143,6 +116,15 @@ def _ask(tokens: Tokens, one: Chunk) -> tuple[str, str]:
             core
         ), core
     return _article(tokens, one, core) + core, core
+
+
+def _verb_before(tokens: Tokens, i: int) -> bool:
+    """Whether a verb stands before token `i` in its clause."""
+    while i and tokens.lower[i - 1] not in _CLAUSE_ENDS:
+        i -= 1
+        if tokens.tags[i] in ("VERB", "AUX"):
+            return True
+    return False
 
 
 def _long_end(tokens: Tokens, one: Chunk, ends: dict[int, int], verb_before: bool) -> int:
@@ -179,181 +161,16 @@ def _long_end(tokens: Tokens, one: Chunk, ends: dict[int, int], verb_before: boo
     return end
 
 
-def _place(tokens: Tokens, one: Chunk) -> bool:
-    """Whether a chunk is the room or place that holds the picture: "in a classroom"."""
-    before = tokens.lower[one.start - 1] if one.start else ""
-    lemma = tokens.lemmas[one.head]
-    if before == "of" and tokens.lemmas[one.start - 2] in ("interior", "inside"):
-        return True  # whatever has one: "the interior of a vintage car"
-    if tokens.plural[one.head] or not (lemma in SITES or venue(lemma)):
-        return False
-    if tokens.lower[one.start : one.end] == ["the", tokens.lower[one.head]]:
-        return True
-    if one.start == 0 and tokens.tags[one.end : one.end + 1] == ["AUX"]:
-        return tokens.lemmas[one.end + 1 : one.end + 2] in (["show"], ["see"], ["photograph"])
-    if before == "of":
-        return tokens.lemmas[one.start - 2] in UNGROUNDABLE - {"front", "side", "top", "back"}
-    return before in WITHIN or (one.start > 0 and tokens.lemmas[one.start - 1] in SHOWS)
-
-
-def _setting(tokens: Tokens, one: Chunk) -> bool:
-    """Whether a chunk names what is around, and nothing tells it apart: "on the wall"."""
-    return tokens.lower[one.start] == "the" and (
-        one.end - one.start == 2 and tokens.lemmas[one.head] in SETTING
-    )
-
-
-def _whole(tokens: Tokens, one: Chunk) -> bool:
-    """Whether a chunk only says of what a part was named: "at the top of the stairs"."""
-    of = one.start > 1 and tokens.lower[one.start - 1] == "of"
-    return of and one.end - one.start == 2 and tokens.lower[one.start] == "the"
-
-
-def _material(tokens: Tokens, one: Chunk) -> bool:
-    """Whether a chunk says what something is made of or drawn with: "upholstered in leather"."""
-    if one.start < 2 or tokens.tags[one.start - 1] != "ADP":
-        return False
-    before, verb = tokens.lower[one.start - 1], tokens.lemmas[one.start - 2]
-    if verb in MAKES and before in ("of", "from"):
-        return True
-    if before != "in" or not (verb in MAKES or verb in WRITES):
-        return False
-    return category(tokens.lemmas[one.head]) in ("y", "k") or tokens.lemmas[one.head] in MASS
-
-
-def _substance(tokens: Tokens, one: Chunk) -> bool:
-    """Whether a chunk is a bare mass noun that only goes with a thing: "stained with oil"."""
-    lemma = tokens.lemmas[one.head]
-    if one.end - one.start > 1 or tokens.plural[one.head] or lemma in GROUNDABLE:
-        return False
-    return category(lemma) == "y" and one.start > 0 and tokens.tags[one.start - 1] == "ADP"
-
-
-def _part_of(tokens: Tokens, one: Chunk) -> bool:
-    """Whether a bare noun is only told by what it belongs to: "the foot of the bed"."""
-    definite = one.end - one.start == 2 and tokens.lower[one.start] in ("the", "a", "an")
-    return definite and tokens.lower[one.end : one.end + 1] == ["of"]
-
-
-def _told(tokens: Tokens, one: Chunk, lemma: str) -> bool:
-    """Whether an adjective makes a thing of a vague noun: "a sleeveless top", not "the top"."""
-    if lemma not in THINGS_IF_TOLD or tokens.lower[one.end : one.end + 1] == ["of"]:
-        return False
-    return one.head > one.start and tokens.tags[one.head - 1] in ("ADJ", "NOUN")
-
-
-def _position(tokens: Tokens, one: Chunk) -> bool:
-    """Whether a noun is only told by where it is: "the upper floor"."""
-    words = tokens.lower[one.start : one.end]
-    return len(words) == 3 and words[0] == "the" and words[1] in PLACED
-
-
-def _titled(tokens: Tokens, one: Chunk) -> bool:
-    """Whether a chunk is the picture itself: "A portrait of ...", "The image is a poster"."""
-    if tokens.lemmas[one.head] not in TITLES:
-        return False
-    if one.start == 0:
-        return tokens.lower[one.end : one.end + 1] == ["of"]
-    return one.start < 4 and tokens.lower[one.start - 1] in ("is", "shows") and (
-        tokens.lemmas[one.start - 2] in TITLES
-    )
-
-
-def _denied(tokens: Tokens, one: Chunk) -> bool:
-    """Whether the caption says that a thing is not seen, or how few there are of it."""
-    words, after = tokens.lower[one.start : one.end], tokens.lower[one.end : one.end + 3]
-    if words[0] in ("no", "neither", "any", "few") or one.start > 0 and (
-        tokens.lower[one.start - 1] in ("fewer", "less")
-    ):
-        return True
-    hidden = after[1:2] in (["not"], ["n't"], ["barely"], ["hardly"]) and after[0] in _BE
-    return hidden and after[2:] in (["visible"], ["seen"], ["shown"], ["present"], ["in"])
-
-
-def _would(tokens: Tokens, one: Chunk) -> bool:
-    """Whether a chunk does what nobody sees: "which many families will recognize"."""
-    after = tokens.lower[one.end : one.end + 2]
-    return after[:1] in (["will"], ["would"], ["might"], ["may"]) and after[1:] != ["be"]
-
-
-def _bare_singular(tokens: Tokens, one: Chunk) -> bool:
-    """Whether a countable noun stands alone without article: an adjective or a part of a verb."""
-    if tokens.lower[one.end - 1] in COLORS:
-        return True  # "the carpet is light brown", "a patch of blue"
-    before = tokens.tags[one.start - 1] if one.start else ""
-    alone = one.end - one.start == 1 and not tokens.plural[one.head]
-    if alone and (before == "AUX" or tokens.lemmas[one.start - 1] in ("look", "seem", "appear")):
-        return True
-    if one.end - one.start > 1 or tokens.plural[one.head] or tokens.tags[one.head] != "NOUN":
-        return False
-    lemma = tokens.lemmas[one.head]
-    if lemma in MASS or lemma in GROUNDABLE or category(lemma) in BARE_CATEGORIES:
-        return False
-    return before not in ("CCONJ", "PUNCT", "PART")
-
-
-def _reason(tokens: Tokens, one: Chunk, marks: list[str], terminated: bool) -> str:
-    """The rule that leaves a chunk out, or ""."""
-    if marks[one.start] == "boilerplate":
-        return "boilerplate"
-    words = tokens.lower[one.start : one.end]
-    if _denied(tokens, one):
-        return "absent"
-    if one.head < 0:
-        return "lost_noun"
-    if marks[one.start]:
-        return marks[one.start]
-    if _would(tokens, one):
-        return "interpretation"
-    if tokens.tags[one.head] == "PRON" or words[-1] in NOT_HEADS:
-        return "pronoun"
-    follows = tokens.lower[one.end] if one.end < len(tokens) else ""
-    if not terminated and one.end >= len(tokens) - 1 and follows in ("", "of", "with", "and", "a"):
-        return "truncated"
-    if _material(tokens, one):
-        return "material"
-    if _substance(tokens, one):
-        return "substance"
-    if _place(tokens, one):
-        return "place"
-    if _setting(tokens, one):
-        return "setting"
-    if _whole(tokens, one):
-        return "whole"
-    if _part_of(tokens, one):
-        return "part_of"
-    if _position(tokens, one):
-        return "position"
-    if _titled(tokens, one):
-        return "ungroundable"
-    if _bare_singular(tokens, one):
-        return "bare_singular"
-    if one.end - one.start > MAX_WORDS + 1:
-        return "too_long"
-    lemma = tokens.lemmas[_head(tokens, one)]
-    if not lemma[:1].isalpha() or len(lemma) < 2:
-        return "ungroundable"
-    pair = f"{tokens.lower[one.head - 1]} {lemma}" if one.head > one.start else ""
-    owned = lemma == "camera" and words[0] != "the"
-    counts = lemma in COUNTS_ONLY and one.unit < 0 and one.end - one.start <= 2
-    if counts or lemma in AMOUNTS:
-        return "ungroundable"
-    if lemma in COLORS and tokens.plural[one.head] and category(lemma) != "k":
-        return "ungroundable"  # "whites and grays"
-    if _told(tokens, one, lemma):
-        return ""
-    if lemma in UNGROUNDABLE and not owned and pair not in GROUNDABLE_PAIRS:
-        return "ungroundable"
-    if lemma not in GROUNDABLE and pair not in GROUNDABLE_PAIRS and not physical(lemma):
-        return "abstract"
-    return ""
-
-
 def _known(head: str, kinds: set[str], heads: Iterable[str]) -> bool:
     """Whether "the `head`" can be one of the `heads` named before, which are kinds of `kinds`."""
     if head in kinds or any(compound_of(known, head) for known in heads):
         return True
-    return head in PERSONS and any(category(w) == "p" and w not in PERSONS for w in heads)
+    if head in GENERIC and any(heads):
+        return True
+    others = WOMEN if head in MEN else MEN if head in WOMEN else frozenset()
+    return head in PERSONS and any(
+        w not in others and (w in PERSONS or category(w) == "p") for w in heads
+    )
 
 
 def _known_otherwise(tokens: Tokens, one: Chunk, seen: Collection[str]) -> bool:
@@ -364,7 +181,23 @@ def _known_otherwise(tokens: Tokens, one: Chunk, seen: Collection[str]) -> bool:
     lemma = tokens.lemmas[one.head]
     if lemma == "water":
         return not WATERS.isdisjoint(seen)
-    return lemma in COMPANIONS and any(w in PERSONS or category(w) == "p" for w in seen)
+    owned = tokens.lower[one.start] in POSSESSIVES
+    return lemma in COMPANIONS and owned and any(w in PERSONS or category(w) == "p" for w in seen)
+
+
+def _apposition(tokens: Tokens, one: Chunk, before: Chunk | None) -> bool:
+    """Whether a chunk says again who a person is: "the driver, a blond woman in red"."""
+    if before is None or before.head < 0 or before.end != one.start - 1:
+        return False
+    named, again = tokens.lemmas[before.head], tokens.lemmas[one.head]
+    return (
+        tokens.lower[before.end] == ","
+        and again in PERSONS
+        and named not in PERSONS
+        and category(named) == "p"
+        and tokens.lower[one.start] in ("a", "an")
+        and tokens.lower[one.end : one.end + 1] in (["with"], ["in"], ["who"], ["wearing"])
+    )
 
 
 def select(
@@ -387,16 +220,17 @@ def select(
     seen: dict[str, list[set[str]]] = {}
     kinds: set[str] = set()
     inner: set[str] = set()
-    verb_at = [t in ("VERB", "AUX") for t in tokens.tags]
-    for one in chunks:
-        reason = _reason(tokens, one, marks, terminated)
-        if reason:
-            leave_out(reason, one)
+    for before, one in zip([None, *chunks], chunks, strict=False):
+        rule = reason(tokens, one, marks, terminated)
+        if not rule and _apposition(tokens, one, before):
+            rule = "named_again"
+        if rule:
+            leave_out(rule, one)
             continue
         text, core = _ask(tokens, one)
-        head = tokens.lemmas[_head(tokens, one)]
+        head = tokens.lemmas[seen_noun(tokens, one)]
         words = set(core.split()) - {tokens.lower[one.head]}
-        again = tokens.lower[one.start] in ("the", "this", "that", "these", "those", "each", "its", "another")
+        again = tokens.lower[one.start] in _AGAIN
         if any(words == w or again and words <= w for w in seen.get(head, ())):
             leave_out("duplicate", one)
             continue
@@ -414,10 +248,7 @@ def select(
         if one.unit >= 0:
             inner.add(tokens.lemmas[one.end - 1])
         kinds.update(broader(head))
-        clause = one.start
-        while clause and tokens.lower[clause - 1] not in (".", "!", "?", ";", ","):
-            clause -= 1
-        end = _long_end(tokens, one, ends, any(verb_at[clause : one.start]))
+        end = _long_end(tokens, one, ends, _verb_before(tokens, one.start))
         long = text + (" " + _surface(tokens, one.end, end) if end > one.end else "")
         last = one.end - 1
         phrases.append(

@@ -9,10 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from finehard.phrases.clauses import OPENERS, Clause, finite_verb
-from finehard.phrases.lexicon import Reading, category, lexicon, physical, reading
+from finehard.phrases.lexicon import Reading, category, lexicon, reading
 from finehard.phrases.words import CLOSED, COLORS, DEGREES, MASS, POSSESSIVES
 
 _INSIDE = frozenset({"DET", "NUM", "ADJ"})
+_RELATIVES = frozenset(("which", "who", "that"))
+_ONE = frozenset(("a", "an", "another", "each", "every"))
+"""Determiners that no plural goes with."""
 _NOMINAL = frozenset({"ADJ", "NOUN", "PROPN", "ADV"})
 _ENDS = frozenset(".!?;:\n")
 _IN_WORDS = frozenset("'’&")
@@ -88,16 +91,17 @@ def _after_noun(
 
     `joined`: the subject has an "and", so that a plural verb may follow a singular noun.
     """
-    if pair:
-        return "NOUN"
+    of = nxt == "of" and r.noun and not r.verb_form and r.adj_count <= r.noun_count
+    if pair or before == "sports" or of:
+        return "NOUN"  # "an open sports bag", "a glass jar of sugar"
     closed_next = nxt in CLOSED or not nxt[:1].isalpha()
     object_next = CLOSED.get(nxt) in ("DET", "NUM", "ADP", "PRON", "ADV", "SCONJ") or nxt == "her"
     if r.adj and not r.noun and not r.verb:
         return "ADJ"
     if r.adv and not r.noun and not r.verb:
         return "ADV"
-    if not r.verb_form and r.adj == word and r.adj_count > r.noun_count and nxt in ("of", "with"):
-        return "ADJ"  # "a basket full of bricks", "trees heavy with snow"
+    if not r.verb_form and r.adj == word and r.adj_count > r.noun_count and closed_next:
+        return "ADJ"  # "a basket full of bricks", "its hood open and"
     if not r.verb:
         return "NOUN"
     rare = r.noun_count > 10 * r.verb_count
@@ -142,10 +146,15 @@ def _start(r: Reading, before: str, nxt: str, after: str, prev: str, verb_seen: 
     object_next = CLOSED.get(nxt) in ("DET", "NUM", "ADP", "PRON", "PART") or nxt == "her"
     if r.adv_count > max(r.noun_count, r.adj_count, r.verb_count):
         return "ADV"
+    if before in _RELATIVES and r.verb_form == "s" and 2 * r.verb_count >= r.noun_count:
+        return "VERB"  # "sauce that drips down"
+    if r.verb_form == "s" and CLOSED.get(nxt) == "PRON" and r.verb_count > r.noun_count:
+        return "VERB"  # "and fans herself"
     if prev == "" and nxt == "of" and r.noun and r.verb_form == "s":
         return "NOUN"  # "Drips of paint"
     if r.verb_form in ("g", "d"):
-        if prev in ("AUX", "PRON") or prev == "ADV" and not (r.adj and _nominal(nxt)):
+        after_pronoun = prev == "PRON" and r.verb_form == "g"  # "many of them holding fans"
+        if prev == "AUX" or after_pronoun or prev == "ADV" and not (r.adj and _nominal(nxt)):
             return "VERB"
         if object_next or not _modifies(r, nxt, after):
             noun = r.noun and r.noun_count > r.verb_count and prev != "NOUN"
@@ -202,6 +211,7 @@ class _Sentence:
     joined: bool = False
     """The subject has an "and"."""
     specified: bool = True
+    single: bool = False
     """The noun phrase has an article, a number or a possessive, or begins the sentence."""
     starts: bool = True
     """The next word is the first of its sentence."""
@@ -215,6 +225,7 @@ class _Sentence:
             self.verb_seen = False
         if pos not in _NOMINAL:
             self.specified = pos in ("DET", "NUM", "PART") or word in POSSESSIVES or word in _ENDS
+            self.single = word in _ONE
         self.starts = word in _ENDS or pos == "SPACE" and "\n" in word
         if self.starts:
             self.verb_seen, self.joined, self.prev = False, False, ""
@@ -293,15 +304,17 @@ def _known(r: Reading, s: _Sentence, i: int, nxt: str, after: str) -> str:
     """The tag of word `i`, of an open class, which WordNet knows as `r`."""
     entries = lexicon().entries
     word, before, prev = s.words[i], s.words[i - 1] if i else "", s.prev
-    if prev == "NOUN" and not s.specified and not s.plurals[-1] and r.noun:
-        if r.verb_form in ("", "s") and _bare_compound(r, before, nxt):
-            return "NOUN"
+    bare = prev == "NOUN" and not s.specified and not s.plurals[-1]
+    if bare and r.noun and r.verb_form in ("", "s") and _bare_compound(r, before, nxt):
+        return "NOUN"
     if prev == "ADV" and r.verb_form in ("g", "d") and s.tags[i - 2 : i - 1] == ["ADP"]:
         return "ADJ" if _nominal(nxt) else "VERB"  # "by carefully pruned azaleas"
     if before in ("has", "have") and r.verb_form and _plural(nxt):
         return "ADJ"  # "has curved horns"
     if before == "," and r.verb_form == "g" and prev == "":
         return "VERB"  # "..., revealing tan leather seats"
+    if prev == "NOUN" and s.single and r.plural and r.verb_form == "s" and not _nominal(nxt):
+        return "VERB"  # "a husky watches"
     if prev in ("NOUN", "PROPN"):
         # "small white" and "large white" are butterflies to WordNet: colours make no pairs.
         pair = bool(i and r.noun) and word not in COLORS and f"{before} {r.noun}" in entries
@@ -315,6 +328,8 @@ def _known(r: Reading, s: _Sentence, i: int, nxt: str, after: str) -> str:
         if prev == "AUX" and r.verb_form:
             return "VERB"
         return "NOUN" if r.noun and prev != "PRON" else "ADJ"
+    if before in ("another", "each") and r.verb_form == "s":
+        return "VERB"  # "another waves": no plural goes after it
     if prev in _INSIDE or prev == "PART" and (before != "to" or not r.verb):
         return _inside(r, nxt, after)
     if prev == "PART":

@@ -66,7 +66,7 @@ UNGROUNDABLE = _set(
     "work life world reality others other one ones camera viewer observer addition interior "
     "exterior horizon layout aesthetic vibe level height width length opposite vicinity midst "
     "hint glimpse clue action palette ground air mid-air intersection match game event breakfast "
-    "lunch dinner"
+    "lunch dinner rain"
 )
 """Heads that no box can be drawn for, whatever WordNet says of some sense of theirs."""
 
@@ -82,7 +82,7 @@ GROUNDABLE = _set(
     "lettering inscription arrow emblem monogram barcode logo spot dot cube crescent "
     "raindrop snowflake footprint puddle mist fog haze "
     "television racket lawn meadow terrain step peak cliff overalls scrubs throw blaze "
-    "seaweed audience procession orchestra choir queue"
+    "pearl brochure leaflet pamphlet flyer seaweed audience procession orchestra choir queue"
 )
 """Heads that can be boxed though WordNet files them under groups, places or messages."""
 
@@ -132,14 +132,12 @@ READS_INTO = _set(
 )
 """What follows in the sentence is what the writer makes of the picture, not what it shows."""
 
-SHOWS = _set("show depict capture feature present display")
+SHOWS = _set("show depict capture feature present display see")
 WITHIN = _set("in at inside within into from through")
 BARE_CATEGORIES = frozenset("kyr")
 """Categories whose singular goes without an article: food, substance, plant."""
 
-THINGS_IF_TOLD = _set(
-    "top frame case shade line design surface ground object character"
-)
+THINGS_IF_TOLD = _set("top frame case shade line design surface ground")
 """Ungroundable heads that are things where an adjective tells which: "a sleeveless top"."""
 
 PLACED = _set(
@@ -150,12 +148,15 @@ PLACED = _set(
 PERSONS = _set("man woman boy girl child person kid lady figure couple crew people")
 """Nouns that say no more than that it is a person: "the man" after "a cyclist" is the cyclist."""
 
-SETTING = _set("wall sky ceiling grass window air ground")
+MEN = _set("man boy")
+WOMEN = _set("woman girl lady")
+
+SETTING = _set("wall sky ceiling grass window air ground entrance exit")
 """What is around: boxed where the caption says which ("a brick wall"), not as "the wall"."""
 
 SITES = _set(
     "street road avenue alley market park playground garden square plaza platform beach office "
-    "village valley"
+    "village valley arena underpass tunnel farmyard barnyard pub tavern hall"
 )
 """Open places that hold a whole picture, beside WordNet's venues."""
 
@@ -174,7 +175,7 @@ DEPICTIONS = TITLES | _set(
 )
 """Nouns whose "of" says what they show, not what they are made of or hold."""
 
-LOOKS = _set("look seem appear feel be more much rather something almost")
+LOOKS = _set("look shape seem appear feel be more much rather something almost")
 """Words before "like" where it compares, as in "looks like a toy"."""
 
 MAKES = _set(
@@ -191,7 +192,14 @@ WATERS = _set(
 )
 """Bodies of water: "the water" after one is its water."""
 
-COMPANIONS = _set(
-    "companion friend partner colleague teammate counterpart"
-)
+COMPANIONS = _set("companion friend partner colleague teammate counterpart opponent")
 """Persons named by what they are to another: "his companion" is one of the "two men"."""
+
+NOT_VENUES = _set("stall toilet bar booth kiosk doghouse birdhouse")
+"""Venues to WordNet that are mostly seen from outside, as things."""
+
+GENERIC = _set("animal creature vehicle structure")
+"""Nouns that name again whatever was named: "the animal"."""
+
+GUESSES = _set("probably perhaps possibly likely presumably maybe")
+"""Adverbs before what the writer only guesses: "a woman, probably the teacher"."""

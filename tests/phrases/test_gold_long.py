@@ -1,7 +1,9 @@
 """Long captions: how many expressions a person would box are found, how many found are right.
 
 `gold.json` was written before the code: half of it (`dev`) was tuned on, half was held out.
-`gold_more.json` and `gold_tuning.json` were written before the later rules and tuned on.
+`gold_more.json`, `gold_tuning.json` and `gold_fresh.json` were written before the later rules and
+tuned on. Round 2 of `gold_fresh.json` had precision 0.86, recall 0.88 before it was tuned on: that
+is what to expect of captions in a style of their own.
 """
 
 import json
@@ -18,7 +20,7 @@ LEADING = re.compile(r"^(an?|the|my|your|his|her|its|our|their|whose) ")
 
 
 def captions(part: str) -> list[dict]:
-    if part in ("more", "tuning"):
+    if part in ("more", "tuning", "fresh"):
         return json.loads((HERE / f"gold_{part}.json").read_text("utf-8"))["captions"]
     both = json.loads((HERE / "gold.json").read_text("utf-8"))["captions"]
     return [item for item in both if item["split"] == part]
@@ -39,7 +41,13 @@ def scores(part: str) -> tuple[float, float]:
 
 @pytest.mark.parametrize(
     ("part", "precision", "recall"),
-    [("dev", 0.94, 0.95), ("more", 0.90, 0.90), ("tuning", 0.90, 0.88), ("heldout", 0.85, 0.90)],
+    [
+        ("dev", 0.97, 0.96),
+        ("more", 0.92, 0.93),
+        ("tuning", 0.92, 0.91),
+        ("fresh", 0.92, 0.93),
+        ("heldout", 0.89, 0.92),
+    ],
 )
 def test_expressions_a_person_would_box_are_found_in_long_captions(part, precision, recall):
     reached = scores(part)

@@ -1,0 +1,241 @@
+"""The named rules that leave out a noun phrase, each with what it is for."""
+
+from __future__ import annotations
+
+from finehard.phrases.chunks import Chunk, Tokens
+from finehard.phrases.lexicon import category, physical, venue
+from finehard.phrases.words import (
+    AMOUNTS,
+    BARE_CATEGORIES,
+    COLLECTIVES,
+    COLORS,
+    COUNTS_ONLY,
+    GROUNDABLE,
+    GROUNDABLE_PAIRS,
+    GUESSES,
+    MAKES,
+    MASS,
+    NOT_HEADS,
+    NOT_VENUES,
+    PLACED,
+    SETTING,
+    SHOWS,
+    SITES,
+    THINGS_IF_TOLD,
+    TITLES,
+    UNGROUNDABLE,
+    WITHIN,
+    WRITES,
+)
+
+MAX_WORDS = 8
+"""Longer noun phrases are lists or mistakes; detectors' text encoders see them as noise."""
+_BE = frozenset(("is", "are", "was", "were"))
+
+
+def seen_noun(tokens: Tokens, one: Chunk) -> int:
+    """The token that says what is seen: "a pair of shoes" the shoes, "a cup of tea" the cup.
+
+    Of a unit that is no thing itself ("a trail of footprints") it is what there is of it.
+    """
+    unit = tokens.lemmas[one.head]
+    if one.unit >= 0 and (unit in COLLECTIVES or unit not in GROUNDABLE and not physical(unit)):
+        return one.end - 1
+    return one.head
+
+
+def _place(tokens: Tokens, one: Chunk) -> bool:
+    """Whether a chunk is the room or place that holds the picture: "in a classroom"."""
+    before = tokens.lower[one.start - 1] if one.start else ""
+    lemma = tokens.lemmas[one.head]
+    if lemma == "corner" and one.head > one.start:  # "a street corner"
+        lemma = tokens.lemmas[one.head - 1]
+    if tokens.lower[max(0, one.start - 4) : one.start] == ["what", "appears", "to", "be"]:
+        before = tokens.lower[one.start - 5] if one.start > 4 else ""  # "in what appears to be"
+    if before == "of" and tokens.lemmas[one.start - 2] in ("interior", "inside"):
+        return True  # whatever has one: "the interior of a vintage car"
+    if tokens.plural[one.head] or lemma in NOT_VENUES or not (lemma in SITES or venue(lemma)):
+        return False
+    if tokens.lower[one.start : one.end] == ["the", tokens.lower[one.head]]:
+        return True
+    if one.start == 0 and tokens.tags[one.end : one.end + 1] == ["AUX"]:
+        return tokens.lemmas[one.end + 1 : one.end + 2] in (["show"], ["see"], ["photograph"])
+    if before == "of":
+        return tokens.lemmas[one.start - 2] in UNGROUNDABLE - {"front", "side", "top", "back"}
+    return before in WITHIN or (one.start > 0 and tokens.lemmas[one.start - 1] in SHOWS)
+
+
+def _setting(tokens: Tokens, one: Chunk) -> bool:
+    """Whether a chunk names what is around, and nothing tells it apart: "on the wall"."""
+    if tokens.lower[one.start] != "the" or one.end - one.start != 2:
+        return False
+    lemma = tokens.lemmas[one.head]
+    terrain = category(lemma) in ("o", "m") and tokens.tags[one.start - 1] == "ADP"
+    return lemma in SETTING or terrain and not tokens.plural[one.head]
+
+
+def _whole(tokens: Tokens, one: Chunk) -> bool:
+    """Whether a chunk only says of what a part was named: "at the top of the stairs"."""
+    of = one.start > 1 and tokens.lower[one.start - 1] == "of"
+    return of and one.end - one.start == 2 and tokens.lower[one.start] == "the"
+
+
+def _material(tokens: Tokens, one: Chunk) -> bool:
+    """Whether a chunk says what something is made of or drawn with: "upholstered in leather"."""
+    if one.start < 2 or tokens.tags[one.start - 1] != "ADP":
+        return False
+    before, verb = tokens.lower[one.start - 1], tokens.lemmas[one.start - 2]
+    if verb in MAKES and before in ("of", "from"):
+        return True
+    if before != "in" or not (verb in MAKES or verb in WRITES):
+        return False
+    return category(tokens.lemmas[one.head]) in ("y", "k") or tokens.lemmas[one.head] in MASS
+
+
+def _substance(tokens: Tokens, one: Chunk) -> bool:
+    """Whether a chunk is a bare mass noun that only goes with a thing: "stained with oil"."""
+    lemma = tokens.lemmas[one.head]
+    if one.end - one.start > 1 or tokens.plural[one.head] or lemma in GROUNDABLE:
+        return False
+    before = tokens.tags[one.start - 1] if one.start else ""
+    return lemma == "water" or category(lemma) == "y" and before == "ADP"
+
+
+def _part_of(tokens: Tokens, one: Chunk) -> bool:
+    """Whether a bare noun is only told by what it belongs to: "the foot of the bed"."""
+    definite = one.end - one.start == 2 and tokens.lower[one.start] in ("the", "a", "an")
+    return definite and tokens.lower[one.end : one.end + 1] == ["of"]
+
+
+def _told(tokens: Tokens, one: Chunk, lemma: str) -> bool:
+    """Whether an adjective makes a thing of a vague noun: "a sleeveless top", not "the top"."""
+    light = lemma == "light" and tokens.plural[one.head]
+    if not (light or lemma in THINGS_IF_TOLD) or tokens.lower[one.end : one.end + 1] == ["of"]:
+        return False
+    return one.head > one.start and tokens.tags[one.head - 1] in ("ADJ", "NOUN")
+
+
+def _position(tokens: Tokens, one: Chunk) -> bool:
+    """Whether a noun is only told by where it is: "the upper floor", "in one hand"."""
+    words = tokens.lower[one.start : one.end]
+    if words == ["one", "hand"] and one.start and tokens.lower[one.start - 1] == "in":
+        return True
+    return len(words) == 3 and words[0] == "the" and words[1] in PLACED
+
+
+def _titled(tokens: Tokens, one: Chunk) -> bool:
+    """Whether a chunk is the picture itself: "A portrait of ...", "The image is a poster"."""
+    if tokens.lemmas[one.head] not in TITLES:
+        return False
+    if one.start == 0:
+        return tokens.lower[one.end : one.end + 1] == ["of"]
+    return (
+        one.start < 4
+        and tokens.lower[one.start - 1] in ("is", "shows")
+        and (tokens.lemmas[one.start - 2] in TITLES)
+    )
+
+
+def _denied(tokens: Tokens, one: Chunk) -> bool:
+    """Whether the caption says that a thing is not seen, or how few there are of it."""
+    words, after = tokens.lower[one.start : one.end], tokens.lower[one.end : one.end + 3]
+    if (
+        words[0] in ("no", "neither", "any", "few")
+        or one.start > 0
+        and (tokens.lower[one.start - 1] in ("fewer", "less"))
+    ):
+        return True
+    hidden = after[1:2] in (["not"], ["n't"], ["barely"], ["hardly"]) and after[0] in _BE
+    return hidden and after[2:] in (["visible"], ["seen"], ["shown"], ["present"], ["in"])
+
+
+def _would(tokens: Tokens, one: Chunk) -> bool:
+    """Whether a chunk does what nobody sees: "which many families will recognize"."""
+    after = tokens.lower[one.end : one.end + 2]
+    if one.start > 0 and tokens.lower[one.start - 1] in GUESSES:
+        return True
+    return after[:1] in (["will"], ["would"], ["might"], ["may"]) and after[1:] != ["be"]
+
+
+def _bare_singular(tokens: Tokens, one: Chunk) -> bool:
+    """Whether a countable noun stands alone without article: an adjective or a part of a verb."""
+    if tokens.lower[one.end - 1] in COLORS:
+        return True  # "the carpet is light brown", "a patch of blue"
+    before = tokens.tags[one.start - 1] if one.start else ""
+    alone = one.end - one.start == 1 and not tokens.plural[one.head]
+    if alone and (before == "AUX" or tokens.lemmas[one.start - 1] in ("look", "seem", "appear")):
+        return True
+    if one.end - one.start > 1 or tokens.plural[one.head] or tokens.tags[one.head] != "NOUN":
+        return False
+    lemma = tokens.lemmas[one.head]
+    if lemma in MASS or lemma in GROUNDABLE or category(lemma) in BARE_CATEGORIES:
+        return False
+    return before not in ("CCONJ", "PUNCT", "PART")
+
+
+def _counts(tokens: Tokens, one: Chunk, lemma: str) -> bool:
+    """Whether a noun only counts or measures: "hang in a row", "patches of sunlight"."""
+    if one.unit >= 0:
+        measured = tokens.lemmas[one.end - 1] in UNGROUNDABLE and not tokens.plural[one.end - 1]
+        return measured or lemma in AMOUNTS
+    told = one.head > one.start and tokens.tags[one.head - 1] in ("ADJ", "NOUN")
+    return lemma in AMOUNTS or lemma in COUNTS_ONLY and not told
+
+
+def _invisible(tokens: Tokens, one: Chunk) -> str:
+    """ "ungroundable" or "abstract" where the head noun names nothing that fits a box, or ""."""
+    lemma = tokens.lemmas[seen_noun(tokens, one)]
+    if not lemma[:1].isalpha() or len(lemma) < 2 or _counts(tokens, one, lemma):
+        return "ungroundable"
+    if lemma in COLORS and tokens.plural[one.head] and category(lemma) != "k":
+        return "ungroundable"  # "whites and grays"
+    if _told(tokens, one, lemma):
+        return ""
+    pair = f"{tokens.lower[one.head - 1]} {lemma}" if one.head > one.start else ""
+    if pair in GROUNDABLE_PAIRS:
+        return ""
+    if lemma in UNGROUNDABLE and (lemma != "camera" or tokens.lower[one.start] == "the"):
+        return "ungroundable"
+    return "" if lemma in GROUNDABLE or physical(lemma) else "abstract"
+
+
+def reason(tokens: Tokens, one: Chunk, marks: list[str], terminated: bool) -> str:
+    """The rule that leaves a chunk out, or ""."""
+    if marks[one.start] == "boilerplate":
+        return "boilerplate"
+    words = tokens.lower[one.start : one.end]
+    if _denied(tokens, one):
+        return "absent"
+    if one.head < 0:
+        return "lost_noun"
+    if marks[one.start]:
+        return marks[one.start]
+    if _would(tokens, one):
+        return "interpretation"
+    if tokens.tags[one.head] == "PRON" or words[-1] in NOT_HEADS:
+        return "pronoun"
+    follows = tokens.lower[one.end] if one.end < len(tokens) else ""
+    if not terminated and one.end >= len(tokens) - 1 and follows in ("", "of", "with", "and", "a"):
+        return "truncated"
+    definite = words[0] == "the"
+    if _material(tokens, one):
+        return "material"
+    if _substance(tokens, one):
+        return "substance"
+    if _place(tokens, one):
+        return "place"
+    if definite and _setting(tokens, one):
+        return "setting"
+    if definite and _whole(tokens, one):
+        return "whole"
+    if _part_of(tokens, one):
+        return "part_of"
+    if _position(tokens, one):
+        return "position"
+    if one.start < 4 and _titled(tokens, one):
+        return "ungroundable"
+    if _bare_singular(tokens, one):
+        return "bare_singular"
+    if one.end - one.start > MAX_WORDS + 1:
+        return "too_long"
+    return _invisible(tokens, one)
