@@ -7,6 +7,7 @@ the word after; there is no trained model.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from finehard.phrases.clauses import OPENERS, Clause, finite_verb
 from finehard.phrases.lexicon import Reading, category, lexicon, reading
@@ -22,6 +23,7 @@ _IN_WORDS = frozenset("'’&")
 """Punctuation that begins words: "'s", "&"."""
 
 
+@lru_cache(maxsize=100_000)
 def _read(word: str) -> Reading:
     """The reading of a word; of a hyphenated one that WordNet lacks, that of its last part."""
     found = reading(word)
@@ -346,9 +348,9 @@ def tag(words: list[str], originals: list[str]) -> tuple[list[str], list[str], l
     tags, plurals = sentence.tags, sentence.plurals
     lemmas: list[str] = []
     clause = Clause()
-    before = ""
+    before, ahead = "", [*words, "", ""]
     for i, word in enumerate(words):
-        nxt, after = (*words[i + 1 : i + 3], "", "")[:2]
+        nxt, after = ahead[i + 1], ahead[i + 2]
         lemma, plural = word, False
         pos = _by_form(word)
         if not pos and (word in _BY_WORD or before in DEGREES):
