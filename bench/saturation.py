@@ -58,7 +58,7 @@ JSON = {"Content-Type": "application/json"}
 def main() -> int:
     """Prints the table; 0 when all goals are met."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--images", type=int, default=8000)
+    parser.add_argument("--images", type=int, default=12000)
     chosen = parser.parse_args()
     source = WORK / f"tiny-{chosen.images}"
     write_tars(source, chosen.images, 96, 64)
@@ -82,7 +82,7 @@ def main() -> int:
         print(f"{name:>10} {'build':>12} {counted['requests']:9d} {run.wall_s:8.1f} "
               f"{shares[name]:12.1%} {per_request:15.2f}")  # fmt: skip
         with server(*times) as url:
-            wall = bare_client(url, counted["requests"] // 4)
+            wall = bare_client(url, counted["requests"] // 8)
             share = stats(url)["busy_s"] / SLOTS / wall
         print(f"{name:>10} {'bare client':>12} {counted['requests'] // 4:9d} {wall:8.1f} "
               f"{share:12.1%}")  # fmt: skip
