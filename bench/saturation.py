@@ -84,7 +84,7 @@ def main() -> int:
         with server(*times) as url:
             wall = bare_client(url, counted["requests"] // 8)
             share = stats(url)["busy_s"] / SLOTS / wall
-        print(f"{name:>10} {'bare client':>12} {counted['requests'] // 4:9d} {wall:8.1f} "
+        print(f"{name:>10} {'bare client':>12} {counted['requests'] // 8:9d} {wall:8.1f} "
               f"{share:12.1%}")  # fmt: skip
     met.append(verdict("CPU_PER_REQUEST", dearest, 1.0, False, " ms"))
     for name, (_, _, goal) in CASES.items():

@@ -7,17 +7,22 @@ from finehard.phrases.lexicon import category, physical, venue
 from finehard.phrases.words import (
     AMOUNTS,
     BARE_CATEGORIES,
+    COATS,
     COLLECTIVES,
     COLORS,
     COUNTS_ONLY,
     GROUNDABLE,
     GROUNDABLE_PAIRS,
     GUESSES,
+    LIMBS,
+    LOOKS,
     MAKES,
     MASS,
+    MEDIA,
     NOT_HEADS,
     NOT_VENUES,
     PLACED,
+    POSSESSIVES,
     SETTING,
     SHOWS,
     SITES,
@@ -30,6 +35,7 @@ from finehard.phrases.words import (
 
 MAX_WORDS = 8
 """Longer noun phrases are lists or mistakes; detectors' text encoders see them as noise."""
+_SIDES = (["left"], ["right"], ["other"], ["free"])
 _BE = frozenset(("is", "are", "was", "were"))
 
 
@@ -66,12 +72,18 @@ def _place(tokens: Tokens, one: Chunk) -> bool:
 
 
 def _setting(tokens: Tokens, one: Chunk) -> bool:
-    """Whether a chunk names what is around, and nothing tells it apart: "on the wall"."""
+    """Whether a chunk names what is around, and nothing tells it apart: "on the wall".
+
+    Terrain is around wherever it goes with a preposition, and what all else is seen in or through
+    as well: "in the water", "through the mist".
+    """
     if tokens.lower[one.start] != "the" or one.end - one.start != 2:
         return False
     lemma = tokens.lemmas[one.head]
-    terrain = category(lemma) in ("o", "m") and tokens.tags[one.start - 1] == "ADP"
-    return lemma in SETTING or terrain and not tokens.plural[one.head]
+    kind = category(lemma)
+    terrain = kind in ("o", "m") and tokens.tags[one.start - 1] == "ADP"
+    medium = kind in ("y", "q") and one.start > 0 and tokens.lower[one.start - 1] in MEDIA
+    return lemma in SETTING or (terrain or medium) and not tokens.plural[one.head]
 
 
 def _whole(tokens: Tokens, one: Chunk) -> bool:
@@ -95,7 +107,12 @@ def _material(tokens: Tokens, one: Chunk) -> bool:
 def _substance(tokens: Tokens, one: Chunk) -> bool:
     """Whether a chunk is a bare mass noun that only goes with a thing: "stained with oil"."""
     lemma = tokens.lemmas[one.head]
-    if one.end - one.start > 1 or tokens.plural[one.head] or lemma in GROUNDABLE:
+    if one.end - one.start > 1 or tokens.plural[one.head]:
+        return False
+    coated = one.start > 1 and tokens.lemmas[one.start - 2] in COATS
+    if coated and tokens.lower[one.start - 1] == "with":
+        return True
+    if lemma in GROUNDABLE:
         return False
     before = tokens.tags[one.start - 1] if one.start else ""
     return lemma == "water" or category(lemma) == "y" and before == "ADP"
@@ -115,12 +132,26 @@ def _told(tokens: Tokens, one: Chunk, lemma: str) -> bool:
     return one.head > one.start and tokens.tags[one.head - 1] in ("ADJ", "NOUN")
 
 
+def _done_with(tokens: Tokens, one: Chunk) -> bool:
+    """Whether a chunk says with which limb something is done: "kicks with his right foot".
+
+    One that rests somewhere is seen for itself: "with one hand on the rail".
+    """
+    words = tokens.lower[one.start : one.end]
+    if tokens.lower[max(0, one.start - 1)] != "with" or words[-1] not in LIMBS:
+        return False
+    if tokens.tags[one.end : one.end + 1] == ["ADP"]:
+        return False
+    return words[:-1] == ["one"] or words[0] in POSSESSIVES and words[1:-1] in _SIDES
+
+
 def _position(tokens: Tokens, one: Chunk) -> bool:
     """Whether a noun is only told by where it is: "the upper floor", "in one hand"."""
     words = tokens.lower[one.start : one.end]
     if words == ["one", "hand"] and one.start and tokens.lower[one.start - 1] == "in":
         return True
-    return len(words) == 3 and words[0] == "the" and words[1] in PLACED
+    placed = len(words) == 3 and words[0] == "the" and words[1] in PLACED
+    return placed or _done_with(tokens, one)
 
 
 def _titled(tokens: Tokens, one: Chunk) -> bool:
@@ -167,6 +198,9 @@ def _bare_singular(tokens: Tokens, one: Chunk) -> bool:
         return True
     if one.end - one.start > 1 or tokens.plural[one.head] or tokens.tags[one.head] != "NOUN":
         return False
+    if before == "CCONJ" and tokens.tags[one.start - 2] == "ADJ":
+        told = tokens.lemmas[one.start - 3] in LOOKS or tokens.tags[one.start - 3] == "AUX"
+        return told and tokens.tags[one.end : one.end + 1] == ["PUNCT"]  # "looks clean and tidy."
     lemma = tokens.lemmas[one.head]
     if lemma in MASS or lemma in GROUNDABLE or category(lemma) in BARE_CATEGORIES:
         return False

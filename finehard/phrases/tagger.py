@@ -18,6 +18,9 @@ _RELATIVES = frozenset(("which", "who", "that"))
 _ONE = frozenset(("a", "an", "another", "each", "every"))
 """Determiners that no plural goes with."""
 _NOMINAL = frozenset({"ADJ", "NOUN", "PROPN", "ADV"})
+_OBJECTS = frozenset(("him", "them", "himself", "herself", "itself", "themselves"))
+"""Pronouns that a verb goes before, and no noun."""
+_SOME = frozenset(("some", "many", "most", "one", "each", "both"))
 _ENDS = frozenset(".!?;:\n")
 _IN_WORDS = frozenset("'’&")
 """Punctuation that begins words: "'s", "&"."""
@@ -150,7 +153,9 @@ def _start(r: Reading, before: str, nxt: str, after: str, prev: str, verb_seen: 
         return "ADV"
     if before in _RELATIVES and r.verb_form == "s" and 2 * r.verb_count >= r.noun_count:
         return "VERB"  # "sauce that drips down"
-    if r.verb_form == "s" and CLOSED.get(nxt) == "PRON" and r.verb_count > r.noun_count:
+    if r.verb_form == "s" and (r.verb_count > r.noun_count and CLOSED.get(nxt) == "PRON"):
+        return "VERB"
+    if r.verb_form == "s" and nxt in _OBJECTS:
         return "VERB"  # "and fans herself"
     if prev == "" and nxt == "of" and r.noun and r.verb_form == "s":
         return "NOUN"  # "Drips of paint"
@@ -210,6 +215,8 @@ class _Sentence:
     prev: str = ""
     """The tag before, as the rules see it: "" after punctuation and at the start."""
     verb_seen: bool = False
+    said: bool = False
+    """A verb was seen in the sentence, not only in this clause."""
     joined: bool = False
     """The subject has an "and"."""
     specified: bool = True
@@ -221,7 +228,7 @@ class _Sentence:
     def go_on(self, word: str, pos: str) -> None:
         """Takes note of one more word and its tag."""
         if pos == "AUX" or pos == "VERB" and _read(word).verb_form not in ("g", "d"):
-            self.verb_seen, self.joined = True, False
+            self.verb_seen, self.said, self.joined = True, True, False
         elif pos in ("SCONJ", "CCONJ") or word in (",", ";", "which", "who"):
             self.joined = word == "and" and not self.verb_seen
             self.verb_seen = False
@@ -230,7 +237,7 @@ class _Sentence:
             self.single = word in _ONE
         self.starts = word in _ENDS or pos == "SPACE" and "\n" in word
         if self.starts:
-            self.verb_seen, self.joined, self.prev = False, False, ""
+            self.verb_seen, self.said, self.joined, self.prev = False, False, False, ""
         elif pos in ("PUNCT", "SPACE"):
             self.prev = ""
         elif pos == "PRON" and word in POSSESSIVES:
@@ -286,7 +293,8 @@ def _by_word(word: str, before: str, prev: str, nxt: str, after: str) -> str:
         return "ADJ"  # "a mug, quite small.": WordNet has "small" as a noun too
     if word in COLORS and nxt in ("and", ",") and after in COLORS:
         return "ADJ"
-    if word in ("can", "cans") and prev == "NOUN" and not _read(nxt).verb and nxt != "be":
+    modal = _read(nxt).verb or nxt == "be" or after == "be"  # "can be seen", "can almost be felt"
+    if word in ("can", "cans") and prev == "NOUN" and not modal:
         return "NOUN"  # "a trash can."
     return ""
 
@@ -313,8 +321,10 @@ def _known(r: Reading, s: _Sentence, i: int, nxt: str, after: str) -> str:
         return "ADJ" if _nominal(nxt) else "VERB"  # "by carefully pruned azaleas"
     if before in ("has", "have") and r.verb_form and _plural(nxt):
         return "ADJ"  # "has curved horns"
-    if before == "," and r.verb_form == "g" and prev == "":
-        return "VERB"  # "..., revealing tan leather seats"
+    if before == "," and r.verb_form == "g" and prev == "" and s.said:
+        return "VERB"  # "..., revealing tan leather seats", but "In the distance, rolling hills"
+    if before in _SOME and r.verb_form == "g" and s.words[i - 2] == ",":
+        return "VERB"  # "lily pads, some bearing pink flowers"
     if prev == "NOUN" and s.single and r.plural and r.verb_form == "s" and not _nominal(nxt):
         return "VERB"  # "a husky watches"
     if prev in ("NOUN", "PROPN"):

@@ -103,7 +103,8 @@ NOT_HEADS = _set("one ones other others such former latter")
 
 COLORS = _set(
     "red blue yellow purple white green pink black orange gray grey brown beige gold golden "
-    "silver cream tan navy teal turquoise maroon"
+    "silver cream tan navy teal turquoise maroon "
+    "violet crimson scarlet magenta indigo burgundy lilac mauve"
 )
 
 COLLECTIVES = _set("pair couple group bunch stack row pile set cluster herd flock")
@@ -151,8 +152,17 @@ PERSONS = _set("man woman boy girl child person kid lady figure couple crew peop
 MEN = _set("man boy")
 WOMEN = _set("woman girl lady")
 
-SETTING = _set("wall sky ceiling grass window air ground entrance exit")
+SETTING = _set("wall sky ceiling grass window air ground entrance exit terrain land savanna")
 """What is around: boxed where the caption says which ("a brick wall"), not as "the wall"."""
+
+MEDIA = _set("in into through from")
+"""Prepositions of what other things are seen in: "in the water", "through the mist"."""
+
+COATS = _set("dust cap sprinkle stain coat dot smear streak splatter caked flavor season")
+"""Participles whose "with" says what lies on a thing, no thing itself: "dusted with flour"."""
+
+LIMBS = _set("hand foot arm leg paw")
+"""What something is done with: "kicks with his right foot"."""
 
 SITES = _set(
     "street road avenue alley market park playground garden square plaza platform beach office "

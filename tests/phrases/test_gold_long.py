@@ -1,6 +1,7 @@
 """Long captions: how many expressions a person would box are found, how many found are right.
 
-`gold.json` was written before the code: half of it (`dev`) was tuned on, half was held out.
+`gold.json` was written before the code: half of it (`dev`) was tuned on. The other half was held
+out: nobody looked at what was found or missed in it, only at its two figures, after each round.
 `gold_more.json`, `gold_tuning.json` and `gold_fresh.json` were written before the later rules and
 tuned on. Round 2 of `gold_fresh.json` had precision 0.86, recall 0.88 before it was tuned on: that
 is what to expect of captions in a style of their own.
@@ -43,10 +44,10 @@ def scores(part: str) -> tuple[float, float]:
     ("part", "precision", "recall"),
     [
         ("dev", 0.97, 0.96),
-        ("more", 0.92, 0.93),
-        ("tuning", 0.92, 0.91),
-        ("fresh", 0.92, 0.93),
-        ("heldout", 0.89, 0.92),
+        ("more", 0.94, 0.94),
+        ("tuning", 0.94, 0.92),
+        ("fresh", 0.94, 0.93),
+        ("heldout", 0.90, 0.92),
     ],
 )
 def test_expressions_a_person_would_box_are_found_in_long_captions(part, precision, recall):
