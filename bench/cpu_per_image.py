@@ -31,6 +31,7 @@ from finehard.detect import DetectConfig
 from finehard.detect.boxes import select
 from finehard.images import Images, ImagesConfig, header
 from finehard.journal import Entry, Journal
+from finehard.lmm.choices import probabilities
 from finehard.lmm.question import Question, messages
 from finehard.lmm.reply import parse_reply
 from finehard.negatives import Negatives, NegativesConfig
@@ -140,7 +141,12 @@ def asked(table: Table, store: Images, stage: Any, records: list[Record]) -> lis
 
     def taken(item: Any) -> Record:
         (record, asks), said = item
-        values = [parse_reply(r, ask.schema) for r, ask in zip(said, asks, strict=True)]
+        values = []
+        for reply, ask in zip(said, asks, strict=True):
+            value = parse_reply(reply, ask.schema)
+            if ask.choices:
+                value = probabilities(value, ask.choices, reply, {})
+            values.append(value)
         return stage.answer(record, values)
 
     return table.timed(f"{stage.name}: reply", taken, list(zip(pairs, replies, strict=True)))
