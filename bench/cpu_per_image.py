@@ -39,7 +39,9 @@ from finehard.phrases import PhrasesConfig, extractor
 from finehard.records import Bytes, Phrase, Record, Region, Usage, sample_json
 from finehard.regions import Regions, RegionsConfig
 from finehard.shards.layout import ShardsConfig
-from finehard.shards.writer import Pointer, pack, write_shard
+from finehard.shards.packed import pack
+from finehard.shards.pointers import Pointer
+from finehard.shards.writer import write_shard
 from finehard.sources import Loaded, SourceConfig, discover, read, units
 from finehard.verify import Verify, VerifyConfig
 

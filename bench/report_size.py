@@ -29,7 +29,7 @@ from finehard.report import report
 from finehard.report.opened import Dataset
 from finehard.report.statistics import SAMPLED, scan
 from finehard.shards.layout import INDEX, MANIFEST
-from finehard.shards.writer import INDEX_SCHEMA, REJECT_SCHEMA
+from finehard.shards.tables import INDEX_SCHEMA, REJECT_SCHEMA
 
 SECONDS_GOAL = 60
 PEAK_GOAL_GB = 1.0

@@ -7,10 +7,13 @@ import gc
 import json
 import sys
 from collections.abc import Callable
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from finehard import __version__
 from finehard.errors import FinehardError, UsageError
+
+if TYPE_CHECKING:
+    from finehard.config import Config
 
 
 class _Parser(argparse.ArgumentParser):
@@ -74,7 +77,7 @@ def _parser() -> argparse.ArgumentParser:
         ("plan", _plan, "check everything, and estimate requests, GPU hours and cost"),
     ):
         added = command(name, run, text)
-        added.add_argument("--config", required=True, help="YAML file, or a bundled config's name")
+        _add_config(added)
         added.add_argument("--input", required=True, help="folder, .tar or .parquet, local or URI")
         added.add_argument("--output", required=name == "build", help="folder of the dataset")
     added.add_argument("--json", action="store_true", help="print the plan as JSON")
@@ -97,27 +100,41 @@ def _parser() -> argparse.ArgumentParser:
     added.add_argument("dataset", help="dataset folder, FG-OVD .jsonl or SugarCrepe .json")
     added.add_argument("--json", action="store_true", help="print the figures as JSON")
     added = command("serve", _serve, "run the configured model server in the foreground")
-    added.add_argument("--config", required=True, help="YAML file, or a bundled config's name")
+    _add_config(added)
     command("train", _unreached, "train FG-CLIP on a dataset")
     command("evaluate", _unreached, "evaluate a trained model, or a dataset against its truth")
     return parser
 
 
-def _build(chosen: argparse.Namespace) -> int:
-    from finehard.build import build
+def _add_config(command: _Parser) -> None:
+    command.add_argument("--config", help="YAML file, or a bundled config's name (default: demo)")
+
+
+def _config(chosen: argparse.Namespace) -> Config:
     from finehard.config import load_config
 
-    build(load_config(chosen.config), chosen.input, chosen.output, chosen.beam)
+    if chosen.config is None:
+        print(
+            "finehard: no --config: the demo's, whose small models know nothing but rendered "
+            "scenes; for real images: --config gpu-node",
+            file=sys.stderr,
+        )
+    return load_config(chosen.config or "demo")
+
+
+def _build(chosen: argparse.Namespace) -> int:
+    from finehard.build import build
+
+    build(_config(chosen), chosen.input, chosen.output, chosen.beam)
     return 0
 
 
 def _plan(chosen: argparse.Namespace) -> int:
     from finehard.build import prepare
-    from finehard.config import load_config
     from finehard.plan import make_plan
     from finehard.storage import is_remote, local
 
-    config = load_config(chosen.config)
+    config = _config(chosen)
     source = local(chosen.input)
     if chosen.beam or is_remote(source):
         from finehard.beam import filesystems, run
@@ -191,10 +208,9 @@ def _audit(chosen: argparse.Namespace) -> int:
 
 
 def _serve(chosen: argparse.Namespace) -> int:
-    from finehard.config import load_config
     from finehard.serve import serve_forever
 
-    config = load_config(chosen.config)
+    config = _config(chosen)
     if config.server is None:
         raise UsageError(f"config {chosen.config} has no server section")
     serve_forever(config.server.engine)

@@ -111,6 +111,8 @@ def parse_config(values: Any, where: str) -> Config:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"]) or "the config"
         problem = " ".join(first["msg"].split())
+        if isinstance(first["input"], (int, float)):
+            problem += f", not {first['input']}"
         raise UsageError(f"{where}: {place}: {problem[:1].lower()}{problem[1:]}") from None
     except UsageError as error:  # a section's own checks
         raise UsageError(f"{where}: {error}") from None

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
 
+from finehard.limits import Amount, Count, Positive, Quality
 from finehard.records import WHOLE, Box, Record
 
 FORMATS = {"JPEG": "jpg", "MPO": "jpg", "PNG": "png", "WEBP": "webp"}
@@ -45,17 +46,17 @@ _TURNED = {
 class ImagesConfig:
     """Which images are taken, and how they are shown to the models."""
 
-    max_bytes: int = 100_000_000
-    max_pixels: int = 100_000_000
-    min_side: int = 16
-    max_side: int = 1024
+    max_bytes: Positive = 100_000_000
+    max_pixels: Positive = 100_000_000
+    min_side: Positive = 16
+    max_side: Positive = 1024
     """Longest side, in pixels, of what is decoded and sent: more than the model uses is waste."""
-    crop_side: int = 448
+    crop_side: Positive = 448
     """Longest side, in pixels, of a cut-out that is sent."""
-    crop_margin: float = 0.15
+    crop_margin: Amount = 0.15
     """Context added around a cut-out, on each side, as a fraction of the box's side."""
-    jpeg_quality: int = 90
-    cache_bytes: int = 400_000_000
+    jpeg_quality: Quality = 90
+    cache_bytes: Count = 400_000_000
     """Memory for decoded images, so that later stages do not decode again."""
 
 

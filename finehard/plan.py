@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
+from finehard.limits import Amount, Count, Positive
+
 if TYPE_CHECKING:
     from finehard.config import Config
     from finehard.sources import SourceFile
 
-PATCH = 28
-"""Pixels on a side of what becomes one image token in Qwen-VL-type models (14 px, merged 2 x 2)."""
 _CHARS_PER_TOKEN = 4.0
 _TOKENS_PER_WORD = 1.4
 _SAMPLED = 64
@@ -21,10 +21,10 @@ _SAMPLED = 64
 class PriceConfig:
     """What one model's tokens cost. Speeds are tokens per second of one GPU under full load."""
 
-    prompt_per_million: float = 0.0
-    completion_per_million: float = 0.0
-    prompt_tokens_per_s: float = 0.0
-    completion_tokens_per_s: float = 0.0
+    prompt_per_million: Amount = 0.0
+    completion_per_million: Amount = 0.0
+    prompt_tokens_per_s: Amount = 0.0
+    completion_tokens_per_s: Amount = 0.0
 
 
 @dataclass(frozen=True)
@@ -32,14 +32,17 @@ class PricesConfig:
     """The price table, and what an average image is expected to hold."""
 
     currency: str = "USD"
-    gpu_hour: float = 0.0
+    gpu_hour: Amount = 0.0
     """Price of one hour of one GPU."""
-    gpus: int = 1
+    gpus: Count = 1
     """GPUs at work at once, for the wall-clock estimate."""
     models: dict[str, PriceConfig] = field(default_factory=dict)
     """By the names under `models`."""
-    regions_per_image: float = 4.0
-    detector_images_per_s: float = 0.0
+    regions_per_image: Amount = 4.0
+    image_token_side: Positive = 32
+    """Pixels on a side of what becomes one image token: 32 in Qwen3-VL (patches of 16 px, merged
+    2 x 2), 28 in Qwen2-VL and Qwen2.5-VL."""
+    detector_images_per_s: Amount = 0.0
     """Images per second of one GPU."""
 
 
@@ -85,8 +88,9 @@ def make_plan(files: list[SourceFile], images: int, config: Config) -> Plan:
 
     sampled, width, height = _average_size(files, config)
     scale = min(1.0, config.images.max_side / max(width, height))
-    whole = _image_tokens(width * scale, height * scale)
-    crop = _image_tokens(config.images.crop_side * 0.8, config.images.crop_side * 0.8)
+    side = config.prices.image_token_side
+    whole = _image_tokens(width * scale, height * scale, side)
+    crop = _image_tokens(config.images.crop_side * 0.8, config.images.crop_side * 0.8, side)
     regions = config.prices.regions_per_image
     negatives = config.negatives.per_region
     statements = 2 + negatives
@@ -144,8 +148,8 @@ def _stage(
     return StagePlan(stage, config.models[model].model, requests, prompts, completions, hours, cost)
 
 
-def _image_tokens(width: float, height: float) -> float:
-    return max(1, round(width / PATCH)) * max(1, round(height / PATCH))
+def _image_tokens(width: float, height: float, side: int) -> float:
+    return max(1, round(width / side)) * max(1, round(height / side))
 
 
 def _text_tokens(stage: str, config: Config) -> float:

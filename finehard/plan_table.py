@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -12,6 +14,8 @@ from finehard.plan import Plan
 def print_plan(plan: Plan) -> None:
     """The plan as a table on standard output."""
     console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = 120  # a file has room: nothing is cut short
     console.print(
         f"{plan.images:,} images in {plan.files} files, into {plan.shards} shards; mean size "
         f"{plan.width} x {plan.height} px ({plan.sampled} looked at)",
@@ -24,7 +28,7 @@ def print_plan(plan: Plan) -> None:
     for stage in plan.stages:
         table.add_row(
             stage.stage,
-            stage.model,
+            os.path.basename(stage.model) if os.path.exists(stage.model) else stage.model,
             *(f"{n:,}" for n in (stage.requests, stage.prompt_tokens, stage.completion_tokens)),
             f"{stage.gpu_hours:,.1f}",
             f"{stage.cost:,.2f}",

@@ -19,7 +19,7 @@ from finehard.records import Bytes
 from finehard.rejects import REASONS
 from finehard.schemas import why_invalid
 from finehard.shards.layout import CARD, CROISSANT, INDEX, MANIFEST, SIZES, shard_name, shard_of
-from finehard.shards.writer import INDEX_SCHEMA, REJECT_SCHEMA, described
+from finehard.shards.tables import INDEX_SCHEMA, REJECT_SCHEMA, described
 from finehard.sources.tar import Damage, Member, members
 
 _LIMITS = ImagesConfig(max_pixels=1 << 40, min_side=1, max_bytes=1 << 40)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from finehard import __version__
 from finehard.cli import main
@@ -37,6 +39,17 @@ def test_wrong_arguments_are_one_line_and_exit_2(
     [line] = capsys.readouterr().err.splitlines()
     assert line.startswith("finehard: ")
     assert says in line
+
+
+def test_without_a_config_the_demos_is_used_and_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Image.new("RGB", (64, 48)).save(tmp_path / "one.png")
+    assert main(["plan", "--input", str(tmp_path)]) == 0
+    told = capsys.readouterr()
+    assert "no --config: the demo's" in told.err
+    assert "1 images in 1 files" in told.out
+    assert " vlm " in told.out and " detector " in told.out
 
 
 def test_importing_finehard_and_its_command_loads_nothing_heavy() -> None:

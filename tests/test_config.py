@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import copy
 import json
+from dataclasses import is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import pytest
 
 import finehard
-from finehard.config import as_dict, load_config, parse_config, resolved
+from finehard.config import Config, as_dict, load_config, parse_config, resolved
 from finehard.errors import UsageError
 
 ROOT = Path(__file__).parents[1]
@@ -90,6 +91,7 @@ def test_a_key_that_is_no_text_is_told(tmp_path: Path) -> None:
         ("models.lmm.timeout_s", float("nan")),
         ("models.lmm.timeout_s", float("inf")),
         ("models.lmm.outage_s", -1),
+        ("models.lmm.temperature", -1),
         ("models.lmm.endpoints", "http://127.0.0.1/v1"),
         ("models.lmm.endpoints", ["127.0.0.1:8000/v1"]),
         ("models.lmm.endpoints", ["ftp://127.0.0.1/v1"]),
@@ -104,6 +106,33 @@ def test_a_key_that_is_no_text_is_told(tmp_path: Path) -> None:
 )
 def test_a_wrong_value_is_told_with_its_place(place: str, value: Any) -> None:
     assert place.split(".")[0] in wrong(changed(place, value))
+
+
+def _numbers() -> list[str]:
+    """The place of every number in the sections of a config."""
+    places = []
+    for section, kind in get_type_hints(Config).items():
+        sections = [k for k in (kind, *get_args(kind)) if is_dataclass(k)]
+        if not sections or section in ("server", "models"):
+            continue
+        for name, hint in get_type_hints(sections[0]).items():
+            if {int, float} & {hint, *get_args(hint)}:
+                places.append(f"{section}.{name}")
+    return places
+
+
+@pytest.mark.parametrize("place", _numbers())
+def test_no_number_may_be_negative(place: str) -> None:
+    told = wrong(changed(place, -1))
+    assert place in told and "-1" in told
+
+
+@pytest.mark.parametrize(
+    "place",
+    ["source.unit_size", "shards.samples_per_shard", "images.max_side", "caption.max_tokens"],
+)
+def test_a_number_that_counts_or_measures_something_is_not_zero(place: str) -> None:
+    assert f"{place}: input should be greater than or equal to 1, not 0" in wrong(changed(place, 0))
 
 
 def test_a_password_in_an_endpoint_is_refused_and_not_repeated() -> None:

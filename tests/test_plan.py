@@ -83,9 +83,9 @@ def test_larger_images_take_more_tokens_up_to_what_is_sent(tmp_path: Path) -> No
         folder = tmp_path / str(width)
         folder.mkdir()
         (folder / "a.jpg").write_bytes(jpg(0, width, width))
-        plan = _plan(folder, _config(images={"max_side": 1120}))
+        prices = {"image_token_side": 28}
+        plan = _plan(folder, _config(images={"max_side": 1120}, prices=prices))
         tokens.append(plan.stages[0].prompt_tokens)
-    # 28 pixels on a side are a token
     assert [b - a for a, b in zip(tokens, tokens[1:], strict=False)] == [300, 1200, 0]
 
 

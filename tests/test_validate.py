@@ -17,7 +17,7 @@ import pytest
 
 from finehard.errors import UsageError
 from finehard.shards.layout import shard_of
-from finehard.shards.writer import INDEX_SCHEMA, described
+from finehard.shards.tables import INDEX_SCHEMA, described
 from finehard.validate import validate
 from tests.pictures import encoded, jpg, picture
 from tests.shards.finished import dataset

@@ -18,7 +18,10 @@ from finehard.negatives.balance import Balance, Tally, merged, tally
 from finehard.records import Bytes, Record, Reject, sample_json
 from finehard.shards.dataset import complete
 from finehard.shards.layout import shard_of
-from finehard.shards.writer import Pointer, ShardSummary, pack, write_shard
+from finehard.shards.packed import pack
+from finehard.shards.pointers import Pointer
+from finehard.shards.summary import ShardSummary
+from finehard.shards.writer import write_shard
 
 _SPILL_BYTES = 4 << 20
 _TALLY = "tally"

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from finehard.limits import Positive
 from finehard.prompts import fence, load_prompt
 from finehard.records import WHOLE, Record, Reject, one_line, reject
 from finehard.schemas import reply_schema
@@ -20,11 +21,11 @@ class CaptionConfig:
 
     model: str = "lmm"
     prompt: str = "caption.v1"
-    long_words: int = 150
+    long_words: Positive = 150
     """Words asked for in the long caption."""
     show_alt_text: bool = False
     """Whether the model sees the alt text, quoted as something that may be wrong."""
-    max_tokens: int = 700
+    max_tokens: Positive = 700
 
 
 class Caption:

@@ -34,7 +34,8 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         """Checks every value. Raises `UsageError`."""
-        for name, least in (("window", 1), ("attempts", 1), ("timeout_s", 0.001), ("outage_s", 0)):
+        for name, least in (("window", 1), ("attempts", 1), ("timeout_s", 0.001),
+                            ("outage_s", 0), ("temperature", 0)):  # fmt: skip
             value = getattr(self, name)
             if not least <= value < float("inf"):
                 raise UsageError(f"models.*.{name}: {value} is not a number from {least} up")

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from finehard.errors import UsageError
+from finehard.limits import Count, Positive, Share
 from finehard.negatives import lexicon
 from finehard.negatives.swap import Swap, pick
 from finehard.prompts import fence, load_prompt
@@ -30,23 +30,19 @@ class NegativesConfig:
     """"lexicon" swaps attribute words without a model."""
     model: str = "llm"
     prompt: str = "negatives.v1"
-    per_region: int = 10
+    per_region: Count = 10
     """Negatives kept per region at most (FG-CLIP: 10). Fewer valid ones are written as fewer."""
-    ask_for: int = 12
+    ask_for: Positive = 12
     """Swaps asked for per region: more than are kept, since some fail the checks."""
     fill: bool = False
     """Where the model's swaps make fewer than `per_region`, the lexicon's are taken after them."""
     balance: bool = False
     """Choose a region's negatives so that no word tells them from truths; all that pass the
     checks, up to `ask_for`, then go through verification. False: the first `per_region`."""
-    balance_loss: float = 0.15
-    """Share of the negatives that may be dropped to balance, 0 to 1."""
-    max_tokens: int = 40
+    balance_loss: Share = 0.15
+    """Share of the negatives that may be dropped to balance."""
+    max_tokens: Positive = 40
     """Per swap asked for."""
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.balance_loss <= 1:
-            raise UsageError(f"negatives.balance_loss is {self.balance_loss}: give 0 to 1")
 
     @property
     def candidates(self) -> int:

@@ -14,6 +14,7 @@ from importlib.metadata import PackageNotFoundError, distribution
 from typing import Any
 
 from finehard.errors import UsageError
+from finehard.limits import Positive
 from finehard.phrases import lexicon
 from finehard.phrases.chunks import join_units
 from finehard.phrases.rules import Extraction, Phrase, is_terminated, select
@@ -34,7 +35,7 @@ class PhrasesConfig:
     backend: str = "auto"
     """auto | spacy | wordnet. auto: spacy where `spacy_model` is installed, else wordnet."""
     spacy_model: str = "en_core_web_sm"
-    max_phrases: int = 20
+    max_phrases: Positive = 20
     """Per caption; the first ones are kept."""
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from finehard.limits import Positive
 from finehard.prompts import fence, load_prompt
 from finehard.records import Record, one_line
 from finehard.schemas import reply_schema
@@ -20,7 +21,7 @@ class RegionsConfig:
 
     model: str = "lmm"
     prompt: str = "regions.v1"
-    max_tokens: int = 96
+    max_tokens: Positive = 96
     """Per region."""
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from finehard.shards.layout import INDEX
-from finehard.shards.writer import INDEX_SCHEMA
+from finehard.shards.tables import INDEX_SCHEMA
 
 _CONTEXT = {
     "@language": "en",

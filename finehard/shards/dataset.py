@@ -25,7 +25,8 @@ from finehard.shards.layout import (
     SCHEMA_VERSION,
     SIZES,
 )
-from finehard.shards.writer import EXAMPLES, INDEX_SCHEMA, ShardSummary, index_part
+from finehard.shards.summary import EXAMPLES, ShardSummary
+from finehard.shards.tables import INDEX_SCHEMA, index_part
 
 if TYPE_CHECKING:
     from finehard.beam.provenance import Provenance

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from finehard.digest import number
+from finehard.limits import Count, Positive, Quality
 
 MANIFEST = "manifest.json"
 INDEX = "index.parquet"
@@ -22,13 +23,13 @@ SCHEMA_VERSION = "1.0"
 class ShardsConfig:
     """How samples are written."""
 
-    samples_per_shard: int = 1000
+    samples_per_shard: Positive = 1000
     """About; keys are spread over shards by hash."""
-    min_regions: int = 0
+    min_regions: Count = 0
     """Samples with fewer regions are rejected; FineHARD itself has 1."""
-    image_side: int | None = None
+    image_side: Positive | None = None
     """Longest side in pixels of the images written; None: bytes as they came."""
-    image_quality: int = 90
+    image_quality: Quality = 90
     """JPEG quality where images are resized."""
 
 

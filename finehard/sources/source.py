@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from finehard.digest import digest, number
+from finehard.limits import Positive
 from finehard.records import Record, Reject
 
 MAX_TEXT = 10_000
@@ -18,7 +19,7 @@ MAX_TEXT = 10_000
 class SourceConfig:
     """How input is read. Column names are for Parquet; None: the usual names are looked for."""
 
-    unit_size: int = 256
+    unit_size: Positive = 256
     """Samples in a unit of work, about."""
     key_column: str | None = None
     image_column: str | None = None
@@ -26,7 +27,7 @@ class SourceConfig:
     text_column: str | None = None
     image_root: str | None = None
     """Folder that Parquet paths are below; None: the folder of the Parquet file."""
-    max_image_bytes: int = 100_000_000
+    max_image_bytes: Positive = 100_000_000
     """Larger image files are rejected unread."""
 
 

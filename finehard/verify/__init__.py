@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from finehard.limits import Positive, Share
 from finehard.prompts import fence, load_prompt
 from finehard.records import Record, Region
 from finehard.schemas import reply_schema
@@ -26,11 +27,11 @@ class VerifyConfig:
     policy: Literal["drop", "mark", "skip"] = "drop"
     """What becomes of a text that is not confirmed: left out, or kept with verified = false. With
     "skip" nothing is asked, and verified is null."""
-    text_true: float = 0.5
+    text_true: Share = 0.5
     """A region's texts are confirmed when each is true with at least this probability."""
-    negative_true: float = 0.5
+    negative_true: Share = 0.5
     """A negative is confirmed when it is true with less than this probability."""
-    max_tokens: int = 8
+    max_tokens: Positive = 8
     """Per statement."""
 
 

@@ -17,7 +17,8 @@ from finehard.config import parse_config
 from finehard.prompts import load_prompt
 from finehard.records import HardNegative, Record, Region, sample_json
 from finehard.shards.dataset import complete
-from finehard.shards.writer import Pointer, pack
+from finehard.shards.packed import pack
+from finehard.shards.pointers import Pointer
 from tests.pictures import encoded, picture
 from tests.shards.finished import Store, shard
 

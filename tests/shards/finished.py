@@ -14,7 +14,10 @@ from finehard.prompts import load_prompt
 from finehard.records import Bytes, HardNegative, Record, Reject, sample_json
 from finehard.shards.dataset import complete
 from finehard.shards.layout import ShardsConfig, shard_of
-from finehard.shards.writer import Pointer, ShardSummary, pack, write_shard
+from finehard.shards.packed import pack
+from finehard.shards.pointers import Pointer
+from finehard.shards.summary import ShardSummary
+from finehard.shards.writer import write_shard
 from tests.pictures import encoded, jpg, picture, region
 
 STAGES = {"caption": {"model": "m", "revision": None, "fingerprint": "f"}}

@@ -16,7 +16,8 @@ from PIL import Image
 from finehard.records import Bytes, Reject, reject
 from finehard.shards.keep import enough_regions
 from finehard.shards.layout import ShardsConfig, shard_count, shard_name, shard_of
-from finehard.shards.writer import index_part, pack, unpack
+from finehard.shards.packed import pack, unpack
+from finehard.shards.tables import index_part
 from finehard.storage import read
 from tests.pictures import record, region
 from tests.shards.finished import Store, dataset, shard

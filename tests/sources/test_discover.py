@@ -10,7 +10,7 @@ import pytest
 
 from finehard.errors import FinehardError, UsageError
 from finehard.records import Reject
-from finehard.shards.writer import REJECT_SCHEMA
+from finehard.shards.tables import REJECT_SCHEMA
 from finehard.sources import Loaded, count, discover, units
 from tests.pictures import jpg
 from tests.sources.tars import CONFIG, all_of, sample, samples, tar_bytes, told

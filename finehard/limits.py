@@ -1,0 +1,14 @@
+"""Ranges of config values. `config.py` refuses what lies outside, naming the key."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from annotated_types import Ge, Le, Lt
+
+Positive = Annotated[int, Ge(1)]
+Count = Annotated[int, Ge(0)]
+Amount = Annotated[float, Ge(0), Lt(float("inf"))]
+Share = Annotated[float, Ge(0), Le(1)]
+Quality = Annotated[int, Ge(1), Le(95)]
+"""Of a JPEG; above 95 files only grow (Pillow's documentation)."""
