@@ -12,13 +12,11 @@ import math
 import os
 import signal
 import sys
-import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-import torch.distributed as dist
 import yaml
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
@@ -26,7 +24,6 @@ from torch.nn.parallel import DistributedDataParallel
 from finehard.digest import digest
 from finehard.errors import FinehardError, UsageError
 from finehard.fgclip import checkpoint, ranks
-from finehard.fgclip.batch import Batch, Skipped
 from finehard.fgclip.config import (
     OptimizerConfig,
     TrainConfig,
@@ -37,8 +34,10 @@ from finehard.fgclip.config import (
 )
 from finehard.fgclip.data import Batches, Part, Source, stream
 from finehard.fgclip.evaluate import evaluate, limits_of, table
+from finehard.fgclip.meter import Meter
 from finehard.fgclip.model import FGCLIP, build, load
 from finehard.fgclip.objective import Objective
+from finehard.fgclip.optimizer import learning_rate, make_optimizer
 from finehard.fgclip.order import Order, Shard
 from finehard.fgclip.reader import ShardReader, find_shards
 from finehard.fgclip.record import Record
@@ -87,7 +86,7 @@ def train(
         whole = DistributedDataParallel(objective, broadcast_buffers=False)
 
     result: dict[str, Any] = {"step": step, "steps": steps, "stopped": False, "skipped": 0}
-    meter = _Meter(device)
+    meter = Meter(device)
     feed = stream(batches, range(step * parts, steps * parts), run.workers)
     with _stop_signal() as asked_to_stop:
         while step < steps and not result["stopped"]:
@@ -149,32 +148,6 @@ def _apart(whole: nn.Module, last: bool) -> contextlib.AbstractContextManager[No
     if last or not isinstance(whole, DistributedDataParallel):
         return contextlib.nullcontext()
     return whole.no_sync()
-
-
-def learning_rate(step: int, steps: int, config: OptimizerConfig) -> float:
-    """Of step `step`, from 0: linear warmup, then half a cosine down to 0 after `steps`."""
-    warmup = min(config.warmup_steps, steps)
-    if step < warmup:
-        return config.lr * (step + 1) / warmup
-    return config.lr * 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
-
-
-def make_optimizer(
-    model: FGCLIP, config: OptimizerConfig, device: torch.device
-) -> torch.optim.AdamW:
-    """AdamW; biases, norms, scales and the class token (what has one dimension) do not decay.
-
-    The biases of attention keys stay as they are: a softmax takes no notice of them, so their
-    gradients are rounding errors, which Adam would blow up to whole steps.
-    """
-    moved = [p for name, p in model.named_parameters() if not name.endswith("k_proj.bias")]
-    decayed = [p for p in moved if p.ndim > 1]
-    others = [p for p in moved if p.ndim <= 1]
-    groups = [
-        {"params": decayed, "weight_decay": config.weight_decay},
-        {"params": others, "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(groups, lr=config.lr, betas=config.betas, eps=config.eps, fused=True)
 
 
 def scales(model: FGCLIP) -> dict[str, float]:
@@ -274,72 +247,6 @@ def _evaluate(
     record.row(step, figures, "eval")
     record.say(f"step {step}\n{table(figures)}")
     return figures
-
-
-class _Meter:
-    """What a step came to, over all processes, and how fast the steps since the last reading of
-    `speed` were."""
-
-    def __init__(self, device: torch.device) -> None:
-        self._device = device
-        self._losses: dict[str, torch.Tensor] = {}
-        self._skipped: list[Skipped] = []
-        self._images = self._tokens = 0
-        self._since = time.perf_counter()
-        self._wait = 0.0
-        self._done = [0.0, 0.0]
-
-    @contextlib.contextmanager
-    def waiting(self) -> Iterator[None]:
-        start = time.perf_counter()
-        yield
-        self._wait += time.perf_counter() - start
-
-    def add(self, batch: Batch, losses: dict[str, torch.Tensor], parts: int) -> None:
-        for name, value in losses.items():
-            value = value.detach() / parts
-            self._losses[name] = self._losses[name] + value if name in self._losses else value
-        self._skipped.extend(batch.skipped)
-        self._images += len(batch.keys)
-        self._tokens += batch.tokens
-
-    def read(self, norm: float, stop: bool) -> tuple[dict[str, float], list[Skipped], bool]:
-        """Losses and gradient norm, what was skipped, whether to stop; the same everywhere."""
-        names = list(self._losses)
-        counts = [float(x) for x in (len(self._skipped), stop, self._images, self._tokens)]
-        sums = ranks.total(
-            torch.cat(
-                [
-                    torch.stack([self._losses[n] for n in names]).double(),
-                    torch.tensor(counts, dtype=torch.float64, device=self._device),
-                ]
-            )
-        ).tolist()
-        values = {n: v / ranks.world() for n, v in zip(names, sums, strict=False)}
-        skipped, stops, images, tokens = sums[len(names) :]
-        self._done = [self._done[0] + images, self._done[1] + tokens]
-        found = self._skipped
-        if skipped and ranks.world() > 1:
-            lists: list[Any] = [None] * ranks.world()
-            dist.all_gather_object(lists, found)
-            found = [s for each in lists for s in each]
-        self._losses, self._skipped, self._images, self._tokens = {}, [], 0, 0
-        return {**values, "grad_norm": norm}, found, stops > 0
-
-    def speed(self) -> dict[str, float]:
-        """images/s and tokens/s of all processes, and the part of the time waited for data."""
-        seconds = time.perf_counter() - self._since
-        found = {
-            "images_per_s": self._done[0] / seconds,
-            "tokens_per_s": self._done[1] / seconds,
-            "data_wait": self._wait / seconds,
-        }
-        self.restart()
-        return found
-
-    def restart(self) -> None:
-        """Begins a new reading of the speed."""
-        self._since, self._wait, self._done = time.perf_counter(), 0.0, [0.0, 0.0]
 
 
 @contextlib.contextmanager

@@ -19,7 +19,8 @@ from transformers import CLIPModel
 from finehard.errors import FinehardError, UsageError
 from finehard.fgclip import evaluate
 from finehard.fgclip.config import load_train_config, parse_train_config
-from finehard.fgclip.train import STOPPED, learning_rate, main, train
+from finehard.fgclip.optimizer import learning_rate
+from finehard.fgclip.train import STOPPED, main, train
 
 from . import made_shards
 from .conftest import tiny_config
