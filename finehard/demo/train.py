@@ -33,7 +33,7 @@ def main() -> None:
 
         train(TrainConfig(threads=args.threads), args.output / "vlm", args.work)
     if "detector" in wanted:
-        from finehard.demo.detector_train import DetectorTrainConfig, train_detector
+        from finehard.demo.detector.train import DetectorTrainConfig, train_detector
 
         train_detector(
             args.output / "detector",

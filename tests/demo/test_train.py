@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from finehard.demo.detector_train import DetectorTrainConfig, train_detector
+from finehard.demo.detector.train import DetectorTrainConfig, train_detector
 from finehard.demo.vlm.train import TrainConfig, train
 
 pytestmark = pytest.mark.slow

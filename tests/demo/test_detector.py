@@ -7,17 +7,9 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from finehard.demo.detector_train import (  # noqa: E402
-    GRID,
-    SETTING,
-    DetectorTrainConfig,
-    _batch,
-    _matches,
-    _specs,
-    build_model,
-    build_tokenizer,
-    save,
-)
+from finehard.demo.detector.batches import draw  # noqa: E402
+from finehard.demo.detector.model import GRID, build_model, build_tokenizer, save  # noqa: E402
+from finehard.demo.detector.phrases import SETTING, matches, specs  # noqa: E402
 from finehard.demo.render import render  # noqa: E402
 from finehard.demo.texts import long_caption, short_caption, thing_phrase  # noqa: E402
 from finehard.demo.world import HELD_OUT  # noqa: E402
@@ -33,22 +25,21 @@ def pictures():
 def test_no_held_out_pair_is_ever_asked_for(pictures):
     rng = np.random.default_rng(0)
     scenes = [scene for _, scene in pictures]
-    asked = [spec for _ in range(100) for spec in _specs(scenes, 64, rng) if spec is not None]
+    asked = [spec for _ in range(100) for spec in specs(scenes, 64, rng) if spec is not None]
     assert not {(color, kind) for color, _, kind in asked} & HELD_OUT
     assert any(spec[0] is None for spec in asked) and any(spec[2] is None for spec in asked)
 
 
 def test_a_phrase_matches_what_it_says_and_no_more(pictures):
     thing = next(t for _, s in pictures for t in s.things if t.pattern == "striped")
-    assert _matches((None, None, thing.kind), thing)
-    assert _matches((thing.color, "striped", thing.kind), thing)
-    assert not _matches((thing.color, "dotted", thing.kind), thing)
-    assert not _matches((None, None, "nothing"), thing)
+    assert matches((None, None, thing.kind), thing)
+    assert matches((thing.color, "striped", thing.kind), thing)
+    assert not matches((thing.color, "dotted", thing.kind), thing)
+    assert not matches((None, None, "nothing"), thing)
 
 
 def test_cells_belong_to_the_object_they_lie_in(pictures):
-    config = DetectorTrainConfig(scenes_per_step=8)
-    pixels, scenes, owners, boxes = _batch(pictures, config, np.random.default_rng(1))
+    pixels, scenes, owners, boxes = draw(pictures, 8, np.random.default_rng(1))
     assert pixels.shape == (8, 3, 256, 256) and owners.shape == (8, 2, GRID * GRID)
     assert len(boxes) == sum(len(s.things) for s in scenes)
     for kind in (0, 1):

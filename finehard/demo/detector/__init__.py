@@ -1,0 +1,1 @@
+"""The demo's open-vocabulary detector: model, training data, training."""

@@ -1,0 +1,76 @@
+"""What is asked for in training: any part of what is true of an object, near misses, settings.
+
+Parts of descriptions ("a mug", "a red object") teach words and not pairs; held-out pairs are never
+asked for.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from finehard.demo.texts import COUNT_WORDS, article
+from finehard.demo.world import (
+    COLORS,
+    HELD_OUT,
+    KINDS,
+    PATTERNS,
+    SURFACES,
+    WALLS,
+    Scene,
+    Thing,
+)
+
+Spec = tuple[str | None, str | None, str | None]
+"""(colour, pattern, kind); None matches all."""
+
+SETTING = (
+    *(f"a {s} table" for s in SURFACES),
+    *(f"a {w} wall" for w in WALLS),
+    *(f"{n.lower()} objects" for n in COUNT_WORDS),
+    "the table", "the wall", "the light", "the left", "the right", "the middle", "soft shadows",
+    "shadows", "one object", "one side", "the other",
+)  # fmt: skip
+"""Phrases of captions that name no object: nothing may be found for them."""
+
+
+def phrase(spec: Spec, rng: np.random.Generator) -> str:
+    """`spec` in words: "a red mug", at times with "the" or bare."""
+    color, pattern, kind = spec
+    words = " ".join(w for w in (color, pattern, kind or "object") if w)
+    draw = rng.random()
+    return words if draw < 0.15 else f"the {words}" if draw < 0.25 else article(words)
+
+
+def matches(spec: Spec, thing: Thing) -> bool:
+    """Whether `spec` is true of `thing`."""
+    have = (thing.color, thing.pattern, thing.kind)
+    return all(want is None or want == has for want, has in zip(spec, have, strict=True))
+
+
+def specs(scenes: list[Scene], count: int, rng: np.random.Generator) -> list[Spec | None]:
+    """What is asked for in a batch: things of its scenes, in part or in full; near misses; None
+    for a phrase of `SETTING`."""
+    things = [t for s in scenes for t in s.things]
+    made: list[Spec | None] = [None] * (count // 8)
+    while len(made) < count:
+        thing = things[rng.integers(len(things))]
+        color, pattern, kind = thing.color, thing.pattern, thing.kind
+        if rng.random() < 0.3:
+            draw = rng.random()
+            if draw < 0.4:
+                color = COLORS[rng.integers(len(COLORS))]
+            elif draw < 0.7:
+                pattern = PATTERNS[rng.integers(len(PATTERNS))]
+            else:
+                kind = KINDS[rng.integers(len(KINDS))]
+        if (color, kind) in HELD_OUT:
+            continue
+        drop = rng.random(3) < (0.15, 0.2, 0.1)
+        made.append(
+            (
+                None if drop[0] else color,
+                None if drop[1] or pattern == "plain" else pattern,
+                None if drop[2] else kind,
+            )
+        )
+    return made
