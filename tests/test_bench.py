@@ -1,0 +1,44 @@
+"""The benches run: with little input each ends, and prints its figures beside their goals."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.slow
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "audit --regions 500 1000",
+        "cpu_per_image --images 20",
+        "demo_detector --scenes 4",
+        "detect_select --images 50",
+        "faults --minutes 0.01 --images 40",
+        "fuzz --minutes 0.02",
+        "loader --samples 64",
+        "phrases --captions 50",
+        "regions --scenes 2",
+        "report_size --samples 2000",
+        "saturation --images 40",
+    ],
+)
+def test_a_bench_ends_with_figures_and_goals(command: str, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", *f"bench.{command}".split()],
+        cwd=ROOT,
+        env={**os.environ, "BENCH_DIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert "Traceback" not in done.stderr, done.stderr[-2000:]
+    assert done.returncode in (0, 1), done.stderr[-2000:]  # so little input may miss a goal
+    assert re.search(r"[0-9.]+.* \(goal ", done.stdout), done.stdout[-2000:]
