@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from finehard import storage
-from finehard.errors import FinehardError
+from finehard.errors import FinehardError, UsageError
 from finehard.journal import Entry, Journal
 from finehard.records import Bytes, Usage
 
@@ -153,6 +153,34 @@ def bucket(
         patch.undo()
         process.kill()
         process.wait()
+
+
+def test_a_scheme_that_no_store_has_is_one_line() -> None:
+    with pytest.raises(UsageError, match="cannot use http://host: .* gs:// and s3://"):
+        storage.is_dir("http://host/a.tar")
+
+
+def test_missing_credentials_are_told_at_once(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    for name in ("AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"):
+        monkeypatch.setenv(name, str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setattr("apache_beam.io.filesystems.FileSystems._pipeline_options", None)
+    start = time.monotonic()
+    with pytest.raises(FinehardError, match="no credentials for s3://mine: set AWS_ACCESS_KEY_ID"):
+        storage.read_all("s3://mine/a.tar")
+    assert time.monotonic() - start < 20  # Beam alone would try for minutes
+
+
+@pytest.mark.slow
+def test_a_bucket_that_is_not_there_is_one_line(bucket: str) -> None:
+    missing = bucket.replace("things", "nothing")
+    for ask in (storage.exists, storage.size, lambda uri: storage.write(uri, b"x")):
+        with pytest.raises(FinehardError, match=f"there is no bucket {missing}$"):
+            ask(f"{missing}/a.bin")
 
 
 @pytest.mark.slow

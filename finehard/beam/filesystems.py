@@ -11,6 +11,7 @@ from typing import IO, Any, BinaryIO, cast
 from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
+from finehard.beam.stores import reach
 from finehard.errors import FinehardError
 from finehard.records import Bytes
 from finehard.storage import File
@@ -22,7 +23,8 @@ def use_options(options: Any) -> None:
 
 
 def exists(uri: str) -> bool:
-    """Whether an object is at `uri`."""
+    """Whether an object is at `uri`. Raises as `reach`."""
+    reach(uri)
     return FileSystems.exists(uri)
 
 
@@ -39,6 +41,7 @@ def _literal(text: str) -> str:
 
 
 def _match(pattern: str) -> list[File]:
+    reach(pattern)
     try:
         [matched] = FileSystems.match([pattern])
     except Exception as error:  # every store has its own exceptions
@@ -101,6 +104,7 @@ class _Object:
 @contextlib.contextmanager
 def _store(uri: str) -> Iterator[None]:
     """Tells a missing object from a store that fails."""
+    reach(uri)
     try:
         yield
     except Exception as error:  # every store has its own exceptions
@@ -130,6 +134,7 @@ def read_range(where: Bytes) -> bytes:
 def upload(file: IO[bytes], uri: str) -> None:
     """Copies all of `file` to a new object at `uri`. Raises `FinehardError` when the store fails;
     then there is no object at `uri`, as far as the store lets it be removed."""
+    reach(uri)
     try:
         with FileSystems.create(
             uri, "application/octet-stream", compression_type=CompressionTypes.UNCOMPRESSED
