@@ -7,18 +7,14 @@ import gc
 import json
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 from finehard import __version__
+from finehard.arguments import Parser
 from finehard.errors import FinehardError, UsageError
 
 if TYPE_CHECKING:
     from finehard.config import Config
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise UsageError(f"{message} ({self.prog} --help shows the usage)")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -43,6 +39,8 @@ def main(arguments: list[str] | None = None) -> int:
     except BrokenPipeError:
         return 1
     except Exception as error:
+        if isinstance(error, OSError) and error.filename:
+            return _told(error, 1, debug, f"{error.filename}: {error.strerror}")
         line = " ".join(str(error).split())[:300]
         return _told(error, 1, debug, f"{type(error).__name__}: {line} (--debug shows more)")
 
@@ -62,12 +60,12 @@ def _split(arguments: list[str]) -> tuple[list[str], list[str]]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="finehard", description=__doc__.splitlines()[0])
+    parser = Parser(prog="finehard", description=__doc__.splitlines()[0])
     parser.add_argument("--version", action="version", version=f"finehard {__version__}")
     parser.add_argument("--debug", action="store_true", help="show tracebacks")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
-    def command(name: str, run: Callable[[argparse.Namespace], int], text: str) -> _Parser:
+    def command(name: str, run: Callable[[argparse.Namespace], int], text: str) -> Parser:
         added = commands.add_parser(name, help=text, description=text)
         added.set_defaults(run=run)
         return added
@@ -106,7 +104,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_config(command: _Parser) -> None:
+def _add_config(command: Parser) -> None:
     command.add_argument("--config", help="YAML file, or a bundled config's name (default: demo)")
 
 

@@ -1,21 +1,17 @@
 """The config of a build: one YAML file, read strictly.
 
 Every section is a dataclass that stands beside the code that reads it; this file puts them
-together, and turns what is wrong with a file into one line.
+together, and checks what concerns more than one.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import os
 import typing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-
-import yaml
-from pydantic import TypeAdapter, ValidationError
 
 from finehard.caption import CaptionConfig
 from finehard.detect import DetectConfig
@@ -28,9 +24,9 @@ from finehard.phrases import PhrasesConfig
 from finehard.plan import PricesConfig
 from finehard.regions import RegionsConfig
 from finehard.serve import ServeConfig
+from finehard.settings import checked, read_yaml
 from finehard.shards.layout import ShardsConfig
 from finehard.sources import SourceConfig
-from finehard.storage import project_file
 from finehard.verify import VerifyConfig
 
 
@@ -76,20 +72,8 @@ def load_config(name: str) -> Config:
 
     Raises `UsageError` with what is wrong and where.
     """
-    bundled = project_file("configs", f"{name}.yaml")
-    path = bundled if "/" not in name and bundled.exists() else Path(name)
-    try:
-        text = path.read_text("utf-8")
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{path}: not UTF-8 text: {error.reason}") from None
-    except OSError:
-        known = ", ".join(sorted(p.stem for p in bundled.parent.glob("*.yaml")))
-        raise UsageError(f"no config {name!r}: give a YAML file, or one of {known}") from None
-    try:
-        values = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date that is none
-        raise UsageError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
-    return parse_config(_expanded(values), str(path))
+    values, path = read_yaml(name, "configs")
+    return parse_config(_expanded(values), path)
 
 
 def _expanded(values: Any) -> Any:
@@ -102,20 +86,7 @@ def _expanded(values: Any) -> Any:
 
 def parse_config(values: Any, where: str) -> Config:
     """`values`, as YAML gives them, as a `Config`. Raises `UsageError`."""
-    if not isinstance(values, dict):
-        raise UsageError(f"{where}: a config is a mapping of sections")
-    _no_unknown_keys(values, Config, where, "")
-    try:
-        config = TypeAdapter(Config).validate_python(values)
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"]) or "the config"
-        problem = " ".join(first["msg"].split())
-        if isinstance(first["input"], (int, float)):
-            problem += f", not {first['input']}"
-        raise UsageError(f"{where}: {place}: {problem[:1].lower()}{problem[1:]}") from None
-    except UsageError as error:  # a section's own checks
-        raise UsageError(f"{where}: {error}") from None
+    config = checked(values, Config, where)
     if not config.models:
         raise UsageError(f"{where}: models is empty: name at least one")
     for stage in ("caption", "regions", "negatives", "verify"):
@@ -160,22 +131,3 @@ def as_dict(config: Config) -> dict[str, Any]:
     if values["server"]:
         values["server"]["engine"].pop("env", None)
     return values
-
-
-def _no_unknown_keys(values: Any, kind: Any, where: str, path: str) -> None:
-    if not isinstance(values, dict):
-        return
-    if typing.get_origin(kind) is dict:
-        for name, value in values.items():
-            _no_unknown_keys(value, typing.get_args(kind)[1], where, f"{path}{name}.")
-        return
-    kind = next((k for k in (kind, *typing.get_args(kind)) if dataclasses.is_dataclass(k)), None)
-    if kind is None:
-        return
-    hints = typing.get_type_hints(kind)
-    for name, value in values.items():
-        if name not in hints:
-            close = difflib.get_close_matches(str(name), hints, 1)
-            hint = f"did you mean {close[0]}?" if close else "known: " + ", ".join(hints)
-            raise UsageError(f"{where}: unknown key {path}{name}; {hint}")
-        _no_unknown_keys(value, hints[name], where, f"{path}{name}.")

@@ -144,7 +144,7 @@ def writing(uri: str, durable: bool = True) -> Iterator[IO[bytes]]:
         os.path.dirname(uri), f".{os.path.basename(uri)}.{os.getpid()}.{os.urandom(4).hex()}.tmp"
     )
     try:
-        with open(temporary, "w+b") as file:
+        with _opened(temporary, uri) as file:
             yield file
             file.flush()
             if durable:
@@ -153,6 +153,15 @@ def writing(uri: str, durable: bool = True) -> Iterator[IO[bytes]]:
     except BaseException:
         with contextlib.suppress(OSError):
             os.unlink(temporary)
+        raise
+
+
+def _opened(path: str, name: str) -> BinaryIO:
+    """A new file at `path`; where that fails, the error tells of `name`."""
+    try:
+        return open(path, "w+b")
+    except OSError as error:
+        error.filename = name
         raise
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from finehard import __version__
+from finehard import __version__, storage
 from finehard.cli import main
 
 
@@ -29,6 +29,14 @@ def test_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
         (["build", "--config", "nowhere.yaml", "--input", "x", "--output", "y"], "no config"),
         (["validate", "nowhere"], "nowhere"),
         (["evaluate"], "evaluate what?"),
+        (["evaluate", "data", "somewhere"], "--truth"),
+        (["evaluate", "model"], "--model"),
+        (["train"], "--data"),
+        (["audit", __file__], "no dataset folder, and neither FG-OVD"),
+        (
+            ["plan", "--config", "demo", "--input", ".", "--", "--runner", "X"],
+            "runner X: Unexpected",
+        ),
         (["serve", "--config", "cluster"], "has no server section"),
     ],
 )
@@ -39,6 +47,16 @@ def test_wrong_arguments_are_one_line_and_exit_2(
     [line] = capsys.readouterr().err.splitlines()
     assert line.startswith("finehard: ")
     assert says in line
+
+
+def test_a_file_that_cannot_be_written_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = tmp_path / "file" / "x.bin"
+    place.parent.write_text("no folder")
+    with pytest.raises(OSError) as caught:
+        storage.write(str(place), b"x")
+    assert str(tmp_path / "file") in str(caught.value) and ".tmp" not in str(caught.value)
 
 
 def test_without_a_config_the_demos_is_used_and_told(

@@ -28,6 +28,10 @@ def read_items(path: str) -> Iterator[Item]:
         return _checked(path, "FG-OVD", _fgovd(path))
     if path.endswith(".json"):
         return _checked(path, "SugarCrepe", _sugarcrepe(path))
+    if not storage.is_dir(path):
+        raise UsageError(
+            f"{path} is no dataset folder, and neither FG-OVD (.jsonl) nor SugarCrepe (.json)"
+        )
     return of_samples(_samples(path))
 
 

@@ -20,6 +20,7 @@ from apache_beam.options.pipeline_options import (
     StandardOptions,
     _BeamArgumentParser,
 )
+from apache_beam.runners.runner import create_runner
 
 from finehard.errors import FinehardError, UsageError
 
@@ -44,11 +45,21 @@ def options(arguments: list[str]) -> PipelineOptions:
     standard = parsed.view_as(StandardOptions)
     if standard.runner in (None, "DirectRunner", "direct"):
         standard.runner = IN_PROCESS
+    else:
+        _known_runner(standard.runner)
     direct = parsed.view_as(DirectOptions)
     if (direct.direct_num_workers or 1) != 1 and direct.direct_running_mode == "in_memory":
         direct.direct_running_mode = "multi_processing"
     parsed.view_as(SetupOptions).pickle_library = "cloudpickle"
     return parsed
+
+
+def _known_runner(name: str) -> None:
+    try:
+        create_runner(name)
+    except Exception as error:  # a name that is none, or one whose package is not installed
+        line = " ".join(str(error).split())[:300]
+        raise UsageError(f"runner {name}: {line}") from None
 
 
 def _unknown(arguments: list[str]) -> str | None:

@@ -4,37 +4,34 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import yaml
-from pydantic import TypeAdapter, ValidationError
 from transformers import CLIPConfig
 
 from finehard.errors import UsageError
 from finehard.fgclip.objective import ObjectiveConfig
 from finehard.fgclip.sample import SampleConfig
-from finehard.storage import project_file
+from finehard.limits import Amount, Count, Positive
+from finehard.settings import checked, read_yaml
 
 
 @dataclass(frozen=True)
 class ScratchConfig:
     """A new model with random weights, and a tokenizer made from the shards' texts."""
 
-    __pydantic_config__: ClassVar = {"extra": "forbid"}
-
-    image_size: int = 96
-    patch_size: int = 12
-    width: int = 192
-    layers: int = 6
-    heads: int = 3
-    text_width: int = 128
-    text_layers: int = 3
-    text_heads: int = 2
-    projection: int = 128
-    vocabulary: int = 4096
+    image_size: Positive = 96
+    patch_size: Positive = 12
+    width: Positive = 192
+    layers: Positive = 6
+    heads: Positive = 3
+    text_width: Positive = 128
+    text_layers: Positive = 3
+    text_heads: Positive = 2
+    projection: Positive = 128
+    vocabulary: Positive = 4096
     """Tokens, at most."""
-    samples: int = 20_000
+    samples: Positive = 20_000
     """Samples whose texts the tokenizer is learned from."""
 
 
@@ -42,22 +39,20 @@ class ScratchConfig:
 class OptimizerConfig:
     """AdamW with linear warmup and cosine decay to 0."""
 
-    __pydantic_config__: ClassVar = {"extra": "forbid"}
-
-    batch_size: int = 512
+    batch_size: Positive = 512
     """Images of a step, in all processes together."""
-    accumulate: int = 1
+    accumulate: Positive = 1
     """Parts that a step's images are worked on in. Each part finds its negatives in itself."""
-    epochs: float = 1.0
-    steps: int | None = None
+    epochs: Amount = 1.0
+    steps: Positive | None = None
     """Ends the run after so many steps, whatever `epochs` says."""
-    lr: float = 1e-6
-    weight_decay: float = 0.001
+    lr: Amount = 1e-6
+    weight_decay: Amount = 0.001
     """Not of biases, norms and scales."""
     betas: tuple[float, float] = (0.9, 0.999)
-    eps: float = 1e-8
-    warmup_steps: int = 200
-    clip_norm: float = 1.0
+    eps: Amount = 1e-8
+    warmup_steps: Count = 200
+    clip_norm: Amount = 1.0
     """0: gradients are not clipped."""
 
 
@@ -65,32 +60,28 @@ class OptimizerConfig:
 class RunConfig:
     """What changes speed and bookkeeping, not the result (but for precision and seed)."""
 
-    __pydantic_config__: ClassVar = {"extra": "forbid"}
-
     seed: int = 0
     precision: Literal["bf16", "fp32"] = "bf16"
     gradient_checkpointing: bool = False
-    workers: int = 4
+    workers: Count = 4
     """Processes that read and decode, for each training process."""
-    shuffle_shards: int = 16
+    shuffle_shards: Positive = 16
     """Shards whose samples are mixed with each other."""
-    cache_gb: float = 50.0
+    cache_gb: Amount = 50.0
     """Disk for remote shards, on each machine."""
-    log_every: int = 10
-    save_every: int = 500
-    keep: int = 2
+    log_every: Positive = 10
+    save_every: Positive = 500
+    keep: Positive = 2
     """Checkpoints kept; older ones are removed."""
-    eval_every: int = 0
+    eval_every: Count = 0
     """Steps between evaluations; 0: only at the end."""
-    eval_samples: int = 1000
+    eval_samples: Positive = 1000
     """Samples of the evaluation data that are looked at during training."""
 
 
 @dataclass(frozen=True)
 class TrainConfig:
     """All of a run's settings. Without `scratch`, a model folder must be given."""
-
-    __pydantic_config__: ClassVar = {"extra": "forbid"}
 
     scratch: ScratchConfig | None = None
     sample: SampleConfig = field(default_factory=SampleConfig)
@@ -107,16 +98,9 @@ def load_train_config(name: str, settings: list[str] | None = None) -> TrainConf
 
     A setting is "section.key=value", value as in YAML. Raises `UsageError`.
     """
-    bundled = project_file(RECIPES, f"{name}.yaml")
-    path = bundled if "/" not in name and bundled.is_file() else Path(name)
-    try:
-        values = yaml.safe_load(path.read_text("utf-8")) or {}
-    except OSError:
-        known = ", ".join(sorted(p.stem for p in bundled.parent.glob("*.yaml")))
-        raise UsageError(f"no config {name!r}: give a YAML file, or one of {known}") from None
-    except yaml.YAMLError as error:
-        raise UsageError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(values, dict):
+    values, path = read_yaml(name, RECIPES)
+    values = {} if values is None else values
+    if settings and not isinstance(values, dict):
         raise UsageError(f"{path}: a config is a mapping of sections")
     for setting in settings or []:
         where, _, value = setting.partition("=")
@@ -125,18 +109,21 @@ def load_train_config(name: str, settings: list[str] | None = None) -> TrainConf
             raise UsageError(f"{setting!r} is no setting: give section.key=value")
         if values.get(section) is None:
             values[section] = {}
-        values[section][key] = yaml.safe_load(value)
-    return parse_train_config(values, str(path))
+        if isinstance(values[section], dict):
+            values[section][key] = _value(value, setting)
+    return parse_train_config(values, f"{path} and --set" if settings else path)
+
+
+def _value(text: str, setting: str) -> Any:
+    try:
+        return yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError):
+        raise UsageError(f"{setting!r} is no setting: its value is not YAML") from None
 
 
 def parse_train_config(values: dict[str, Any], where: str) -> TrainConfig:
     """`values`, as YAML gives them, as a config. Raises `UsageError`."""
-    try:
-        return TypeAdapter(TrainConfig).validate_python(values)
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise UsageError(f"{where}: {place}: {first['msg'].lower()}") from None
+    return checked(values, TrainConfig, where)
 
 
 def as_dict(config: TrainConfig) -> dict[str, Any]:

@@ -5,7 +5,6 @@ Ties count as wrong: a model that gives everything the same score gets 0.
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import json
 import os
@@ -19,6 +18,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from finehard import storage
+from finehard.arguments import Parser
 from finehard.errors import UsageError
 from finehard.fgclip.batch import Batch
 from finehard.fgclip.data import Batches, Limits, Part, Source, stream
@@ -198,7 +198,7 @@ def table(figures: dict[str, float]) -> str:
 
 def main(argv: list[str] | None = None) -> int:
     """The command; returns its exit code."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="finehard evaluate model", description="Evaluates a CLIP or FG-CLIP model on shards."
     )
     parser.add_argument("--model", required=True, help="a model folder")
@@ -223,4 +223,6 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    from finehard.cli import main as finehard
+
+    sys.exit(finehard(["evaluate", "model", *sys.argv[1:]]))

@@ -169,6 +169,8 @@ def load(name: str | os.PathLike[str]) -> FGCLIP:
             )
     except (OSError, ValueError, RuntimeError) as error:
         line = " ".join(str(error).split())[:300]
+        if os.path.isabs(name) and not os.path.exists(name):
+            line = "there is no such folder"
         raise FinehardError(f"no CLIP or FG-CLIP model in {name}: {line}") from None
     missing = set(info["missing_keys"])
     left_over = {k for k in info["unexpected_keys"] if not k.endswith("position_ids")}

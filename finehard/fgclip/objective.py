@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +12,7 @@ from torch.nn import functional
 from finehard.fgclip import losses, ranks
 from finehard.fgclip.batch import Batch
 from finehard.fgclip.model import FGCLIP
+from finehard.limits import Amount, Count
 
 MEAN = (0.48145466, 0.4578275, 0.40821073)
 STD = (0.26862954, 0.26130258, 0.27577711)
@@ -22,16 +23,14 @@ STD = (0.26862954, 0.26130258, 0.27577711)
 class ObjectiveConfig:
     """Weights of the losses (0 leaves one out), and what counts as a negative."""
 
-    __pydantic_config__: ClassVar = {"extra": "forbid"}
-
-    long_weight: float = 1.0
-    short_weight: float = 1.0
-    region_weight: float = 0.1
-    hard_weight: float = 0.5
-    tic_weight: float = 0.0
+    long_weight: Amount = 1.0
+    short_weight: Amount = 1.0
+    region_weight: Amount = 0.1
+    hard_weight: Amount = 0.5
+    tic_weight: Amount = 0.0
     """FG-CLIP 2's text-to-text loss, within each process, its sum divided by the number of texts;
     published: 0.1."""
-    cmr_weight: float = 0.0
+    cmr_weight: Amount = 0.0
     """FG-CLIP 2's rank loss, averaged over all pairs; published: 0.4."""
     ranks: Literal["all", "own"] = "all"
     """Where a region finds its negatives: in all processes, or (as published) in its own."""
@@ -39,7 +38,7 @@ class ObjectiveConfig:
     """Leave texts that say the same out of the negatives: equal but for case, articles, signs."""
     same_above: float | None = None
     """Also texts whose features have at least this cosine. Not for training from scratch."""
-    max_negatives: int = 10
+    max_negatives: Count = 10
     """Hard negatives taken of each region, at most."""
 
 

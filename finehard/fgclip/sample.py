@@ -6,24 +6,23 @@ import random
 import re
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 from finehard.digest import number
+from finehard.limits import Count, Share
 
 
 @dataclass(frozen=True)
 class SampleConfig:
     """How samples become images, boxes and texts."""
 
-    __pydantic_config__: ClassVar = {"extra": "forbid"}
-
-    boxes: int = 4
+    boxes: Count = 4
     """Boxes taken of an image, at most."""
     choose: Literal["random", "first"] = "random"
     """Which boxes and hard negatives are taken where there are more."""
-    negatives: int = 10
+    negatives: Count = 10
     """Hard negatives taken of a region, at most."""
-    long_expr: float = 0.5
+    long_expr: Share = 0.5
     """How often a region's text is its long expression instead of the short one."""
     prefix: str = "a photo of "
     """Set before every short caption (published: "a photo of ")."""

@@ -6,7 +6,6 @@ stopped goes on from its last checkpoint as if nothing had happened: run the sam
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import math
 import os
@@ -21,6 +20,7 @@ import yaml
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
+from finehard.arguments import Parser
 from finehard.digest import digest
 from finehard.errors import FinehardError, UsageError
 from finehard.fgclip import checkpoint, ranks
@@ -266,7 +266,7 @@ def _stop_signal() -> Iterator[Callable[[], bool]]:
 
 def main(argv: list[str] | None = None) -> int:
     """The command; returns its exit code."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="finehard train",
         description="Trains FG-CLIP on shards. Start it with torchrun for more than one process.",
     )
@@ -301,4 +301,6 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    from finehard.cli import main as finehard
+
+    sys.exit(finehard(["train", *sys.argv[1:]]))

@@ -47,7 +47,9 @@ def read_truth(path: str | Path) -> Truth:
     file = Path(path) / "truth.jsonl" if Path(path).is_dir() else Path(path)
     try:
         lines = file.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise UsageError(f"truth {file}: {error.strerror}") from None
+    except UnicodeDecodeError as error:
         raise UsageError(f"truth {file}: {error}") from None
     number = 0
     by_key: dict[str, tuple[TrueObject, ...]] = {}

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import tarfile
 from collections.abc import Iterator
 from typing import Any
 
 from finehard import storage
+from finehard.arguments import Parser
 from finehard.errors import UsageError
 from finehard.truth import read_truth
 from finehard.truth.measure import NAMES, measure
@@ -56,7 +56,7 @@ def table(result: dict[str, Any]) -> str:
 
 def main(arguments: list[str]) -> int:
     """Prints the table, writes JSON where asked. Raises `UsageError` on unusable input."""
-    parser = argparse.ArgumentParser(prog="finehard evaluate data", description=__doc__)
+    parser = Parser(prog="finehard evaluate data", description=__doc__)
     parser.add_argument("dataset", help="a dataset folder")
     parser.add_argument("--truth", required=True, help="truth.jsonl, or a folder that has it")
     parser.add_argument("--json", help="where to write the figures as JSON")

@@ -197,8 +197,15 @@ def test_bundled_recipes_load(name):
 def test_wrong_settings_are_named(tmp_path):
     with pytest.raises(UsageError, match="optimizer.batchsize"):
         load_train_config("finehard", ["optimizer.batchsize=3"])
-    with pytest.raises(UsageError, match="section.key=value"):
-        load_train_config("finehard", ["lr"])
+    with pytest.raises(UsageError, match="and --set: unknown key run.worker; did you mean workers"):
+        load_train_config("finehard", ["run.worker=3"])
+    with pytest.raises(
+        UsageError, match="optimizer.batch_size: .* greater than or equal to 1, not 0"
+    ):
+        load_train_config("finehard", ["optimizer.batch_size=0"])
+    for setting in ("lr", "optimizer.lr", "optimizer.lr={"):
+        with pytest.raises(UsageError, match="is no setting"):
+            load_train_config("finehard", [setting])
     with pytest.raises(UsageError, match="fgclip-v1"):
         load_train_config("nothing")
 
