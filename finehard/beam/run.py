@@ -20,7 +20,10 @@ from apache_beam.options.pipeline_options import (
     StandardOptions,
     _BeamArgumentParser,
 )
-from apache_beam.runners.runner import create_runner
+from apache_beam.portability.api import beam_provision_api_pb2
+from apache_beam.runners.portability.fn_api_runner import fn_runner
+from apache_beam.runners.portability.portable_runner import JobServiceHandle
+from apache_beam.runners.runner import PipelineRunner, create_runner
 
 from finehard.errors import FinehardError, UsageError
 
@@ -102,7 +105,7 @@ def run(construct: Callable[[beam.Pipeline], Any], parsed: PipelineOptions) -> A
     """Builds and runs a pipeline to its end. Raises `FinehardError` when it fails."""
     logging.getLogger("apache_beam").setLevel(logging.CRITICAL)  # one line is told instead
     try:
-        pipeline = beam.Pipeline(options=parsed)
+        pipeline = beam.Pipeline(runner=_runner(parsed), options=parsed)
         construct(pipeline)
         with _ended_with_a_worker():
             result = pipeline.run()
@@ -114,6 +117,16 @@ def run(construct: Callable[[beam.Pipeline], Any], parsed: PipelineOptions) -> A
     if state not in (None, "DONE"):
         raise FinehardError(f"the runner ended in state {state}")
     return result
+
+
+def _runner(parsed: PipelineOptions) -> PipelineRunner | None:
+    """The in-process runner, whose worker processes are told the options (an object store's
+    address and keys are among them); None where Beam makes the runner that is named."""
+    if parsed.view_as(StandardOptions).runner != IN_PROCESS:
+        return None
+    encoded = JobServiceHandle.encode_pipeline_options(parsed.get_all_options())
+    told = beam_provision_api_pb2.ProvisionInfo(pipeline_options=encoded)
+    return fn_runner.FnApiRunner(provision_info=fn_runner.ExtendedProvisionInfo(told))
 
 
 _RAISED = re.compile(r"^(?:finehard\.errors\.)?(?:FinehardError|UsageError): (.*)$", re.MULTILINE)
