@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import os
 import socket
 import subprocess
@@ -11,8 +12,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from apache_beam.options.pipeline_options import PipelineOptions
 
 from finehard import storage
+from finehard.beam import clients
+from finehard.beam.filesystems import use_options
 from finehard.errors import FinehardError, UsageError
 from finehard.journal import Entry, Journal
 from finehard.records import Bytes, Usage
@@ -113,10 +117,6 @@ def bucket(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[str]:
     """A bucket on an emulated object store."""
-    from apache_beam.options.pipeline_options import PipelineOptions
-
-    from finehard.beam.filesystems import use_options
-
     port, scripts = _free_port(), Path(sys.executable).parent
     url = f"http://127.0.0.1:{port}"
     program = {"gs": "gcp-storage-emulator", "s3": "moto_server"}[request.param]
@@ -168,11 +168,12 @@ def test_missing_credentials_are_told_at_once(
     for name in ("AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"):
         monkeypatch.setenv(name, str(tmp_path / "none"))
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    monkeypatch.setattr("apache_beam.io.filesystems.FileSystems._pipeline_options", None)
+    use_options(PipelineOptions([]))
     start = time.monotonic()
     with pytest.raises(FinehardError, match="no credentials for s3://mine: set AWS_ACCESS_KEY_ID"):
         storage.read_all("s3://mine/a.tar")
     assert time.monotonic() - start < 20  # Beam alone would try for minutes
+    clients.forget()
 
 
 @pytest.mark.slow
@@ -202,6 +203,29 @@ def test_an_object_is_written_whole_and_read_in_ranges(bucket: str) -> None:
         storage.read(Bytes(uri, len(data) - 2, 5))
     storage.delete([uri, f"{bucket}/write/never"])
     assert not storage.exists(uri)
+
+
+@pytest.mark.slow
+def test_a_range_costs_its_own_bytes_and_no_new_client(
+    bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uri = f"{bucket}/range/a.bin"
+    storage.write(uri, os.urandom(3_000_000))
+    storage.read(Bytes(uri, 0, 1))
+    received = []
+    read = http.client.HTTPResponse.read
+
+    def counted(self: http.client.HTTPResponse, amount: int | None = None) -> bytes:
+        data = read(self, amount)
+        received.append(len(data))
+        return data
+
+    monkeypatch.setattr(http.client.HTTPResponse, "read", counted)
+    start = time.process_time()
+    for place in range(10):
+        assert len(storage.read(Bytes(uri, 1000 * place, 1000))) == 1000
+    assert 10_000 <= sum(received) < 20_000
+    assert time.process_time() - start < 0.8  # a client of boto3 takes a tenth of a second
 
 
 @pytest.mark.slow

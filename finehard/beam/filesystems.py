@@ -11,15 +11,20 @@ from typing import IO, Any, BinaryIO, cast
 from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
+from finehard.beam import clients, stores
 from finehard.beam.stores import reach
 from finehard.errors import FinehardError
 from finehard.records import Bytes
 from finehard.storage import File
 
+clients.share()
+
 
 def use_options(options: Any) -> None:
     """Tells Beam's FileSystems the pipeline's options (S3 endpoint, credentials)."""
     FileSystems.set_options(options)
+    clients.forget()
+    stores.forget()
 
 
 def exists(uri: str) -> bool:
@@ -126,9 +131,8 @@ def _is_missing(uri: str) -> bool:
 
 def read_range(where: Bytes) -> bytes:
     """The bytes at `where`, fewer when the object ends before. Raises as `open_read`."""
-    with open_read(where.uri) as file:
-        file.seek(where.offset)
-        return file.read(where.length)
+    with _store(where.uri):
+        return clients.read_range(where.uri, where.offset, where.length)
 
 
 def upload(file: IO[bytes], uri: str) -> None:

@@ -10,8 +10,8 @@ from functools import lru_cache
 from typing import Any
 
 from apache_beam.io.filesystems import FileSystems
-from apache_beam.options.pipeline_options import PipelineOptions
 
+from finehard.beam import clients
 from finehard.errors import FinehardError, UsageError
 
 _WAIT_S = 10.0
@@ -38,12 +38,16 @@ def _reach(root: str) -> None:
             f"cannot use {root}: Beam has no file system for {scheme}://{extra}; local paths, "
             "gs:// and s3:// can be read and written"
         ) from None
-    options = FileSystems._pipeline_options or PipelineOptions([])
     with _told(root):
         if scheme == "s3":
-            _reach_s3(bucket, options)
+            _reach_s3(bucket)
         elif scheme == "gs":
-            _reach_gs(bucket, options)
+            _reach_gs(bucket)
+
+
+def forget() -> None:
+    """Asks every bucket again: options or credentials have changed."""
+    _reach.cache_clear()
 
 
 @contextmanager
@@ -57,12 +61,11 @@ def _told(root: str) -> Iterator[None]:
         raise FinehardError(f"cannot reach {root}: {line}") from error
 
 
-def _reach_s3(bucket: str, options: PipelineOptions) -> None:
-    from apache_beam.io.aws.clients.s3.boto3_client import Client
+def _reach_s3(bucket: str) -> None:
     from botocore.exceptions import ClientError, NoCredentialsError
 
     try:
-        Client(options).client.head_bucket(Bucket=bucket)
+        clients.s3().head_bucket(Bucket=bucket)
     except NoCredentialsError:
         raise FinehardError(
             f"no credentials for s3://{bucket}: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, "
@@ -73,12 +76,12 @@ def _reach_s3(bucket: str, options: PipelineOptions) -> None:
             raise FinehardError(f"there is no bucket s3://{bucket}") from None
 
 
-def _reach_gs(bucket: str, options: PipelineOptions) -> None:
-    from apache_beam.io.gcp.gcsio import create_storage_client
+def _reach_gs(bucket: str) -> None:
+    from apache_beam.io.gcp import gcsio
     from google.api_core.exceptions import Forbidden, NotFound, Unauthorized
 
     anonymous = _without_credentials()
-    client = create_storage_client(options, use_credentials=not anonymous)
+    client = gcsio.create_storage_client(clients.options(), use_credentials=not anonymous)
     listed: Any = client.list_blobs(bucket, max_results=1, timeout=_WAIT_S, retry=None)
     try:
         next(iter(listed), None)

@@ -162,11 +162,9 @@ def _use_storage() -> None:
 
     Credentials, region and endpoint come from the environment, as the stores' own clients have it.
     """
-    from finehard.beam import filesystems
 
     def opened(url: str, mode: str = "rb", bufsize: int = 0, **_: Any) -> Any:
         return storage.open_read(url)
 
-    filesystems.use_options({"s3_region_name": None})  # S3 wants options, even if they say nothing
     schemes = sys.modules["webdataset.gopen"].gopen_schemes
     schemes["gs"] = schemes["s3"] = opened

@@ -80,3 +80,11 @@ def test_a_store_is_built_from_and_into_by_one_process_and_by_two(
     assert len(one) == 3 and one == sums(client, "two/")
     again = build(settings, "s3://things/in", "s3://things/one", *options)
     assert "0 requests" in again.stdout, again.stdout + again.stderr
+    for command in ("validate", "stats"):  # without Beam's options: the environment tells
+        environment = {
+            **os.environ, "AWS_ENDPOINT_URL": store, "AWS_ACCESS_KEY_ID": "me",
+            "AWS_SECRET_ACCESS_KEY": "secret", "AWS_DEFAULT_REGION": "us-east-1",
+        }  # fmt: skip
+        arguments = [sys.executable, "-m", "finehard.cli", command, "s3://things/one"]
+        read = subprocess.run(arguments, env=environment, capture_output=True, text=True)
+        assert read.returncode == 0, read.stdout + read.stderr
