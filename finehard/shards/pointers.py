@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 from finehard import storage
+from finehard.ahead import ahead
 from finehard.records import Bytes
 from finehard.shards.packed import Finished, unpack
-
-READERS = 16
-"""Samples read at once where a read takes a round trip to an object store."""
 
 
 class Pointer(NamedTuple):
@@ -33,25 +29,13 @@ def in_order(pointers: Iterable[Pointer]) -> Iterator[tuple[str, bool, Finished,
     """
     before, double = None, 1
     ordered = sorted(set(pointers))
-    for pointer, (finished, data) in zip(ordered, _read_ahead(ordered), strict=True):
+    remote = bool(ordered) and storage.is_remote(ordered[0].where.uri)
+    fetched = ahead(_fetch, ordered) if remote else map(_fetch, ordered)
+    for pointer, (finished, data) in zip(ordered, fetched, strict=True):
         double = double + 1 if pointer.key == before else 1
         before = pointer.key
         again = double > 1
         yield (f"{pointer.key}~{double}" if again else pointer.key), again, finished, data
-
-
-def _read_ahead(pointers: list[Pointer]) -> Iterator[tuple[Finished, bytes]]:
-    """What `pointers` point to, in their order; from an object store, some at a time."""
-    if not pointers or not storage.is_remote(pointers[0].where.uri):
-        yield from map(_fetch, pointers)
-        return
-    with ThreadPoolExecutor(READERS) as pool:
-        under_way = deque(pool.submit(_fetch, pointer) for pointer in pointers[: 2 * READERS])
-        for pointer in pointers[2 * READERS :]:
-            yield under_way.popleft().result()
-            under_way.append(pool.submit(_fetch, pointer))
-        for future in under_way:
-            yield future.result()
 
 
 def _fetch(pointer: Pointer) -> tuple[Finished, bytes]:

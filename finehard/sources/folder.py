@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from functools import partial
 
 from finehard import storage
+from finehard.ahead import ahead
 from finehard.records import Bytes, Record, Reject
 from finehard.sources.discover import IMAGE_SUFFIXES
 from finehard.sources.source import (
@@ -57,23 +59,26 @@ def count(file: SourceFile, config: SourceConfig) -> int:
 
 def read(unit: Unit, config: SourceConfig) -> Iterator[Loaded | Reject]:
     """The unit's images. One that is gone or cannot be read is a reject."""
-    for name in unit.names:
-        uri = storage.join(unit.file.uri, name)
-        key = safe_key(os.path.splitext(name)[0])
-        if uri != (source := _source(unit.file, name)):
-            yield Reject(key, source, "source", "unreadable_image", "its name is not UTF-8")
-            continue
-        try:
-            size = storage.size(uri)
-            if size > config.max_image_bytes:
-                yield Reject(key, uri, "source", "image_file_too_large", f"{size} bytes")
-                continue
-            data = storage.read(Bytes(uri, 0, size))
-        except (OSError, EOFError) as error:
-            yield Reject(key, uri, "source", "unreadable_image", str(error)[:200])
-            continue
-        record = Record(key, uri, unit.id, Bytes(uri, 0, size), "", alt_text=_text(uri))
-        yield Loaded(record, data)
+    load = partial(_load, unit, config)
+    yield from (
+        ahead(load, unit.names) if storage.is_remote(unit.file.uri) else map(load, unit.names)
+    )
+
+
+def _load(unit: Unit, config: SourceConfig, name: str) -> Loaded | Reject:
+    uri = storage.join(unit.file.uri, name)
+    key = safe_key(os.path.splitext(name)[0])
+    if uri != (source := _source(unit.file, name)):
+        return Reject(key, source, "source", "unreadable_image", "its name is not UTF-8")
+    try:
+        size = storage.size(uri)
+        if size > config.max_image_bytes:
+            return Reject(key, uri, "source", "image_file_too_large", f"{size} bytes")
+        data = storage.read(Bytes(uri, 0, size))
+    except (OSError, EOFError) as error:
+        return Reject(key, uri, "source", "unreadable_image", str(error)[:200])
+    record = Record(key, uri, unit.id, Bytes(uri, 0, size), "", alt_text=_text(uri))
+    return Loaded(record, data)
 
 
 def _text(uri: str) -> str | None:

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from finehard import storage
+from finehard.ahead import ahead
 from finehard.errors import FinehardError
 from finehard.records import Bytes, Record, Reject
 from finehard.sources.source import (
@@ -124,9 +126,13 @@ def read(unit: Unit, config: SourceConfig) -> Iterator[Loaded | Reject]:
             file = pq.ParquetFile(opened)
             groups = _groups(file, unit.file.size)
             columns = _columns(file.schema_arrow, uri, config)
-            for row in _rows(file, groups, unit, columns):
-                if wanted(unit.file, f"{uri}#row={number}"):
-                    yield _sample(unit, number, row, config)
+            rows = enumerate(_rows(file, groups, unit, columns), unit.start)
+            taken = (row for row in rows if wanted(unit.file, f"{uri}#row={row[0]}"))
+            load = partial(_load, unit, config)
+            # paths in the rows may lead into an object store
+            loaded = ahead(load, taken) if storage.is_remote(uri) else map(load, taken)
+            for number, sample in loaded:
+                yield sample
                 number += 1
     except (pa.ArrowException, OSError, ValueError) as error:
         detail = " ".join(str(error).split())[:200]
@@ -166,6 +172,13 @@ def _value(cell: Any) -> Any:
         return cell.as_buffer().to_pybytes().decode("utf-8", "replace")
     except (ValueError, OverflowError):
         return None
+
+
+def _load(
+    unit: Unit, config: SourceConfig, numbered: tuple[int, dict[str, Any]]
+) -> tuple[int, Loaded | Reject]:
+    number, row = numbered
+    return number, _sample(unit, number, row, config)
 
 
 def _sample(

@@ -7,6 +7,7 @@ import os
 import socket
 import subprocess
 import sys
+import tarfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -88,3 +89,19 @@ def test_a_store_is_built_from_and_into_by_one_process_and_by_two(
         arguments = [sys.executable, "-m", "finehard.cli", command, "s3://things/one"]
         read = subprocess.run(arguments, env=environment, capture_output=True, text=True)
         assert read.returncode == 0, read.stdout + read.stderr
+
+
+def test_loose_images_in_a_store_are_read_with_their_texts(
+    tmp_path: Path, server: Server, store: str
+) -> None:
+    client = boto3.client("s3", endpoint_url=store, **KEYS)
+    for path in images(tmp_path / "in", 20).glob("*.tar"):
+        with tarfile.open(path) as tar:
+            for member in tar:
+                data = tar.extractfile(member)
+                assert data is not None
+                client.put_object(Bucket="things", Key=f"in/a b/{member.name}", Body=data.read())
+    options = [f"--s3_endpoint_url={store}", "--s3_access_key_id=me",
+               "--s3_secret_access_key=secret", "--s3_region_name=us-east-1"]  # fmt: skip
+    done = build(config(tmp_path, server.url), "s3://things/in", tmp_path / "out", *options)
+    assert "20 read = 20 written + 0 rejected" in done.stdout, done.stdout + done.stderr
