@@ -20,6 +20,3 @@ REASONS = {
     "no_regions": "fewer regions than shards.min_regions are left",
 }
 """Reason -> what it means. Every `Reject` carries one of these."""
-
-USELESS = frozenset(("invalid_reply", "truncated_reply"))
-"""Reasons that are in one reply: the server is well, and the record's other questions stand."""

@@ -42,10 +42,7 @@ class Stage(Protocol):
         ...
 
     def answer(self, record: Record, values: Sequence[Any]) -> Record | Reject:
-        """`record` with the replies `values`, one to a question, each as its schema has it.
-
-        Of several, one is None where the model's replies to it were of no use; never all are.
-        """
+        """`record` with the replies `values`, one to a question, each as its schema has it."""
         ...
 
 

@@ -21,7 +21,6 @@ from finehard.images import ImageError
 from finehard.journal import Entry
 from finehard.lmm.question import Answer, Question, RequestFailed
 from finehard.records import Record, Reject, Usage, reject
-from finehard.rejects import USELESS
 from finehard.stage import Ask, Stage
 
 
@@ -130,23 +129,20 @@ class _AskModel(beam.DoFn):
 
     def _result(self, record: Record, future: Future[list[Reply]]) -> Record | Reject:
         entries: list[Entry] = []
-        failures: list[RequestFailed] = []
+        failed: RequestFailed | None = None
         for reply in future.result():
             if isinstance(reply, Entry):
                 entries.append(reply)
             elif isinstance(reply, RequestFailed):
-                failures.append(reply)
+                failed = reply
                 entries.append(Entry(None, reply.usage))
             elif reply is not None:
                 if isinstance(reply, FinehardError):
                     self._runtime.status.fatal = str(reply)
                 raise reply
-        grave = [failed for failed in failures if failed.reason not in USELESS]
-        if len(failures) == len(entries):
-            grave = failures
-        if grave:
+        if failed is not None:
             record = record.spent(self._stage.name, _spent(entries))
-            return reject(record, self._stage.name, grave[0].reason, grave[0].detail)
+            return reject(record, self._stage.name, failed.reason, failed.detail)
         return self._answered(record, entries, from_journal=False)
 
     def _answered(

@@ -88,20 +88,17 @@ def regions(manifest: dict[str, Any]) -> list[Step]:
     dropped: dict[str, int] = manifest["dropped"]
     kept = manifest["counts"]["regions"]
     verified = verification(manifest)
-    reasons = {"text_untrue": "not confirmed by the model", "unanswered": "no usable reply"}
-    losses = [
-        Loss(rule, dropped[f"verify.{rule}"], meaning, f"dropped-verify-{rule}")
-        for rule, meaning in reasons.items()
-        if verified == "drop" and dropped.get(f"verify.{rule}")
-    ]
-    lost = sum(loss.number for loss in losses)
+    untrue = dropped.get("verify.text_untrue", 0) if verified == "drop" else 0
     rules = _rules(dropped, "detect")
-    proposed = kept + lost + sum(loss.number for loss in rules)
+    proposed = kept + untrue + sum(loss.number for loss in rules)
     steps = [
         Step("boxes proposed by the detector", proposed),
-        Step("boxes selected", kept + lost, rules),
+        Step("boxes selected", kept + untrue, rules),
     ]
     text = {"drop": "regions confirmed by verification", "mark": "regions kept, verified marked"}
+    meaning = "not confirmed by the model"
+    anchor = "dropped-verify-text_untrue"
+    losses = [Loss("text_untrue", untrue, meaning, anchor)] if untrue else []
     steps.append(Step(text.get(verified, "regions kept (verification skipped)"), kept, losses))
     return steps
 

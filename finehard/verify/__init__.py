@@ -67,21 +67,14 @@ class Verify:
         )
 
     def answer(self, record: Record, values: Sequence[Any]) -> Record:
-        """`record` with `verified` set on regions and negatives, and the policy applied.
-
-        A region without an answer goes as one that is not confirmed; where all are kept, its
-        `verified` stays null.
-        """
+        """`record` with `verified` set on regions and negatives, and the policy applied."""
         judged = [
-            self._judged(region, value) if value is not None else region
+            self._judged(region, value)
             for region, value in zip(record.regions, values, strict=True)
         ]
         told = {
-            "text_untrue": [r.short_expr for r in judged if r.verified is False],
-            "negative_true": [
-                n.text for r in judged for n in r.hard_negatives if n.verified is False
-            ],
-            "unanswered": [r.short_expr for r in judged if r.verified is None],
+            "text_untrue": [r.short_expr for r in judged if not r.verified],
+            "negative_true": [n.text for r in judged for n in r.hard_negatives if not n.verified],
         }
         if self.config.policy == "drop":
             judged = [

@@ -76,16 +76,3 @@ def test_what_was_answered_of_a_rejected_record_is_not_asked_again(tmp_path: Pat
     assert mended["counts"]["written"] == made["counts"]["rejected"]
     rejected = pq.read_table(tmp_path / "out" / "rejected").to_pylist()
     assert "verify" in {row["stage"] for row in rejected}, "no fault met a record's second question"
-
-
-def test_a_reply_of_no_use_costs_its_region_and_not_the_record(tmp_path: Path) -> None:
-    source = images(tmp_path / "in", 40)
-    with faulty(tmp_path / "log") as server:
-        whole = built(settings(server.url), source, tmp_path / "whole")
-        server.control(faults=0.08, kinds=["schema"], sticky=True)
-        made = built(settings(server.url), source, tmp_path / "out")
-        server.control(faults=0.0)
-        healed = built(settings(server.url), source, tmp_path / "out")
-    assert made["dropped"]["verify.unanswered"] > 0
-    assert made["counts"]["read"] == made["counts"]["written"] + made["counts"]["rejected"]
-    assert healed["counts"] == whole["counts"] and healed["dropped"] == whole["dropped"]

@@ -52,11 +52,6 @@ def test_every_input_is_written_or_lost_at_a_stage() -> None:
 def test_boxes_are_counted_back_from_those_kept() -> None:
     steps = funnel.regions(_manifest("drop", detect__score=9, detect__nms=4, verify__text_untrue=5))
     assert [step.left for step in steps] == [48, 35, 30]
-    silent = funnel.regions(_manifest("drop", verify__text_untrue=5, verify__unanswered=2))
-    assert [(loss.reason, loss.number) for loss in silent[2].losses] == [
-        ("text_untrue", 5),
-        ("unanswered", 2),
-    ]
     marked = funnel.regions(_manifest("mark", detect__score=9, verify__text_untrue=5))
     assert [step.left for step in marked] == [39, 30, 30]  # what is marked is not lost
 

@@ -89,17 +89,6 @@ def test_marking_keeps_all_and_says_which() -> None:
     assert _counts(made) == {"verify.text_untrue": 1, "verify.negative_true": 2}
 
 
-@pytest.mark.parametrize("policy", ["drop", "mark"])
-def test_a_region_that_got_no_answer_costs_no_other(policy: str) -> None:
-    stage = Verify(VerifyConfig(policy=policy))  # type: ignore[arg-type]
-    answers = [None, {"1": 0.9, "2": 0.1, "3": 0.1}, {"1": 0.9, "2": 0.9}]
-    made = stage.answer(_record(), answers)
-    kept = [(r.short_expr, r.verified) for r in made.regions]
-    marked = [("a red mug", None), ("a bag", True), ("a lamp", True)]
-    assert kept == (marked if policy == "mark" else marked[1:])
-    assert made.dropped == {"verify.unanswered": (1, "a red mug")}
-
-
 def test_how_sure_the_judge_must_be_can_be_set() -> None:
     assert _counts(_said(*_FALSE, text_true=0.95)) == {"verify.text_untrue": 3}
     assert _counts(_said(*_FALSE, negative_true=0.05)) == {"verify.negative_true": 3}
