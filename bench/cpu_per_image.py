@@ -26,24 +26,25 @@ from bench.fixed_detector import Fixed
 from bench.inputs import write_tars
 from bench.measure import WORK, build, config, server, verdict
 from bench.simulated_server import answer
-from finehard.caption import Caption, CaptionConfig
+from finehard.dataset.layout import ShardsConfig
+from finehard.dataset.packed import pack
+from finehard.dataset.pointers import Pointer
+from finehard.dataset.writer import write_shard
 from finehard.detect import DetectConfig
 from finehard.detect.boxes import select
-from finehard.images import Images, ImagesConfig, header
-from finehard.journal import Entry, Journal
+from finehard.images import ImagesConfig, header
 from finehard.lmm.choices import probabilities
 from finehard.lmm.question import Question, messages
 from finehard.lmm.reply import parse_reply
 from finehard.negatives import Negatives, NegativesConfig
 from finehard.phrases import PhrasesConfig, extractor
 from finehard.records import Bytes, Phrase, Record, Region, Usage, sample_json
-from finehard.regions import Regions, RegionsConfig
-from finehard.shards.layout import ShardsConfig
-from finehard.shards.packed import pack
-from finehard.shards.pointers import Pointer
-from finehard.shards.writer import write_shard
 from finehard.sources import Loaded, SourceConfig, discover, read, units
-from finehard.verify import Verify, VerifyConfig
+from finehard.stages.caption import Caption, CaptionConfig
+from finehard.stages.regions import Regions, RegionsConfig
+from finehard.stages.verify import Verify, VerifyConfig
+from finehard.state.journal import Entry, Journal
+from finehard.worker.images import Images
 
 GOAL_MS = 40.0
 

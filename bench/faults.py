@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from bench.inputs import write_tars
 from bench.measure import WORK, build, config, control, server, stats, verdict
 from bench.server_faults import FAULTS
-from finehard.validate import validate
+from finehard.dataset.validate import validate
 
 IMAGES = 3000
 KINDS = [name for name in FAULTS if name != "400"]  # a refusal is final: those would be rejects

@@ -32,13 +32,13 @@ from bench.measure import WORK, verdict
 from bench.simulated_server import answer
 from finehard.errors import FinehardError
 from finehard.images import ImageError, ImagesConfig, decode, header
-from finehard.journal import Entry, Journal
 from finehard.lmm.choices import probabilities
 from finehard.lmm.reply import InvalidReply, parse_reply
 from finehard.records import Reject, Usage
 from finehard.rejects import REASONS
 from finehard.schemas import reply_schema
 from finehard.sources import SourceConfig, count, discover, read, units
+from finehard.state.journal import Entry, Journal
 
 Case = tuple[Callable[[bytes], None], bytes]
 HANG_S = 30

@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 
 from bench.inputs import write_tars
 from bench.measure import WORK, build_command, config, server, verdict
-from finehard.journal import FLUSH_S
+from finehard.state.journal import FLUSH_S
 
 UNFLUSHED_S = FLUSH_S + 0.5
 """Seconds of answers that may be lost with a process: the flush interval and the write itself."""

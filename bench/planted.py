@@ -20,12 +20,12 @@ from finehard.config import load_config
 from finehard.demo import texts
 from finehard.demo.render import encode, render
 from finehard.demo.world import Scene
-from finehard.images import Images
 from finehard.lmm.client import Client
 from finehard.lmm.question import Question
 from finehard.records import Bytes, HardNegative, Record, Region
 from finehard.serve import ensure_server
-from finehard.verify import Verify
+from finehard.stages.verify import Verify
+from finehard.worker.images import Images
 
 PLANTED = 0.10
 NEGATIVES = 3

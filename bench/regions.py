@@ -26,12 +26,12 @@ from finehard.config import load_config
 from finehard.demo import texts
 from finehard.demo.render import encode, render
 from finehard.demo.world import Scene, Thing
-from finehard.images import Images
 from finehard.lmm.client import Client
 from finehard.lmm.question import Answer, Question
 from finehard.records import Bytes, Record, Region
-from finehard.regions import Regions
 from finehard.serve import ensure_server
+from finehard.stages.regions import Regions
+from finehard.worker.images import Images
 
 REGIONS = 4
 

@@ -22,14 +22,14 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from bench.measure import WORK, verdict
+from finehard.dataset.layout import INDEX, MANIFEST
+from finehard.dataset.reader import Dataset
+from finehard.dataset.tables import INDEX_SCHEMA, REJECT_SCHEMA
 from finehard.digest import digest
 from finehard.phrases import PhrasesConfig, identity
 from finehard.rejects import REASONS
 from finehard.report import report
-from finehard.report.opened import Dataset
 from finehard.report.statistics import SAMPLED, scan
-from finehard.shards.layout import INDEX, MANIFEST
-from finehard.shards.tables import INDEX_SCHEMA, REJECT_SCHEMA
 
 SECONDS_GOAL = 60
 PEAK_GOAL_GB = 1.0

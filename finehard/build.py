@@ -14,15 +14,15 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from finehard import storage
 from finehard.config import Config, resolved
+from finehard.console.progress import Progress
+from finehard.dataset import complete as dataset
+from finehard.dataset.layout import JOURNAL, MANIFEST, shard_count
 from finehard.errors import FinehardError, UsageError
+from finehard.io import storage
 from finehard.lmm.client import Client
-from finehard.lock import locked
-from finehard.progress import Progress
-from finehard.shards import dataset
-from finehard.shards.layout import JOURNAL, MANIFEST, shard_count
 from finehard.sources import SourceFile, count, discover
+from finehard.state.lock import locked
 
 
 def prepare(source: str, config: Config) -> tuple[list[SourceFile], int, Config]:
@@ -41,16 +41,17 @@ def build(config: Config, source: str, output: str, beam_arguments: list[str]) -
     Raises `UsageError` before anything is written, `FinehardError` when it fails; then the same
     command goes on where it stopped.
     """
-    from finehard.beam import run, status
-    from finehard.beam.changes import note_settings, refuse_changes
-    from finehard.beam.runtime import Build, close_all
+    from finehard.beam import run
+    from finehard.state.settings_snapshot import note_settings, refuse_changes
+    from finehard.worker import status
+    from finehard.worker.runtime import Build, close_all
     from pipelines.build_finehard import build_finehard
 
     logging.basicConfig(format="finehard: %(message)s", level=logging.WARNING)
     source, output = storage.local(source), storage.local(output)
     options = run.options(beam_arguments)
     if storage.is_remote(source) or storage.is_remote(output):
-        from finehard.beam.filesystems import use_options
+        from finehard.io.remote import use_options
 
         use_options(options)
     files, images, config = prepare(source, config)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from finehard import __version__
-from finehard.arguments import Parser
+from finehard.console.arguments import Parser
 from finehard.errors import FinehardError, UsageError
 
 if TYPE_CHECKING:
@@ -129,13 +129,14 @@ def _build(chosen: argparse.Namespace) -> int:
 
 def _plan(chosen: argparse.Namespace) -> int:
     from finehard.build import prepare
+    from finehard.io.storage import is_remote, local
     from finehard.plan import make_plan
-    from finehard.storage import is_remote, local
 
     config = _config(chosen)
     source = local(chosen.input)
     if chosen.beam or is_remote(source):
-        from finehard.beam import filesystems, run
+        from finehard.beam import run
+        from finehard.io import remote as filesystems
 
         filesystems.use_options(run.options(chosen.beam))
     files, images, config = prepare(source, config)
@@ -144,14 +145,14 @@ def _plan(chosen: argparse.Namespace) -> int:
         stages = [stage._asdict() for stage in plan.stages]
         print(json.dumps({**plan._asdict(), "stages": stages}, indent=1))
     else:
-        from finehard.plan_table import print_plan
+        from finehard.console.plan_table import print_plan
 
         print_plan(plan)
     return 0
 
 
 def _validate(chosen: argparse.Namespace) -> int:
-    from finehard.validate import validate
+    from finehard.dataset.validate import validate
 
     problems = validate(chosen.dataset)
     for problem in problems[:100]:
@@ -196,7 +197,7 @@ def _stats(chosen: argparse.Namespace) -> int:
 def _audit(chosen: argparse.Namespace) -> int:
     from finehard.audit import audit
     from finehard.audit.item import read_items
-    from finehard.audit.kept import keep
+    from finehard.audit.store import keep
     from finehard.audit.table import table
 
     found = audit(lambda: read_items(chosen.dataset))

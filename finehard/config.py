@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from finehard.caption import CaptionConfig
+from finehard.dataset.layout import ShardsConfig
 from finehard.detect import DetectConfig
 from finehard.digest import folder_revision
 from finehard.errors import UsageError
@@ -22,12 +22,12 @@ from finehard.lmm.config import ModelConfig
 from finehard.negatives import NegativesConfig
 from finehard.phrases import PhrasesConfig
 from finehard.plan import PricesConfig
-from finehard.regions import RegionsConfig
 from finehard.serve import ServeConfig
-from finehard.settings import checked, read_yaml
-from finehard.shards.layout import ShardsConfig
+from finehard.settings.read import checked, read_yaml
 from finehard.sources import SourceConfig
-from finehard.verify import VerifyConfig
+from finehard.stages.caption import CaptionConfig
+from finehard.stages.regions import RegionsConfig
+from finehard.stages.verify import VerifyConfig
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
-from finehard.limits import Amount, Count, Positive
+from finehard.settings.ranges import Amount, Count, Positive
 
 if TYPE_CHECKING:
     from finehard.config import Config
@@ -84,7 +84,7 @@ class Plan(NamedTuple):
 
 def make_plan(files: list[SourceFile], images: int, config: Config) -> Plan:
     """The plan for `images` inputs in `files`. Reads the headers of some images, asks no model."""
-    from finehard.shards.layout import shard_count
+    from finehard.dataset.layout import shard_count
 
     sampled, width, height = _average_size(files, config)
     scale = min(1.0, config.images.max_side / max(width, height))
@@ -153,7 +153,7 @@ def _image_tokens(width: float, height: float, side: int) -> float:
 
 
 def _text_tokens(stage: str, config: Config) -> float:
-    from finehard.storage import project_file
+    from finehard.io.storage import project_file
 
     name = getattr(config, stage).prompt
     path = name if name.endswith(".md") else project_file("prompts", f"{name}.md")

@@ -10,7 +10,7 @@ from typing import Any
 import fastjsonschema
 
 from finehard.digest import digest
-from finehard.storage import project_file
+from finehard.io.storage import project_file
 
 
 @cache

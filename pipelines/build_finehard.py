@@ -1,7 +1,7 @@
 """Images in, FineHARD shards out: the whole build, in the order in which the data flows.
 
-To add a stage of your own, write it as a `finehard.stage.Stage` (asks a model) or as a function of
-a record, and put a line where it belongs below: `AskModel(YourStage(...), build)` or
+To add a stage of your own, write it as a `finehard.stages.stage.Stage` (asks a model) or as a
+function of a record, and put a line where it belongs below: `AskModel(YourStage(...), build)` or
 `Apply("name", make, build)`. Journal, retries, rejects and progress come with it.
 """
 
@@ -14,18 +14,18 @@ import apache_beam as beam
 from finehard.beam.apply import Apply
 from finehard.beam.ask import AskModel
 from finehard.beam.detect import Detect
-from finehard.beam.gather import WriteShards
-from finehard.beam.provenance import provenance
 from finehard.beam.read import ReadSources
-from finehard.beam.runtime import Build
-from finehard.caption import Caption
+from finehard.beam.write import WriteShards
 from finehard.negatives import Negatives
 from finehard.negatives.lexicon import lexicon_negatives
 from finehard.phrases.stage import find_phrases
-from finehard.regions import Regions
-from finehard.shards.keep import enough_regions
 from finehard.sources import SourceFile
-from finehard.verify import Verify
+from finehard.stages.caption import Caption
+from finehard.stages.min_regions import enough_regions
+from finehard.stages.regions import Regions
+from finehard.stages.verify import Verify
+from finehard.state.provenance import provenance
+from finehard.worker.runtime import Build
 
 
 def build_finehard(pipeline: beam.Pipeline, files: list[SourceFile], build: Build) -> Any:

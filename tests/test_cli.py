@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from finehard import __version__, storage
+from finehard import __version__
 from finehard.cli import main
+from finehard.io import storage
 
 
 def test_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,8 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from finehard.config import Config, parse_config
+from finehard.console.plan_table import print_plan
 from finehard.plan import Plan, make_plan
-from finehard.plan_table import print_plan
 from finehard.sources import count, discover
 from tests.pictures import jpg
 from tests.sources.tars import samples, tar_bytes

@@ -6,8 +6,8 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
-from finehard import storage
 from finehard.errors import UsageError
+from finehard.io import storage
 
 
 class Item(NamedTuple):

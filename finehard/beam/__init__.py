@@ -1,1 +1,1 @@
-"""All that knows of Apache Beam: file systems, the transforms that lift stages, the runners."""
+"""All that imports Apache Beam: the transforms that lift stages, and the runners."""

@@ -9,9 +9,9 @@ from typing import Any
 
 import apache_beam as beam
 
-from finehard.beam.runtime import Build, runtime
 from finehard.config import Config
 from finehard.records import Record, Reject
+from finehard.worker.runtime import Build, runtime
 
 Step = Callable[[Record], Record | Reject]
 

@@ -11,17 +11,17 @@ from apache_beam.transforms.window import GlobalWindow
 from apache_beam.utils.timestamp import MIN_TIMESTAMP
 from apache_beam.utils.windowed_value import WindowedValue
 
-from finehard.beam.replies import Replies, Reply
-from finehard.beam.runtime import Build, Runtime, runtime
-from finehard.beam.window import Window
 from finehard.config import Config
 from finehard.digest import digest
 from finehard.errors import FinehardError
 from finehard.images import ImageError
-from finehard.journal import Entry
 from finehard.lmm.question import Answer, Question, RequestFailed
 from finehard.records import Record, Reject, Usage, reject
-from finehard.stage import Ask, Stage
+from finehard.stages.stage import Ask, Stage
+from finehard.state.journal import Entry
+from finehard.worker.replies import Replies, Reply
+from finehard.worker.runtime import Build, Runtime, runtime
+from finehard.worker.window import Window
 
 
 def fingerprint(stage: Stage, config: Config) -> str:

@@ -12,16 +12,16 @@ from apache_beam.transforms.window import GlobalWindow
 from apache_beam.utils.timestamp import MIN_TIMESTAMP
 from apache_beam.utils.windowed_value import WindowedValue
 
-from finehard.beam.runtime import Build, runtime
-from finehard.beam.window import Window
 from finehard.config import Config
 from finehard.detect import Detection, detector_identity
 from finehard.detect.boxes import select
 from finehard.digest import digest
 from finehard.errors import FinehardError
 from finehard.images import ImageError
-from finehard.journal import Entry
 from finehard.records import Record, Region, Reject, Usage, reject
+from finehard.state.journal import Entry
+from finehard.worker.runtime import Build, runtime
+from finehard.worker.window import Window
 
 STAGE = "detect"
 VERSION = 1

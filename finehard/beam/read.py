@@ -10,12 +10,12 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.pvalue import TaggedOutput
 
-from finehard import storage
-from finehard.beam.runtime import Build, Runtime, runtime
 from finehard.images import ImageError, header
+from finehard.io import storage
 from finehard.records import Bytes, Record, Reject, reject
 from finehard.sources import Loaded, SourceFile, Unit, read, units
 from finehard.sources.parquet import ELSEWHERE
+from finehard.worker.runtime import Build, Runtime, runtime
 
 READ = "read"
 

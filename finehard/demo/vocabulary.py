@@ -12,7 +12,7 @@ from typing import Any
 
 from finehard.demo.texts import COUNT_WORDS, PLACE, SIZE_TAIL
 from finehard.demo.world import COLORS, KINDS, PATTERNS, SURFACES, WALLS
-from finehard.prompts import load_prompt
+from finehard.stages.prompts import load_prompt
 
 SPECIAL_TOKENS = (
     "<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|vision_end|>",

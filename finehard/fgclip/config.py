@@ -12,8 +12,8 @@ from transformers import CLIPConfig
 from finehard.errors import UsageError
 from finehard.fgclip.objective import ObjectiveConfig
 from finehard.fgclip.sample import SampleConfig
-from finehard.limits import Amount, Count, Positive
-from finehard.settings import checked, read_yaml
+from finehard.settings.ranges import Amount, Count, Positive
+from finehard.settings.read import checked, read_yaml
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from finehard import storage
-from finehard.arguments import Parser
+from finehard.console.arguments import Parser
 from finehard.errors import UsageError
 from finehard.fgclip.batch import Batch
 from finehard.fgclip.data import Batches, Limits, Part, Source, stream
@@ -28,6 +27,7 @@ from finehard.fgclip.order import Order, Shard
 from finehard.fgclip.reader import find_shards
 from finehard.fgclip.sample import SampleConfig
 from finehard.fgclip.tokenizer import Tokens, load_tokenizer
+from finehard.io import storage
 
 SAMPLE = "sample.json"
 """In a trained model's folder: how it saw its samples, for whoever evaluates it."""

@@ -12,7 +12,7 @@ from torch.nn import functional
 from finehard.fgclip import losses, ranks
 from finehard.fgclip.batch import Batch
 from finehard.fgclip.model import FGCLIP
-from finehard.limits import Amount, Count
+from finehard.settings.ranges import Amount, Count
 
 MEAN = (0.48145466, 0.4578275, 0.40821073)
 STD = (0.26862954, 0.26130258, 0.27577711)

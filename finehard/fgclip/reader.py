@@ -15,12 +15,12 @@ from typing import Any, NamedTuple
 import orjson
 import webdataset
 
-from finehard import storage
+from finehard.dataset.layout import SIZES
 from finehard.digest import digest
 from finehard.errors import FinehardError, UsageError
 from finehard.fgclip.order import Place, Shard
+from finehard.io import storage
 from finehard.records import Bytes
-from finehard.shards.layout import SIZES
 
 _IMAGES = ("jpg", "jpeg", "png", "webp")
 _KEPT_INDEXES = 64

@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import Any, Literal
 
 from finehard.digest import number
-from finehard.limits import Count, Share
+from finehard.settings.ranges import Count, Share
 
 
 @dataclass(frozen=True)

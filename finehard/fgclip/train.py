@@ -20,7 +20,7 @@ import yaml
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from finehard.arguments import Parser
+from finehard.console.arguments import Parser
 from finehard.digest import digest
 from finehard.errors import FinehardError, UsageError
 from finehard.fgclip import checkpoint, ranks

@@ -25,7 +25,7 @@ class Question:
     images: tuple[bytes, ...] = ()
     affinity: str = ""
     choices: tuple[str, str] | None = None
-    """As in `finehard.stage.Ask`."""
+    """As in `finehard.stages.stage.Ask`."""
 
 
 @dataclass(frozen=True)

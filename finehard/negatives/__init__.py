@@ -11,13 +11,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from finehard.limits import Count, Positive, Share
 from finehard.negatives import lexicon
 from finehard.negatives.swap import Swap, pick
-from finehard.prompts import fence, load_prompt
 from finehard.records import Record
 from finehard.schemas import reply_schema
-from finehard.stage import Ask, numbered
+from finehard.settings.ranges import Count, Positive, Share
+from finehard.stages.prompts import fence, load_prompt
+from finehard.stages.stage import Ask, numbered
 
 VERSION = 2
 

@@ -14,10 +14,10 @@ from importlib.metadata import PackageNotFoundError, distribution
 from typing import Any
 
 from finehard.errors import UsageError
-from finehard.limits import Positive
 from finehard.phrases import lexicon
 from finehard.phrases.chunks import join_units
 from finehard.phrases.rules import Extraction, Phrase, is_terminated, select
+from finehard.settings.ranges import Positive
 
 __all__ = ["Extraction", "Phrase", "PhrasesConfig", "extractor", "identity"]
 

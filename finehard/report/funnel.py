@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from finehard import storage
+from finehard.io import storage
 from finehard.rejects import REASONS
 from finehard.report.expressions import Expressions
 

@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from finehard.dataset.reader import open_dataset
 from finehard.report import funnel
-from finehard.report.opened import open_dataset
 from finehard.report.statistics import Counts, gather
 
 

@@ -11,15 +11,15 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.text import Text
 
-from finehard import storage
+from finehard.dataset.layout import INDEX, shard_of
+from finehard.dataset.reader import Dataset, open_dataset
 from finehard.errors import FinehardError, UsageError
 from finehard.images import ImageError
+from finehard.io import storage
 from finehard.records import one_line
-from finehard.report.changed import changed_words
-from finehard.report.opened import Dataset, open_dataset
+from finehard.report.diff import changed_words
 from finehard.report.pictures import COLORS, drawn
 from finehard.report.statistics import WHERE
-from finehard.shards.layout import INDEX, shard_of
 
 
 def show(dataset: str, key: str, output: str | None = None) -> str:

@@ -18,10 +18,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from finehard import storage
+from finehard.dataset.reader import Dataset
+from finehard.io import storage
 from finehard.phrases import Extraction
 from finehard.report.expressions import Expressions, finder
-from finehard.report.opened import Dataset
 
 SAMPLED = 1_000
 """Samples whose texts are read for what the index does not hold."""

@@ -12,17 +12,17 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader
 from markupsafe import Markup
 
-from finehard import storage
-from finehard.audit.kept import kept_audit
+from finehard.audit.store import kept_audit
+from finehard.dataset.layout import REPORT
+from finehard.dataset.reader import Dataset, examples_dropped, open_dataset
+from finehard.io import storage
 from finehard.records import one_line
 from finehard.rejects import REASONS
 from finehard.report import funnel
-from finehard.report.changed import changed_words
 from finehard.report.charts import bars, histogram
-from finehard.report.opened import Dataset, examples_dropped, open_dataset
+from finehard.report.diff import changed_words
 from finehard.report.pictures import COLORS, letters, thumbnail
 from finehard.report.statistics import Statistics, gather
-from finehard.shards.layout import REPORT
 
 SAMPLES = 24
 """Samples on the contact sheet."""

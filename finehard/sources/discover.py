@@ -8,8 +8,8 @@ import re
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from finehard import storage
 from finehard.errors import FinehardError, UsageError
+from finehard.io import storage
 from finehard.sources.source import SourceFile, safe_key
 
 REJECT_COLUMNS = {"key", "source", "stage", "reason", "detail"}

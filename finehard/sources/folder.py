@@ -6,8 +6,8 @@ import os
 from collections.abc import Iterator
 from functools import partial
 
-from finehard import storage
-from finehard.ahead import ahead
+from finehard.io import storage
+from finehard.io.ordered_map import ahead
 from finehard.records import Bytes, Record, Reject
 from finehard.sources.discover import IMAGE_SUFFIXES
 from finehard.sources.source import (

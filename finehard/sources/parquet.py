@@ -13,9 +13,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from finehard import storage
-from finehard.ahead import ahead
 from finehard.errors import FinehardError
+from finehard.io import storage
+from finehard.io.ordered_map import ahead
 from finehard.records import Bytes, Record, Reject
 from finehard.sources.source import (
     Loaded,

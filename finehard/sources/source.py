@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from finehard.digest import digest, number
-from finehard.limits import Positive
 from finehard.records import Record, Reject
+from finehard.settings.ranges import Positive
 
 MAX_TEXT = 10_000
 """Characters of alt text, URL or licence that are kept."""

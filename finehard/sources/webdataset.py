@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from itertools import tee
 from typing import Any, BinaryIO
 
-from finehard import storage
+from finehard.io import storage
 from finehard.records import Bytes, Record, Reject
 from finehard.rejects import REASONS
 from finehard.sources.source import (

@@ -7,9 +7,9 @@ import tarfile
 from collections.abc import Iterator
 from typing import Any
 
-from finehard import storage
-from finehard.arguments import Parser
+from finehard.console.arguments import Parser
 from finehard.errors import UsageError
+from finehard.io import storage
 from finehard.truth import read_truth
 from finehard.truth.measure import NAMES, measure
 

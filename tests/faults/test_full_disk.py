@@ -14,11 +14,11 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from finehard import storage
+from finehard.dataset.validate import validate
 from finehard.errors import FinehardError
-from finehard.journal import Journal
+from finehard.io import storage
 from finehard.records import Bytes
-from finehard.validate import validate
+from finehard.state.journal import Journal
 from tests.faults.ill_store import IllStore
 from tests.faults.world import Faulty, built, faulty, settings
 from tests.pipelines.world import images, sums

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from bench.server_faults import FAULTS
-from finehard.validate import validate
+from finehard.dataset.validate import validate
 from tests.faults.world import Faulty, built, faulty, settings
 from tests.pipelines.world import images, sums
 

@@ -12,9 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from finehard.dataset.validate import validate
 from finehard.errors import FinehardError
 from finehard.rejects import REASONS
-from finehard.validate import validate
 from tests.faults.world import Faulty, built, faulty
 from tests.faults.world import settings as config
 from tests.pictures import encoded, jpg, picture

@@ -8,10 +8,10 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from finehard.beam.replies import Replies
-from finehard.journal import Entry
 from finehard.lmm.question import Answer
 from finehard.records import Usage
+from finehard.state.journal import Entry
+from finehard.worker.replies import Replies
 from tests.faults.world import built, faulty, settings
 from tests.pipelines.world import images
 

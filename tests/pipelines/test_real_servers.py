@@ -10,9 +10,9 @@ import yaml
 
 from bench.demo_quality import ENGINES
 from finehard.config import load_config
+from finehard.dataset.validate import validate
 from finehard.demo.scenes import ScenesConfig, write_scenes
 from finehard.serve import ServeConfig
-from finehard.validate import validate
 from tests.pipelines.world import ROOT, build, manifest
 
 VLLM = ROOT / ".venv-vllm"

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from finehard.journal import FLUSH_S
+from finehard.state.journal import FLUSH_S
 from tests.pipelines.world import Server, built, config, images, start, sums
 
 UNFLUSHED_S = FLUSH_S + 0.5

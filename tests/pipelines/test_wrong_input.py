@@ -141,7 +141,7 @@ def test_keys_met_again_in_another_tar_are_made_unique_and_told(
 
 
 def test_a_second_build_on_the_same_output_is_refused(tmp_path: Path, server: Server) -> None:
-    from finehard.lock import locked
+    from finehard.state.lock import locked
 
     settings, source = config(tmp_path, server.url), images(tmp_path / "in", 2)
     with locked(str(tmp_path / "out")):

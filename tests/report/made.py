@@ -11,16 +11,16 @@ from typing import Any
 
 from PIL import Image
 
-from finehard.beam.provenance import Provenance
-from finehard.beam.runtime import Build
 from finehard.config import parse_config
-from finehard.prompts import load_prompt
+from finehard.dataset.complete import complete
+from finehard.dataset.packed import pack
+from finehard.dataset.pointers import Pointer
 from finehard.records import HardNegative, Record, Region, sample_json
-from finehard.shards.dataset import complete
-from finehard.shards.packed import pack
-from finehard.shards.pointers import Pointer
+from finehard.stages.prompts import load_prompt
+from finehard.state.provenance import Provenance
+from finehard.worker.runtime import Build
+from tests.dataset.finished import Store, shard
 from tests.pictures import encoded, picture
-from tests.shards.finished import Store, shard
 
 HOSTILE = (
     "<script>alert(1)</script> \"double\" 'single' --></style></title></textarea> &lt; &amp "

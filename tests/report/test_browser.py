@@ -13,9 +13,9 @@ import pytest
 
 from finehard.records import HardNegative, Record, Region, one_line
 from finehard.report import report
+from tests.dataset.finished import Store
 from tests.pictures import encoded, picture
 from tests.report.made import BOXES, HOSTILE, dataset, finished, rejected, sample
-from tests.shards.finished import Store
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 BROWSER = next(

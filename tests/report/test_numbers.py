@@ -10,9 +10,9 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from finehard.dataset.reader import open_dataset
 from finehard.report import funnel
-from finehard.report.changed import changed_words
-from finehard.report.opened import open_dataset
+from finehard.report.diff import changed_words
 from finehard.report.statistics import Counts, gather, scan
 
 

@@ -13,18 +13,18 @@ import pyarrow.parquet as pq
 import pytest
 
 from finehard.cli import main
+from finehard.dataset.reader import open_dataset
 from finehard.digest import digest
 from finehard.phrases import PhrasesConfig, extractor, identity
 from finehard.records import HardNegative, Record, Region, one_line
 from finehard.rejects import REASONS
 from finehard.report import report
-from finehard.report.opened import open_dataset
 from finehard.report.statistics import caption_tokens
 from finehard.report.write import MOST_BYTES, page
+from tests.dataset.finished import Store
+from tests.dataset.finished import dataset as whole
 from tests.pictures import encoded, picture
 from tests.report.made import HOSTILE, Parsed, dataset, finished, tame, told_by
-from tests.shards.finished import Store
-from tests.shards.finished import dataset as whole
 
 
 @pytest.fixture(scope="module")

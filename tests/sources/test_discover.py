@@ -8,9 +8,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from finehard.dataset.tables import REJECT_SCHEMA
 from finehard.errors import FinehardError, UsageError
 from finehard.records import Reject
-from finehard.shards.tables import REJECT_SCHEMA
 from finehard.sources import Loaded, count, discover, units
 from tests.pictures import jpg
 from tests.sources.tars import CONFIG, all_of, sample, samples, tar_bytes, told

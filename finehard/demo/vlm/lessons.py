@@ -7,15 +7,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from finehard.caption import Caption, CaptionConfig
 from finehard.demo import texts
 from finehard.demo.world import SURFACES, Scene, Thing
 from finehard.negatives import Negatives, NegativesConfig, lexicon
 from finehard.negatives.swap import pick
 from finehard.records import Bytes, HardNegative, Record, Region
-from finehard.regions import Regions, RegionsConfig
-from finehard.stage import Stage
-from finehard.verify import Verify, VerifyConfig
+from finehard.stages.caption import Caption, CaptionConfig
+from finehard.stages.regions import Regions, RegionsConfig
+from finehard.stages.stage import Stage
+from finehard.stages.verify import Verify, VerifyConfig
 
 CAPTION = CaptionConfig(long_words=60)
 NEGATIVES = NegativesConfig(ask_for=4, per_region=10)

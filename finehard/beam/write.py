@@ -1,0 +1,171 @@
+"""The end of the pipeline: finished samples, by reference, to shards; shards to a dataset."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import apache_beam as beam
+from apache_beam.transforms.window import GlobalWindow
+from apache_beam.utils.timestamp import MIN_TIMESTAMP
+from apache_beam.utils.windowed_value import WindowedValue
+
+from finehard.dataset.complete import complete
+from finehard.dataset.layout import shard_of
+from finehard.dataset.packed import pack
+from finehard.dataset.pointers import Pointer
+from finehard.dataset.summary import ShardSummary
+from finehard.dataset.writer import write_shard
+from finehard.io import storage
+from finehard.negatives.balance import Balance, Tally, merged, tally
+from finehard.records import Bytes, Record, Reject, sample_json
+from finehard.state.provenance import Provenance
+from finehard.worker.runtime import Build, runtime
+
+_SPILL_BYTES = 4 << 20
+_TALLY = "tally"
+
+
+class WriteShards(beam.PTransform):
+    """Records and rejects -> the dataset. What is shuffled is where a sample lies, not the sample.
+
+    `counted` is the collection of numbers of inputs read; the dataset is only completed when as
+    many were written or rejected.
+    """
+
+    def __init__(self, build: Build, made_by: Provenance, counted: Any) -> None:
+        super().__init__()
+        self._build = build
+        self._made_by = made_by
+        self._counted = counted
+
+    def expand(self, finished: Any) -> Any:
+        """One shuffle: by shard. Every shard is written, also one that nothing fell into.
+
+        What the negatives of all samples say is summed up beside it, for those who write.
+        """
+        build = self._build
+        spill = beam.ParDo(_Spill(build, self._made_by.stages))
+        pointers, tallies = finished | "spill" >> spill.with_outputs(_TALLY, main="pointers")
+        total = tallies | "tally" >> beam.CombineGlobally(merged)
+        every = finished.pipeline | "every shard" >> beam.Create(
+            [(index, None) for index in range(build.shards)]
+        )
+        read = self._counted | "read" >> beam.CombineGlobally(sum)
+        return (
+            (pointers, every)
+            | "collect" >> beam.Flatten()
+            | "by shard" >> beam.GroupByKey()
+            | "write" >> beam.ParDo(_Write(build), beam.pvalue.AsSingleton(total))
+            | "one" >> beam.GroupBy(lambda _: None)
+            | "complete" >> beam.Map(_complete, build, self._made_by, beam.pvalue.AsSingleton(read))
+        )
+
+
+class _Spill(beam.DoFn):
+    """Puts finished items into side files, and passes on where they lie."""
+
+    def __init__(self, build: Build, provenance: dict[str, Any]) -> None:
+        self._build = build
+        self._provenance = provenance
+
+    def setup(self) -> None:
+        self._runtime = runtime(self._build)
+
+    def start_bundle(self) -> None:
+        self._begin()
+
+    def _begin(self) -> None:
+        name = os.urandom(8).hex()
+        self._uri = storage.join(self._build.output, "_journal", "_records", f"{name}.bin")
+        self._items: list[tuple[Record | Reject, bytes]] = []
+        self._bytes = 0
+        self._tally: Tally = {}
+
+    def process(self, item: Record | Reject) -> Iterator[Any]:
+        payload = self._payload(item)
+        if self._build.config.negatives.balance and "sample" in payload:
+            tally(payload["sample"]["regions"], self._tally)
+        packed = pack(payload)
+        self._items.append((item, packed))
+        self._bytes += len(packed)
+        self._runtime.left(item.unit, item.source, isinstance(item, Reject))
+        if self._bytes >= _SPILL_BYTES:
+            yield from self._flush()
+
+    def finish_bundle(self) -> Iterator[WindowedValue]:
+        for found in self._flush():
+            tag = found.tag if isinstance(found, beam.pvalue.TaggedOutput) else None
+            value = found.value if tag else found
+            windowed = WindowedValue(value, MIN_TIMESTAMP, (GlobalWindow(),))
+            yield beam.pvalue.TaggedOutput(tag, windowed) if tag else windowed
+        self._runtime.status.write()
+
+    def _flush(self) -> Iterator[Any]:
+        if not self._items:
+            return
+        with storage.writing(self._uri, durable=False) as file:
+            file.writelines(packed for _, packed in self._items)
+        offset = 0
+        for item, packed in self._items:
+            where = Bytes(self._uri, offset, len(packed))
+            offset += len(packed)
+            yield shard_of(item.key, self._build.shards), Pointer(item.key, item.source, where)
+        if self._tally:
+            yield beam.pvalue.TaggedOutput(_TALLY, self._tally)
+        self._begin()
+
+    def _payload(self, item: Record | Reject) -> dict[str, Any]:
+        usage = {stage: list(spent) for stage, spent in item.usage.items()}
+        if isinstance(item, Reject):
+            row = {name: getattr(item, name) for name in ("source", "stage", "reason", "detail")}
+            return {"reject": _storable(row), "usage": usage, "dropped": {}}
+        return {
+            "sample": sample_json(item, self._provenance),
+            "image": list(item.image),
+            "usage": usage,
+            "dropped": {rule: list(told) for rule, told in item.dropped.items()},
+        }
+
+
+def _storable(row: dict[str, str]) -> dict[str, str]:
+    return {name: text.encode("utf-8", "replace").decode() for name, text in row.items()}
+
+
+class _Write(beam.DoFn):
+    """Writes shards. The balance is worked out from the tally once, not for each of them."""
+
+    def __init__(self, build: Build) -> None:
+        self._build = build
+
+    def setup(self) -> None:
+        self._balance: Balance | None = None
+
+    def process(
+        self, shard: tuple[int, Iterable[Pointer | None]], total: Tally
+    ) -> Iterator[ShardSummary]:
+        index, pointers = shard
+        found = [pointer for pointer in pointers if pointer is not None]
+        config, chosen = self._build.config, self._build.config.negatives
+        if chosen.balance and self._balance is None:
+            self._balance = Balance(total, chosen.per_region, chosen.balance_loss)
+        yield write_shard(
+            self._build.output,
+            index,
+            self._build.shards,
+            found,
+            config.shards,
+            config.images,
+            self._balance,
+        )
+
+
+def _complete(
+    group: tuple[None, Iterable[ShardSummary]],
+    build: Build,
+    made_by: Provenance,
+    read: int,
+) -> None:
+    summaries = sorted(group[1], key=lambda summary: summary.index)
+    complete(build, summaries, read, made_by)

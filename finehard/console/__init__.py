@@ -1,0 +1,1 @@
+"""What commands read from and print on a terminal."""

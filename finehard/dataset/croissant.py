@@ -1,0 +1,115 @@
+"""Croissant metadata (croissant.json, version 1.0 of MLCommons' format) of a dataset.
+
+One record set can be read with `mlcroissant`: "index", a row per sample of index.parquet. The
+shards are listed with their SHA-256.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from finehard.dataset.layout import INDEX
+from finehard.dataset.tables import INDEX_SCHEMA
+
+_CONTEXT = {
+    "@language": "en",
+    "@vocab": "https://schema.org/",
+    "citeAs": "cr:citeAs",
+    "column": "cr:column",
+    "conformsTo": "dct:conformsTo",
+    "cr": "http://mlcommons.org/croissant/",
+    "rai": "http://mlcommons.org/croissant/RAI/",
+    "data": {"@id": "cr:data", "@type": "@json"},
+    "dataType": {"@id": "cr:dataType", "@type": "@vocab"},
+    "dct": "http://purl.org/dc/terms/",
+    "examples": {"@id": "cr:examples", "@type": "@json"},
+    "equivalentProperty": "cr:equivalentProperty",
+    "extract": "cr:extract",
+    "field": "cr:field",
+    "fileProperty": "cr:fileProperty",
+    "fileObject": "cr:fileObject",
+    "fileSet": "cr:fileSet",
+    "format": "cr:format",
+    "includes": "cr:includes",
+    "isLiveDataset": "cr:isLiveDataset",
+    "jsonPath": "cr:jsonPath",
+    "key": "cr:key",
+    "md5": "cr:md5",
+    "parentField": "cr:parentField",
+    "path": "cr:path",
+    "recordSet": "cr:recordSet",
+    "references": "cr:references",
+    "regex": "cr:regex",
+    "repeated": "cr:repeated",
+    "replace": "cr:replace",
+    "samplingRate": "cr:samplingRate",
+    "sc": "https://schema.org/",
+    "separator": "cr:separator",
+    "source": "cr:source",
+    "subField": "cr:subField",
+    "transform": "cr:transform",
+}
+"""The JSON-LD context that the format prescribes."""
+
+
+def croissant(manifest: dict[str, Any], index_sha256: str) -> dict[str, Any]:
+    """The metadata as JSON-LD, from the manifest and the SHA-256 of index.parquet."""
+    shards = [
+        {
+            "@type": "cr:FileObject",
+            "@id": shard["name"],
+            "name": shard["name"],
+            "contentUrl": f"shards/{shard['name']}",
+            "contentSize": f"{shard['bytes']} B",
+            "encodingFormat": "application/x-tar",
+            "sha256": shard["sha256"],
+        }
+        for shard in manifest["shards"]
+    ]
+    index = {
+        "@type": "cr:FileObject",
+        "@id": INDEX,
+        "name": INDEX,
+        "description": "a row per sample: where it lies, sizes, counts",
+        "contentUrl": INDEX,
+        "encodingFormat": "application/x-parquet",
+        "sha256": index_sha256,
+    }
+    counts = manifest["counts"]
+    return {
+        "@context": _CONTEXT,
+        "@type": "sc:Dataset",
+        "conformsTo": "http://mlcommons.org/croissant/1.0",
+        "name": "finehard-dataset",
+        "description": (
+            "Images with short and long captions, boxes with region captions, and hard negatives "
+            f"that differ from the truth in one attribute. {counts['written']} samples, "
+            f"{counts['regions']} regions, {counts['hard_negatives']} hard negatives, made by "
+            f"finehard {manifest['finehard']}. The texts are written by models."
+        ),
+        "license": "each image's own: image.license in the samples, where the source gave one",
+        "keywords": ["image-text", "region-captions", "hard-negatives", "webdataset"],
+        "distribution": [index, *shards],
+        "recordSet": [_index()],
+    }
+
+
+def _index() -> dict[str, Any]:
+    return {
+        "@type": "cr:RecordSet",
+        "@id": "index",
+        "name": "index",
+        "field": [
+            {
+                "@type": "cr:Field",
+                "@id": f"index/{column.name}",
+                "name": column.name,
+                "dataType": "sc:Text" if str(column.type) == "string" else "sc:Integer",
+                "source": {
+                    "fileObject": {"@id": INDEX},
+                    "extract": {"column": column.name},
+                },
+            }
+            for column in INDEX_SCHEMA
+        ],
+    }

@@ -1,0 +1,304 @@
+"""Checks a dataset against every rule of the data contract, and lists what is wrong."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import orjson
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from finehard.dataset.layout import CARD, CROISSANT, INDEX, MANIFEST, SIZES, shard_name, shard_of
+from finehard.dataset.tables import INDEX_SCHEMA, REJECT_SCHEMA, described
+from finehard.errors import UsageError
+from finehard.images import ImageError, ImagesConfig, header
+from finehard.io import storage
+from finehard.negatives.swap import normal
+from finehard.records import Bytes
+from finehard.rejects import REASONS
+from finehard.schemas import why_invalid
+from finehard.sources.tar import Damage, Member, members
+
+_LIMITS = ImagesConfig(max_pixels=1 << 40, min_side=1, max_bytes=1 << 40)
+
+
+def validate(dataset: str) -> list[str]:
+    """What is wrong with `dataset`, a line each; empty when nothing is.
+
+    Holds one shard's keys in memory at a time. Raises `UsageError` when nothing is there.
+    """
+    dataset = storage.local(dataset)
+    if not storage.is_dir(dataset):
+        raise UsageError(f"dataset {dataset} does not exist")
+    manifest = _json(storage.join(dataset, MANIFEST))
+    if manifest is None:
+        return [f"{MANIFEST} is missing or not JSON: the build did not finish, run it again"]
+    wrong = why_invalid(manifest, "manifest")
+    if wrong:
+        return [f"{MANIFEST}: {wrong}"]
+    problems = list(_files(dataset, manifest))
+    if problems:
+        return problems
+    return [*_counts(dataset, manifest), *_shards(dataset, manifest), *_rejects(dataset, manifest)]
+
+
+def _json(uri: str) -> Any:
+    try:
+        return json.loads(storage.read_all(uri))
+    except (OSError, ValueError, RecursionError):
+        return None
+
+
+def _files(dataset: str, manifest: dict[str, Any]) -> Iterator[str]:
+    for name in (INDEX, SIZES, CARD, CROISSANT):
+        if not storage.exists(storage.join(dataset, name)):
+            yield f"{name} is missing"
+    listed = {shard["name"]: shard for shard in manifest["shards"]}
+    present = {f.uri.rsplit("/", 1)[1]: f.size for f in storage.glob(f"{dataset}/shards", "")}
+    for name in sorted(present.keys() - listed.keys()):
+        yield f"shards/{name} is not in the manifest"
+    for name in sorted(listed.keys() - present.keys()):
+        yield f"shards/{name} is missing"
+    for name in sorted(listed.keys() & present.keys()):
+        if present[name] != listed[name]["bytes"]:
+            yield f"shards/{name} has {present[name]} bytes, not {listed[name]['bytes']}"
+
+
+def _counts(dataset: str, manifest: dict[str, Any]) -> Iterator[str]:
+    counts = manifest["counts"]
+    if counts["read"] != counts["written"] + counts["rejected"]:
+        yield (
+            f"{counts['read']} read, but {counts['written']} written and {counts['rejected']} "
+            "rejected"
+        )
+    shards = [shard["name"] for shard in manifest["shards"]]
+    if shards != [f"{shard_name(i, len(shards))}.tar" for i in range(len(shards))]:
+        yield f"{MANIFEST} does not list the shards 0 to {len(shards) - 1} in their order"
+    total = sum(shard["samples"] for shard in manifest["shards"])
+    if total != counts["written"]:
+        yield f"the shards list {total} samples, the manifest counts {counts['written']}"
+    sizes = {shard["name"]: shard["samples"] for shard in manifest["shards"]}
+    if _json(storage.join(dataset, SIZES)) != sizes:
+        yield f"{SIZES} does not agree with the manifest"
+
+
+def _index(dataset: str) -> Iterator[dict[str, list[dict[str, Any]]]]:
+    """The index's rows by shard, a shard at a time."""
+    with storage.open_read(storage.join(dataset, INDEX)) as file:
+        opened = pq.ParquetFile(file)
+        if not opened.schema_arrow.equals(INDEX_SCHEMA):
+            raise ValueError("other columns than expected")
+        held: dict[str, list[dict[str, Any]]] = {}
+        for batch in opened.iter_batches(4096):
+            for row in batch.to_pylist():
+                if row["shard"] not in held and held:
+                    yield held
+                    held = {}
+                held.setdefault(row["shard"], []).append(row)
+        yield held
+
+
+def _shards(dataset: str, manifest: dict[str, Any]) -> Iterator[str]:
+    shards = {shard["name"]: shard for shard in manifest["shards"]}
+    seen: set[str] = set()
+    counted = {"regions": 0, "hard_negatives": 0}
+    try:
+        for held in _index(dataset):
+            for name, rows in held.items():
+                if name not in shards:
+                    yield f"{INDEX} names shard {name}, which the manifest does not"
+                    continue
+                if name in seen:
+                    yield f"{INDEX}: the rows of {name} do not stand together"
+                seen.add(name)
+                if any(value is None for row in rows for value in row.values()):
+                    yield f"{INDEX}: a row of {name} has no value in some column"
+                for what in counted:
+                    counted[what] += sum(row[what] or 0 for row in rows)
+                yield from _shard(dataset, shards[name], rows, len(shards))
+    except (pa.ArrowException, OSError, ValueError) as error:
+        yield f"{INDEX} cannot be read: {' '.join(str(error).split())[:160]}"
+        return
+    for name, shard in shards.items():
+        if name not in seen:
+            yield from _shard(dataset, shard, [], len(shards))
+    for what, number in counted.items():
+        if number != manifest["counts"][what]:
+            yield f"{INDEX} counts {number} {what}, the manifest {manifest['counts'][what]}"
+
+
+def _shard(
+    dataset: str, shard: dict[str, Any], rows: list[dict[str, Any]], count: int
+) -> Iterator[str]:
+    name = f"shards/{shard['name']}"
+    uri = storage.join(dataset, name)
+    sha256 = hashlib.sha256()
+    with storage.open_read(uri) as file:
+        while chunk := file.read(1 << 20):
+            sha256.update(chunk)
+    if sha256.hexdigest() != shard["sha256"]:
+        yield f"{name} is damaged: its SHA-256 is not the manifest's"
+        return
+    indexed = {row["key"]: row for row in rows}
+    if len(indexed) != len(rows):
+        yield f"{INDEX}: a key occurs twice in {shard['name']}"
+    found: dict[str, dict[str, Member]] = {}
+    for problem in _members(uri, found):
+        yield f"{name}: {problem}"
+    if len(found) != shard["samples"]:
+        yield f"{name} holds {len(found)} samples, the manifest says {shard['samples']}"
+    if list(found) != sorted(found, key=_place):
+        yield f"{name}: its keys are not sorted"
+    for key in sorted(indexed.keys() - found.keys(), key=str):
+        yield f"{INDEX} has {key}, which is not in {name}"
+    rejected = _rejected_keys(dataset, shard["name"])
+    for key, parts in found.items():
+        if shard_of(key, count) != int(shard["name"].split("-")[1]):
+            yield f"{name}: {key} belongs to another shard"
+        if key in rejected:
+            yield f"{name}: {key} is among the rejects too"
+        base, double = _place(key)
+        before = base if double == 2 else f"{base}~{double - 1}"
+        if double > 1 and before not in found and before not in rejected:
+            yield f"{name}: {key} is there without {before}"
+        for problem in _sample(uri, key, parts, indexed.get(key)):
+            yield f"{name}: {key}: {problem}"
+
+
+def _place(key: str) -> tuple[str, int]:
+    """A key's place in its shard: doubles ("key~2") follow the key itself."""
+    base, _, double = key.partition("~")
+    return base, int(double) if double.isdecimal() else 1
+
+
+def _members(uri: str, found: dict[str, dict[str, Member]]) -> Iterator[str]:
+    """Fills `found` with the members by key and suffix, and tells what is wrong with the tar."""
+    before = ""
+    with storage.open_read(uri) as file:
+        for member in members(file, 0, storage.size(uri)):
+            if isinstance(member, Damage):
+                yield f"is no whole tar: at byte {member.offset}, {member.detail}"
+                continue
+            key, _, suffix = member.name.partition(".")
+            if not member.regular:
+                yield f"{member.name} is no regular file"
+            elif suffix in found.get(key, ()):
+                yield f"{member.name} occurs twice"
+            elif key in found and key != before:
+                yield f"the members of {key} do not stand together"
+            found.setdefault(key, {})[suffix] = member
+            before = key
+
+
+def _rejected_keys(dataset: str, shard: str) -> set[str]:
+    uri = storage.join(dataset, "rejected", shard.removesuffix(".tar") + ".parquet")
+    try:
+        with storage.open_read(uri) as file:
+            return set(pq.read_table(file, columns=["key"]).column("key").to_pylist())
+    except (pa.ArrowException, OSError, ValueError):
+        return set()  # there need be none; `_rejects` tells of one that cannot be read
+
+
+def _sample(
+    uri: str, key: str, parts: dict[str, Member], row: dict[str, Any] | None
+) -> Iterator[str]:
+    images = [suffix for suffix in parts if suffix != "json"]
+    if "json" not in parts or len(images) != 1:
+        yield f"has members {', '.join(parts)}, not one image and .json"
+        return
+    [suffix] = images
+    if row is None:
+        yield f"is not in {INDEX}"
+        return
+    for member, name in ((parts[suffix], "image"), (parts["json"], "json")):
+        if (member.offset_data, member.size) != (row[f"{name}_offset"], row[f"{name}_size"]):
+            yield f"{INDEX} points beside its {name}"
+    data = storage.read(Bytes(uri, parts[suffix].offset_data, parts[suffix].size))
+    text = storage.read(Bytes(uri, parts["json"].offset_data, parts["json"].size))
+    try:
+        sample = orjson.loads(text)  # strict: refuses NaN, which no comparison would find
+    except ValueError:
+        yield "its .json is not JSON"
+        return
+    wrong = why_invalid(sample, "sample")
+    if wrong:
+        yield wrong
+        return
+    yield from _agrees(key, suffix, data, sample, row)
+
+
+def _agrees(
+    key: str, suffix: str, data: bytes, sample: dict[str, Any], row: dict[str, Any]
+) -> Iterator[str]:
+    image = sample["image"]
+    if sample["key"] != key:
+        yield f"its .json is of {sample['key']}"
+    if hashlib.sha256(data).hexdigest() != image["sha256"]:
+        yield "its image is not the one whose SHA-256 the .json gives"
+    else:
+        try:
+            found = header(data, _LIMITS)
+            if tuple(found) != (image["format"], image["width"], image["height"]):
+                yield f"its image is {found.format} of {found.width} x {found.height} px"
+        except ImageError as error:
+            yield f"its image cannot be read: {error}"
+    if suffix != image["format"]:
+        yield f"its image is called .{suffix}, but is {image['format']}"
+    for number, region in enumerate(sample["regions"]):
+        for problem in _region(region):
+            yield f"regions[{number}]: {problem}"
+    differing = [name for name, value in described(sample).items() if row[name] != value]
+    if differing:
+        yield f"{INDEX} gives another {', '.join(differing)}"
+
+
+def _region(region: dict[str, Any]) -> Iterator[str]:
+    x1, y1, x2, y2 = region["box"]
+    if not (x1 < x2 and y1 < y2):
+        yield f"box {region['box']} is empty"
+    told = {normal(region["short_expr"])}
+    for negative in region["hard_negatives"]:
+        text = normal(negative["text"])
+        if text == normal(region["short_expr"]):
+            yield "a hard negative says the same as short_expr"
+        elif text in told:
+            yield f"hard negative {negative['text']!r} occurs twice"
+        elif normal(negative["replacement"]) not in text:
+            yield f"hard negative {negative['text']!r} is without its replacement"
+        told.add(text)
+
+
+def _rejects(dataset: str, manifest: dict[str, Any]) -> Iterator[str]:
+    total, reasons = 0, dict.fromkeys(manifest["rejects"], 0)
+    shards = [shard["name"] for shard in manifest["shards"]]
+    for file in storage.glob(storage.join(dataset, "rejected"), ""):
+        name = "rejected/" + file.uri.rsplit("/", 1)[1]
+        try:
+            with storage.open_read(file.uri) as opened:
+                table = pq.read_table(opened)
+        except (pa.ArrowException, OSError, ValueError) as error:
+            yield f"{name} cannot be read: {' '.join(str(error).split())[:160]}"
+            continue
+        if table.schema.names != REJECT_SCHEMA.names:
+            yield f"{name} has other columns than {', '.join(REJECT_SCHEMA.names)}"
+            continue
+        total += len(table)
+        keys = table.column("key").to_pylist()
+        if len(set(keys)) != len(keys):
+            yield f"{name}: a key occurs twice"
+        of = name.removeprefix("rejected/").removesuffix(".parquet") + ".tar"
+        if of not in shards:
+            yield f"{name} belongs to no shard of the manifest"
+        elif any(shard_of(str(key), len(shards)) != shards.index(of) for key in keys):
+            yield f"{name}: a key belongs to another shard"
+        for reason in map(str, table.column("reason").to_pylist()):
+            if reason not in REASONS:
+                yield f"{name}: unknown reason {reason!r}"
+            reasons[reason] = reasons.get(reason, 0) + 1
+    if total != manifest["counts"]["rejected"]:
+        yield f"rejected/ holds {total} rows, the manifest counts {manifest['counts']['rejected']}"
+    if reasons != manifest["rejects"]:
+        yield "rejected/ has other reasons than the manifest counts"

@@ -1,0 +1,140 @@
+"""Writes one shard: its tar, its rows for the index, its rejects. Same samples, same bytes."""
+
+from __future__ import annotations
+
+import hashlib
+import tarfile
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import IO, Any
+
+from finehard.dataset.layout import ShardsConfig, shard_name
+from finehard.dataset.packed import Finished, around_image, json_place
+from finehard.dataset.pointers import Pointer, in_order
+from finehard.dataset.summary import ShardSummary
+from finehard.dataset.tables import (
+    INDEX_SCHEMA,
+    REJECT_SCHEMA,
+    described,
+    index_part,
+    write_table,
+)
+from finehard.images import ImagesConfig, decode, jpeg
+from finehard.io import storage
+from finehard.negatives.balance import Balance
+
+
+class _Hashed:
+    """A file to write that hashes and counts what goes through."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self.sha256 = hashlib.sha256()
+        self.written = 0
+
+    def write(self, data: bytes) -> int:
+        self.sha256.update(data)
+        self.written += len(data)
+        return self._file.write(data)
+
+
+def write_shard(
+    output: str,
+    index: int,
+    count: int,
+    pointers: Iterable[Pointer],
+    config: ShardsConfig,
+    images: ImagesConfig,
+    balance: Balance | None = None,
+) -> ShardSummary:
+    """Writes shard `index` of `count` under `output`, and its index rows and rejects beside it.
+
+    Where `balance` is given it chooses the hard negatives.
+
+    Samples are sorted by key; a key met again is told apart as "key~2", "key~3". Memory holds one
+    sample at a time. Raises `OSError` when a sample's bytes are no longer where they were.
+    """
+    summary = ShardSummary(index, shard_name(index, count))
+    rows: list[dict[str, Any]] = []
+    rejects: list[dict[str, str]] = []
+    with storage.writing(storage.join(output, "shards", summary.name + ".tar")) as file:
+        hashed = _Hashed(file)
+        for key, again, finished, data in in_order(pointers):
+            item = finished.item
+            summary.renamed += again
+            summary.account(key, item)
+            if "reject" in item:
+                rejects.append({**item["reject"], "key": key})
+                summary.reasons[item["reject"]["reason"]] += 1
+                continue
+            if balance:
+                finished = _balanced(finished, balance, key, summary)
+            row = _write_sample(hashed, key, finished, data, config, images)
+            rows.append({**row, "shard": summary.name + ".tar"})
+            summary.regions += row["regions"]
+            summary.hard_negatives += row["hard_negatives"]
+        end = -hashed.written % tarfile.RECORDSIZE  # as tar does: two empty blocks, whole records
+        hashed.write(bytes(end if end >= 1024 else end + tarfile.RECORDSIZE))
+    summary.samples, summary.rejects = len(rows), len(rejects)
+    summary.bytes, summary.sha256 = hashed.written, hashed.sha256.hexdigest()
+    write_table(index_part(output, summary.name), rows, INDEX_SCHEMA)
+    rejected = storage.join(output, "rejected", summary.name + ".parquet")
+    if rejects:
+        write_table(rejected, rejects, REJECT_SCHEMA)
+    else:
+        storage.delete([rejected])
+    return summary
+
+
+def _write_sample(
+    shard: _Hashed,
+    key: str,
+    finished: Finished,
+    data: bytes,
+    config: ShardsConfig,
+    images: ImagesConfig,
+) -> dict[str, Any]:
+    sample = finished.item["sample"]
+    image = sample["image"]
+    resized = config.image_side is not None and (
+        max(image["width"], image["height"]) > config.image_side
+    )
+    if resized:
+        data, image = _resized(data, image, config, images)
+        sample = {**sample, "image": image}
+    if resized or not finished.head or key != sample["key"]:
+        finished = Finished({"sample": sample}, *around_image(key, data, sample))
+    start = shard.written
+    for part in (finished.head, data, finished.tail):
+        shard.write(part)
+    at, json_size = json_place(finished, len(data))
+    return {
+        "key": key,
+        "image_offset": start + len(finished.head),
+        "image_size": len(data),
+        "json_offset": start + at,
+        "json_size": json_size,
+        **described(sample),
+    }
+
+
+def _balanced(finished: Finished, balance: Balance, key: str, summary: ShardSummary) -> Finished:
+    """`finished` with its negatives chosen; without tar headers where that changed the sample."""
+    item = finished.item
+    sample, dropped = balance.choose(item["sample"])
+    if not dropped:
+        return finished
+    for rule, texts in dropped.items():
+        if texts:
+            summary.drop(f"negatives.{rule}", len(texts), key, texts[0])
+    return Finished({**item, "sample": sample}, b"", b"")
+
+
+def _resized(
+    data: bytes, image: dict[str, Any], config: ShardsConfig, images: ImagesConfig
+) -> tuple[bytes, dict[str, Any]]:
+    assert config.image_side is not None
+    smaller = decode(data, replace(images, max_side=config.image_side)).pixels
+    data = jpeg(smaller, config.image_quality)
+    changed = {"width": smaller.width, "height": smaller.height, "format": "jpg"}
+    return data, {**image, **changed, "sha256": hashlib.sha256(data).hexdigest()}

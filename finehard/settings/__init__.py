@@ -1,0 +1,1 @@
+"""Config files read strictly, and the ranges their values may have."""

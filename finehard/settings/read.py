@@ -1,0 +1,73 @@
+"""Config files read strictly: unknown keys and wrong values are told in one line."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import typing
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import TypeAdapter, ValidationError
+
+from finehard.errors import UsageError
+from finehard.io.storage import project_file
+
+T = TypeVar("T")
+
+
+def read_yaml(name: str, folder: str) -> tuple[Any, str]:
+    """The values in file `name`, or in the bundled `folder`/`name`.yaml, and the file's path.
+
+    Raises `UsageError` when it cannot be read.
+    """
+    bundled = project_file(folder, f"{name}.yaml")
+    path = bundled if "/" not in name and bundled.is_file() else Path(name)
+    try:
+        return yaml.safe_load(path.read_text("utf-8")), str(path)
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path}: not UTF-8 text: {error.reason}") from None
+    except OSError:
+        known = ", ".join(sorted(p.stem for p in bundled.parent.glob("*.yaml")))
+        raise UsageError(f"no config {name!r}: give a YAML file, or one of {known}") from None
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date that is none
+        raise UsageError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
+
+
+def checked(values: Any, kind: type[T], where: str) -> T:
+    """`values`, as YAML gives them, as the dataclass `kind`. Raises `UsageError`, which begins
+    with `where`, the file that they are from."""
+    if not isinstance(values, dict):
+        raise UsageError(f"{where}: a config is a mapping of sections")
+    _no_unknown_keys(values, kind, where, "")
+    try:
+        return TypeAdapter(kind).validate_python(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"]) or "the config"
+        problem = " ".join(first["msg"].split())
+        if isinstance(first["input"], (int, float)):
+            problem += f", not {first['input']}"
+        raise UsageError(f"{where}: {place}: {problem[:1].lower()}{problem[1:]}") from None
+    except UsageError as error:  # a section's own checks
+        raise UsageError(f"{where}: {error}") from None
+
+
+def _no_unknown_keys(values: Any, kind: Any, where: str, path: str) -> None:
+    if not isinstance(values, dict):
+        return
+    if typing.get_origin(kind) is dict:
+        for name, value in values.items():
+            _no_unknown_keys(value, typing.get_args(kind)[1], where, f"{path}{name}.")
+        return
+    kind = next((k for k in (kind, *typing.get_args(kind)) if dataclasses.is_dataclass(k)), None)
+    if kind is None:
+        return
+    hints = typing.get_type_hints(kind)
+    for name, value in values.items():
+        if name not in hints:
+            close = difflib.get_close_matches(str(name), hints, 1)
+            hint = f"did you mean {close[0]}?" if close else "known: " + ", ".join(hints)
+            raise UsageError(f"{where}: unknown key {path}{name}; {hint}")
+        _no_unknown_keys(value, hints[name], where, f"{path}{name}.")

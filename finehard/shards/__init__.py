@@ -1,1 +1,0 @@
-"""The dataset on disk: shards, index, rejects, manifest, card."""

@@ -1,0 +1,83 @@
+"""Prompt templates: one versioned file per task, its text hashed and kept with the dataset."""
+
+from __future__ import annotations
+
+import hashlib
+import string
+import unicodedata
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import yaml
+
+from finehard.errors import UsageError
+from finehard.io.storage import project_file
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A template with {named} places. `sha256` is of the file's text, front matter included."""
+
+    name: str
+    text: str
+    sha256: str
+
+    def render(self, **values: object) -> str:
+        """The prompt with its places filled; values are inserted as they are, never expanded."""
+        return self.text.format(**values)
+
+
+@cache
+def load_prompt(name: str, task: str, places: tuple[str, ...]) -> Prompt:
+    """The prompt `name`: of prompts/NAME.md, or the path of a user's own file ending in .md.
+
+    Raises `UsageError` when it is missing, is for another task, or names a place not in `places`.
+    """
+    path = Path(name) if name.endswith(".md") else project_file("prompts", f"{name}.md")
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path}: not UTF-8 text: {error.reason}") from None
+    except OSError:
+        raise UsageError(f"no prompt {name!r} for {task} (looked for {path})") from None
+    _, front, body = (
+        (text.split("---\n", 2) + ["", ""])[:3] if text.startswith("---") else ("",) * 3
+    )
+    try:
+        meta = yaml.safe_load(front) if front else None
+    except yaml.YAMLError:
+        meta = None
+    if not isinstance(meta, dict) or meta.get("task") != task:
+        raise UsageError(f"{path}: its first lines must be '---', 'task: {task}', '---'")
+    if not body.strip():
+        raise UsageError(f"{path}: the prompt is empty")
+    try:
+        fields = [f for f in string.Formatter().parse(body) if f[1] is not None]
+        found = {f"{field}" for _, field, _, _ in fields}
+    except ValueError as error:
+        raise UsageError(f"{path}: {error} (write {{{{ and }}}} for plain braces)") from None
+    if unknown := sorted(found - set(places)):
+        raise UsageError(
+            f"{path}: unknown place {{{unknown[0]}}}; {task} knows "
+            + ", ".join("{" + place + "}" for place in places)
+        )
+    if any(form or conversion for _, _, form, conversion in fields):
+        raise UsageError(f"{path}: a place is a name in braces, without ':' or '!'")
+    return Prompt(Path(name).stem, body.strip(), hashlib.sha256(text.encode()).hexdigest())
+
+
+def fence(text: str, limit: int = 500) -> str:
+    """Foreign text (alt text) made harmless inside a prompt: one line, bounded, no quotes or marks.
+
+    Control and direction-changing characters go, double quotes become single, so that what is
+    quoted in a prompt ends where the prompt says.
+    """
+    text = text[: limit * 4]
+    if not (text.isascii() and text.isprintable()):
+        text = "".join(
+            " " if c.isspace() else c
+            for c in text
+            if c.isspace() or unicodedata.category(c)[0] != "C"
+        )
+    return " ".join(text.replace('"', "'").split())[:limit]

@@ -1,0 +1,104 @@
+"""Verification: is each region text true of its cut-out, and each hard negative false?
+
+One request for each region, with its cut-out alone: a model that is shown several mixes them up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from finehard.records import Record, Region
+from finehard.schemas import reply_schema
+from finehard.settings.ranges import Positive, Share
+from finehard.stages.prompts import fence, load_prompt
+from finehard.stages.stage import Ask, numbered
+
+VERSION = 4
+
+
+@dataclass(frozen=True)
+class VerifyConfig:
+    """How texts are verified. `model` is a name under `models`."""
+
+    model: str = "lmm"
+    prompt: str = "verify.v2"
+    policy: Literal["drop", "mark", "skip"] = "drop"
+    """What becomes of a text that is not confirmed: left out, or kept with verified = false. With
+    "skip" nothing is asked, and verified is null."""
+    text_true: Share = 0.5
+    """A region's texts are confirmed when each is true with at least this probability."""
+    negative_true: Share = 0.5
+    """A negative is confirmed when it is true with less than this probability."""
+    max_tokens: Positive = 8
+    """Per statement."""
+
+
+class Verify:
+    """The verification stage."""
+
+    name = "verify"
+
+    def __init__(self, config: VerifyConfig) -> None:
+        self.config = config
+        self.model = config.model
+        self.prompt = load_prompt(config.prompt, "verify", ("statements", "count"))
+
+    def identity(self) -> dict[str, Any]:
+        """Prompt hash and code version."""
+        return {"prompt": self.prompt.sha256, "version": VERSION}
+
+    def questions(self, record: Record) -> Sequence[Ask]:
+        """For each region its cut-out, with its two texts and its negatives as statements."""
+        if self.config.policy == "skip":
+            return ()
+        return [self._ask(region) for region in record.regions]
+
+    def _ask(self, region: Region) -> Ask:
+        statements = [fence(text, 300) for text in _texts(region)]
+        count = len(statements)
+        return Ask(
+            self.prompt.render(statements=numbered(statements), count=count),
+            (region.box,),
+            reply_schema("verify", count),
+            32 + self.config.max_tokens * count,
+            ("yes", "no"),
+        )
+
+    def answer(self, record: Record, values: Sequence[Any]) -> Record:
+        """`record` with `verified` set on regions and negatives, and the policy applied."""
+        judged = [
+            self._judged(region, value)
+            for region, value in zip(record.regions, values, strict=True)
+        ]
+        told = {
+            "text_untrue": [r.short_expr for r in judged if not r.verified],
+            "negative_true": [n.text for r in judged for n in r.hard_negatives if not n.verified],
+        }
+        if self.config.policy == "drop":
+            judged = [
+                replace(r, hard_negatives=tuple(n for n in r.hard_negatives if n.verified))
+                for r in judged
+                if r.verified
+            ]
+        return replace(record, regions=tuple(judged)).dropping(self.name, told)
+
+    def _judged(self, region: Region, value: Any) -> Region:
+        """`region` with `verified` set, by the probabilities that its statements are true."""
+        true = [value[str(number)] for number in range(1, len(value) + 1)]
+        own = len(_own_texts(region))
+        negatives = tuple(
+            replace(negative, verified=probability < self.config.negative_true)
+            for negative, probability in zip(region.hard_negatives, true[own:], strict=True)
+        )
+        confirmed = min(true[:own]) >= self.config.text_true
+        return replace(region, verified=confirmed, hard_negatives=negatives)
+
+
+def _own_texts(region: Region) -> list[str]:
+    return list(dict.fromkeys((region.short_expr, region.long_expr)))
+
+
+def _texts(region: Region) -> list[str]:
+    return [*_own_texts(region), *(negative.text for negative in region.hard_negatives)]

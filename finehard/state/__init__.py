@@ -1,0 +1,1 @@
+"""What outlives a run, beside the dataset: journal, lock, settings, provenance."""

@@ -1,0 +1,126 @@
+"""What an output was built with, kept beside its journal, so that a later run sees a change."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+from finehard.config import Config, as_dict
+from finehard.dataset.layout import JOURNAL, MANIFEST
+from finehard.errors import FinehardError, UsageError
+from finehard.io import storage
+from finehard.negatives import Negatives
+from finehard.stages.caption import Caption
+from finehard.stages.regions import Regions
+from finehard.stages.stage import Stage
+from finehard.stages.verify import Verify
+from finehard.state.provenance import provenance
+
+_ORDER = ("caption", "phrases", "detect", "regions", "negatives", "verify")
+_NOT_IN_THE_DATA = {
+    "": {"server", "prices", "when_changed"},
+    "models.*": {"endpoints", "api_key_env", "window", "timeout_s", "attempts", "outage_s"},
+    "detect": {"device", "batch_size", "threads", "allow_pickle"},
+    "images": {"cache_bytes"},
+}
+"""Settings that decide how a dataset is made, not what is in it."""
+_FILES = re.compile(r"detect\.(model|text_model)|[a-z]+\.prompt")
+"""Settings that name files: the stage's fingerprint tells whether their content is another."""
+_NAMED = 4
+"""Changed settings that are named at most: the rest are counted."""
+
+
+def refuse_changes(output: str, config: Config) -> None:
+    """Raises `UsageError` where `config`, resolved, differs from what `output` was built with and
+    `when_changed` is "refuse"."""
+    before = _before(output) if config.when_changed == "refuse" else None
+    if before is None:
+        return
+    now = _settings(config)
+    anew = [s for s in _ORDER if _fingerprint(before, s) != _fingerprint(now, s)]
+    changed = [
+        (place, values)
+        for place, values in _changed(before["config"], now["config"])
+        if not _FILES.fullmatch(place) or place.split(".", 1)[0] in anew
+    ]
+    if changed or anew:
+        raise UsageError(_told(output, changed, anew))
+
+
+def note_settings(output: str, config: Config) -> None:
+    """Keeps `config`, resolved, as what `output` is built with from now on. Raises
+    `FinehardError` where that cannot be written."""
+    try:
+        storage.write(_place(output), json.dumps(_settings(config), indent=1).encode())
+    except OSError as error:
+        raise FinehardError(f"cannot write {_place(output)}: {error.strerror or error}") from error
+
+
+def _place(output: str) -> str:
+    return storage.join(output, JOURNAL, "settings.json")
+
+
+def _settings(config: Config) -> dict[str, Any]:
+    asked: list[Stage] = [
+        Caption(config.caption),
+        Regions(config.regions),
+        Negatives(config.negatives),
+        Verify(config.verify),
+    ]
+    values = json.loads(json.dumps(as_dict(config)))  # as they will be read: lists, no tuples
+    return {"stages": provenance(asked, config).stages, "config": values}
+
+
+def _before(output: str) -> dict[str, Any] | None:
+    """What `output` was built with, or None where that is not known."""
+    for uri in (_place(output), storage.join(output, MANIFEST)):
+        if not storage.exists(uri):
+            continue
+        try:
+            read = json.loads(storage.read_all(uri))
+            return {"stages": dict(read["stages"]), "config": dict(read["config"])}
+        except (ValueError, KeyError, TypeError):
+            continue  # damaged: the other may be whole
+    return None
+
+
+def _fingerprint(settings: dict[str, Any], stage: str) -> Any:
+    return (settings["stages"].get(stage) or {}).get("fingerprint")
+
+
+def _changed(before: Any, now: Any, path: str = "") -> list[tuple[str, str]]:
+    """The settings that differ: place and values. Those that only one has, as after an update of
+    finehard, are left to the fingerprints."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        inside = re.sub(r"^models\.[^.]*$", "models.*", path)
+        names = sorted({*before} & {*now} - _NOT_IN_THE_DATA.get(inside, set()))
+        return [
+            change
+            for name in names
+            for change in _changed(before[name], now[name], f"{path}.{name}" if path else name)
+        ]
+    return [] if before == now else [(path, f"{_short(before)} -> {_short(now)}")]
+
+
+def _short(value: Any) -> str:
+    text = value if isinstance(value, str) else json.dumps(value)
+    text = " ".join(text.split())
+    return text if len(text) <= 60 else f"...{text[-57:]}"  # paths differ at their end
+
+
+def _told(output: str, changed: list[tuple[str, str]], anew: list[str]) -> str:
+    named = [f"{place} {values}" for place, values in changed[:_NAMED]]
+    what = ", ".join(named) or "a prompt, model or finehard itself has other content"
+    if len(changed) > _NAMED:
+        what += f" and {len(changed) - _NAMED} more"
+    touched = {*anew, *(place.split(".", 1)[0] for place, _ in changed)}
+    first = next((at for at, stage in enumerate(_ORDER) if stage in touched), len(_ORDER))
+    later = [stage for stage in _ORDER[first + 1 :] if stage not in anew]
+    redone = f"{', '.join(anew) or 'no stage'} would be done again"
+    if later:
+        redone += f", {', '.join(later)} where their question changes"
+    return (
+        f"{output} was built with other settings: {what}; {redone}. Give the settings of before, "
+        "another output, or when_changed: redo"
+    )

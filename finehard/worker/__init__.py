@@ -1,0 +1,1 @@
+"""What one worker process holds for all stages: clients, journal, images, detector, status."""

@@ -1,0 +1,100 @@
+"""What a worker process says of itself while it works: a small file, rewritten every second.
+
+The command that started the build adds them up for its progress line, whatever the runner.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+import socket
+import threading
+from typing import Any
+
+from finehard.errors import FinehardError
+from finehard.io import storage
+from finehard.lmm.client import Client
+
+_EVERY_S = {False: 1.0, True: 10.0}
+"""Seconds between writes, local and remote."""
+
+
+def folder(output: str, run: str) -> str:
+    """Where the processes of `run` write their status."""
+    return storage.join(output, "_journal", "_status", run)
+
+
+class Status:
+    """This process's counts in this run, written to a file of its own."""
+
+    def __init__(self, output: str, run: str) -> None:
+        self.read = 0
+        self.done = 0
+        self.rejected = 0
+        self.fatal: str | None = None
+        self.stages: dict[str, dict[str, int]] = {}
+        self._clients: list[Client] = []
+        self._uri = storage.join(folder(output, run), f"{socket.gethostname()}-{os.getpid()}.json")
+        self._every = _EVERY_S[storage.is_remote(output)]
+        self._closed = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="finehard-status", daemon=True)
+        self._thread.start()
+
+    def watch(self, client: Client) -> None:
+        """Counts `client`'s requests in."""
+        self._clients.append(client)
+
+    def through(self, stage: str, kept: bool = False) -> None:
+        """A sample is through `stage`; `kept` when the journal had the answer."""
+        counts = self.stages.setdefault(stage, {"done": 0, "from_journal": 0})
+        counts["done"] += 1
+        counts["from_journal"] += kept
+
+    def write(self) -> None:
+        """Writes the file now."""
+        stages: dict[str, Any] = {name: dict(counts) for name, counts in self.stages.items()}
+        for client in list(self._clients):
+            for stage, tally in list(client.tally.items()):
+                stages.setdefault(stage, {}).update(dataclasses.asdict(tally))
+        counts = {
+            "read": self.read,
+            "done": self.done,
+            "rejected": self.rejected,
+            "fatal": self.fatal,
+            "stages": stages,
+        }
+        with (
+            contextlib.suppress(OSError, FinehardError),  # progress is no reason to stop a build
+            storage.writing(self._uri, durable=False) as file,
+        ):
+            file.write(json.dumps(counts).encode())
+
+    def close(self) -> None:
+        """Writes the last state."""
+        self._closed.set()
+        self._thread.join()
+        self.write()
+
+    def _run(self) -> None:
+        while not self._closed.wait(self._every):
+            self.write()
+
+
+def total(output: str, run: str) -> dict[str, Any]:
+    """The sum over all processes of `run`, in the shape that `Status.write` writes."""
+    summed: dict[str, Any] = {"read": 0, "done": 0, "rejected": 0, "fatal": None, "stages": {}}
+    for file in storage.glob(folder(output, run), ""):
+        try:
+            counts = json.loads(storage.read_all(file.uri))
+        except (OSError, ValueError, FinehardError):
+            continue  # progress is no reason to stop
+        for name in ("read", "done", "rejected"):
+            summed[name] += counts[name]
+        summed["fatal"] = summed["fatal"] or counts["fatal"]
+        for stage, values in counts["stages"].items():
+            into = summed["stages"].setdefault(stage, {})
+            for name, value in values.items():
+                into[name] = into.get(name, 0) + value
+    return summed

@@ -1,0 +1,59 @@
+"""croissant.json: MLCommons' own reader accepts it and reads the index through it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import mlcroissant
+import pyarrow.parquet as pq
+import pytest
+
+from tests.dataset.finished import dataset
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished dataset."""
+    return dataset(tmp_path_factory.mktemp("croissant"))
+
+
+def _plain(value: Any) -> Any:
+    value = value.decode() if isinstance(value, bytes) else value
+    return value if isinstance(value, str) else int(value)
+
+
+def test_every_record_of_the_index_is_read_through_it(
+    made: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    found = mlcroissant.Dataset(str(made / "croissant.json"))
+    assert found.metadata.ctx.issues.errors == set()
+    assert "@context" not in caplog.text
+    records = [
+        {name.removeprefix("index/"): _plain(value) for name, value in record.items()}
+        for record in found.records("index")
+    ]
+    assert records == pq.read_table(made / "index.parquet").to_pylist()
+    assert len(records) == 16
+
+
+def test_every_shard_is_told_with_its_hash_and_size(made: Path) -> None:
+    told = json.loads((made / "croissant.json").read_text())["distribution"]
+    assert len(told) == 1 + len(list(made.glob("shards/*.tar")))
+    for file in told:
+        data = (made / file["contentUrl"]).read_bytes()
+        assert file["sha256"] == hashlib.sha256(data).hexdigest()
+        assert file.get("contentSize", f"{len(data)} B") == f"{len(data)} B"
+
+
+def test_an_index_of_other_bytes_is_refused(made: Path, tmp_path: Path) -> None:
+    for name in ("croissant.json", "index.parquet"):
+        (tmp_path / name).write_bytes((made / name).read_bytes())
+    told = json.loads((tmp_path / "croissant.json").read_text())
+    told["distribution"][0]["sha256"] = "0" * 64
+    (tmp_path / "croissant.json").write_text(json.dumps(told))
+    with pytest.raises(mlcroissant.GenerationError) as refused:
+        list(mlcroissant.Dataset(str(tmp_path / "croissant.json")).records("index"))
+    assert "Hash of downloaded file" in str(refused.value.__cause__)

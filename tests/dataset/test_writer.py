@@ -1,0 +1,191 @@
+"""Shards: the same bytes for the same samples, and an index that points right."""
+
+from __future__ import annotations
+
+import io
+import json
+import random
+import tarfile
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+import webdataset
+from PIL import Image
+
+from finehard.dataset.layout import ShardsConfig, shard_count, shard_name, shard_of
+from finehard.dataset.packed import pack, unpack
+from finehard.dataset.tables import index_part
+from finehard.io.storage import read
+from finehard.records import Bytes, Reject, reject
+from finehard.stages.min_regions import enough_regions
+from tests.dataset.finished import Store, dataset, shard
+from tests.pictures import record, region
+
+NAME = "finehard-00000-of-00001"
+
+
+def _tar(output: Path) -> Path:
+    return output / "shards" / f"{NAME}.tar"
+
+
+def _members(output: Path) -> dict[str, bytes]:
+    with tarfile.open(_tar(output)) as tar:
+        return {m.name: tar.extractfile(m).read() for m in tar}  # type: ignore[union-attr]
+
+
+def test_the_order_in_which_samples_come_changes_no_byte(tmp_path: Path) -> None:
+    store = Store(tmp_path / "in")
+    pointers = [store.sample(f"k{n % 6}", n, ("JPEG", "PNG")[n % 2]) for n in range(12)]
+    pointers += [store.reject(f"k{n}", 50 + n) for n in range(4)]
+    seen = set()
+    for turn in range(5):
+        random.Random(turn).shuffle(pointers)
+        output = tmp_path / f"out{turn}"
+        summary = shard(output, pointers * (1 + turn % 2))  # a pointer come twice is one sample
+        rejected = (output / "rejected" / f"{NAME}.parquet").read_bytes()
+        index = Path(index_part(str(output), NAME)).read_bytes()
+        seen.add((_tar(output).read_bytes(), rejected, index, summary.sha256, summary.samples))
+    assert len(seen) == 1
+
+
+def test_keys_met_again_are_told_apart_and_stay_in_their_shard(tmp_path: Path) -> None:
+    store = Store(tmp_path / "in")
+    pointers = [store.sample("a", n) for n in (3, 1, 2)] + [store.reject("a", 0)]
+    summary = shard(tmp_path, pointers)
+    names = [name.split(".")[0] for name in _members(tmp_path)][::2]
+    assert names == ["a~2", "a~3", "a~4"] and summary.renamed == 3
+    samples = [json.loads(data) for name, data in _members(tmp_path).items() if "json" in name]
+    assert [s["key"] for s in samples] == names
+    assert [s["image"]["source_uri"] for s in samples] == ["/in/001", "/in/002", "/in/003"]
+    [rejected] = pq.read_table(tmp_path / "rejected" / f"{NAME}.parquet").to_pylist()
+    assert rejected["key"] == "a" and rejected["reason"] == "timeout"
+    assert {shard_of(name, 7) for name in names} == {shard_of("a", 7)}
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize("key", ["a", "K" * 80, "_", "-x-"])
+def test_the_index_points_at_the_members_data(tmp_path: Path, kind: str, key: str) -> None:
+    store = Store(tmp_path / "in")
+    shard(tmp_path, [store.sample(key, n, kind) for n in range(3)])
+    rows = pq.read_table(index_part(str(tmp_path), NAME)).to_pylist()
+    with tarfile.open(_tar(tmp_path)) as tar:
+        members = {m.name: (m.offset_data, m.size) for m in tar}
+    assert len(members) == 6
+    for row in rows:
+        assert row["shard"] == f"{NAME}.tar"
+        for part, suffix in (("image", row["format"]), ("json", "json")):
+            place = (row[f"{part}_offset"], row[f"{part}_size"])
+            assert place == members[f"{row['key']}.{suffix}"]
+        where = Bytes(str(_tar(tmp_path)), row["json_offset"], row["json_size"])
+        assert json.loads(read(where))["key"] == row["key"]
+
+
+def test_every_tool_opens_a_shard(tmp_path: Path) -> None:
+    store = Store(tmp_path / "in")
+    kinds = ("JPEG", "PNG", "WEBP")
+    shard(tmp_path, [store.sample(f"k{n}", n, kinds[n]) for n in range(3)])
+    found = list(webdataset.WebDataset(str(_tar(tmp_path)), shardshuffle=False))
+    assert [s["__key__"] for s in found] == ["k0", "k1", "k2"]
+    for sample, suffix in zip(found, ("jpg", "png", "webp"), strict=True):
+        meta = json.loads(sample["json"])
+        assert meta["alt_text"] == "täxt 😀"
+        with Image.open(io.BytesIO(sample[suffix])) as image:
+            assert image.size == (meta["image"]["width"], meta["image"]["height"])
+    with tarfile.open(_tar(tmp_path)) as tar:
+        for member in tar:
+            assert member.isreg() and member.mtime == 0 and member.uname == "finehard"
+
+
+def test_a_shard_that_nothing_fell_into_is_a_tar_all_the_same(tmp_path: Path) -> None:
+    (tmp_path / "rejected").mkdir()
+    (tmp_path / "rejected" / f"{NAME}.parquet").write_bytes(b"of an earlier run")
+    summary = shard(tmp_path, [])
+    assert (summary.samples, summary.rejects) == (0, 0)
+    assert _members(tmp_path) == {} and summary.bytes == _tar(tmp_path).stat().st_size
+    assert len(pq.read_table(index_part(str(tmp_path), NAME))) == 0
+    assert not (tmp_path / "rejected" / f"{NAME}.parquet").exists()
+
+
+def test_images_are_made_smaller_where_asked(tmp_path: Path) -> None:
+    store = Store(tmp_path / "in")
+    shard(tmp_path, [store.sample("a", 1, "PNG", 200), store.sample("b", 2)], image_side=100)
+    members = _members(tmp_path)
+    assert sorted(members) == ["a.jpg", "a.json", "b.jpg", "b.json"]
+    meta = json.loads(members["a.json"])["image"]
+    with Image.open(io.BytesIO(members["a.jpg"])) as image:
+        assert image.size == (100, 15) == (meta["width"], meta["height"])
+    assert meta["format"] == "jpg"
+    assert members["b.jpg"] == read(
+        Bytes(str(tmp_path / "in/002-JPEG.img"), 0, len(members["b.jpg"]))
+    )
+
+
+@pytest.mark.parametrize("change", ["other bytes", "cut", "gone"])
+def test_a_source_that_changed_meanwhile_is_told_in_one_line(tmp_path: Path, change: str) -> None:
+    store = Store(tmp_path / "in")
+    pointers = [store.sample("a", 1), store.sample("b", 2)]
+    image = tmp_path / "in/002-JPEG.img"
+    data = image.read_bytes()
+    image.write_bytes(data[:-9] if change == "cut" else data[:-9] + bytes(9))
+    if change == "gone":
+        image.unlink()
+    with pytest.raises(OSError, match="/in/002 changed while the build ran") as told:
+        shard(tmp_path, pointers)
+    assert "\n" not in str(told.value)
+    assert list((tmp_path / "shards").iterdir()) == []
+
+
+def test_what_is_packed_is_unpacked() -> None:
+    value = {"a": [1, None, "ü"], "b": {"c": 0.1}}
+    assert unpack(pack(value)) == (value, b"", b"")
+
+
+def test_keys_are_spread_over_all_shards() -> None:
+    counts = [0] * 8
+    for number in range(4000):
+        counts[shard_of(f"{number:09d}", 8)] += 1
+    assert min(counts) > 400
+    assert [shard_count(n, ShardsConfig(samples_per_shard=10)) for n in (0, 1, 10, 11)] == [
+        1,
+        1,
+        1,
+        2,
+    ]
+    assert shard_name(3, 16) == "finehard-00003-of-00016"
+
+
+def test_a_dataset_is_described_by_its_manifest_sizes_and_card(tmp_path: Path) -> None:
+    output = dataset(tmp_path)
+    manifest = json.loads((output / "manifest.json").read_text())
+    assert manifest["counts"] == {
+        "read": 20, "written": 16, "rejected": 4, "renamed_keys": 2,
+        "regions": 17, "hard_negatives": 34,
+    }  # fmt: skip
+    assert manifest["rejects"] == {"not_an_image": 1, "timeout": 3}
+    assert manifest["usage"]["caption"] == {
+        "requests": 16, "prompt_tokens": 160, "completion_tokens": 80
+    }  # fmt: skip
+    sizes = json.loads((output / "sizes.json").read_text())
+    assert sum(sizes.values()) == 16 and list(sizes) == [s["name"] for s in manifest["shards"]]
+    index = pq.read_table(output / "index.parquet").to_pylist()
+    assert len({row["key"] for row in index}) == 16
+    assert "| samples written | 16 |" in (output / "README.md").read_text()
+    assert not (output / "_journal/_index").exists()
+
+
+def test_samples_with_too_few_regions_become_rejects() -> None:
+    class Settings:
+        shards = ShardsConfig(min_regions=2)
+
+    keep = enough_regions(Settings())  # type: ignore[arg-type]
+    two = record(region("a mug"), region("a bag"))
+    assert keep(two) is two
+    short = keep(record(region("a mug")))
+    assert isinstance(short, Reject) and (short.reason, short.detail) == ("no_regions", "1 of 2")
+
+
+def test_rejects_know_their_reasons_and_are_short() -> None:
+    with pytest.raises(ValueError, match="unknown reject reason"):
+        reject(record(), "caption", "whatever")
+    assert len(reject(record(), "caption", "timeout", "x" * 1000).detail) == 300
