@@ -1,4 +1,4 @@
-"""The build command: checks everything first, starts what is needed, runs the pipeline, sums up."""
+"""Builds a dataset: checks everything first, starts what is needed, runs the pipeline."""
 
 from __future__ import annotations
 
@@ -6,126 +6,147 @@ import contextlib
 import json
 import logging
 import os
+import pickle
 import shlex
-import signal
-import sys
 import threading
 import time
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from finehard.config import Config, resolved
-from finehard.console.progress import Progress
-from finehard.dataset import complete as dataset
+from finehard import registry
+from finehard.config import Config
+from finehard.dataset import complete
 from finehard.dataset.layout import JOURNAL, MANIFEST, shard_count
-from finehard.errors import FinehardError, UsageError
+from finehard.errors import FinehardError
 from finehard.io import storage
 from finehard.lmm.client import Client
-from finehard.sources import SourceFile, count, discover
+from finehard.preflight import Ready, preflight
 from finehard.state.lock import locked
 
+if TYPE_CHECKING:
+    from finehard.worker.runtime import Build
 
-def prepare(source: str, config: Config) -> tuple[list[SourceFile], int, Config]:
-    """What a build and a plan both need: the files, how many inputs they hold, the config with
-    every model's revision. Raises `UsageError` or `FinehardError`."""
-    files = discover(source)
-    images = sum(count(file, config.source) for file in files)
-    if images == 0:
-        raise FinehardError(f"{source} holds no images")
-    return files, images, resolved(config)
+Progress = Callable[[dict[str, Any]], None]
+"""Gets the counts of all worker processes once a second: images (the total), read, done, rejected,
+and stages: in the pipeline's order, each with done, from_journal, requests, tokens, ..."""
+
+_EVERY_S = 1.0
+_log = logging.getLogger(__name__)
 
 
-def build(config: Config, source: str, output: str, beam_arguments: list[str]) -> dict[str, Any]:
-    """Builds `source` into the dataset `output`, and returns its manifest.
+class Built(NamedTuple):
+    """A finished build. `counts` are those that `Progress` got last."""
 
-    Raises `UsageError` before anything is written, `FinehardError` when it fails; then the same
-    command goes on where it stopped.
+    output: str
+    manifest: dict[str, Any]
+    counts: dict[str, Any]
+    seconds: float
+
+
+def build(
+    config: Config,
+    source: str,
+    output: str,
+    *,
+    pipeline: str | None = None,
+    beam: Sequence[str] = (),
+    progress: Progress | None = None,
+) -> Built:
+    """Builds the images in `source` into the dataset `output`.
+
+    `pipeline` is FILE.py[:function] (None: the bundled one), `beam` are options for the Beam
+    runner. Prints nothing; messages go to the logger "finehard". Raises `UsageError` before
+    anything is written, `FinehardError` when it fails; the same call then continues where it
+    stopped.
     """
     from finehard.beam import run
-    from finehard.state.settings_snapshot import note_settings, refuse_changes
-    from finehard.worker import status
-    from finehard.worker.runtime import Build, close_all
-    from pipelines.build_finehard import build_finehard
 
-    logging.basicConfig(format="finehard: %(message)s", level=logging.WARNING)
-    source, output = storage.local(source), storage.local(output)
-    options = run.options(beam_arguments)
-    if storage.is_remote(source) or storage.is_remote(output):
-        from finehard.io.remote import use_options
-
-        use_options(options)
-    files, images, config = prepare(source, config)
-    _check_output(output, source)
-    with locked(output), contextlib.ExitStack() as stack:
-        refuse_changes(output, config)
-        this = Build(
-            config=config,
-            input=source,
-            output=output,
-            shards=shard_count(images, config.shards),
-            run=f"{time.strftime('%Y%m%dT%H%M%S')}-{os.urandom(3).hex()}",
-        )
-        _serve(config, stack)
-        for folder in ("_journal", "shards", "rejected"):
-            storage.sweep(storage.join(output, folder))
-        note_settings(output, config)  # before the manifest, which told them too, is gone
-        dataset.begin(output)
-        stack.callback(close_all)
-        stack.enter_context(_told_how_to_resume(close_all))
-        started = time.monotonic()
-        print(f"building {images} images from {source} into {output}", file=sys.stderr)
-        with Progress(lambda: status.total(output, this.run), images):
-            try:
-                run.run(lambda pipeline: build_finehard(pipeline, files, this), options)
-            except FinehardError as error:
-                fatal = status.total(output, this.run)["fatal"]
-                raise FinehardError(fatal or str(error)) from error
-        try:
-            close_all()
-        except FinehardError as error:  # only what is kept for a later run is concerned
-            print(f"finehard: {error}; the dataset is complete", file=sys.stderr)
-        manifest = json.loads(storage.read_all(storage.join(output, MANIFEST)))
-        counts = status.total(output, this.run)
-        storage.delete_tree(status.folder(output, this.run))
-        seconds = time.monotonic() - started
-        _report(output, this.run, seconds, counts)
-        _sum_up(manifest, counts, output, seconds)
-    if manifest["counts"]["written"] == 0:
-        [(reason, number)] = sorted(manifest["rejects"].items(), key=lambda r: -r[1])[:1]
+    options = run.options(list(beam))
+    run.use_storage_options(options)
+    ready = preflight(config, source, output, pipeline)
+    assert ready.output is not None
+    with locked(ready.output), contextlib.ExitStack() as stack:
+        built = _build(ready, ready.output, options, progress, stack)
+    if built.manifest["counts"]["written"] == 0:
+        [(reason, number)] = sorted(built.manifest["rejects"].items(), key=lambda r: -r[1])[:1]
         raise FinehardError(
-            f"nothing could be written: all {manifest['counts']['read']} images were rejected, "
-            f"{number} for {reason}; see {storage.join(output, 'rejected')}"
+            f"nothing could be written: all {built.manifest['counts']['read']} images were "
+            f"rejected, {number} for {reason}; see {storage.join(ready.output, 'rejected')}"
         )
-    return manifest
+    return built
 
 
-def _check_output(output: str, source: str) -> None:
-    if output == source or source.startswith(output.rstrip("/") + "/shards"):
-        raise UsageError(f"output {output} is the input: choose another folder")
-    if storage.is_remote(output):
-        return
-    if os.path.exists(output) and not os.path.isdir(output):
-        raise UsageError(f"output {output} is a file, not a folder")
-    if os.path.isdir(output):
-        names = os.listdir(output)
-        if names and JOURNAL not in names and MANIFEST not in names:
-            raise UsageError(
-                f"output {output} holds other files ({names[0]}): choose an empty folder"
-            )
+def _build(
+    ready: Ready,
+    output: str,
+    options: Any,
+    progress: Progress | None,
+    stack: contextlib.ExitStack,
+) -> Built:
+    from finehard.beam import run
+    from finehard.state.settings_snapshot import refuse_changes, save_settings
+    from finehard.worker import status
+    from finehard.worker.runtime import close_all
+
+    refuse_changes(output, ready.config, ready.stages)
+    this = _this_build(ready, output)
+    _start_server(ready.config, stack)
+    _check_endpoints(ready.config)
+    for folder in (JOURNAL, "shards", "rejected"):
+        storage.sweep(storage.join(output, folder))
+    save_settings(output, ready.config, ready.stages)  # before the old manifest is removed
+    complete.begin(output)
+    stack.callback(close_all)
+    started = time.monotonic()
+    _log.info("building %d images from %s into %s", ready.images, ready.source, output)
+
+    def poll() -> dict[str, Any]:
+        total = status.total(output, this.run)
+        names = [stage.name for stage in ready.stages]
+        stages = {name: total["stages"].get(name, {}) for name in names}
+        return {**total, "images": ready.images, "stages": stages}
+
+    with _polled(poll, progress):
+        try:
+            run.run(lambda graph: ready.pipeline.construct(graph, ready.files, this), options)
+        except FinehardError as error:
+            raise FinehardError(poll()["fatal"] or str(error)) from error
     try:
-        os.makedirs(output, exist_ok=True)
-    except OSError as error:
-        raise UsageError(f"cannot make output {output}: {error.strerror}") from None
+        close_all()
+    except FinehardError as error:  # concerns only what is saved for a later run
+        _log.warning("%s; the dataset is complete", error)
+    manifest = json.loads(storage.read_all(storage.join(output, MANIFEST)))
+    counts, seconds = poll(), time.monotonic() - started
+    storage.delete_tree(status.folder(output, this.run))
+    _write_report(output, this.run, seconds, counts)
+    return Built(output, manifest, counts, seconds)
 
 
-def _serve(config: Config, stack: contextlib.ExitStack) -> None:
-    """Checks that every model answers; starts this machine's server where one is configured."""
+def _this_build(ready: Ready, output: str) -> Build:
+    from finehard.worker.runtime import Build
+
+    return Build(
+        config=ready.config,
+        input=ready.source,
+        output=output,
+        shards=shard_count(ready.images, ready.config.shards),
+        run=f"{time.strftime('%Y%m%dT%H%M%S')}-{os.urandom(3).hex()}",
+        pickled_stages=pickle.dumps(ready.stages),
+        code=registry.user_code(),
+    )
+
+
+def _start_server(config: Config, stack: contextlib.ExitStack) -> None:
+    """Starts this machine's server where the config has one beside the command."""
     unserved = [m.model for m in config.models.values() if not m.endpoints]
     if unserved and config.server is not None and config.server.where == "driver":
         from finehard.serve import ensure_server
 
-        print(f"starting a server for {unserved[0]} ...", file=sys.stderr, flush=True)
+        _log.info("starting a server for %s ...", unserved[0])
         stack.enter_context(ensure_server(config.server.engine))  # workers here join it
+
+
+def _check_endpoints(config: Config) -> None:
     for settings in config.models.values():
         if settings.endpoints:
             client = Client(settings)
@@ -136,37 +157,28 @@ def _serve(config: Config, stack: contextlib.ExitStack) -> None:
 
 
 @contextlib.contextmanager
-def _told_how_to_resume(close_all: Any) -> Iterator[None]:
-    """On SIGINT and SIGTERM keeps what has been answered, says how to go on, and ends."""
-    if threading.current_thread() is not threading.main_thread():
+def _polled(poll: Callable[[], dict[str, Any]], progress: Progress | None) -> Iterator[None]:
+    """Calls `progress` from a thread while the block runs."""
+    if progress is None:
         yield
         return
+    stop = threading.Event()
 
-    def stop(number: int, _: object) -> None:
-        def leave() -> None:
-            closing = threading.Thread(target=close_all, daemon=True)
-            closing.start()
-            closing.join(8.0)
-            command = shlex.join(["finehard", *sys.argv[1:]])
-            print(
-                f"\nfinehard: stopped; everything answered so far is kept. To go on: {command}",
-                file=sys.stderr,
-                flush=True,
-            )
-            os._exit(128 + number)
+    def run() -> None:
+        while not stop.wait(_EVERY_S):
+            progress(poll())
 
-        threading.Thread(target=leave).start()
-
-    before = {s: signal.signal(s, stop) for s in (signal.SIGINT, signal.SIGTERM)}
+    thread = threading.Thread(target=run, name="finehard-progress", daemon=True)
+    thread.start()
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        stop.set()
+        thread.join()
 
 
-def _report(output: str, run: str, seconds: float, counts: dict[str, Any]) -> None:
-    """Writes report.html; a dataset without one is whole all the same, so failing is told only."""
+def _write_report(output: str, run: str, seconds: float, counts: dict[str, Any]) -> None:
+    """Writes report.html; a dataset is whole without one, so a failure is only logged."""
     from finehard.report import report
     from finehard.report.funnel import note_run
 
@@ -175,29 +187,7 @@ def _report(output: str, run: str, seconds: float, counts: dict[str, Any]) -> No
         report(output)
     except Exception as error:
         line = " ".join(str(error).split())[:200]
-        print(
-            f"finehard: no report.html ({type(error).__name__}: {line}); the dataset is complete, "
-            f"try: finehard report {shlex.quote(output)}",
-            file=sys.stderr,
-        )
-
-
-def _sum_up(manifest: dict[str, Any], counts: dict[str, Any], output: str, seconds: float) -> None:
-    made = manifest["counts"]
-    lines = [
-        f"{made['read']} read = {made['written']} written + {made['rejected']} rejected, "
-        f"{made['regions']} regions, {made['hard_negatives']} hard negatives, in {seconds:.0f} s"
-    ]
-    if manifest["rejects"]:
-        reasons = (f"{reason} {number}" for reason, number in manifest["rejects"].items())
-        lines.append("rejected for " + ", ".join(reasons))
-    if made["renamed_keys"]:
-        lines.append(f"{made['renamed_keys']} keys occurred before and were made unique (KEY~2)")
-    requests = sum(s.get("requests", 0) for s in counts["stages"].values())
-    retries = sum(s.get("retries", 0) + s.get("invalid", 0) for s in counts["stages"].values())
-    kept = sum(s.get("from_journal", 0) for s in counts["stages"].values())
-    lines.append(
-        f"{requests} requests ({retries} of them second tries), {kept} answers from the journal"
-    )
-    lines.append(f"dataset: {output} (look at report.html, README.md, rejected/)")
-    print("\n".join(lines))
+        _log.warning(
+            "no report.html (%s: %s); the dataset is complete, try: finehard report %s",
+            type(error).__name__, line, shlex.quote(output),
+        )  # fmt: skip

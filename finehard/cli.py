@@ -19,12 +19,11 @@ if TYPE_CHECKING:
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs one command; returns the exit code."""
-    given = sys.argv[1:] if arguments is None else arguments
-    debug = "--debug" in given
-    given = [argument for argument in given if argument != "--debug"]
+    own, beam = _split(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in own
+    own = [argument for argument in own if argument != "--debug"]
     try:
         parser = _parser()
-        own, beam = _split(given)
         if own[:1] in (["train"], ["evaluate"]):
             return _with_own_arguments(own)
         chosen = parser.parse_args(own)
@@ -70,14 +69,11 @@ def _parser() -> argparse.ArgumentParser:
         added.set_defaults(run=run)
         return added
 
-    for name, run, text in (
-        ("build", _build, "build a dataset; Beam options follow after --"),
-        ("plan", _plan, "check everything, and estimate requests, GPU hours and cost"),
-    ):
-        added = command(name, run, text)
-        _add_config(added)
-        added.add_argument("--input", required=True, help="folder, .tar or .parquet, local or URI")
-        added.add_argument("--output", required=name == "build", help="folder of the dataset")
+    added = command("build", _build, "build a dataset; Beam options follow after --")
+    _add_build_arguments(added, output_required=True)
+    text = "check everything, and estimate requests, GPU hours and cost"
+    added = command("plan", _plan, text)
+    _add_build_arguments(added, output_required=False)
     added.add_argument("--json", action="store_true", help="print the plan as JSON")
     added = command("validate", _validate, "check a dataset against the data contract")
     added.add_argument("dataset")
@@ -104,6 +100,17 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _add_build_arguments(command: Parser, output_required: bool) -> None:
+    _add_config(command)
+    command.add_argument("--input", required=True, help="folder, .tar or .parquet, local or URI")
+    command.add_argument("--output", required=output_required, help="folder of the dataset")
+    command.add_argument(
+        "--pipeline",
+        metavar="FILE.py[:FUNCTION]",
+        help="pipeline to run (default: the bundled pipelines/build_finehard.py)",
+    )
+
+
 def _add_config(command: Parser) -> None:
     command.add_argument("--config", help="YAML file, or a bundled config's name (default: demo)")
 
@@ -121,33 +128,25 @@ def _config(chosen: argparse.Namespace) -> Config:
 
 
 def _build(chosen: argparse.Namespace) -> int:
-    from finehard.build import build
+    from finehard.console.build import run_build
 
-    build(_config(chosen), chosen.input, chosen.output, chosen.beam)
+    run_build(_config(chosen), chosen.input, chosen.output, chosen.pipeline, chosen.beam)
     return 0
 
 
 def _plan(chosen: argparse.Namespace) -> int:
-    from finehard.build import prepare
-    from finehard.io.storage import is_remote, local
-    from finehard.plan import make_plan
+    from finehard.plan import plan
 
-    config = _config(chosen)
-    source = local(chosen.input)
-    if chosen.beam or is_remote(source):
-        from finehard.beam import run
-        from finehard.io import remote as filesystems
-
-        filesystems.use_options(run.options(chosen.beam))
-    files, images, config = prepare(source, config)
-    plan = make_plan(files, images, config)
+    made = plan(
+        _config(chosen), chosen.input, chosen.output, pipeline=chosen.pipeline, beam=chosen.beam
+    )
     if chosen.json:
-        stages = [stage._asdict() for stage in plan.stages]
-        print(json.dumps({**plan._asdict(), "stages": stages}, indent=1))
+        stages = [stage._asdict() for stage in made.stages]
+        print(json.dumps({**made._asdict(), "stages": stages}, indent=1))
     else:
         from finehard.console.plan_table import print_plan
 
-        print_plan(plan)
+        print_plan(made)
     return 0
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from finehard import registry
 from finehard.dataset.layout import ShardsConfig
 from finehard.detect import DetectConfig
 from finehard.digest import folder_revision
@@ -21,8 +22,8 @@ from finehard.images import ImagesConfig
 from finehard.lmm.config import ModelConfig
 from finehard.negatives import NegativesConfig
 from finehard.phrases import PhrasesConfig
-from finehard.plan import PricesConfig
 from finehard.serve import ServeConfig
+from finehard.settings.prices import PricesConfig
 from finehard.settings.read import checked, read_yaml
 from finehard.sources import SourceConfig
 from finehard.stages.caption import CaptionConfig
@@ -61,6 +62,8 @@ class Config:
     when_changed: typing.Literal["redo", "refuse"] = "redo"
     """What a run does on an output that was built with other settings: "redo" what they concern,
     or "refuse" and change nothing."""
+    stages: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """The settings of a pipeline's own stages, by stage name."""
 
 
 PACKAGE = "${finehard}"
@@ -68,11 +71,13 @@ PACKAGE = "${finehard}"
 
 
 def load_config(name: str) -> Config:
-    """The config in file `name`, or the bundled one of that name (demo, gpu-node, ...).
+    """Reads the config in file `name`, or the bundled one of that name (demo, gpu-node, ...).
 
-    Raises `UsageError` with what is wrong and where.
+    Python modules beside the file become importable, for what the config names as
+    module:attribute. Raises `UsageError` with what is wrong and where.
     """
     values, path = read_yaml(name, "configs")
+    registry.add_path(os.path.dirname(path))
     return parse_config(_expanded(values), path)
 
 
@@ -89,13 +94,6 @@ def parse_config(values: Any, where: str) -> Config:
     config = checked(values, Config, where)
     if not config.models:
         raise UsageError(f"{where}: models is empty: name at least one")
-    for stage in ("caption", "regions", "negatives", "verify"):
-        model = getattr(config, stage).model
-        if model not in config.models:
-            raise UsageError(
-                f"{where}: {stage}.model is {model!r}, but models has only "
-                + ", ".join(sorted(config.models))
-            )
     for name, served in config.models.items():
         if served.endpoints and not served.model:
             raise UsageError(f"{where}: models.{name}.model is missing: what is served there?")
@@ -130,4 +128,6 @@ def as_dict(config: Config) -> dict[str, Any]:
     values = dataclasses.asdict(config)
     if values["server"]:
         values["server"]["engine"].pop("env", None)
+    if not values["stages"]:
+        del values["stages"]  # newer than the first manifests, which stay as they are
     return values

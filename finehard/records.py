@@ -7,6 +7,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 from unicodedata import category
 
+from finehard.rejects import meaning
+
 Box = tuple[float, float, float, float]
 """x1, y1, x2, y2, normalised to [0, 1] over the displayed (EXIF-rotated) image."""
 
@@ -103,6 +105,12 @@ class Record:
     regions: tuple[Region, ...] = ()
     usage: dict[str, Usage] = field(default_factory=dict)
     dropped: dict[str, Dropped] = field(default_factory=dict)
+    extra: dict[str, Any] = field(default_factory=dict)
+    """What a user's own stages add to the sample, JSON-ready, by stage name."""
+
+    def adding(self, stage: str, value: Any) -> Record:
+        """Returns this record with `value`, JSON-ready, as what `stage` adds to the sample."""
+        return replace(self, extra={**self.extra, stage: value})
 
     def spent(self, stage: str, usage: Usage) -> Record:
         """This record with what `stage` cost added."""
@@ -131,9 +139,7 @@ class Reject:
     usage: dict[str, Usage] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        from finehard.rejects import REASONS
-
-        if self.reason not in REASONS:
+        if meaning(self.reason) is None:
             raise ValueError(f"unknown reject reason {self.reason!r}")
 
 
@@ -148,8 +154,9 @@ def sample_json(record: Record, provenance: dict[str, Any]) -> dict[str, Any]:
     Returns a dict in the contract's order of keys; `provenance` maps stage to model, revision
     and fingerprint.
     """
+    extra = {"extra": record.extra} if record.extra else {}
     return {
-        "schema_version": "1.0",
+        "schema_version": "1.1" if extra else "1.0",  # as it was before there was an open part
         "key": record.key,
         "image": {
             "width": record.width,
@@ -185,4 +192,5 @@ def sample_json(record: Record, provenance: dict[str, Any]) -> dict[str, Any]:
             for region in record.regions
         ],
         "provenance": provenance,
+        **extra,
     }

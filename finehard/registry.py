@@ -13,10 +13,12 @@ import importlib.machinery
 import importlib.util
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from finehard.errors import UsageError
+from finehard.io.storage import project_file
 
 T = TypeVar("T")
 
@@ -65,9 +67,12 @@ def add_path(folder: str) -> None:
         importlib.invalidate_caches()
 
 
-def folders() -> Sequence[str]:
-    """Returns the folders given to `add_path`: prompts and schemas are looked for there too."""
-    return tuple(_finder.folders)
+def resource(folder: str, name: str) -> Path:
+    """Returns where the prompt or schema `name` is: in finehard's `folder`, or in one given to
+    `add_path`; where there is none, the path in finehard's."""
+    bundled = project_file(folder, name)
+    places = (bundled, *(Path(added, name) for added in _finder.folders))
+    return next((path for path in places if path.is_file()), bundled)
 
 
 def user_code() -> UserCode:

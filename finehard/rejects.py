@@ -1,5 +1,7 @@
 """The closed list of reasons for which an input becomes no sample."""
 
+from collections.abc import Mapping
+
 REASONS = {
     "truncated_archive": "the archive ends in the middle of this member or header",
     "unreadable_archive": "the archive or Parquet file cannot be read",
@@ -17,6 +19,18 @@ REASONS = {
     "invalid_reply": "the model's replies did not fit the schema, also after being told why",
     "truncated_reply": "the model's replies were cut at max_tokens",
     "wrong_model": "the server answered for another model than was asked",
+    "detector_failed": "the detector failed on this image, also when it was asked for it alone",
     "no_regions": "fewer regions than shards.min_regions are left",
 }
-"""Reason -> what it means. Every `Reject` carries one of these."""
+"""Reason -> what it means. Every `Reject` carries one of these, or one that its stage declares."""
+_DECLARED: dict[str, str] = {}
+
+
+def declare(reasons: Mapping[str, str]) -> None:
+    """Makes a stage's own reasons, each with its meaning, known in this process."""
+    _DECLARED.update(reasons)
+
+
+def meaning(reason: str) -> str | None:
+    """Returns what `reason` means; None where nobody declared it."""
+    return REASONS.get(reason) or _DECLARED.get(reason)

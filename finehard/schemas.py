@@ -1,4 +1,4 @@
-"""The JSON Schemas of schemas/: loaded, compiled to code once, checked with a one-line message."""
+"""JSON Schemas, finehard's and users': compiled to code once, checked with a one-line message."""
 
 from __future__ import annotations
 
@@ -10,13 +10,24 @@ from typing import Any
 import fastjsonschema
 
 from finehard.digest import digest
-from finehard.io.storage import project_file
+from finehard.errors import UsageError
+from finehard.registry import resource
 
 
 @cache
 def load_schema(name: str) -> dict[str, Any]:
-    """The schema in schemas/NAME.schema.json."""
-    return json.loads(project_file("schemas", f"{name}.schema.json").read_text("utf-8"))
+    """Returns the schema in NAME.schema.json: finehard's own in schemas/, else a user's beside the
+    config or the pipeline. Raises `UsageError` where it is missing or not JSON."""
+    path = resource("schemas", f"{name}.schema.json")
+    try:
+        value = json.loads(path.read_text("utf-8"))
+    except OSError:
+        raise UsageError(f"no schema {name!r} (looked for {path})") from None
+    except ValueError as error:
+        raise UsageError(f"{path}: not JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise UsageError(f"{path}: a JSON Schema is an object")
+    return value
 
 
 class ReplySchema:
@@ -27,6 +38,9 @@ class ReplySchema:
         self.digest = digest(value)
         self._check = fastjsonschema.compile(value)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return ReplySchema, (self.value,)  # compiled code is not pickled, it is made again
+
     def why_invalid(self, reply: Any) -> str | None:
         """What is wrong with `reply`, as "where: what" on one line, or None when it fits."""
         return _wrong(self._check, reply)
@@ -34,9 +48,9 @@ class ReplySchema:
 
 @cache
 def reply_schema(name: str, count: int = 0) -> ReplySchema:
-    """The schema NAME; with `count`, its entries under exactly the keys "1" to "`count`".
+    """Returns schema `name`; with `count`, its entries under exactly the keys "1" to `count`.
 
-    Numbered keys, not an array: a model that skips one does not shift all that follow.
+    Numbered keys, not an array: a model that skips an entry shifts none of those that follow.
     """
     value = load_schema(name)
     if count:
@@ -44,7 +58,10 @@ def reply_schema(name: str, count: int = 0) -> ReplySchema:
         entry = value["additionalProperties"]
         value = {**value, "properties": dict.fromkeys(keys, entry), "required": keys}
         value["additionalProperties"] = False
-    return ReplySchema(value)
+    try:
+        return ReplySchema(value)
+    except fastjsonschema.JsonSchemaDefinitionException as error:
+        raise UsageError(f"schema {name!r}: {' '.join(str(error).split())[:200]}") from None
 
 
 @cache

@@ -13,6 +13,7 @@ import pytest
 import finehard
 from finehard.config import Config, as_dict, load_config, parse_config, resolved
 from finehard.errors import UsageError
+from finehard.pipeline import load_pipeline, make_stages
 
 ROOT = Path(__file__).parents[1]
 MODEL = {"model": "tiny", "endpoints": ["http://127.0.0.1:1/v1"]}
@@ -147,8 +148,9 @@ def test_a_config_is_a_mapping(values: Any) -> None:
 
 @pytest.mark.parametrize("stage", ["caption", "regions", "negatives", "verify"])
 def test_a_stage_whose_model_is_not_there_is_told(stage: str) -> None:
-    told = wrong(changed(f"{stage}.model", "big"))
-    assert f"{stage}.model is 'big', but models has only llm, lmm" in told
+    config = parse_config(changed(f"{stage}.model", "big"), "test")
+    with pytest.raises(UsageError, match=f"{stage}.model is 'big', but models has only llm, lmm"):
+        make_stages(load_pipeline(), config)
 
 
 def test_a_model_without_a_name_or_a_place_is_told() -> None:

@@ -11,8 +11,10 @@ import pytest
 
 from finehard.config import Config, parse_config
 from finehard.console.plan_table import print_plan
+from finehard.pipeline import load_pipeline, make_stages
 from finehard.plan import Plan, make_plan
 from finehard.sources import count, discover
+from finehard.stages.stage import Stage
 from tests.pictures import jpg
 from tests.sources.tars import samples, tar_bytes
 
@@ -23,9 +25,15 @@ def _config(**sections: Any) -> Config:
     return parse_config({"models": {"lmm": _SERVED, "llm": _SERVED}, **sections}, "test")
 
 
+def _stages(config: Config) -> tuple[Stage, ...]:
+    return make_stages(load_pipeline(), config)
+
+
 def _plan(source: Path, config: Config) -> Plan:
     files = discover(str(source))
-    return make_plan(files, sum(count(file, config.source) for file in files), config)
+    return make_plan(
+        files, sum(count(file, config.source) for file in files), config, _stages(config)
+    )
 
 
 @pytest.fixture
@@ -71,7 +79,7 @@ def test_the_numbers_add_up(source: Path) -> None:
 def test_twice_the_images_take_twice_as_much(source: Path) -> None:
     config = _config(prices=_PRICES)
     files = discover(str(source))
-    once, twice = make_plan(files, 500, config), make_plan(files, 1000, config)
+    once, twice = (make_plan(files, n, config, _stages(config)) for n in (500, 1000))
     for first, second in zip(once.stages, twice.stages, strict=True):
         for place in range(2, 7):
             assert second[place] == pytest.approx(2 * first[place], rel=1e-3)

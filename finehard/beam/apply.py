@@ -1,52 +1,40 @@
-"""Lifts a plain function of a record into the pipeline."""
+"""Lifts a stage that is a function of a record into the pipeline."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
-from typing import Any
 
 import apache_beam as beam
 
-from finehard.config import Config
 from finehard.records import Record, Reject
-from finehard.worker.runtime import Build, runtime
-
-Step = Callable[[Record], Record | Reject]
+from finehard.worker.runtime import Build, Runtime, runtime
 
 
-class Apply(beam.PTransform):
-    """Records -> records or rejects, by the function that `make(config)` gives once a process."""
+class Apply(beam.DoFn):
+    """Records -> records or rejects, by the `apply` of stage `name`. Rejects pass through."""
 
-    def __init__(self, stage: str, make: Callable[[Config], Step], build: Build) -> None:
-        super().__init__()
-        self._do = _Apply(stage, make, build)
-
-    def expand(self, pcoll: Any) -> Any:
-        """One fused step; nothing is shuffled."""
-        return pcoll | beam.ParDo(self._do)
-
-
-class _Apply(beam.DoFn):
-    def __init__(self, stage: str, make: Callable[[Config], Step], build: Build) -> None:
-        self._stage = stage
-        self._make = make
+    def __init__(self, name: str, build: Build) -> None:
+        self._name = name
         self._build = build
 
     def setup(self) -> None:
-        # beside the first requests: making one can take seconds of imports
-        self._making: Future[Step] = _maker().submit(self._make, self._build.config)
-        self._status = runtime(self._build).status
+        """Prepares the stage beside the first requests: that can take seconds of imports."""
+        self._runtime: Runtime = runtime(self._build)
+        self._stage = self._runtime.stages[self._name]
+        self._prepared: Future[None] = _preparing().submit(self._stage.prepare)
 
     def process(self, record: Record | Reject) -> Iterator[Record | Reject]:
+        """Applies the stage to one record."""
         if isinstance(record, Reject):
             yield record
             return
-        self._status.through(self._stage)
-        yield self._making.result()(record)
+        self._prepared.result()
+        self._runtime.status.through(self._name)
+        yield self._runtime.call(self._stage, self._stage.apply, record)
 
 
 @cache
-def _maker() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(1, "finehard-make")
+def _preparing() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(1, "finehard-prepare")

@@ -11,24 +11,16 @@ from apache_beam.transforms.window import GlobalWindow
 from apache_beam.utils.timestamp import MIN_TIMESTAMP
 from apache_beam.utils.windowed_value import WindowedValue
 
-from finehard.config import Config
 from finehard.digest import digest
 from finehard.errors import FinehardError
 from finehard.images import ImageError
 from finehard.lmm.question import Answer, Question, RequestFailed
 from finehard.records import Record, Reject, Usage, reject
-from finehard.stages.stage import Ask, Stage
+from finehard.stages.stage import Ask
 from finehard.state.journal import Entry
 from finehard.worker.replies import Replies, Reply
 from finehard.worker.runtime import Build, Runtime, runtime
 from finehard.worker.window import Window
-
-
-def fingerprint(stage: Stage, config: Config) -> str:
-    """Names everything that decides a stage's answers but the question itself."""
-    images = config.images
-    seen = [images.max_side, images.crop_side, images.crop_margin, images.jpeg_quality]
-    return digest([stage.name, stage.identity(), config.models[stage.model].identity(), seen])
 
 
 def question_key(ask: Ask, record: Record) -> str:
@@ -38,32 +30,25 @@ def question_key(ask: Ask, record: Record) -> str:
     )
 
 
-class AskModel(beam.PTransform):
-    """Records -> records with `stage`'s answer, or rejects. Rejects from before pass through."""
+class AskModel(beam.DoFn):
+    """Records -> records with the answers of stage `name`, or rejects. Rejects pass through."""
 
-    def __init__(self, stage: Stage, build: Build) -> None:
-        super().__init__()
-        self._do = _AskModel(stage, build)
-
-    def expand(self, pcoll: Any) -> Any:
-        """One fused step; nothing is shuffled."""
-        return pcoll | beam.ParDo(self._do)
-
-
-class _AskModel(beam.DoFn):
-    def __init__(self, stage: Stage, build: Build) -> None:
-        self._stage = stage
+    def __init__(self, name: str, fingerprint: str, build: Build) -> None:
+        self._name = name
         self._build = build
-        self._folder = f"{stage.name}/{fingerprint(stage, build.config)}"
+        self._folder = f"{name}/{fingerprint}"
 
     def setup(self) -> None:
+        """Gets this process's share of the build."""
         self._runtime: Runtime = runtime(self._build)
+        self._stage = self._runtime.stages[self._name]
+        self._model = str(self._stage.model)
 
     def start_bundle(self) -> None:
-        served = self._build.config.models[self._stage.model]
-        slots = served.window * max(1, len(served.endpoints))
-        # twice the slots, so that one is filled the moment it is free
-        self._window = Window(2 * slots)
+        """Opens a window of requests, twice as many as the server has slots for, so that one is
+        filled the moment it is free."""
+        served = self._build.config.models[self._model]
+        self._window = Window(2 * served.window * max(1, len(served.endpoints)))
 
     def process(self, record: Record | Reject) -> Iterator[Record | Reject]:
         if isinstance(record, Reject):
@@ -71,7 +56,7 @@ class _AskModel(beam.DoFn):
             return
         asks = self._stage.questions(record)
         if not asks:
-            self._runtime.status.through(self._stage.name)
+            self._runtime.status.through(self._name)
             yield record
             return
         keys = [question_key(ask, record) for ask in asks]
@@ -85,12 +70,12 @@ class _AskModel(beam.DoFn):
                 for ask, entry in zip(asks, kept, strict=True)
             ]
         except ImageError as error:
-            yield reject(record, self._stage.name, error.reason, error.detail)
+            yield reject(record, self._name, error.reason, error.detail)
             return
         except (OSError, EOFError) as error:
-            yield reject(record, self._stage.name, "unreadable_image", str(error))
+            yield reject(record, self._name, "unreadable_image", str(error))
             return
-        client = self._runtime.client(self._stage.model)
+        client = self._runtime.client(self._model)
         replies = Replies(kept)
         for place, (key, question) in enumerate(zip(keys, questions, strict=True)):
             if question is not None:
@@ -103,7 +88,7 @@ class _AskModel(beam.DoFn):
     def _question(self, record: Record, ask: Ask) -> Question:
         images = tuple(self._runtime.images.views(record, ask.views)) if ask.views else ()
         return Question(
-            self._stage.name,
+            self._name,
             ask.text,
             ask.schema,
             ask.max_tokens,
@@ -141,18 +126,19 @@ class _AskModel(beam.DoFn):
                     self._runtime.status.fatal = str(reply)
                 raise reply
         if failed is not None:
-            record = record.spent(self._stage.name, _spent(entries))
-            return reject(record, self._stage.name, failed.reason, failed.detail)
+            record = record.spent(self._name, _spent(entries))
+            return reject(record, self._name, failed.reason, failed.detail)
         return self._answered(record, entries, from_journal=False)
 
     def _answered(
         self, record: Record, entries: Sequence[Any], from_journal: bool
     ) -> Record | Reject:
-        self._runtime.status.through(self._stage.name, from_journal)
-        answered = self._stage.answer(record, [entry.value for entry in entries])
+        self._runtime.status.through(self._name, from_journal)
+        values = [entry.value for entry in entries]
+        answered = self._runtime.call(self._stage, self._stage.answer, record, values)
         if isinstance(answered, Reject):
             return answered
-        return answered.spent(self._stage.name, _spent(entries))
+        return answered.spent(self._name, _spent(entries))
 
 
 def _spent(entries: Sequence[Entry]) -> Usage:

@@ -57,6 +57,13 @@ def options(arguments: list[str]) -> PipelineOptions:
     return parsed
 
 
+def use_storage_options(parsed: PipelineOptions) -> None:
+    """Tells `finehard.io` what Beam's options say of object stores."""
+    from finehard.io import remote
+
+    remote.use_options(parsed)
+
+
 def _known_runner(name: str) -> None:
     try:
         create_runner(name)

@@ -20,7 +20,7 @@ from finehard.dataset.writer import write_shard
 from finehard.io import storage
 from finehard.negatives.balance import Balance, Tally, merged, tally
 from finehard.records import Bytes, Record, Reject, sample_json
-from finehard.state.provenance import Provenance
+from finehard.state.provenance import Provenance, provenance
 from finehard.worker.runtime import Build, runtime
 
 _SPILL_BYTES = 4 << 20
@@ -34,10 +34,10 @@ class WriteShards(beam.PTransform):
     many were written or rejected.
     """
 
-    def __init__(self, build: Build, made_by: Provenance, counted: Any) -> None:
+    def __init__(self, build: Build, counted: Any) -> None:
         super().__init__()
         self._build = build
-        self._made_by = made_by
+        self._made_by = provenance(build.stages(), build.config)
         self._counted = counted
 
     def expand(self, finished: Any) -> Any:

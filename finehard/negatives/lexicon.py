@@ -1,20 +1,12 @@
-"""Hard negatives without a model: attribute words swapped for others of their kind."""
+"""Swaps without a model: attribute words for others of their kind."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
 from itertools import zip_longest
-from typing import TYPE_CHECKING
 
 from finehard.digest import number
-from finehard.negatives.swap import Swap, pick
-from finehard.records import Record
+from finehard.negatives.swap import Swap
 
-if TYPE_CHECKING:
-    from finehard.config import Config
-
-STAGE = "negatives"
 VERSION = 1
 WORDS = {
     "color": [
@@ -50,20 +42,3 @@ def swaps(text: str) -> list[Swap]:
             turned = others[first:] + others[:first]
             found.append([Swap(attribute, original, other) for other in turned])
     return [swap for turn in zip_longest(*found) for swap in turn if swap is not None]
-
-
-def lexicon_negatives(config: Config) -> Callable[[Record], Record]:
-    """A function that gives each region of a record its hard negatives from the lexicon."""
-    most = config.negatives.candidates
-
-    def negatives(record: Record) -> Record:
-        dropped: dict[str, list[str]] = {}
-        regions = []
-        for region in record.regions:
-            kept, broken = pick(region.short_expr, swaps(region.short_expr), most)
-            for rule, told in broken.items():
-                dropped.setdefault(rule, []).extend(told)
-            regions.append(replace(region, hard_negatives=tuple(kept)))
-        return replace(record, regions=tuple(regions)).dropping(STAGE, dropped)
-
-    return negatives

@@ -9,10 +9,15 @@ from typing import Any
 from finehard.records import WHOLE, Record, Reject, one_line, reject
 from finehard.schemas import reply_schema
 from finehard.settings.ranges import Positive
-from finehard.stages.prompts import fence, load_prompt
-from finehard.stages.stage import Ask
-
-VERSION = 1
+from finehard.stages.prompts import Prompt, fence, load_prompt
+from finehard.stages.stage import (
+    TOKENS_PER_WORD,
+    Ask,
+    AverageImage,
+    Estimate,
+    Stage,
+    prompt_tokens,
+)
 
 
 @dataclass(frozen=True)
@@ -28,19 +33,17 @@ class CaptionConfig:
     max_tokens: Positive = 700
 
 
-class Caption:
-    """The caption stage."""
+class Caption(Stage):
+    """Image -> short and long caption."""
 
     name = "caption"
+    config_type = CaptionConfig
 
     def __init__(self, config: CaptionConfig) -> None:
         self.config = config
         self.model = config.model
-        self.prompt = load_prompt(config.prompt, "caption", ("long_words", "alt_text"))
-
-    def identity(self) -> dict[str, Any]:
-        """Prompt hash and code version."""
-        return {"prompt": self.prompt.sha256, "version": VERSION}
+        self.prompt: Prompt = load_prompt(config.prompt, "caption", ("long_words", "alt_text"))
+        self.schema = reply_schema("caption")
 
     def questions(self, record: Record) -> Sequence[Ask]:
         """The whole image, and the prompt, with the alt text where the config says so."""
@@ -51,7 +54,7 @@ class Caption:
                 f'you: "{fence(record.alt_text)}"\n'
             )
         text = self.prompt.render(long_words=self.config.long_words, alt_text=alt_text)
-        return (Ask(text, (WHOLE,), reply_schema("caption"), self.config.max_tokens),)
+        return (Ask(text, (WHOLE,), self.schema, self.config.max_tokens),)
 
     def answer(self, record: Record, values: Sequence[Any]) -> Record | Reject:
         """`record` with both captions, each on one line; a reject when one says nothing."""
@@ -60,3 +63,8 @@ class Caption:
         if not short or not long:
             return reject(record, self.name, "invalid_reply", "an empty caption")
         return replace(record, short_caption=short, long_caption=long)
+
+    def estimate(self, image: AverageImage) -> Estimate:
+        """One request an image."""
+        said = (self.config.long_words + 25) * TOKENS_PER_WORD + 20
+        return Estimate(1, prompt_tokens(self.prompt) + image.tokens, said)

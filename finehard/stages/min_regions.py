@@ -1,22 +1,23 @@
-"""The last gate: samples with too few regions become rejects."""
+"""The last stage: rejects samples with fewer regions than `shards.min_regions`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from finehard.config import Config
 from finehard.records import Record, Reject, reject
+from finehard.stages.stage import Settings, Stage
 
-STAGE = "shards"
 
+class MinRegions(Stage):
+    """Samples with too few regions left -> rejects."""
 
-def enough_regions(config: Config) -> Callable[[Record], Record | Reject]:
-    """A function that rejects records with fewer than `shards.min_regions` regions."""
-    least = config.shards.min_regions
+    name = "min_regions"
+    section = "shards"
 
-    def keep(record: Record) -> Record | Reject:
-        if len(record.regions) >= least:
+    def apply(self, record: Record) -> Record | Reject:
+        """Returns `record`, or a reject, which names the section of the setting as its stage."""
+        number, least = len(record.regions), self.config.min_regions
+        if number >= least:
             return record
-        return reject(record, STAGE, "no_regions", f"{len(record.regions)} of {least}")
+        return reject(record, self.section, "no_regions", f"{number} of {least}")
 
-    return keep
+    def provenance(self, settings: Settings) -> None:
+        """Left out: nothing is made here, and the setting is in the manifest's config."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import string
 import unicodedata
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from pathlib import Path
 import yaml
 
 from finehard.errors import UsageError
-from finehard.io.storage import project_file
+from finehard.registry import resource
 
 
 @dataclass(frozen=True)
@@ -30,11 +31,16 @@ class Prompt:
 
 @cache
 def load_prompt(name: str, task: str, places: tuple[str, ...]) -> Prompt:
-    """The prompt `name`: of prompts/NAME.md, or the path of a user's own file ending in .md.
+    """Returns the prompt NAME.md, finehard's own in prompts/ or a user's beside the config or the
+    pipeline; or the one in file `name`, where that ends in .md.
 
     Raises `UsageError` when it is missing, is for another task, or names a place not in `places`.
     """
-    path = Path(name) if name.endswith(".md") else project_file("prompts", f"{name}.md")
+    path = (
+        Path(name)
+        if os.path.exists(name)
+        else resource("prompts", name.removesuffix(".md") + ".md")
+    )
     try:
         text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:

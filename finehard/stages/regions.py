@@ -9,10 +9,8 @@ from typing import Any
 from finehard.records import Record, one_line
 from finehard.schemas import reply_schema
 from finehard.settings.ranges import Positive
-from finehard.stages.prompts import fence, load_prompt
-from finehard.stages.stage import Ask, numbered
-
-VERSION = 2
+from finehard.stages.prompts import Prompt, fence, load_prompt
+from finehard.stages.stage import Ask, AverageImage, Estimate, Stage, numbered, prompt_tokens
 
 
 @dataclass(frozen=True)
@@ -25,19 +23,17 @@ class RegionsConfig:
     """Per region."""
 
 
-class Regions:
-    """The region caption stage."""
+class Regions(Stage):
+    """Boxes -> a caption for each."""
 
     name = "regions"
+    version = 2
+    config_type = RegionsConfig
 
     def __init__(self, config: RegionsConfig) -> None:
         self.config = config
         self.model = config.model
-        self.prompt = load_prompt(config.prompt, "regions", ("count", "phrases"))
-
-    def identity(self) -> dict[str, Any]:
-        """Prompt hash and code version."""
-        return {"prompt": self.prompt.sha256, "version": VERSION}
+        self.prompt: Prompt = load_prompt(config.prompt, "regions", ("count", "phrases"))
 
     def questions(self, record: Record) -> Sequence[Ask]:
         """A cut-out of each region, and the phrases they were found by."""
@@ -64,3 +60,8 @@ class Regions:
                 for region, caption in zip(record.regions, captions, strict=True)
             ),
         )
+
+    def estimate(self, image: AverageImage) -> Estimate:
+        """One request an image."""
+        prompt = prompt_tokens(self.prompt) + (8 + image.crop_tokens) * image.regions
+        return Estimate(1, prompt, 30 * image.regions + 10)

@@ -1,51 +1,161 @@
-"""What a stage is that asks a model: questions from a record, and the record with the answers.
+"""The contract of a stage: a record in, a record or a reject out.
 
-A stage is pure. It knows nothing of HTTP, of the journal, of Beam: `finehard.beam.ask` lifts it
-into the pipeline, so that a new stage is these two methods and nothing else.
+A stage is pure: it knows nothing of HTTP, the journal or Beam. One that asks a model states its
+questions and takes the answers; any other is a function of a record. Everything else that a build
+needs of a stage (settings, version, reject reasons, cost) is declared here beside it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple, Protocol
 
+from finehard.digest import digest
+from finehard.images import ImagesConfig
+from finehard.lmm.config import ModelConfig
 from finehard.records import Box, Record, Reject
 from finehard.schemas import ReplySchema
 from finehard.stages.prompts import Prompt
 
 
 class Ask(NamedTuple):
-    """A question as a stage states it. `views` are the parts of the image the model is shown."""
+    """A question to a model. `views` are the parts of the image that it is shown."""
 
     text: str
     views: tuple[Box, ...]
     schema: ReplySchema
     max_tokens: int
     choices: tuple[str, str] | None = None
-    """Where every entry of the reply is one of two words: these. `answer` then gets, for each
-    entry, the probability of the first, as far as the server tells it, else 1 or 0."""
+    """The two words that every entry of the reply is one of. `answer` then gets, for each entry,
+    the probability of the first word; 1 or 0 where the server reports no probabilities."""
 
 
-class Stage(Protocol):
-    """A stage that asks `model` (a name under `models` in the config)."""
+@dataclass(frozen=True)
+class NoConfig:
+    """The settings of a stage that has none."""
 
-    name: str
-    model: str
-    prompt: Prompt
 
-    def identity(self) -> dict[str, Any]:
-        """What of the stage changes its questions or how answers are kept: prompt hash, version."""
+class AverageImage(NamedTuple):
+    """What `finehard plan` assumes of an average image. Tokens are image tokens."""
+
+    tokens: float
+    crop_tokens: float
+    regions: float
+    negatives: float
+    """Hard negatives per region."""
+
+
+class Estimate(NamedTuple):
+    """A stage's requests for an average image, and the tokens of one request."""
+
+    requests: float
+    prompt_tokens: float
+    completion_tokens: float
+
+
+class Settings(Protocol):
+    """The parts of a build's config that decide what a stage's model sees."""
+
+    @property
+    def models(self) -> Mapping[str, ModelConfig]:
+        """The models by name."""
         ...
+
+    @property
+    def images(self) -> ImagesConfig:
+        """How images are shown to models."""
+        ...
+
+
+class Stage:
+    """One stage of a pipeline. Override `apply`, or set `model` and override `questions` and
+    `answer`.
+
+    A stage is made in the command and sent to workers, so it must be picklable. Load prompts and
+    schemas in `__init__`, and whatever is slow to load in `prepare`.
+    """
+
+    name: ClassVar[str]
+    """Unique in a pipeline; also its folder in the journal."""
+    section: ClassVar[str] = ""
+    """The config section with its settings, where that is not `name`."""
+    version: ClassVar[int] = 1
+    """Raise it when the code gives other results than before for the same answers."""
+    config_type: ClassVar[type] = NoConfig
+    """The dataclass of its settings. Those of a stage that is not finehard's stand in the config
+    under `stages:`, by its name."""
+    reject_reasons: ClassVar[Mapping[str, str]] = {}
+    """Its own reasons to reject a record, each with its meaning."""
+
+    model: str | None = None
+    """The model that is asked, a name under `models` in the config."""
+    prompt: Prompt | None = None
+
+    def __init__(self, config: Any) -> None:
+        self.config = config
+
+    @classmethod
+    def make(cls, config: Any) -> Stage:
+        """Returns the stage for its settings. Raises `UsageError` where they cannot work."""
+        return cls(config)
+
+    def check(self, settings: Settings) -> None:
+        """Raises `FinehardError` where the stage could not run: part of the preflight."""
+
+    def prepare(self) -> None:
+        """Loads what `apply` needs; called once in each worker process, beside its first work."""
+
+    def apply(self, record: Record) -> Record | Reject:
+        """Returns `record` with the stage's work done, or a reject."""
+        raise NotImplementedError(f"stage {self.name} has neither apply nor questions")
 
     def questions(self, record: Record) -> Sequence[Ask]:
-        """What to ask about `record`; nothing where there is nothing to ask."""
-        ...
+        """Returns what to ask about `record`; empty when there is nothing to ask, and then
+        `answer` is not called."""
+        raise NotImplementedError(f"stage {self.name} has a model but no questions")
 
     def answer(self, record: Record, values: Sequence[Any]) -> Record | Reject:
-        """`record` with the replies `values`, one to a question, each as its schema has it."""
-        ...
+        """Returns `record` with the model's answers, one to a question, each fitting its schema;
+        or a reject."""
+        raise NotImplementedError(f"stage {self.name} has questions but no answer")
+
+    def identity(self) -> dict[str, Any]:
+        """Returns everything of the stage that decides how answers are understood, JSON-ready."""
+        prompt = {"prompt": self.prompt.sha256} if self.prompt else {}
+        return {**prompt, "version": self.version}
+
+    def provenance(self, settings: Settings) -> dict[str, Any] | None:
+        """Returns the model, revision and fingerprint that samples and manifest record.
+
+        The fingerprint names everything that decides the stage's results but the record and the
+        question: journal entries are found by it. None leaves the stage out of the records.
+        """
+        if self.model is None:
+            fingerprint = digest([self.name, self.identity()])
+            return {"model": None, "revision": str(self.version), "fingerprint": fingerprint}
+        model, images = settings.models[self.model], settings.images
+        shown = [images.max_side, images.crop_side, images.crop_margin, images.jpeg_quality]
+        return {
+            "model": model.model,
+            "revision": model.revision,
+            "fingerprint": digest([self.name, self.identity(), model.identity(), shown]),
+        }
+
+    def estimate(self, image: AverageImage) -> Estimate | None:
+        """Returns what the stage will ask about an average image; None where it asks nothing."""
+        return None
+
+
+_CHARACTERS_PER_TOKEN = 4.0
+TOKENS_PER_WORD = 1.4
+
+
+def prompt_tokens(prompt: Prompt | None) -> float:
+    """Returns about how many tokens a prompt's fixed text has."""
+    return len(prompt.text) / _CHARACTERS_PER_TOKEN if prompt else 0.0
 
 
 def numbered(lines: list[str]) -> str:
-    """`lines` as "1. ...", one to a line."""
+    """Returns `lines` as "1. ...", one to a line."""
     return "\n".join(f"{n}. {line}" for n, line in enumerate(lines, 1))

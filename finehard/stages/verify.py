@@ -12,10 +12,8 @@ from typing import Any, Literal
 from finehard.records import Record, Region
 from finehard.schemas import reply_schema
 from finehard.settings.ranges import Positive, Share
-from finehard.stages.prompts import fence, load_prompt
-from finehard.stages.stage import Ask, numbered
-
-VERSION = 4
+from finehard.stages.prompts import Prompt, fence, load_prompt
+from finehard.stages.stage import Ask, AverageImage, Estimate, Stage, numbered, prompt_tokens
 
 
 @dataclass(frozen=True)
@@ -35,19 +33,17 @@ class VerifyConfig:
     """Per statement."""
 
 
-class Verify:
-    """The verification stage."""
+class Verify(Stage):
+    """Is each region text true, and each hard negative false?"""
 
     name = "verify"
+    version = 4
+    config_type = VerifyConfig
 
     def __init__(self, config: VerifyConfig) -> None:
         self.config = config
         self.model = config.model
-        self.prompt = load_prompt(config.prompt, "verify", ("statements", "count"))
-
-    def identity(self) -> dict[str, Any]:
-        """Prompt hash and code version."""
-        return {"prompt": self.prompt.sha256, "version": VERSION}
+        self.prompt: Prompt = load_prompt(config.prompt, "verify", ("statements", "count"))
 
     def questions(self, record: Record) -> Sequence[Ask]:
         """For each region its cut-out, with its two texts and its negatives as statements."""
@@ -83,6 +79,14 @@ class Verify:
                 if r.verified
             ]
         return replace(record, regions=tuple(judged)).dropping(self.name, told)
+
+    def estimate(self, image: AverageImage) -> Estimate | None:
+        """One request a region."""
+        if self.config.policy == "skip":
+            return None
+        statements = 2 + image.negatives
+        prompt = prompt_tokens(self.prompt) + 16 * statements + image.crop_tokens
+        return Estimate(image.regions, prompt, 3 * statements + 10)
 
     def _judged(self, region: Region, value: Any) -> Region:
         """`region` with `verified` set, by the probabilities that its statements are true."""

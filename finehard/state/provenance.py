@@ -1,4 +1,4 @@
-"""Which model made what: per stage, for the manifest and for every sample."""
+"""Which model made what: by stage, for the manifest and for every sample."""
 
 from __future__ import annotations
 
@@ -6,15 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from finehard import phrases
-from finehard.beam.ask import fingerprint
-from finehard.beam.detect import detect_fingerprint
-from finehard.config import Config
-from finehard.detect import detector_identity
-from finehard.digest import digest
-from finehard.negatives.lexicon import VERSION as LEXICON
 from finehard.stages.prompts import Prompt
-from finehard.stages.stage import Stage
+from finehard.stages.stage import Settings, Stage
+
+_LAST = ("phrases", "detect")
+"""They come after the others in every sample, as in the first ones: the order decides bytes."""
 
 
 @dataclass(frozen=True)
@@ -25,21 +21,9 @@ class Provenance:
     prompts: tuple[Prompt, ...]
 
 
-def provenance(asked: Sequence[Stage], config: Config) -> Provenance:
-    """The provenance of a build whose stages that ask a model are `asked`."""
-    stages = {}
-    for stage in asked:
-        model = config.models[stage.model]
-        stages[stage.name] = _entry(model.model, model.revision, fingerprint(stage, config))
-    if config.negatives.backend == "lexicon":
-        stages["negatives"] = _entry("lexicon", str(LEXICON), digest(["lexicon", LEXICON]))
-    lexicon = phrases.identity(config.phrases)
-    stages["phrases"] = _entry(lexicon.get("model"), lexicon.get("version"), digest(lexicon))
-    detector = detector_identity(config.detect)
-    revision = detector.get("model_sha256") or detector["revision"]
-    stages["detect"] = _entry(detector["model"], revision, detect_fingerprint(config))
-    return Provenance(stages, tuple(stage.prompt for stage in asked))
-
-
-def _entry(model: Any, revision: Any, name: str) -> dict[str, Any]:
-    return {"model": model, "revision": revision, "fingerprint": name}
+def provenance(stages: Sequence[Stage], settings: Settings) -> Provenance:
+    """Returns the provenance of a build with `stages`."""
+    entries = {stage.name: stage.provenance(settings) for stage in stages}
+    names = [*(n for n in entries if n not in _LAST), *(n for n in _LAST if n in entries)]
+    prompts = tuple(stage.prompt for stage in stages if stage.prompt is not None)
+    return Provenance({n: entries[n] for n in names if entries[n] is not None}, prompts)

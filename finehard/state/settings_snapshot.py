@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from finehard.config import Config, as_dict
 from finehard.dataset.layout import JOURNAL, MANIFEST
 from finehard.errors import FinehardError, UsageError
 from finehard.io import storage
-from finehard.negatives import Negatives
-from finehard.stages.caption import Caption
-from finehard.stages.regions import Regions
 from finehard.stages.stage import Stage
-from finehard.stages.verify import Verify
 from finehard.state.provenance import provenance
 
-_ORDER = ("caption", "phrases", "detect", "regions", "negatives", "verify")
 _NOT_IN_THE_DATA = {
     "": {"server", "prices", "when_changed"},
     "models.*": {"endpoints", "api_key_env", "window", "timeout_s", "attempts", "outage_s"},
@@ -31,50 +27,46 @@ _NAMED = 4
 """Changed settings that are named at most: the rest are counted."""
 
 
-def refuse_changes(output: str, config: Config) -> None:
+def refuse_changes(output: str, config: Config, stages: Sequence[Stage]) -> None:
     """Raises `UsageError` where `config`, resolved, differs from what `output` was built with and
     `when_changed` is "refuse"."""
     before = _before(output) if config.when_changed == "refuse" else None
     if before is None:
         return
-    now = _settings(config)
-    anew = [s for s in _ORDER if _fingerprint(before, s) != _fingerprint(now, s)]
+    now = _settings(config, stages)
+    order = [stage.name for stage in stages if stage.name in now["stages"]]
+    anew = [s for s in order if _fingerprint(before, s) != _fingerprint(now, s)]
     changed = [
-        (place, values)
-        for place, values in _changed(before["config"], now["config"])
-        if not _FILES.fullmatch(place) or place.split(".", 1)[0] in anew
+        (key, values)
+        for key, values in _changed(before["config"], now["config"])
+        if not _FILES.fullmatch(key) or key.split(".", 1)[0] in anew
     ]
     if changed or anew:
-        raise UsageError(_told(output, changed, anew))
+        raise UsageError(_message(output, changed, anew, order))
 
 
-def note_settings(output: str, config: Config) -> None:
-    """Keeps `config`, resolved, as what `output` is built with from now on. Raises
+def save_settings(output: str, config: Config, stages: Sequence[Stage]) -> None:
+    """Saves `config`, resolved, as what `output` is built with from now on. Raises
     `FinehardError` where that cannot be written."""
+    uri = _uri(output)
     try:
-        storage.write(_place(output), json.dumps(_settings(config), indent=1).encode())
+        storage.write(uri, json.dumps(_settings(config, stages), indent=1).encode())
     except OSError as error:
-        raise FinehardError(f"cannot write {_place(output)}: {error.strerror or error}") from error
+        raise FinehardError(f"cannot write {uri}: {error.strerror or error}") from error
 
 
-def _place(output: str) -> str:
+def _uri(output: str) -> str:
     return storage.join(output, JOURNAL, "settings.json")
 
 
-def _settings(config: Config) -> dict[str, Any]:
-    asked: list[Stage] = [
-        Caption(config.caption),
-        Regions(config.regions),
-        Negatives(config.negatives),
-        Verify(config.verify),
-    ]
+def _settings(config: Config, stages: Sequence[Stage]) -> dict[str, Any]:
     values = json.loads(json.dumps(as_dict(config)))  # as they will be read: lists, no tuples
-    return {"stages": provenance(asked, config).stages, "config": values}
+    return {"stages": provenance(stages, config).stages, "config": values}
 
 
 def _before(output: str) -> dict[str, Any] | None:
     """What `output` was built with, or None where that is not known."""
-    for uri in (_place(output), storage.join(output, MANIFEST)):
+    for uri in (_uri(output), storage.join(output, MANIFEST)):
         if not storage.exists(uri):
             continue
         try:
@@ -109,14 +101,14 @@ def _short(value: Any) -> str:
     return text if len(text) <= 60 else f"...{text[-57:]}"  # paths differ at their end
 
 
-def _told(output: str, changed: list[tuple[str, str]], anew: list[str]) -> str:
-    named = [f"{place} {values}" for place, values in changed[:_NAMED]]
+def _message(output: str, changed: list[tuple[str, str]], anew: list[str], order: list[str]) -> str:
+    named = [f"{key} {values}" for key, values in changed[:_NAMED]]
     what = ", ".join(named) or "a prompt, model or finehard itself has other content"
     if len(changed) > _NAMED:
         what += f" and {len(changed) - _NAMED} more"
-    touched = {*anew, *(place.split(".", 1)[0] for place, _ in changed)}
-    first = next((at for at, stage in enumerate(_ORDER) if stage in touched), len(_ORDER))
-    later = [stage for stage in _ORDER[first + 1 :] if stage not in anew]
+    touched = {*anew, *(key.split(".", 1)[0] for key, _ in changed)}
+    first = next((at for at, stage in enumerate(order) if stage in touched), len(order))
+    later = [stage for stage in order[first + 1 :] if stage not in anew]
     redone = f"{', '.join(anew) or 'no stage'} would be done again"
     if later:
         redone += f", {', '.join(later)} where their question changes"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import gc
+import pickle
 import threading
 from collections import Counter
 from concurrent.futures import Future
@@ -12,26 +13,39 @@ from dataclasses import dataclass, replace
 from queue import SimpleQueue
 from typing import Any
 
+from finehard import registry, rejects
 from finehard.config import Config
 from finehard.detect import Detection, Detector, load_detector
+from finehard.errors import FinehardError
 from finehard.io import storage
 from finehard.lmm.client import Client
+from finehard.records import Record, Reject
 from finehard.serve import Server, ensure_server
+from finehard.stages.stage import Stage
 from finehard.state.journal import Journal
+from finehard.worker.call import call
 from finehard.worker.images import Images
 from finehard.worker.status import Status
 
 
 @dataclass(frozen=True)
 class Build:
-    """One build: everything that workers are told. `run` names this run (a build that was resumed
-    has several)."""
+    """One build: everything that workers need to know. `run` names this run; a build that was
+    resumed has several."""
 
     config: Config
     input: str
     output: str
     shards: int
     run: str
+    pickled_stages: bytes = b""
+    """Unpickled only after `code` is installed, whose classes they may be instances of."""
+    code: registry.UserCode = registry.UserCode()
+
+    def stages(self) -> tuple[Stage, ...]:
+        """Returns the stages in their order; a user's modules become importable here."""
+        registry.install(self.code)
+        return pickle.loads(self.pickled_stages) if self.pickled_stages else ()
 
 
 class Runtime:
@@ -44,6 +58,9 @@ class Runtime:
         gc.set_threshold(20_000, 20, 20)
         self.build = build
         self.config = build.config
+        self.stages = {stage.name: stage for stage in build.stages()}
+        for stage in self.stages.values():
+            rejects.declare(stage.reject_reasons)
         self.journal = Journal(build.output)
         self.images = Images(self.config.images, lambda record: storage.read(record.image))
         self.status = Status(build.output, build.run)
@@ -53,6 +70,14 @@ class Runtime:
         self._lock = threading.Lock()
         self._left: Counter[str] = Counter()
         self._unread: set[str] = set()
+
+    def call(self, stage: Stage, method: Any, record: Record, *arguments: Any) -> Record | Reject:
+        """Calls a method of `stage` (see `finehard.worker.call`); a failure ends the build."""
+        try:
+            return call(stage, method, record, *arguments)
+        except FinehardError as error:
+            self.status.fatal = str(error)
+            raise
 
     def client(self, model: str) -> Client:
         """The client of model `model`; one without endpoints is asked on this machine's own server,
@@ -165,13 +190,19 @@ class Detections:
 
     def _detect(self, batch: list[_Waiting]) -> None:
         try:
-            found = self.detector.detect([b[0] for b in batch], [b[1] for b in batch])
-        except Exception as error:
+            answers = self.detector.detect([b[0] for b in batch], [b[1] for b in batch])
+        except FinehardError as error:
             for _, _, future in batch:
                 future.set_exception(error)
-            return
-        for (_, _, future), detections in zip(batch, found, strict=True):
-            future.set_result(detections)
+        except Exception as error:
+            if len(batch) == 1:
+                batch[0][2].set_exception(error)
+            else:  # one image may have failed all: each is tried alone
+                for waiting in batch:
+                    self._detect([waiting])
+        else:
+            for (_, _, future), detections in zip(batch, answers, strict=True):
+                future.set_result(detections)
 
 
 _runtimes: dict[str, Runtime] = {}

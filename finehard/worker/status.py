@@ -36,7 +36,9 @@ class Status:
         self.fatal: str | None = None
         self.stages: dict[str, dict[str, int]] = {}
         self._clients: list[Client] = []
-        self._uri = storage.join(folder(output, run), f"{socket.gethostname()}-{os.getpid()}.json")
+        self._uri = storage.join(
+            folder(output, run), f"{socket.gethostname()}-{os.getpid()}-{os.urandom(3).hex()}.json"
+        )
         self._every = _EVERY_S[storage.is_remote(output)]
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._run, name="finehard-status", daemon=True)

@@ -18,7 +18,7 @@ from finehard.dataset.packed import pack, unpack
 from finehard.dataset.tables import index_part
 from finehard.io.storage import read
 from finehard.records import Bytes, Reject, reject
-from finehard.stages.min_regions import enough_regions
+from finehard.stages.min_regions import MinRegions
 from tests.dataset.finished import Store, dataset, shard
 from tests.pictures import record, region
 
@@ -175,13 +175,10 @@ def test_a_dataset_is_described_by_its_manifest_sizes_and_card(tmp_path: Path) -
 
 
 def test_samples_with_too_few_regions_become_rejects() -> None:
-    class Settings:
-        shards = ShardsConfig(min_regions=2)
-
-    keep = enough_regions(Settings())  # type: ignore[arg-type]
+    stage = MinRegions(ShardsConfig(min_regions=2))
     two = record(region("a mug"), region("a bag"))
-    assert keep(two) is two
-    short = keep(record(region("a mug")))
+    assert stage.apply(two) is two
+    short = stage.apply(record(region("a mug")))
     assert isinstance(short, Reject) and (short.reason, short.detail) == ("no_regions", "1 of 2")
 
 

@@ -1,0 +1,88 @@
+"""The build command: progress, the summary, and what a signal does."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import shlex
+import signal
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from finehard.build import Built, build
+from finehard.config import Config
+from finehard.console.progress import ProgressDisplay
+
+_CLOSE_S = 8.0
+"""Seconds that a stopped build may take to save what has been answered."""
+
+
+def run_build(
+    config: Config, source: str, output: str, pipeline: str | None, beam: Sequence[str]
+) -> None:
+    """Builds, showing progress on standard error, and prints the summary."""
+    logging.basicConfig(format="finehard: %(message)s", level=logging.WARNING)
+    logging.getLogger("finehard").setLevel(logging.INFO)
+    with _says_how_to_resume(), ProgressDisplay() as progress:
+        built = build(config, source, output, pipeline=pipeline, beam=beam, progress=progress)
+    print(summary(built))
+
+
+@contextlib.contextmanager
+def _says_how_to_resume() -> Iterator[None]:
+    """On SIGINT and SIGTERM saves what has been answered, says how to continue, and exits."""
+
+    def stop(number: int, _: object) -> None:
+        def leave() -> None:
+            from finehard.worker.runtime import close_all
+
+            closing = threading.Thread(target=close_all, daemon=True)
+            closing.start()
+            closing.join(_CLOSE_S)
+            command = shlex.join(["finehard", *sys.argv[1:]])
+            print(
+                f"\nfinehard: stopped; everything answered so far is kept. To go on: {command}",
+                file=sys.stderr,
+                flush=True,
+            )
+            os._exit(128 + number)
+
+        threading.Thread(target=leave).start()
+
+    before = {s: signal.signal(s, stop) for s in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def summary(built: Built) -> str:
+    """Returns what was read, written, rejected and asked, a line each."""
+    counts, manifest = built.manifest["counts"], built.manifest
+    lines = [
+        f"{counts['read']} read = {counts['written']} written + {counts['rejected']} rejected, "
+        f"{counts['regions']} regions, {counts['hard_negatives']} hard negatives, "
+        f"in {built.seconds:.0f} s"
+    ]
+    if manifest["rejects"]:
+        reasons = (f"{reason} {number}" for reason, number in manifest["rejects"].items())
+        lines.append("rejected for " + ", ".join(reasons))
+    if counts["renamed_keys"]:
+        lines.append(f"{counts['renamed_keys']} keys occurred before and were made unique (KEY~2)")
+    requests, retries, invalid, journaled = (
+        _total(built.counts, name) for name in ("requests", "retries", "invalid", "from_journal")
+    )
+    lines.append(
+        f"{requests} requests ({retries + invalid} of them second tries), "
+        f"{journaled} answers from the journal"
+    )
+    lines.append(f"dataset: {built.output} (look at report.html, README.md, rejected/)")
+    return "\n".join(lines)
+
+
+def _total(counts: dict[str, Any], name: str) -> int:
+    return sum(stage.get(name, 0) for stage in counts["stages"].values())

@@ -1,0 +1,91 @@
+"""A pipeline file: which stages there are, in which order, and how Beam runs them.
+
+FILE.py[:function] holds a tuple `STAGES` of `Stage` classes and a function
+`function(pipeline, files, build)` that adds the build to a Beam pipeline. All that knows of stages
+(plan, provenance, progress, settings, report) goes by `STAGES`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from finehard import registry, rejects
+from finehard.config import Config
+from finehard.errors import UsageError
+from finehard.io.storage import project_file
+from finehard.settings.read import checked
+from finehard.stages.stage import Stage
+
+BUNDLED = "build_finehard"
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """A pipeline file, imported."""
+
+    name: str
+    stages: tuple[type[Stage], ...]
+    construct: Callable[[Any, Any, Any], Any]
+    """Takes a Beam pipeline, the source files and the `Build`."""
+
+
+def load_pipeline(spec: str | None = None) -> Pipeline:
+    """Imports the pipeline FILE.py[:function], or the bundled one. The function need not be named
+    where it has the file's name.
+
+    Raises `UsageError` where there is no such file, or it is not a pipeline.
+    """
+    path, _, name = (spec or str(project_file("pipelines", f"{BUNDLED}.py"))).partition(".py")
+    file, name = f"{path}.py", name.removeprefix(":") or os.path.basename(path)
+    if not os.path.isfile(file):
+        raise UsageError(f"--pipeline {spec}: there is no file {file} (give FILE.py[:function])")
+    registry.add_path(os.path.dirname(file))
+    module = registry.import_module(os.path.basename(path), f"--pipeline {file}")
+    if not os.path.samefile(module.__file__ or "", file):
+        raise UsageError(
+            f"--pipeline {file}: Python already has a module of this name "
+            f"({module.__file__}): rename the file"
+        )
+    construct, stages = getattr(module, name, None), getattr(module, "STAGES", None)
+    if not callable(construct):
+        raise UsageError(f"--pipeline {file}: there is no function {name}")
+    if not isinstance(stages, Sequence) or not all(_is_stage(stage) for stage in stages):
+        raise UsageError(f"--pipeline {file}: STAGES must be a tuple of subclasses of Stage")
+    names = [stage.name for stage in stages]
+    if double := next((n for n in names if names.count(n) > 1), None):
+        raise UsageError(f"--pipeline {file}: STAGES has two stages named {double!r}")
+    return Pipeline(name, tuple(stages), construct)
+
+
+def _is_stage(value: Any) -> bool:
+    return isinstance(value, type) and issubclass(value, Stage) and hasattr(value, "name")
+
+
+def make_stages(pipeline: Pipeline, config: Config) -> tuple[Stage, ...]:
+    """Makes the stages from their sections of `config`, and makes their reject reasons known.
+
+    Raises `UsageError` where a section is wrong, names a model that is not there, or belongs to no
+    stage of the pipeline.
+    """
+    known = {stage.name for stage in pipeline.stages}
+    if strangers := sorted(config.stages.keys() - known):
+        raise UsageError(f"config: stages.{strangers[0]}: the pipeline has no such stage")
+    return tuple(_make(stage, config) for stage in pipeline.stages)
+
+
+def _make(kind: type[Stage], config: Config) -> Stage:
+    section = getattr(config, kind.section or kind.name, None)
+    if section is None:
+        values: Mapping[str, Any] = config.stages.get(kind.name, {})
+        section = checked(values, kind.config_type, f"config: stages.{kind.name}")
+    stage = kind.make(section)
+    if stage.model is not None and stage.model not in config.models:
+        raise UsageError(
+            f"config: {kind.name}.model is {stage.model!r}, but models has only "
+            + ", ".join(sorted(config.models))
+        )
+    rejects.declare(kind.reject_reasons)
+    return stage
