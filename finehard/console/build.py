@@ -24,11 +24,25 @@ def run_build(
     config: Config, source: str, output: str, pipeline: str | None, beam: Sequence[str]
 ) -> None:
     """Builds, showing progress on standard error, and prints the summary."""
-    logging.basicConfig(format="finehard: %(message)s", level=logging.WARNING)
-    logging.getLogger("finehard").setLevel(logging.INFO)
+    _log_to_stderr()
     with _says_how_to_resume(), ProgressDisplay() as progress:
         built = build(config, source, output, pipeline=pipeline, beam=beam, progress=progress)
     print(summary(built))
+
+
+class _Formatter(logging.Formatter):
+    """Plain lines for what goes on, "finehard: ..." for what goes wrong."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        message = record.getMessage()
+        return message if record.levelno < logging.WARNING else f"finehard: {message}"
+
+
+def _log_to_stderr() -> None:
+    handler = logging.StreamHandler()
+    handler.setFormatter(_Formatter())
+    logging.basicConfig(handlers=[handler], level=logging.WARNING)
+    logging.getLogger("finehard").setLevel(logging.INFO)
 
 
 @contextlib.contextmanager

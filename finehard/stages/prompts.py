@@ -36,11 +36,8 @@ def load_prompt(name: str, task: str, places: tuple[str, ...]) -> Prompt:
 
     Raises `UsageError` when it is missing, is for another task, or names a place not in `places`.
     """
-    path = (
-        Path(name)
-        if os.path.exists(name)
-        else resource("prompts", name.removesuffix(".md") + ".md")
-    )
+    file = name.removesuffix(".md") + ".md"
+    path = Path(name) if os.path.isfile(name) else resource("prompts", file)
     try:
         text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
