@@ -48,6 +48,9 @@ def answer(name: str, text: str, images: list[str], schema: dict[str, Any]) -> A
     if name == "negatives":
         texts = re.findall(r"^(\d+)\. (.*)$", text, re.MULTILINE)
         return {number: _swaps(t, chance) for number, t in texts}
+    numbers = {n: p for n, p in schema["properties"].items() if p.get("type") == "integer"}
+    if numbers:  # a stage that is not finehard's
+        return {n: chance.randint(p["minimum"], p["maximum"]) for n, p in numbers.items()}
     return {number: chance.choice(("yes", "yes", "no")) for number in schema["required"]}
 
 

@@ -135,7 +135,7 @@ def _build(chosen: argparse.Namespace) -> int:
 
 
 def _plan(chosen: argparse.Namespace) -> int:
-    from finehard.plan import plan
+    from finehard.planning import plan
 
     made = plan(
         _config(chosen), chosen.input, chosen.output, pipeline=chosen.pipeline, beam=chosen.beam

@@ -138,6 +138,10 @@ class Reject:
     unit: str = ""
     usage: dict[str, Usage] = field(default_factory=dict)
 
+    def spent(self, stage: str, usage: Usage) -> Reject:
+        """Returns this reject with what `stage` cost added."""
+        return replace(self, usage={**self.usage, stage: usage})
+
     def __post_init__(self) -> None:
         if meaning(self.reason) is None:
             raise ValueError(f"unknown reject reason {self.reason!r}")

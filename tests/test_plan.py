@@ -12,7 +12,7 @@ import pytest
 from finehard.config import Config, parse_config
 from finehard.console.plan_table import print_plan
 from finehard.pipeline import load_pipeline, make_stages
-from finehard.plan import Plan, make_plan
+from finehard.planning import Plan, make_plan
 from finehard.sources import count, discover
 from finehard.stages.stage import Stage
 from tests.pictures import jpg

@@ -136,8 +136,6 @@ class AskModel(beam.DoFn):
         self._runtime.status.through(self._name, from_journal)
         values = [entry.value for entry in entries]
         answered = self._runtime.call(self._stage, self._stage.answer, record, values)
-        if isinstance(answered, Reject):
-            return answered
         return answered.spent(self._name, _spent(entries))
 
 

@@ -37,7 +37,7 @@ class WriteShards(beam.PTransform):
     def __init__(self, build: Build, counted: Any) -> None:
         super().__init__()
         self._build = build
-        self._made_by = provenance(build.stages(), build.config)
+        self._made_by = provenance(build.stages(), build.config, build.bundled)
         self._counted = counted
 
     def expand(self, finished: Any) -> Any:

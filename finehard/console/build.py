@@ -12,7 +12,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from finehard.build import Built, build
+from finehard.building import Built, build
 from finehard.config import Config
 from finehard.console.progress import ProgressDisplay
 

@@ -8,7 +8,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from finehard.plan import Plan
+from finehard.planning import Plan
 
 
 def print_plan(plan: Plan) -> None:

@@ -16,7 +16,7 @@ _LEAST_S = 5.0
 
 
 class ProgressDisplay:
-    """Shows the counts that `finehard.build.build` reports once a second. A context manager."""
+    """Shows the counts that `finehard.building.build` reports once a second. A context manager."""
 
     def __init__(self, stream: TextIO = sys.stderr) -> None:
         self._console = Console(file=stream)

@@ -129,6 +129,7 @@ def _manifest(
             {"name": f"{s.name}.tar", "samples": s.samples, "bytes": s.bytes, "sha256": s.sha256}
             for s in summaries
         ],
+        **made_by.own,
     }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from finehard.stages.prompts import Prompt
@@ -19,11 +19,15 @@ class Provenance:
 
     stages: dict[str, Any]
     prompts: tuple[Prompt, ...]
+    own: dict[str, Any] = field(default_factory=dict)
+    """What the manifest says of a user's own pipeline: its stages' names, their reject reasons."""
 
 
-def provenance(stages: Sequence[Stage], settings: Settings) -> Provenance:
-    """Returns the provenance of a build with `stages`."""
+def provenance(stages: Sequence[Stage], settings: Settings, bundled: bool = True) -> Provenance:
+    """Returns the provenance of a build with `stages`, of the bundled pipeline or another."""
     entries = {stage.name: stage.provenance(settings) for stage in stages}
     names = [*(n for n in entries if n not in _LAST), *(n for n in _LAST if n in entries)]
     prompts = tuple(stage.prompt for stage in stages if stage.prompt is not None)
-    return Provenance({n: entries[n] for n in names if entries[n] is not None}, prompts)
+    reasons = {name: text for stage in stages for name, text in stage.reject_reasons.items()}
+    own = {} if bundled else {"pipeline": list(entries), "reject_reasons": reasons}
+    return Provenance({n: entries[n] for n in names if entries[n] is not None}, prompts, own)

@@ -41,6 +41,8 @@ class Build:
     pickled_stages: bytes = b""
     """Unpickled only after `code` is installed, whose classes they may be instances of."""
     code: registry.UserCode = registry.UserCode()
+    bundled: bool = True
+    """Whether the pipeline is finehard's own."""
 
     def stages(self) -> tuple[Stage, ...]:
         """Returns the stages in their order; a user's modules become importable here."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.measure import server
-from finehard.build import build
+from finehard.building import build
 from finehard.config import parse_config
 
 QUICK = ("--least-s", "0.005", "--most-s", "0.02")

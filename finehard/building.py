@@ -133,6 +133,7 @@ def _this_build(ready: Ready, output: str) -> Build:
         run=f"{time.strftime('%Y%m%dT%H%M%S')}-{os.urandom(3).hex()}",
         pickled_stages=pickle.dumps(ready.stages),
         code=registry.user_code(),
+        bundled=ready.pipeline.bundled,
     )
 
 

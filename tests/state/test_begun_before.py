@@ -1,0 +1,62 @@
+"""A dataset that an earlier version began is finished by this one: same bytes, nothing asked twice.
+
+begun_before/ was recorded with finehard at commit 298826f: the input, the journal of a build that
+was killed, and the SHA-256 of every member of the shards of one that was not.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from tests.pipelines.world import Server, built, config, manifest
+
+BEGUN = Path(__file__).parent / "begun_before"
+
+pytestmark = pytest.mark.slow
+
+
+def test_an_old_journal_is_finished_with_equal_bytes(tmp_path: Path) -> None:
+    expected = json.loads((BEGUN / "expected.json").read_text())
+    source, output = tmp_path / "in", tmp_path / "out"
+    shutil.copytree(BEGUN / "in", source)
+    output.mkdir()
+    with tarfile.open(BEGUN / "journal.tar") as journal:
+        journal.extractall(output, filter="data")
+    server = Server(tmp_path / "log")
+    built(config(tmp_path, server.url), source, output)
+    answered = server.answered()
+    server.close()
+    assert _members(output, source) == expected["members"]
+    told = manifest(output)
+    usage = told["usage"]
+    assert sum(stage["requests"] for stage in usage.values()) == expected["questions"]
+    assert len(answered) == expected["questions"] - expected["journaled"]
+    old = json.loads((BEGUN / "manifest.json").read_text())
+    for name in old.keys() - {"input", "config", "shards"}:  # these hold paths and ports
+        assert told[name] == old[name], name
+    assert _without_endpoints(told) == _without_endpoints(old)
+
+
+def _members(output: Path, source: Path) -> dict[str, str]:
+    """The SHA-256 of every member of the shards, the input's path in it replaced."""
+    sums = {}
+    for shard in sorted((output / "shards").glob("*.tar")):
+        with tarfile.open(shard) as tar:
+            for member in tar:
+                file = tar.extractfile(member)
+                assert file is not None
+                data = file.read().replace(str(source).encode(), b"/INPUT")
+                sums[f"{shard.name}/{member.name}"] = hashlib.sha256(data).hexdigest()
+    return sums
+
+
+def _without_endpoints(told: dict) -> dict:
+    for model in told["config"]["models"].values():
+        del model["endpoints"], model["window"]
+    return told["config"]
