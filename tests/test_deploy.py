@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from finehard.cli import _parser
+from finehard.cli.main import _parser
 from finehard.config import load_config, parse_config
 
 ROOT = Path(__file__).parents[1]

@@ -9,8 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from finehard.cli.plan_table import print_plan
 from finehard.config import Config, parse_config
-from finehard.console.plan_table import print_plan
 from finehard.pipeline import load_pipeline, make_stages
 from finehard.planning import Plan, make_plan
 from finehard.sources import count, discover

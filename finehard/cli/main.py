@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from finehard import __version__
 from finehard.console.arguments import Parser
+from finehard.console.errors import exit_code
 from finehard.errors import FinehardError, UsageError
 
 if TYPE_CHECKING:
@@ -22,33 +23,16 @@ def main(arguments: list[str] | None = None) -> int:
     own, beam = _split(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in own
     own = [argument for argument in own if argument != "--debug"]
-    try:
-        parser = _parser()
-        if own[:1] in (["train"], ["evaluate"]):
-            return _with_own_arguments(own)
-        chosen = parser.parse_args(own)
-        chosen.beam = beam
-        return chosen.run(chosen)
-    except UsageError as error:
-        return _told(error, 2, debug)
-    except FinehardError as error:
-        return _told(error, 1, debug)
-    except KeyboardInterrupt:
-        return 130
-    except BrokenPipeError:
-        return 1
-    except Exception as error:
-        if isinstance(error, OSError) and error.filename:
-            return _told(error, 1, debug, f"{error.filename}: {error.strerror}")
-        line = " ".join(str(error).split())[:300]
-        return _told(error, 1, debug, f"{type(error).__name__}: {line} (--debug shows more)")
+    return exit_code(lambda: _command(own, beam), debug)
 
 
-def _told(error: Exception, code: int, debug: bool, line: str | None = None) -> int:
-    if debug:
-        raise error
-    print(f"finehard: {line or error}", file=sys.stderr)
-    return code
+def _command(own: list[str], beam: list[str]) -> int:
+    parser = _parser()
+    if own[:1] in (["train"], ["evaluate"]):
+        return _with_own_arguments(own)
+    chosen = parser.parse_args(own)
+    chosen.beam = beam
+    return chosen.run(chosen)
 
 
 def _split(arguments: list[str]) -> tuple[list[str], list[str]]:
@@ -128,7 +112,7 @@ def _config(chosen: argparse.Namespace) -> Config:
 
 
 def _build(chosen: argparse.Namespace) -> int:
-    from finehard.console.build import run_build
+    from finehard.cli.build import run_build
 
     run_build(_config(chosen), chosen.input, chosen.output, chosen.pipeline, chosen.beam)
     return 0
@@ -144,7 +128,7 @@ def _plan(chosen: argparse.Namespace) -> int:
         stages = [stage._asdict() for stage in made.stages]
         print(json.dumps({**made._asdict(), "stages": stages}, indent=1))
     else:
-        from finehard.console.plan_table import print_plan
+        from finehard.cli.plan_table import print_plan
 
         print_plan(made)
     return 0
@@ -239,7 +223,3 @@ def run() -> None:
     code = main()
     gc.freeze()  # all ends now: collecting what torch and Beam brought would take a second or two
     sys.exit(code)
-
-
-if __name__ == "__main__":
-    run()

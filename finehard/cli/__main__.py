@@ -1,0 +1,5 @@
+"""`python -m finehard.cli` is the finehard command."""
+
+from finehard.cli.main import run
+
+run()

@@ -1,0 +1,35 @@
+"""What a command's failure becomes: one line on standard error, and an exit code."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+from finehard.errors import FinehardError, UsageError
+
+
+def exit_code(command: Callable[[], int], debug: bool = False) -> int:
+    """Runs `command` and returns its exit code: 1 where it failed, 2 where it was used wrongly.
+
+    A failure is one line on standard error; with `debug` the exception is raised.
+    """
+    try:
+        return command()
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        return 1
+    except Exception as error:
+        if debug:
+            raise
+        print(f"finehard: {_line(error)}", file=sys.stderr)
+        return 2 if isinstance(error, UsageError) else 1
+
+
+def _line(error: Exception) -> str:
+    if isinstance(error, FinehardError):
+        return str(error)
+    if isinstance(error, OSError) and error.filename:
+        return f"{error.filename}: {error.strerror}"
+    line = " ".join(str(error).split())[:300]
+    return f"{type(error).__name__}: {line} (--debug shows more)"
