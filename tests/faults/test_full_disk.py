@@ -203,7 +203,7 @@ def test_a_journal_that_fails_after_the_dataset_is_complete_costs_it_nothing(
     source: Path,
     undisturbed: dict[str, str],
     monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     close = Journal.close
 
@@ -214,4 +214,4 @@ def test_a_journal_that_fails_after_the_dataset_is_complete_costs_it_nothing(
     monkeypatch.setattr(Journal, "close", failing)
     built(settings(server.url), source, tmp_path / "out")
     assert sums(tmp_path / "out") == undisturbed
-    assert "No space left on device; the dataset is complete" in capsys.readouterr().err
+    assert "No space left on device; the dataset is complete" in caplog.text

@@ -66,4 +66,5 @@ def built(
     values: dict[str, Any], source: Path | str, output: Path | str, *beam: str
 ) -> dict[str, Any]:
     """Builds in this process; the manifest."""
-    return build(parse_config(values, "test"), str(source), str(output), list(beam))
+    config = parse_config(values, "test")
+    return build(config, str(source), str(output), beam=beam).manifest
