@@ -23,7 +23,7 @@ from finehard.demo.world import COLORS, truth_header, truth_row
 from finehard.errors import UsageError
 from finehard.truth import read_truth
 from finehard.truth.command import main
-from finehard.truth.measure import iou, measure
+from finehard.truth.measure import measure
 from finehard.truth.mention import mentions
 
 KINDS = ("mug", "bowl", "box")
@@ -178,12 +178,6 @@ def test_invented_objects_are_counted(world):
 )  # fmt: skip
 def test_mentions(text: str, said: list[Any]):
     assert mentions(text, KINDS, ATTRIBUTES) == said
-
-
-def test_iou():
-    assert iou((0, 0, 1, 1), (0, 0, 1, 1)) == 1
-    assert iou((0, 0, 0.5, 1), (0.25, 0, 0.75, 1)) == pytest.approx(1 / 3)
-    assert iou((0, 0, 0.1, 0.1), (0.5, 0.5, 1, 1)) == 0
 
 
 @pytest.mark.parametrize(
