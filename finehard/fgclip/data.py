@@ -11,13 +11,14 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from finehard.dataset.shard import UnreadableSample
 from finehard.digest import number
 from finehard.errors import FinehardError
 from finehard.fgclip.batch import Batch, Skipped
 from finehard.fgclip.order import Order, Place, Shard
 from finehard.fgclip.packing import LONG, SHORT, pack
 from finehard.fgclip.picture import square
-from finehard.fgclip.reader import ShardReader, Unreadable
+from finehard.fgclip.reader import ShardReader
 from finehard.fgclip.sample import SampleConfig, Taken, same, take
 from finehard.fgclip.tokenizer import Tokens
 from finehard.images import ImageError
@@ -60,15 +61,19 @@ class Source:
             pixels, moved = square(
                 raw.image, self._side, self.config.fit, boxes, self.config.reduced_decode
             )
-        except (Unreadable, ImageError, ValueError, KeyError, TypeError, AttributeError) as error:
-            what = str(error) if isinstance(error, Unreadable | ImageError) else repr(error)
-            shard = self.reader.shards[place.shard].uri
-            return Skipped(self.reader.key(place), shard, what[:200])
-        regions = tuple(
-            type(r)(box, r.text, r.positive, r.negatives)
-            for r, box in zip(taken.regions, moved, strict=True)
-        )
-        return Read(raw.key, pixels, Taken(taken.short, taken.long, regions))
+        except UnreadableSample as error:
+            reason = error.reason
+        except ImageError as error:
+            reason = str(error)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            reason = repr(error)
+        else:
+            regions = tuple(
+                type(r)(box, r.text, r.positive, r.negatives)
+                for r, box in zip(taken.regions, moved, strict=True)
+            )
+            return Read(raw.key, pixels, Taken(taken.short, taken.long, regions))
+        return Skipped(self.reader.key(place), self.reader.shards[place.shard].uri, reason[:200])
 
 
 def collate(

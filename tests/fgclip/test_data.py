@@ -222,6 +222,31 @@ def test_shards_without_sizes_are_counted(tmp_path):
     assert Counter(s.samples for s in find_shards([str(folder)])) == {10: 2}
 
 
+def test_a_malformed_sizes_json_is_refused(tmp_path):
+    folder = made_shards.write(tmp_path / "set", 4)
+    (folder / "sizes.json").write_text("[4]")
+    with pytest.raises(UsageError, match=r"sizes\.json is not"):
+        find_shards([str(folder)])
+
+
+def test_a_cut_tar_without_sizes_is_reported(tmp_path, capsys):
+    folder = made_shards.write(tmp_path / "set", 24, per_shard=24, sizes=False)
+    path = next((folder / "shards").glob("*.tar"))
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    [shard] = find_shards([str(folder)])
+    assert 8 < shard.samples < 16
+    assert f"finehard: shard {path} is damaged" in capsys.readouterr().err
+
+
+def test_a_missing_sample_is_skipped_with_the_damage(tmp_path, tokenizer):
+    folder = made_shards.write(tmp_path / "set", 24, per_shard=24)
+    path = next((folder / "shards").glob("*.tar"))
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    [batch] = stream(batches(folder, tokenizer, images=24), range(1), 0)
+    assert len(batch.keys) + len(batch.skipped) == 24
+    assert all("samples, damaged at byte" in s.reason for s in batch.skipped[1:])
+
+
 def test_the_last_batch_is_kept_when_asked_for(dataset, tokenizer):
     found = batches(dataset, tokenizer, images=16, keep_last=True)
     assert [len(b.keys) for b in stream(found, range(found.per_epoch), 0)] == [16, 16, 16, 2]

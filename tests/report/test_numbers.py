@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from finehard.dataset.reader import open_dataset
 from finehard.report import funnel
-from finehard.report.diff import changed_words
+from finehard.report.diff import diff_words
 from finehard.report.statistics import Counts, gather, scan
 
 
@@ -42,7 +42,7 @@ def test_every_input_is_written_or_lost_at_a_stage() -> None:
     lost = Counter({("source", "not_an_image"): 3, ("caption", "timeout"): 2,
                     ("verify", "timeout"): 1, ("my_own_stage", "no_regions"): 2})  # fmt: skip
     steps = funnel.images(_manifest("drop"), lost)
-    assert [step.left for step in steps] == [20, 17, 15, 15, 15, 14, 12]
+    assert [step.left for step in steps] == [20, 17, 15, 15, 15, 14, 12, 12]
     [loss] = steps[1].losses
     assert (loss.reason, loss.number, loss.example) == ("not_an_image", 3, "reject-not_an_image")
     assert "not a JPEG" in loss.meaning
@@ -67,19 +67,19 @@ def test_a_part_of_the_samples_is_drawn_by_the_seed_and_all_are_counted(hostile:
     opened = open_dataset(str(hostile))
     drawn = [tuple(r["key"] for r in scan(opened, seed, 3).drawn) for seed in (1, 1, 2, 3, 4)]
     assert drawn[0] == drawn[1] and len(set(drawn)) > 1 and all(len(set(d)) == 3 for d in drawn)
-    found, kept = gather(opened, 1, 3)
+    found, shown = gather(opened, 1, 3)
     assert found.indexed.samples == 6 and found.sampled.samples == 3
-    assert tuple(sample["key"] for sample in kept) == drawn[0]
-    assert found.sampled.regions == sum(len(sample["regions"]) for sample in kept)
+    assert tuple(sample.key for sample in shown) == drawn[0]
+    assert found.sampled.regions == sum(len(sample.json["regions"]) for sample in shown)
 
 
 @given(st.text(max_size=60), st.text(max_size=60))
 def test_the_pieces_of_a_negative_are_its_words(original: str, negative: str) -> None:
-    pieces = changed_words(original, negative)
+    pieces = diff_words(original, negative)
     assert " ".join(text for text, _ in pieces).split() == negative.split()
 
 
 def test_only_what_was_swapped_is_marked() -> None:
-    assert changed_words("a red mug on a table", "A blue mug on a table") == [
+    assert diff_words("a red mug on a table", "A blue mug on a table") == [
         ("A", False), ("blue", True), ("mug on a table", False)
     ]  # fmt: skip

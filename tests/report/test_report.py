@@ -20,7 +20,7 @@ from finehard.records import HardNegative, Record, Region, one_line
 from finehard.rejects import REASONS
 from finehard.report import report
 from finehard.report.statistics import caption_tokens
-from finehard.report.write import MOST_BYTES, page
+from finehard.report.write import MAX_BYTES, page
 from tests.dataset.finished import Store
 from tests.dataset.finished import dataset as whole
 from tests.pictures import encoded, picture
@@ -148,7 +148,7 @@ def test_no_page_is_larger_than_the_limit(tmp_path: Path) -> None:
     ]  # fmt: skip
     made = dataset(tmp_path, store, pointers)
     uri, length = report(str(made))
-    assert length == Path(uri).stat().st_size < MOST_BYTES
+    assert length == Path(uri).stat().st_size < MAX_BYTES
     cards = len(list(Parsed(Path(uri).read_text()).all("article")))
     assert 1 <= cards < 8  # all of them would have been too large
 
@@ -193,7 +193,7 @@ def test_what_cannot_be_reported_is_one_line_and_exit_2(
 def test_the_audit_is_shown_of_the_build_it_is_of_and_no_other(tmp_path: Path) -> None:
     made = whole(tmp_path)
     opened = open_dataset(str(made))
-    assert "Not audited since it was built" in page(opened)
+    assert "Not audited since the last build" in page(opened)
     assert main(["audit", str(made)]) == 0
     figures = json.loads((made / "audit.json").read_text())
     read = Parsed(page(opened)).text()
@@ -202,7 +202,7 @@ def test_the_audit_is_shown_of_the_build_it_is_of_and_no_other(tmp_path: Path) -
     assert figures["words"] and f"{figures['words'][0]['words']} " in read
     text = (made / "manifest.json").read_text()
     (made / "manifest.json").write_text(text + "\n")  # as after another build
-    assert "Not audited since it was built" in page(open_dataset(str(made)))
+    assert "Not audited since the last build" in page(open_dataset(str(made)))
 
 
 def test_expressions_add_up_and_each_rule_leads_to_what_it_left_out(tmp_path: Path) -> None:
