@@ -201,7 +201,9 @@ def _card(sample: dict[str, Any], thumbnail: str | None) -> dict[str, Any]:
         # smaller boxes above larger ones, so that each can be pointed at
         "boxes": sorted(regions, key=lambda r: -r["area"]),
         "more": max(0, len(sample["regions"]) - _REGIONS),
-        "extra": [(name, _cut(value, _TEXT)) for name, value in extra_lines(sample)[:_EXTRA]],
+        "extra": [
+            (_cut(name, _TEXT), _cut(value, _TEXT)) for name, value in extra_lines(sample)[:_EXTRA]
+        ],
     }
 
 

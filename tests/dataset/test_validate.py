@@ -48,9 +48,9 @@ def test_doubles_of_a_key_are_sorted_behind_it_and_valid(tmp_path: Path) -> None
     made = shard(tmp_path, [store.sample(k, n) for n, k in enumerate(("k", "k", "k-1", "k0"))])
     with tarfile.open(tmp_path / "shards" / f"{made.name}.tar") as tar:
         names = [m.name.split(".")[0] for m in tar][::2]
-    from finehard.dataset.validate import _place
+    from finehard.dataset.validate import _order
 
-    assert names == ["k", "k~2", "k-1", "k0"] == sorted(names, key=_place)
+    assert names == ["k", "k~2", "k-1", "k0"] == sorted(names, key=_order)
 
 
 def test_what_is_no_dataset_is_told(tmp_path: Path) -> None:
@@ -413,6 +413,26 @@ CORRUPTIONS: dict[str, tuple[Callable[[Path], object], str]] = {
         "to no shard",
     ),
 }
+
+
+def test_a_users_own_annotations_and_reasons_are_valid(made: Path) -> None:
+    _sample(made, lambda v: v.update(schema_version="1.1", extra={"mood": {"score": 3, "why": []}}))
+    _manifest(
+        made,
+        lambda m: m.update(
+            schema_version="1.1",
+            pipeline=["caption", "mood"],
+            reject_reasons={"dull": "the mood is too low"},
+            rejects={"dull": 1, **m["rejects"], "timeout": m["rejects"]["timeout"] - 1},
+        ),
+    )
+    _rejects(made, lambda rows: rows[0].update(reason="dull"))
+    assert validate(str(made)) == []
+
+
+def test_extra_annotations_need_version_1_1(made: Path) -> None:
+    _sample(made, lambda v: v.update(extra={}))
+    assert any("schema_version must be same as" in p for p in validate(str(made)))
 
 
 def test_the_tests_own_rewriting_is_not_what_is_found(made: Path) -> None:

@@ -49,6 +49,47 @@ def test_every_input_is_written_or_lost_at_a_stage() -> None:
     assert [s.left for s in funnel.images(_manifest("skip"), Counter())] == [20] * 6
 
 
+def test_a_users_stage_has_a_step_in_flow_order() -> None:
+    manifest = _manifest("drop") | {"pipeline": ["caption", "mood", "phrases", "detect", "regions"]}
+    manifest["reject_reasons"] = {"dull": "the mood is too low", "timeout": "not this one"}
+    lost = Counter({("source", "not_an_image"): 3, ("mood", "dull"): 2, ("phrases", "timeout"): 1,
+                    ("other", "dull"): 1, ("shards", "no_regions"): 1})  # fmt: skip
+    steps = funnel.images(manifest, lost)
+    assert [(step.name, step.left) for step in steps] == [
+        ("inputs found", 20), ("images read", 17), ("captioned", 17), ("passed mood", 15),
+        ("phrases extracted", 14), ("searched for boxes", 14), ("regions described", 14),
+        ("passed other", 13), ("written", 12),
+    ]  # fmt: skip
+    assert steps[3].losses[0].meaning == "the mood is too low"
+    assert steps[4].losses[0].meaning.startswith("the model server")
+
+
+def test_a_users_stage_without_a_pipeline_is_last() -> None:
+    manifest = _manifest("skip") | {"stages": {"caption": {}, "mood": {}}}
+    names = [step.name for step in funnel.images(manifest, Counter())]
+    assert names[-3:] == ["regions described", "passed mood", "written"]
+
+
+def test_costs_are_in_flow_order() -> None:
+    spent = {"requests": 1, "prompt_tokens": 2, "completion_tokens": 3}
+    stages = {"caption": {"model": "m"}, "mood": {"model": "n"}}
+    manifest = {
+        "stages": stages,
+        "usage": dict.fromkeys(("caption", "gone", "mood", "detect"), spent),
+    }
+    manifest["pipeline"] = ["mood", "caption", "detect"]
+    assert [(cost.stage, cost.model) for cost in funnel.costs(manifest)] == [
+        ("mood", "n"), ("caption", "m"), ("detect", ""), ("gone", "")
+    ]  # fmt: skip
+
+
+def test_parts_that_a_users_stage_dropped_are_listed() -> None:
+    drops = funnel.other_drops(_manifest("drop", mood__dull=3, detect__nms=1, phrases__long=2))
+    assert [(title, [loss.number for loss in losses]) for title, losses in drops] == [
+        ("phrases left out", [2]), ("left out at mood", [3])
+    ]  # fmt: skip
+
+
 def test_boxes_are_counted_back_from_those_kept() -> None:
     steps = funnel.regions(_manifest("drop", detect__score=9, detect__nms=4, verify__text_untrue=5))
     assert [step.left for step in steps] == [48, 35, 30]

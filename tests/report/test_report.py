@@ -13,10 +13,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from finehard.cli import main
+from finehard.dataset.packed import pack
+from finehard.dataset.pointers import Pointer
 from finehard.dataset.reader import open_dataset
 from finehard.digest import digest
 from finehard.phrases import PhrasesConfig, extractor, identity
-from finehard.records import HardNegative, Record, Region, one_line
+from finehard.records import HardNegative, Record, Region, one_line, sample_json
 from finehard.rejects import REASONS
 from finehard.report import report
 from finehard.report.statistics import caption_tokens
@@ -24,7 +26,7 @@ from finehard.report.write import MAX_BYTES, page
 from tests.dataset.finished import Store
 from tests.dataset.finished import dataset as whole
 from tests.pictures import encoded, picture
-from tests.report.made import HOSTILE, Parsed, dataset, finished, tame, told_by
+from tests.report.made import HOSTILE, Parsed, dataset, finished, rejected, tame, told_by
 
 
 @pytest.fixture(scope="module")
@@ -233,6 +235,50 @@ def test_expressions_add_up_and_each_rule_leads_to_what_it_left_out(tmp_path: Pa
         assert f"#dropped-phrases-{rule}" in links and f"dropped-phrases-{rule}" in ids
     examples = store.folder.parent / "dataset/_journal/_dropped.json"
     assert json.loads(examples.read_text()) == {"detect.score": [["k", "a mug"]]}
+
+
+def test_extra_annotations_are_shown_as_text(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = with_extra(tmp_path, {"mood": {HOSTILE: HOSTILE, "score": 4.5}, "<b>": ["<i>", None]})
+    found = Parsed(page(open_dataset(str(made))))
+    read = found.text()
+    assert f"mood.{one_line(HOSTILE)} {one_line(HOSTILE)}" in read.replace("  ", " ")
+    assert "mood.score 4.5" in read and '<b> ["<i>", null]' in read
+    assert not {"b", "i"} & {tag for tag, _, around in found.elements if "dl" in around}
+    assert main(["show", str(made), "k", "--output", str(tmp_path / "k.png")]) == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "mood.score: 4.5" in printed and '<b>: ["<i>", null]' in printed
+    assert f"mood.{one_line(HOSTILE)}: {one_line(HOSTILE)}" in printed
+
+
+def with_extra(folder: Path, extra: object) -> Path:
+    """A finished dataset of one sample, "k", with `extra`."""
+    store = Store(folder / "in")
+    data = encoded(picture(), "PNG")
+    record = Record("k", "/in/k", "u", store._put(data), hashlib.sha256(data).hexdigest(),
+                    format="png", width=40, height=30, short_caption="a",
+                    long_caption="b")  # fmt: skip
+    sample = {**sample_json(record, {}), "schema_version": "1.1", "extra": extra}
+    item = {"sample": sample, "image": list(record.image), "usage": {}, "dropped": {}}
+    return dataset(folder, store, [Pointer("k", "/in/k", store._put(pack(item)))])
+
+
+def test_a_users_stage_and_its_reasons_are_on_the_page(tmp_path: Path) -> None:
+    store = Store(tmp_path / "in")
+    made = dataset(tmp_path, store, [rejected(store, "sad", "mood", "dull", "grey")])
+    opened = open_dataset(str(made))
+    spent = {"requests": 7, "prompt_tokens": 8, "completion_tokens": 9}
+    opened.manifest["stages"]["mood"] = {"model": "moody", "revision": None, "fingerprint": "f"}
+    opened.manifest.update(
+        pipeline=["mood", "caption"], reject_reasons={"dull": "<b>too low</b>"},
+        usage={"caption": spent, "mood": spent},
+    )  # fmt: skip
+    read = Parsed(page(opened)).text()
+    assert "images read 1 100.0 % passed mood 0 0.0 % −1 dull" in read
+    assert "dull 1 <b>too low</b>" in read and "sad at mood: grey" in read
+    assert read.index("mood moody") < read.index("caption m m")
+    assert read.index("mood 7 8 9") < read.index("caption 7 8 9")
 
 
 def test_tokens_of_captions_are_those_of_replies_that_were_right_at_once(tmp_path: Path) -> None:
