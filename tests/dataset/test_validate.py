@@ -1,4 +1,4 @@
-"""A finished dataset is valid, and each thing that can be wrong with one is found."""
+"""A finished dataset is valid, and each corruption is reported."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_a_finished_dataset_is_valid(whole: Path) -> None:
     assert validate(str(whole)) == []
 
 
-def test_doubles_of_a_key_are_sorted_behind_it_and_valid(tmp_path: Path) -> None:
+def test_duplicate_keys_are_sorted_after_the_first(tmp_path: Path) -> None:
     from tests.dataset.finished import Store, shard  # "k~2" is written before "k-1", which sorts so
 
     store = Store(tmp_path / "in")
@@ -53,7 +53,7 @@ def test_doubles_of_a_key_are_sorted_behind_it_and_valid(tmp_path: Path) -> None
     assert names == ["k", "k~2", "k-1", "k0"] == sorted(names, key=_order)
 
 
-def test_what_is_no_dataset_is_told(tmp_path: Path) -> None:
+def test_a_folder_without_dataset_is_reported(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="does not exist"):
         validate(str(tmp_path / "nowhere"))
     [problem] = validate(str(tmp_path))
@@ -435,13 +435,13 @@ def test_extra_annotations_need_version_1_1(made: Path) -> None:
     assert any("schema_version must be same as" in p for p in validate(str(made)))
 
 
-def test_the_tests_own_rewriting_is_not_what_is_found(made: Path) -> None:
+def test_rewriting_alone_keeps_a_dataset_valid(made: Path) -> None:
     _rewrite(made, lambda members: None)
     assert validate(str(made)) == []
 
 
 @pytest.mark.parametrize("corruption", CORRUPTIONS)
-def test_each_corruption_is_found(made: Path, corruption: str) -> None:
+def test_each_corruption_is_reported(made: Path, corruption: str) -> None:
     spoil, says = CORRUPTIONS[corruption]
     spoil(made)
     problems = validate(str(made))
@@ -449,7 +449,7 @@ def test_each_corruption_is_found(made: Path, corruption: str) -> None:
     assert not any("\n" in problem for problem in problems)
 
 
-def test_a_sample_that_is_among_the_rejects_too_is_found(made: Path) -> None:
+def test_a_sample_that_is_also_rejected_is_reported(made: Path) -> None:
     for path in (made / "rejected").iterdir():
         table = pq.read_table(path)
         rows = table.to_pylist()
