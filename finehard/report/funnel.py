@@ -25,6 +25,8 @@ _STAGES = {
 """The bundled stages in flow order, and the title of the step after each."""
 _COUNTED_WITH = {"phrases": "caption", "negatives": "regions"}
 """Stages that share a step with the stage before them."""
+_ENDS = ("source", "min_regions", "shards")
+"""Names in rejects of what comes before and after the stages."""
 
 
 class Loss(NamedTuple):
@@ -63,7 +65,7 @@ def flow(manifest: dict[str, Any], more: Iterable[str] = ()) -> list[str]:
     or `more` names follow in their own order.
     """
     order = [*manifest.get("pipeline", _STAGES), *manifest.get("stages", ()), *more]
-    return [stage for stage in dict.fromkeys(order) if stage not in ("source", "shards")]
+    return [stage for stage in dict.fromkeys(order) if stage not in _ENDS]
 
 
 def reasons(manifest: dict[str, Any]) -> dict[str, str]:
@@ -100,7 +102,7 @@ def _image_steps(manifest: dict[str, Any], rejected: Iterable[str]) -> list[tupl
             steps[-1][1].append(stage)
         else:
             steps.append((_STAGES.get(stage, f"passed {stage}"), [stage]))
-    return [*steps, ("written", ["shards"])]
+    return [*steps, ("written", ["min_regions", "shards"])]
 
 
 def verification(manifest: dict[str, Any]) -> str:

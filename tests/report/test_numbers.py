@@ -50,7 +50,8 @@ def test_image_steps_add_up() -> None:
 
 
 def test_a_users_stage_has_a_step_in_flow_order() -> None:
-    manifest = _manifest("drop") | {"pipeline": ["caption", "mood", "phrases", "detect", "regions"]}
+    stages = ["caption", "mood", "phrases", "detect", "regions", "min_regions"]
+    manifest = _manifest("drop") | {"pipeline": stages}
     manifest["reject_reasons"] = {"dull": "the mood is too low", "timeout": "not this one"}
     lost = Counter({("source", "not_an_image"): 3, ("mood", "dull"): 2, ("phrases", "timeout"): 1,
                     ("other", "dull"): 1, ("shards", "no_regions"): 1})  # fmt: skip
