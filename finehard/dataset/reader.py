@@ -8,6 +8,7 @@ located by a scan of the tars' headers.
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -48,10 +49,11 @@ class Shard(NamedTuple):
 
 
 class Dataset:
-    """A dataset in a folder or at a URI.
+    """A dataset in the folder or at the URI `uri`.
 
-    Nothing is read before it is asked for, and memory holds the locations of the samples of a few
-    shards, never all annotations.
+    `for sample in dataset` iterates over all samples in shard order, `dataset[key]` is the sample
+    with that key, `dataset.shard(n)[m]` sample m of shard n. Files are read on access; memory holds
+    the locations of the samples of a few shards, never all annotations.
     """
 
     def __init__(self, uri: str, cache: ShardCache | None = None) -> None:
@@ -251,14 +253,13 @@ class Dataset:
         return None
 
 
-def open_dataset(path: str, cache: ShardCache | None = None) -> Dataset:
-    """The dataset in the folder or at the URI `path`; with `cache`, remote shards that have to be
-    scanned are downloaded whole.
+def open_dataset(path: str | os.PathLike[str], cache: ShardCache | None = None) -> Dataset:
+    """Returns the dataset in the folder or at the URI `path`.
 
-    Raises `UsageError` if there is no such folder. Whether the dataset is finished shows when its
-    `manifest` is read.
+    With `cache`, remote shards that have to be scanned are downloaded whole. Raises `UsageError` if
+    there is no such folder; that the dataset is not finished is reported when `manifest` is read.
     """
-    uri = storage.local(path)
+    uri = storage.local(os.fspath(path))
     if not storage.is_dir(uri):
         raise UsageError(f"dataset {uri} does not exist")
     return Dataset(uri, cache)

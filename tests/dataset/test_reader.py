@@ -50,7 +50,7 @@ def content(dataset: Path) -> dict[str, dict[str, bytes]]:
 
 @pytest.mark.parametrize("indexed", [True, False])
 def test_all_ways_of_reading_agree(whole: Path, tars: Path, indexed: bool) -> None:
-    opened = open_dataset(str(whole if indexed else tars))
+    opened = open_dataset(whole if indexed else tars)
     expected = content(whole)
     assert len(opened) == len(expected) == 16
     assert list(opened.keys()) == list(expected)
