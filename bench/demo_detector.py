@@ -12,20 +12,13 @@ import sys
 
 import numpy as np
 
+from finehard.boxes import iou
 from finehard.demo.render import render
 from finehard.demo.texts import thing_phrase
 from finehard.detect import DetectConfig, load_detector, select
 
 GOALS = {"recall": 0.90, "precision": 0.90, "held_out_recall": 0.75}
 SETTING = ["a wooden table", "a blue wall", "soft shadows", "the light", "the table"]
-
-
-def _iou(a: tuple[float, ...], b: tuple[float, ...]) -> float:
-    w = min(a[2], b[2]) - max(a[0], b[0])
-    h = min(a[3], b[3]) - max(a[1], b[1])
-    inner = max(0.0, w) * max(0.0, h)
-    areas = [(c[2] - c[0]) * (c[3] - c[1]) for c in (a, b)]
-    return inner / (areas[0] + areas[1] - inner)
 
 
 def measure(config: DetectConfig, scenes: int, seed: int) -> dict[str, float]:
@@ -42,7 +35,7 @@ def measure(config: DetectConfig, scenes: int, seed: int) -> dict[str, float]:
         boxes = [tuple(v / s for v, s in zip(t.box, sides, strict=True)) for t in scene.things]
         best = [0.0] * len(boxes)
         for box in kept:
-            overlap = _iou(box.box, boxes[box.phrase]) if box.phrase < len(boxes) else 0.0
+            overlap = float(iou(box.box, boxes[box.phrase])) if box.phrase < len(boxes) else 0.0
             first = overlap >= 0.5 and best[box.phrase] < 0.5
             correct.append(first)
             if box.phrase < len(boxes):

@@ -173,7 +173,7 @@ def make(folder: Path, samples: int) -> None:
     write_rest(folder, samples, samples // 20, manifest)
     (folder / MANIFEST).write_text(json.dumps(manifest))
     write_index(folder, samples, {})
-    drawn = scan(Dataset(str(folder), manifest), 0, SAMPLED).drawn
+    drawn = scan(Dataset(str(folder)), 0, SAMPLED).drawn
     write_index(folder, samples, write_samples(folder, drawn))
 
 

@@ -33,7 +33,7 @@ def test_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
         (["evaluate", "data", "somewhere"], "--truth"),
         (["evaluate", "model"], "--model"),
         (["train"], "--data"),
-        (["audit", __file__], "no dataset folder, and neither FG-OVD"),
+        (["audit", __file__], "not a dataset folder, and neither FG-OVD"),
         (
             ["plan", "--config", "demo", "--input", ".", "--", "--runner", "X"],
             "runner X: Unexpected",

@@ -1,7 +1,7 @@
-"""The blind audit: how often the text alone tells a positive from its hard negatives.
+"""The blind audit: how often texts alone give away which one is true.
 
-A dataset passes when a classifier that sees no image does no better than chance. What it finds
-beyond that a trained model can learn too, instead of looking.
+A dataset passes if a classifier that sees no images is no better than chance. Whatever it achieves
+beyond that, a trained model can learn too, without looking at images.
 """
 
 from __future__ import annotations
@@ -9,35 +9,35 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from finehard.audit.blind import Blind
+from finehard.audit.blind import BlindClassifier
 from finehard.audit.item import Item
 from finehard.audit.surface import Surface
 from finehard.errors import FinehardError
 
-WORDS_TOLD = 20
+TELLING_WORDS = 20
 
 
 def audit(items: Callable[[], Iterable[Item]]) -> dict[str, Any]:
-    """The audit's figures. `items` is called twice, and must give the same both times.
+    """The audit's figures. `items` is called twice and must return the same items both times.
 
-    Memory does not grow with the number of items. The result does not depend on their order, but
-    for rounding. Raises `FinehardError` when no item has a negative.
+    Memory does not grow with the number of items. Their order changes nothing but rounding. Raises
+    `FinehardError` if no item has a negative.
     """
-    blind, surface = Blind(), Surface()
+    blind, surface = BlindClassifier(), Surface()
     for item in items():
         if len(item.texts) > 1:
-            blind.learn(item)
+            blind.count(item)
             surface.add(item)
     if not surface.items:
         raise FinehardError("nothing to audit: no text has hard negatives")
-    blind.learned()
+    blind.fit()
     for item in items():
         if len(item.texts) > 1:
-            blind.guess(item)
+            blind.predict(item)
     return {
         "items": surface.items,
         "negatives": surface.negatives,
         **blind.figures(),
         "surface": surface.figures(),
-        "words": blind.telling(WORDS_TOLD),
+        "words": blind.telling(TELLING_WORDS),
     }

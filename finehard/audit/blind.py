@@ -1,7 +1,7 @@
-"""A classifier that sees texts only: naive Bayes over words and pairs of words, cross-validated.
+"""A text-only classifier: naive Bayes over words and pairs of words, cross-validated.
 
-Counts are kept in hashed tables for each fold of texts and images, so one pass over a dataset of
-any size learns all folds' models, and a second one asks them.
+Counts are in hashed tables, one for each fold of texts and of images, so one pass over a dataset of
+any size fits the models of all folds and a second pass evaluates them.
 """
 
 from __future__ import annotations
@@ -18,88 +18,90 @@ from finehard.audit.item import Item
 FOLDS = 5
 BUCKETS = 1 << 18
 SMOOTHING = 0.5
-"""Added to each count (Jeffreys). With it the audit of FG-OVD's easy set gives 0.80 to 0.83."""
+"""Added to each count (Jeffreys prior); gives 0.80 to 0.83 on FG-OVD's easy set."""
 _BLOCK = 1 << 20
-"""Features that wait before they are counted or scored."""
+"""Features that are counted or scored at once."""
 _TOKEN = re.compile(r"[\w'-]+|[^\w\s]")
 
 
 def tokens(text: str) -> list[str]:
-    """The words and punctuation marks of a text in lower case, between marks of its ends."""
+    """The words and punctuation marks of a text in lower case, between marks of start and end."""
     return ["<", *_TOKEN.findall(text.lower()), ">"]
 
 
-class _Asked(NamedTuple):
-    """A text to be scored: how many features, the fold of the text and of its image."""
+class _Text(NamedTuple):
+    """A text to be scored: its number of features, its fold and the fold of its image."""
 
     features: int
     text_fold: int
     image_fold: int
 
 
-class Blind:
-    """Learns items (`learn`, then `learned`), then guesses each one's positive (`guess`).
+class BlindClassifier:
+    """Counts all items (`count`), is fitted (`fit`), then picks each item's positive (`predict`).
 
-    Only what tells texts of an item apart is a feature: what all of them share says nothing. A
-    text is scored by a model that learned neither from that text, in any item, nor from that
-    image ("apart"), and by one that did not learn from the image but maybe from the text
-    ("seen"): where texts recur, the second tells whether they do as truths or as negatives.
+    Only features in which the texts of an item differ are used. A text is scored by two models:
+    "apart" was fitted without that text, in any item, and without that image; "seen" was fitted
+    without the image but possibly with the text. If texts recur, "seen" shows whether they recur
+    as true texts or as negatives.
     """
 
     def __init__(self) -> None:
         self._counts: np.ndarray = np.zeros((FOLDS, FOLDS, 2, BUCKETS), np.int32)
-        self._places: list[int] = []
+        self._cells: list[int] = []
         self._names: dict[int, str] = {}
         self._buckets: dict[str, int] = {}
         self._items = self._negatives = 0
         self._features: list[int] = []
-        self._texts: list[_Asked] = []
-        self._waiting: list[tuple[str, ...]] = []
-        self._right = {"apart": 0.0, "seen": 0.0}
+        self._texts: list[_Text] = []
+        self._attributes: list[tuple[str, ...]] = []
+        self._correct = {"apart": 0.0, "seen": 0.0}
         self._full = {"items": 0.0, "apart": 0.0, "seen": 0.0}
         self._chance = 0.0
-        self._guessed = 0
+        self._predicted = 0
         self._pairs: dict[str, list[float]] = {}
 
-    def learn(self, item: Item) -> None:
+    def count(self, item: Item) -> None:
         """Counts the features of an item's texts."""
         image = _fold(item.image)
-        for number, (text, features) in enumerate(zip(item.texts, self._told(item), strict=True)):
+        for number, (text, features) in enumerate(
+            zip(item.texts, self._distinguishing(item), strict=True)
+        ):
             cell = (_fold(text) * FOLDS + image) * 2 + (number > 0)
-            self._places += [cell * BUCKETS + feature for feature in features]
+            self._cells += [cell * BUCKETS + feature for feature in features]
         self._items += 1
         self._negatives += len(item.texts) - 1
-        if len(self._places) > _BLOCK:
-            self._count()
+        if len(self._cells) > _BLOCK:
+            self._add_counts()
 
-    def learned(self) -> None:
-        """Makes the models of what was counted."""
-        self._count()
+    def fit(self) -> None:
+        """Computes the models from the counts."""
+        self._add_counts()
         self._total = self._counts.sum((0, 1))
         by_image = self._total - self._counts.sum(0)
         both = by_image - self._counts.sum(1)[:, None] + self._counts
         self._models = {"apart": self._odds(both), "seen": self._odds(by_image)}
         self._counts = np.zeros(0, np.int32)
 
-    def guess(self, item: Item) -> None:
-        """Picks the item's positive, and counts whether that is right."""
+    def predict(self, item: Item) -> None:
+        """Picks the item's positive, and counts whether the pick is correct."""
         image = _fold(item.image)
-        for text, features in zip(item.texts, self._told(item), strict=True):
+        for text, features in zip(item.texts, self._distinguishing(item), strict=True):
             self._features += features
-            self._texts.append(_Asked(len(features), _fold(text), image))
-        self._waiting.append(item.attributes)
+            self._texts.append(_Text(len(features), _fold(text), image))
+        self._attributes.append(item.attributes)
         if len(self._features) > _BLOCK:
             self._score()
 
     def figures(self) -> dict[str, Any]:
-        """Shares of items whose positive was picked, against chance; by attribute, the share of
-        pairs of positive and negative that were told apart (chance 0.5)."""
+        """Shares of items whose positive was picked, with chance; by attribute, the share of
+        negatives that score lower than the positive (chance 0.5)."""
         self._score()
         full = int(self._full["items"])
         return {
-            "chance": round(self._chance / self._guessed, 4),
-            "accuracy": round(self._right["apart"] / self._guessed, 4),
-            "accuracy_texts_seen": round(self._right["seen"] / self._guessed, 4),
+            "chance": round(self._chance / self._predicted, 4),
+            "accuracy": round(self._correct["apart"] / self._predicted, 4),
+            "accuracy_texts_seen": round(self._correct["seen"] / self._predicted, 4),
             "eleven_way": {
                 "items": full,
                 "accuracy": round(self._full["apart"] / full, 4) if full else None,
@@ -113,8 +115,11 @@ class Blind:
         }  # fmt: skip
 
     def telling(self, count: int) -> list[dict[str, Any]]:
-        """The words and pairs of words that tell most, by how many standard errors their odds
-        of being in a positive are from those of all texts; `z` > 0 speaks for a positive."""
+        """The `count` most telling words and pairs of words.
+
+        `z` is the distance, in standard errors, of their odds of being in a positive from those
+        of all texts; `z` > 0 indicates a positive.
+        """
         true, false = self._total.astype(float)
         spread = np.sqrt(1 / (true + 0.5) + 1 / (false + 0.5))
         odds = np.log((true + 0.5) / (false + 0.5)) + math.log(self._negatives / self._items)
@@ -126,22 +131,22 @@ class Blind:
             for n in map(int, order) if z[n]
         ]  # fmt: skip
 
-    def _told(self, item: Item) -> list[list[int]]:
-        """For each text of an item its features, but for those that all of them have."""
-        found = [self._features_of(text) for text in item.texts]
-        shared = set.intersection(*found)
-        return [sorted(features - shared) for features in found]
+    def _distinguishing(self, item: Item) -> list[list[int]]:
+        """The features of each text of an item, without those that all of them share."""
+        of_texts = [self._features_of(text) for text in item.texts]
+        shared = set.intersection(*of_texts)
+        return [sorted(features - shared) for features in of_texts]
 
     def _features_of(self, text: str) -> set[int]:
         words = tokens(text)
         known, bucket = self._buckets, self._bucket
-        found = set()
+        features = set()
         for word in words[1:-1]:
-            found.add(known.get(word) or bucket(word))
+            features.add(known.get(word) or bucket(word))
         for first, second in zip(words, words[1:], strict=False):
             pair = f"{first} {second}"
-            found.add(known.get(pair) or bucket(pair))
-        return found
+            features.add(known.get(pair) or bucket(pair))
+        return features
 
     def _bucket(self, words: str) -> int:
         if len(self._buckets) > BUCKETS:
@@ -150,11 +155,11 @@ class Blind:
         self._names[bucket] = min(self._names.get(bucket, words), words)
         return bucket
 
-    def _count(self) -> None:
+    def _add_counts(self) -> None:
         flat = self._counts.reshape(-1)
-        where, times = np.unique(np.array(self._places, np.int64), return_counts=True)
-        flat[where] += times.astype(np.int32)
-        self._places.clear()
+        cells, times = np.unique(np.array(self._cells, np.int64), return_counts=True)
+        flat[cells] += times.astype(np.int32)
+        self._cells.clear()
 
     def _odds(self, counts: np.ndarray) -> np.ndarray:
         """Log odds of positive against negative: (..., 2, buckets) -> (..., buckets)."""
@@ -163,40 +168,40 @@ class Blind:
         return (true - np.log((counts[..., 1, :] + SMOOTHING * ratio) / ratio)).astype(np.float32)
 
     def _score(self) -> None:
-        if not self._waiting:
+        if not self._attributes:
             return
-        asked = np.array(self._texts, np.int64)
-        owner = np.repeat(np.arange(len(asked)), asked[:, 0])
+        texts = np.array(self._texts, np.int64)
+        owner = np.repeat(np.arange(len(texts)), texts[:, 0])
         features = np.array(self._features, np.int64)
-        text, image = asked[owner, 1], asked[owner, 2]
+        text, image = texts[owner, 1], texts[owner, 2]
         scores = {}
         for name, model in self._models.items():
             odds = model[text, image, features] if name == "apart" else model[image, features]
-            scores[name] = np.bincount(owner, odds, len(asked))
+            scores[name] = np.bincount(owner, odds, len(texts))
         start = 0
-        for attributes in self._waiting:
+        for attributes in self._attributes:
             end = start + len(attributes) + 1
-            for place, (name, all_scores) in enumerate(scores.items(), 1):
-                self._judge(name, place, all_scores[start:end], attributes)
+            for column, (name, all_scores) in enumerate(scores.items(), 1):
+                self._judge(name, column, all_scores[start:end], attributes)
             self._chance += 1 / (end - start)
-            self._guessed += 1
+            self._predicted += 1
             self._full["items"] += end - start == 11
             start = end
-        for waiting in (self._features, self._texts, self._waiting):
-            waiting.clear()
+        for scored in (self._features, self._texts, self._attributes):
+            scored.clear()
 
-    def _judge(self, name: str, place: int, scores: Any, attributes: tuple[str, ...]) -> None:
+    def _judge(self, name: str, column: int, scores: Any, attributes: tuple[str, ...]) -> None:
         tied = np.abs(scores - scores.max()) < 1e-4
-        right = float(tied[0]) / float(tied.sum())
-        self._right[name] += right
+        correct = float(tied[0]) / float(tied.sum())
+        self._correct[name] += correct
         if len(scores) == 11:
-            self._full[name] += right
+            self._full[name] += correct
         lower = scores[0] - scores[1:]
         won = (lower > 1e-4) + 0.5 * (np.abs(lower) <= 1e-4)
         for attribute, share in zip(attributes, won.tolist(), strict=True):
             pair = self._pairs.setdefault(attribute, [0.0, 0.0, 0.0])
-            pair[place] += share
-            pair[0] += place == 1
+            pair[column] += share
+            pair[0] += column == 1
 
 
 def _fold(text: str) -> int:

@@ -1,4 +1,4 @@
-"""What is audited: a text and its hard negatives, from our datasets and from others'."""
+"""Items of the blind audit: texts with their hard negatives, from several kinds of datasets."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
+from finehard.dataset.reader import open_dataset
 from finehard.errors import UsageError
 from finehard.io import storage
 
 
 class Item(NamedTuple):
-    """`texts[0]` is true of a part of `image`, the others are not; `attributes[n]` is what
-    `texts[n + 1]` changes."""
+    """`texts[0]` is true of a part of `image`, the others are false; `attributes[n]` is the
+    attribute that `texts[n + 1]` changes."""
 
     image: str
     texts: tuple[str, ...]
@@ -20,9 +21,9 @@ class Item(NamedTuple):
 
 
 def read_items(path: str) -> Iterator[Item]:
-    """The items of a dataset folder, an FG-OVD file (.jsonl) or a SugarCrepe file (.json).
+    """The items of a dataset, an FG-OVD file (.jsonl) or a SugarCrepe file (.json).
 
-    Raises `UsageError` when it is none of these.
+    Raises `UsageError` if `path` is none of these.
     """
     if path.endswith(".jsonl"):
         return _checked(path, "FG-OVD", _fgovd(path))
@@ -30,13 +31,13 @@ def read_items(path: str) -> Iterator[Item]:
         return _checked(path, "SugarCrepe", _sugarcrepe(path))
     if not storage.is_dir(path):
         raise UsageError(
-            f"{path} is no dataset folder, and neither FG-OVD (.jsonl) nor SugarCrepe (.json)"
+            f"{path} is not a dataset folder, and neither FG-OVD (.jsonl) nor SugarCrepe (.json)"
         )
-    return of_samples(_samples(path))
+    return of_samples(sample.json for sample in open_dataset(path))
 
 
 def of_samples(samples: Iterable[dict[str, Any]]) -> Iterator[Item]:
-    """The regions of samples (the data contract's JSON) as items: short expression, negatives."""
+    """The regions of samples (schemas/sample.schema.json) as items: short expression, negatives."""
     for sample in samples:
         image = sample["image"]["sha256"]
         for region in sample["regions"]:
@@ -46,12 +47,6 @@ def of_samples(samples: Iterable[dict[str, Any]]) -> Iterator[Item]:
                 (region["short_expr"], *(negative["text"] for negative in negatives)),
                 tuple(negative["attribute"] for negative in negatives),
             )
-
-
-def _samples(dataset: str) -> Iterator[dict[str, Any]]:
-    from finehard.truth.command import samples
-
-    return samples(dataset)
 
 
 def _fgovd(path: str) -> Iterator[Item]:

@@ -1,4 +1,4 @@
-"""Outward signs by which a negative can be told: a wrong article, its length, its capitals."""
+"""Superficial signs of a negative: a wrong article, its length, its capitals."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ _ARTICLE = re.compile(r"(?<![\w'.-])(an?)\s+(\S+)", re.IGNORECASE)
 
 
 @lru_cache(100_000)
-def _wanted(word: str) -> str:
+def _article(word: str) -> str:
     return article(word)
 
 
 def article_errors(text: str) -> int:
-    """How many times a text has "a" where "an" is right, or the reverse."""
-    return sum(found.lower() != _wanted(word) for found, word in _ARTICLE.findall(text))
+    """How many times a text has "a" instead of "an", or the reverse."""
+    return sum(used.lower() != _article(word) for used, word in _ARTICLE.findall(text))
 
 
 def _case(text: str) -> tuple[bool, bool]:
@@ -53,8 +53,10 @@ class Surface:
             self._end += _end(text) != end
 
     def figures(self) -> dict[str, Any]:
-        """Shares of texts (article errors) and of negatives; differences are negative less
-        positive, means."""
+        """Shares of texts with article errors and of negatives that differ from the positive.
+
+        Differences are means of negative minus positive.
+        """
         count = self.negatives
         return {
             "article_errors_positives": round(self._positive_errors / self.items, 5),

@@ -74,7 +74,7 @@ def _parser() -> argparse.ArgumentParser:
     added.add_argument("dataset")
     added.add_argument("--json", action="store_true", help="print them as JSON")
     added.add_argument("--seed", type=int, default=0, help="of the samples that are drawn")
-    added = command("audit", _audit, "how far the text alone tells hard negatives from the truth")
+    added = command("audit", _audit, "how far texts alone give negatives away; writes audit.json")
     added.add_argument("dataset", help="dataset folder, FG-OVD .jsonl or SugarCrepe .json")
     added.add_argument("--json", action="store_true", help="print the figures as JSON")
     added = command("serve", _serve, "run the configured model server in the foreground")
@@ -180,12 +180,12 @@ def _stats(chosen: argparse.Namespace) -> int:
 def _audit(chosen: argparse.Namespace) -> int:
     from finehard.audit import audit
     from finehard.audit.item import read_items
-    from finehard.audit.store import keep
+    from finehard.audit.store import save_audit
     from finehard.audit.table import table
 
     found = audit(lambda: read_items(chosen.dataset))
     print(json.dumps(found, indent=1) if chosen.json else table(found))
-    keep(chosen.dataset, found)
+    save_audit(chosen.dataset, found)
     return 0
 
 

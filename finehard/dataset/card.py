@@ -1,4 +1,4 @@
-"""The dataset card (README.md with front matter for the Hub), made from the manifest alone."""
+"""The dataset card: README.md with front matter for the Hub, rendered from the manifest alone."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ configs:
 # {{ name }}
 
 Images with short and long captions, boxes with region captions, and hard negatives that differ from
-the truth in one attribute. Made by finehard {{ m.finehard }} from {{ m.input|code }}.
+the true text in one attribute. Made by finehard {{ m.finehard }} from {{ m.input|code }}.
 
 | | |
 |---|---|
@@ -53,7 +53,7 @@ for sample in webdataset.WebDataset("shards/{{ pattern }}", shardshuffle=False):
     break
 ```
 
-With Hugging Face datasets; `features` is needed where images are of several formats:
+With Hugging Face datasets; `features` is needed if images are of several formats:
 
 ```python
 from datasets import Features, Image, Json, Value, load_dataset
@@ -71,10 +71,10 @@ for sample in samples:
     break
 ```
 
-A sample is `KEY.jpg` (or `.png`, `.webp`) and `KEY.json`; boxes are x1, y1, x2, y2, as fractions of
+A sample is `KEY.jpg` (or `.png`, `.webp`) and `KEY.json`; boxes are x1, y1, x2, y2 as fractions of
 the displayed image's width and height. `index.parquet` has a row per sample, `manifest.json` the
-full config, the prompts and the SHA-256 of every shard, `croissant.json` the same for tools,
-`rejected/` what was left out and why, and `report.html` shows samples and numbers in a browser.
+full config, the prompts and the SHA-256 of every shard, `croissant.json` the metadata for tools,
+`rejected/` the inputs that were left out and why, and `report.html` samples and statistics.
 
 ## How it was made
 
@@ -92,7 +92,7 @@ _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (10**6
 
 
 def _code(text: str | None) -> str:
-    """`text` as a code span, in which Markdown and HTML mean nothing, also within a table."""
+    """`text` as a code span, in which Markdown and HTML have no effect, also within a table."""
     text = one_line(text or "").replace("|", "\\|")
     if not text:
         return ""
@@ -103,14 +103,14 @@ def _code(text: str | None) -> str:
 
 
 def card(manifest: dict[str, Any]) -> str:
-    """The card's Markdown text."""
+    """The card as Markdown."""
     counts = manifest["counts"]
     size = next((name for limit, name in _SIZES if counts["written"] < limit), "100M<n<1B")
     last = len(manifest["shards"]) - 1
     braces = f"{{{0:05d}..{last:05d}}}"
     pattern = f"finehard-{braces}-of-{last + 1:05d}.tar"
-    made = Environment(autoescape=False, keep_trailing_newline=True)
-    made.filters["code"] = _code
-    template = made.from_string(_CARD)
+    environment = Environment(autoescape=False, keep_trailing_newline=True)
+    environment.filters["code"] = _code
+    template = environment.from_string(_CARD)
     return template.render(m=manifest, c=counts, size=size, name="finehard dataset",
                            pattern=pattern)  # fmt: skip

@@ -1,7 +1,7 @@
-"""Croissant metadata (croissant.json, version 1.0 of MLCommons' format) of a dataset.
+"""Croissant metadata of a dataset: croissant.json, version 1.0 of MLCommons' format.
 
-One record set can be read with `mlcroissant`: "index", a row per sample of index.parquet. The
-shards are listed with their SHA-256.
+It lists all shards with their SHA-256. `mlcroissant` can read one record set, "index": the rows of
+index.parquet.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ _CONTEXT = {
     "subField": "cr:subField",
     "transform": "cr:transform",
 }
-"""The JSON-LD context that the format prescribes."""
+"""The JSON-LD context prescribed by the format."""
 
 
 def croissant(manifest: dict[str, Any], index_sha256: str) -> dict[str, Any]:

@@ -1,91 +1,292 @@
-"""A finished dataset, opened: its manifest, and samples read one by one from the shards."""
+"""Opens a dataset: its manifest, its index, and its samples by key, by shard or one after another.
+
+Every command that reads finished datasets does so through `open_dataset`, the trainer included.
+Tars of samples without index.parquet and manifest.json can be opened too; their samples are then
+located by a scan of the tars' headers.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import Any
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from functools import cached_property, lru_cache
+from typing import Any, BinaryIO, NamedTuple
 
 import orjson
+import pyarrow as pa
 import pyarrow.parquet as pq
 
-from finehard.dataset.layout import DROPPED, INDEX, JOURNAL, MANIFEST
-from finehard.errors import UsageError
+from finehard.dataset.layout import (
+    DROPPED,
+    INDEX,
+    JOURNAL,
+    MANIFEST,
+    SIZES,
+    shard_name,
+    shard_of,
+)
+from finehard.dataset.shard import Entry, Sample, ShardSamples, scan_shard
+from finehard.dataset.shard_cache import ShardCache
+from finehard.errors import FinehardError, UsageError
 from finehard.io import storage
+from finehard.io.ordered_map import ahead
 from finehard.records import Bytes
 
-MAX_JSON = 4 << 20
-"""Bytes of a sample's JSON that are read at most; a longer one is no honest sample."""
-_READERS = 16
+LOCATION = ["key", "shard", "image_offset", "image_size", "json_offset", "json_size"]
+"""Columns of the index that locate a sample."""
+_SHARDS_IN_MEMORY = 16
+"""Shards whose samples' locations are held, for access by key."""
 
 
-@dataclass(frozen=True)
-class Dataset:
-    """A dataset's folder or URI, and its manifest."""
+class Shard(NamedTuple):
+    """The path or URI of a tar of samples, and how many it holds."""
 
     uri: str
-    manifest: dict[str, Any]
+    samples: int
 
-    def rows(self, columns: list[str], at_once: int = 65_536) -> Iterator[Any]:
-        """The index, in record batches of some columns; memory holds one batch."""
-        with storage.open_read(storage.join(self.uri, INDEX)) as file:
-            yield from pq.ParquetFile(file).iter_batches(at_once, columns=columns)
 
-    def where(self, row: dict[str, Any], member: str) -> Bytes:
-        """Where the `image` or `json` of an index row lies."""
-        uri = storage.join(self.uri, "shards", row["shard"])
-        return Bytes(uri, row[f"{member}_offset"], row[f"{member}_size"])
+class Dataset:
+    """A dataset in the folder or at the URI `uri`.
 
-    def samples(self, rows: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-        """The samples of index rows, in their order. Raises `UsageError` where one cannot be
-        read."""
-        if not storage.is_remote(self.uri):
-            yield from map(self.sample, rows)
-            return
-        with ThreadPoolExecutor(_READERS) as pool:
-            yield from pool.map(self.sample, rows)
+    `for sample in dataset` iterates over all samples in shard order, `dataset[key]` is the sample
+    with that key, `dataset.shard(n)[m]` sample m of shard n. Files are read on access; memory holds
+    the locations of the samples of a few shards, never all annotations.
+    """
 
-    def sample(self, row: dict[str, Any]) -> dict[str, Any]:
-        """The sample of an index row. Raises `UsageError` where it cannot be read."""
+    def __init__(self, uri: str, cache: ShardCache | None = None) -> None:
+        self.uri = uri
+        self._cache = cache
+        self._located = lru_cache(_SHARDS_IN_MEMORY)(self._locate)
+
+    @cached_property
+    def manifest(self) -> dict[str, Any]:
+        """manifest.json. Raises `UsageError` if there is none: the dataset is not finished."""
+        uri = storage.join(self.uri, MANIFEST)
         try:
-            if row["json_size"] > MAX_JSON:
-                raise ValueError(f"its JSON has {row['json_size']} bytes")
-            sample = orjson.loads(storage.read(self.where(row, "json")))
-            if sample["key"] != row["key"]:
-                raise ValueError("another sample lies there")
-            return sample
-        except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
-            line = " ".join(str(error).split())[:160]
+            manifest = json.loads(storage.read_all(uri))
+        except (OSError, ValueError):
             raise UsageError(
-                f"{self.uri}: sample {row['key']} cannot be read from {row['shard']} ({line}); "
-                "finehard validate tells what is damaged"
+                f"{self.uri} has no {MANIFEST}: not a dataset, or its build did not finish "
+                "(run it again)"
             ) from None
+        if not isinstance(manifest, dict) or not {"counts", "shards", "config"} <= manifest.keys():
+            raise UsageError(f"{uri} is not a dataset's manifest")
+        return manifest
+
+    @cached_property
+    def shards(self) -> tuple[Shard, ...]:
+        """The tars in `shards/` (or else in the folder itself) by name, with their sample counts.
+
+        Counts are those of sizes.json; a tar that it does not list is scanned, with a line on
+        standard error if it is damaged. Raises `UsageError` if there are no tars or sizes.json is
+        malformed.
+        """
+        for folder in (storage.join(self.uri, "shards"), self.uri):
+            tars = [f.uri for f in storage.glob(folder, "") if f.uri.endswith(".tar")]
+            if tars:
+                break
+        else:
+            raise UsageError(
+                f"no shards in {self.uri}: give the folder that `finehard build` wrote"
+            )
+        sizes = self._sizes()
+        return tuple(
+            Shard(uri, sizes[name] if (name := _name(uri)) in sizes else self._count(uri))
+            for uri in tars
+        )
+
+    def __len__(self) -> int:
+        return sum(shard.samples for shard in self.shards)
+
+    def __iter__(self) -> Iterator[Sample]:
+        """All samples in the order of the shards.
+
+        From a remote dataset some are read ahead. Raises `UnreadableSample`, and `FinehardError`
+        where a shard that is scanned is damaged.
+        """
+        samples = self._samples()
+        return self.read_ahead(samples) if storage.is_remote(self.uri) else samples
+
+    def __contains__(self, key: object) -> bool:
+        return isinstance(key, str) and self._find(key) is not None
+
+    def __getitem__(self, key: str) -> Sample:
+        """The sample with `key`.
+
+        Only the part of the index for the key's own shard is read. Without a manifest the shards
+        are searched one after another. Raises `KeyError`.
+        """
+        sample = self._find(key)
+        if sample is None:
+            raise KeyError(key)
+        return sample
+
+    def keys(self) -> Iterator[str]:
+        """The keys of all samples in the order of the shards."""
+        if self._has_index:
+            for batch in self.rows(["key"]):
+                yield from batch.column("key").to_pylist()
+        else:
+            for number in range(len(self.shards)):
+                yield from self.shard(number).keys()
+
+    def shard(self, number: int) -> ShardSamples:
+        """The samples of shard `number`, which can be accessed at random.
+
+        Raises `FinehardError` if the shard is missing.
+        """
+        return self.located(self.shards[number].uri)
+
+    def located(self, uri: str) -> ShardSamples:
+        """The samples of the shard at `uri`, by the index or else by a scan of the tar."""
+        return self._located(uri)
+
+    def shard_with(self, key: str) -> str:
+        """The path or URI of the shard that `key` belongs to. Raises `UsageError` if there is no
+        manifest."""
+        count = len(self.manifest["shards"])
+        return storage.join(self.uri, "shards", shard_name(shard_of(key, count), count) + ".tar")
+
+    def rows(self, columns: list[str], batch_size: int = 65_536) -> Iterator[pa.RecordBatch]:
+        """Some columns of index.parquet, in record batches of at most `batch_size` rows.
+
+        Raises `UsageError` if the index is missing or damaged.
+        """
+        with self._index() as file:
+            yield from pq.ParquetFile(file).iter_batches(batch_size, columns=columns)
+
+    def sample_at(self, row: dict[str, Any]) -> Sample:
+        """The sample of an index row that has the columns `LOCATION`."""
+        uri = storage.join(self.uri, "shards", row["shard"])
+        return Sample(uri, _entry(uri, row), from_index=True)
+
+    def read_ahead(self, samples: Iterable[Sample]) -> Iterator[Sample]:
+        """`samples` with their JSON read; from a remote dataset, several at a time."""
+        return (ahead if storage.is_remote(self.uri) else map)(_with_json, samples)
+
+    def scan(self, uri: str) -> ShardSamples:
+        """The samples of the tar at `uri`, located by its headers.
+
+        Raises `FinehardError` if it is missing.
+        """
+        try:
+            return scan_shard(uri, self._cache.fetch(uri) if self._cache else uri)
+        except OSError as error:
+            raise FinehardError(f"cannot read shard {uri}: {error}") from None
+
+    @cached_property
+    def _has_index(self) -> bool:
+        return storage.exists(storage.join(self.uri, INDEX))
+
+    @cached_property
+    def _has_manifest(self) -> bool:
+        return storage.exists(storage.join(self.uri, MANIFEST))
+
+    @contextmanager
+    def _index(self) -> Iterator[BinaryIO]:
+        uri = storage.join(self.uri, INDEX)
+        try:
+            with storage.open_read(uri) as file:
+                yield file
+        except (pa.ArrowException, OSError) as error:
+            line = " ".join(str(error).split())[:160]
+            raise UsageError(f"{uri} cannot be read: {line}") from None
+
+    def _sizes(self) -> dict[str, int]:
+        uri = storage.join(self.uri, SIZES)
+        try:
+            sizes = json.loads(storage.read_all(uri))
+        except FileNotFoundError:
+            return {}
+        except ValueError:
+            sizes = None
+        if not isinstance(sizes, dict) or any(type(n) is not int or n < 0 for n in sizes.values()):
+            raise UsageError(
+                f"{uri} is not a JSON object from shard names to numbers of samples; without it "
+                "the samples are counted"
+            )
+        return sizes
+
+    def _count(self, uri: str) -> int:
+        samples = self.scan(uri)
+        if samples.damage:
+            print(
+                f"finehard: shard {uri} is damaged ({samples.damage}); {len(samples)} samples of "
+                "it are used",
+                file=sys.stderr,
+            )
+        return len(samples)
+
+    def _locate(self, uri: str) -> ShardSamples:
+        if not self._has_index:
+            return self.scan(uri)
+        with self._index() as file:
+            rows = pq.read_table(file, columns=LOCATION, filters=[("shard", "=", _name(uri))])
+        entries = [_entry(uri, row) for row in rows.to_pylist()]
+        return ShardSamples(uri, entries, from_index=True)
+
+    def _samples(self) -> Iterator[Sample]:
+        if self._has_index:
+            for batch in self.rows(LOCATION, 4096):
+                yield from map(self.sample_at, batch.to_pylist())
+            return
+        for shard in self.shards:
+            samples = self.scan(shard.uri)
+            yield from samples
+            if samples.damage or len(samples) < shard.samples:
+                what = samples.damage or f"{len(samples)} of {shard.samples} samples are in it"
+                raise FinehardError(f"shard {shard.uri} is damaged: {what}")
+
+    def _find(self, key: str) -> Sample | None:
+        if self._has_manifest:
+            shards = [self.shard_with(key)]
+        else:
+            shards = [shard.uri for shard in self.shards]
+        for uri in shards:
+            samples = self._located(uri)
+            for number, found in enumerate(samples.keys()):
+                if found == key:
+                    return samples[number]
+        return None
 
 
-def examples_dropped(uri: str) -> dict[str, list[tuple[str, str]]]:
-    """Of rules that dropped parts of samples in the dataset at `uri`: keys, and the first part
-    dropped there. Empty where the journal was taken away."""
+def open_dataset(path: str | os.PathLike[str], cache: ShardCache | None = None) -> Dataset:
+    """Returns the dataset in the folder or at the URI `path`.
+
+    With `cache`, remote shards that have to be scanned are downloaded whole. Raises `UsageError` if
+    there is no such folder; that the dataset is not finished is reported when `manifest` is read.
+    """
+    uri = storage.local(os.fspath(path))
+    if not storage.is_dir(uri):
+        raise UsageError(f"dataset {uri} does not exist")
+    return Dataset(uri, cache)
+
+
+def dropped_examples(uri: str) -> dict[str, list[tuple[str, str]]]:
+    """For each rule that dropped parts of samples in the dataset at `uri`: a few (key, part) pairs.
+
+    Empty if the dataset was copied without its journal.
+    """
     try:
-        told = orjson.loads(storage.read_all(storage.join(uri, JOURNAL, DROPPED)))
-        return {str(rule): [(str(key), str(what)) for key, what in found]
-                for rule, found in told.items()}  # fmt: skip
+        examples = orjson.loads(storage.read_all(storage.join(uri, JOURNAL, DROPPED)))
+        return {str(rule): [(str(key), str(part)) for key, part in pairs]
+                for rule, pairs in examples.items()}  # fmt: skip
     except (OSError, ValueError, TypeError, AttributeError):
         return {}
 
 
-def open_dataset(uri: str) -> Dataset:
-    """The dataset at `uri`. Raises `UsageError` where none is, or one that is not finished."""
-    uri = storage.local(uri)
-    if not storage.is_dir(uri):
-        raise UsageError(f"dataset {uri} does not exist")
-    try:
-        manifest = json.loads(storage.read_all(storage.join(uri, MANIFEST)))
-    except (OSError, ValueError):
-        raise UsageError(
-            f"{uri} has no {MANIFEST}: no dataset, or its build did not finish (run it again)"
-        ) from None
-    if not isinstance(manifest, dict) or not {"counts", "shards", "config"} <= manifest.keys():
-        raise UsageError(f"{storage.join(uri, MANIFEST)} is not a dataset's manifest")
-    return Dataset(uri, manifest)
+def _name(uri: str) -> str:
+    return uri.rsplit("/", 1)[-1]
+
+
+def _entry(uri: str, row: dict[str, Any]) -> Entry:
+    image, text = (Bytes(uri, row[f"{m}_offset"], row[f"{m}_size"]) for m in ("image", "json"))
+    return Entry(row["key"], image, text)
+
+
+def _with_json(sample: Sample) -> Sample:
+    _ = sample.json
+    return sample

@@ -1,4 +1,7 @@
-"""Checks a dataset against every rule of the data contract, and lists what is wrong."""
+"""Checks a dataset against every rule of the data contract, and lists the violations.
+
+Reads shards and tables itself and not through `open_dataset`, which trusts the index.
+"""
 
 from __future__ import annotations
 
@@ -26,9 +29,9 @@ _LIMITS = ImagesConfig(max_pixels=1 << 40, min_side=1, max_bytes=1 << 40)
 
 
 def validate(dataset: str) -> list[str]:
-    """What is wrong with `dataset`, a line each; empty when nothing is.
+    """The violations in `dataset`, one line each; empty if it is valid. Nothing is written.
 
-    Holds one shard's keys in memory at a time. Raises `UsageError` when nothing is there.
+    Memory holds the keys of one shard at a time. Raises `UsageError` if there is no such folder.
     """
     dataset = storage.local(dataset)
     if not storage.is_dir(dataset):
@@ -86,34 +89,34 @@ def _counts(dataset: str, manifest: dict[str, Any]) -> Iterator[str]:
 
 
 def _index(dataset: str) -> Iterator[dict[str, list[dict[str, Any]]]]:
-    """The index's rows by shard, a shard at a time."""
+    """The rows of the index by shard, one shard at a time."""
     with storage.open_read(storage.join(dataset, INDEX)) as file:
         opened = pq.ParquetFile(file)
         if not opened.schema_arrow.equals(INDEX_SCHEMA):
             raise ValueError("other columns than expected")
-        held: dict[str, list[dict[str, Any]]] = {}
+        rows: dict[str, list[dict[str, Any]]] = {}
         for batch in opened.iter_batches(4096):
             for row in batch.to_pylist():
-                if row["shard"] not in held and held:
-                    yield held
-                    held = {}
-                held.setdefault(row["shard"], []).append(row)
-        yield held
+                if row["shard"] not in rows and rows:
+                    yield rows
+                    rows = {}
+                rows.setdefault(row["shard"], []).append(row)
+        yield rows
 
 
 def _shards(dataset: str, manifest: dict[str, Any]) -> Iterator[str]:
     shards = {shard["name"]: shard for shard in manifest["shards"]}
-    seen: set[str] = set()
+    checked: set[str] = set()
     counted = {"regions": 0, "hard_negatives": 0}
     try:
-        for held in _index(dataset):
-            for name, rows in held.items():
+        for of_shard in _index(dataset):
+            for name, rows in of_shard.items():
                 if name not in shards:
                     yield f"{INDEX} names shard {name}, which the manifest does not"
                     continue
-                if name in seen:
+                if name in checked:
                     yield f"{INDEX}: the rows of {name} do not stand together"
-                seen.add(name)
+                checked.add(name)
                 if any(value is None for row in rows for value in row.values()):
                     yield f"{INDEX}: a row of {name} has no value in some column"
                 for what in counted:
@@ -123,7 +126,7 @@ def _shards(dataset: str, manifest: dict[str, Any]) -> Iterator[str]:
         yield f"{INDEX} cannot be read: {' '.join(str(error).split())[:160]}"
         return
     for name, shard in shards.items():
-        if name not in seen:
+        if name not in checked:
             yield from _shard(dataset, shard, [], len(shards))
     for what, number in counted.items():
         if number != manifest["counts"][what]:
@@ -145,38 +148,38 @@ def _shard(
     indexed = {row["key"]: row for row in rows}
     if len(indexed) != len(rows):
         yield f"{INDEX}: a key occurs twice in {shard['name']}"
-    found: dict[str, dict[str, Member]] = {}
-    for problem in _members(uri, found):
+    samples: dict[str, dict[str, Member]] = {}
+    for problem in _members(uri, samples):
         yield f"{name}: {problem}"
-    if len(found) != shard["samples"]:
-        yield f"{name} holds {len(found)} samples, the manifest says {shard['samples']}"
-    if list(found) != sorted(found, key=_place):
+    if len(samples) != shard["samples"]:
+        yield f"{name} holds {len(samples)} samples, the manifest says {shard['samples']}"
+    if list(samples) != sorted(samples, key=_order):
         yield f"{name}: its keys are not sorted"
-    for key in sorted(indexed.keys() - found.keys(), key=str):
+    for key in sorted(indexed.keys() - samples.keys(), key=str):
         yield f"{INDEX} has {key}, which is not in {name}"
     rejected = _rejected_keys(dataset, shard["name"])
-    for key, parts in found.items():
+    for key, parts in samples.items():
         if shard_of(key, count) != int(shard["name"].split("-")[1]):
             yield f"{name}: {key} belongs to another shard"
         if key in rejected:
             yield f"{name}: {key} is among the rejects too"
-        base, double = _place(key)
-        before = base if double == 2 else f"{base}~{double - 1}"
-        if double > 1 and before not in found and before not in rejected:
-            yield f"{name}: {key} is there without {before}"
+        base, number = _order(key)
+        previous = base if number == 2 else f"{base}~{number - 1}"
+        if number > 1 and previous not in samples and previous not in rejected:
+            yield f"{name}: {key} is there without {previous}"
         for problem in _sample(uri, key, parts, indexed.get(key)):
             yield f"{name}: {key}: {problem}"
 
 
-def _place(key: str) -> tuple[str, int]:
-    """A key's place in its shard: doubles ("key~2") follow the key itself."""
-    base, _, double = key.partition("~")
-    return base, int(double) if double.isdecimal() else 1
+def _order(key: str) -> tuple[str, int]:
+    """The sort key of a sample's key: duplicates ("key~2") follow the key itself."""
+    base, _, number = key.partition("~")
+    return base, int(number) if number.isdecimal() else 1
 
 
-def _members(uri: str, found: dict[str, dict[str, Member]]) -> Iterator[str]:
-    """Fills `found` with the members by key and suffix, and tells what is wrong with the tar."""
-    before = ""
+def _members(uri: str, samples: dict[str, dict[str, Member]]) -> Iterator[str]:
+    """Fills `samples` with the members by key and suffix; yields what is wrong with the tar."""
+    previous = ""
     with storage.open_read(uri) as file:
         for member in members(file, 0, storage.size(uri)):
             if isinstance(member, Damage):
@@ -185,12 +188,12 @@ def _members(uri: str, found: dict[str, dict[str, Member]]) -> Iterator[str]:
             key, _, suffix = member.name.partition(".")
             if not member.regular:
                 yield f"{member.name} is no regular file"
-            elif suffix in found.get(key, ()):
+            elif suffix in samples.get(key, ()):
                 yield f"{member.name} occurs twice"
-            elif key in found and key != before:
+            elif key in samples and key != previous:
                 yield f"the members of {key} do not stand together"
-            found.setdefault(key, {})[suffix] = member
-            before = key
+            samples.setdefault(key, {})[suffix] = member
+            previous = key
 
 
 def _rejected_keys(dataset: str, shard: str) -> set[str]:
@@ -199,7 +202,7 @@ def _rejected_keys(dataset: str, shard: str) -> set[str]:
         with storage.open_read(uri) as file:
             return set(pq.read_table(file, columns=["key"]).column("key").to_pylist())
     except (pa.ArrowException, OSError, ValueError):
-        return set()  # there need be none; `_rejects` tells of one that cannot be read
+        return set()  # it need not exist; `_rejects` reports one that cannot be read
 
 
 def _sample(
@@ -219,7 +222,7 @@ def _sample(
     data = storage.read(Bytes(uri, parts[suffix].offset_data, parts[suffix].size))
     text = storage.read(Bytes(uri, parts["json"].offset_data, parts["json"].size))
     try:
-        sample = orjson.loads(text)  # strict: refuses NaN, which no comparison would find
+        sample = orjson.loads(text)  # strict: refuses NaN, which would pass every comparison
     except ValueError:
         yield "its .json is not JSON"
         return
@@ -240,9 +243,9 @@ def _agrees(
         yield "its image is not the one whose SHA-256 the .json gives"
     else:
         try:
-            found = header(data, _LIMITS)
-            if tuple(found) != (image["format"], image["width"], image["height"]):
-                yield f"its image is {found.format} of {found.width} x {found.height} px"
+            read = header(data, _LIMITS)
+            if tuple(read) != (image["format"], image["width"], image["height"]):
+                yield f"its image is {read.format} of {read.width} x {read.height} px"
         except ImageError as error:
             yield f"its image cannot be read: {error}"
     if suffix != image["format"]:
@@ -259,19 +262,20 @@ def _region(region: dict[str, Any]) -> Iterator[str]:
     x1, y1, x2, y2 = region["box"]
     if not (x1 < x2 and y1 < y2):
         yield f"box {region['box']} is empty"
-    told = {normal(region["short_expr"])}
+    texts = {normal(region["short_expr"])}
     for negative in region["hard_negatives"]:
         text = normal(negative["text"])
         if text == normal(region["short_expr"]):
             yield "a hard negative says the same as short_expr"
-        elif text in told:
+        elif text in texts:
             yield f"hard negative {negative['text']!r} occurs twice"
         elif normal(negative["replacement"]) not in text:
             yield f"hard negative {negative['text']!r} is without its replacement"
-        told.add(text)
+        texts.add(text)
 
 
 def _rejects(dataset: str, manifest: dict[str, Any]) -> Iterator[str]:
+    known = {*REASONS, *manifest.get("reject_reasons", ())}
     total, reasons = 0, dict.fromkeys(manifest["rejects"], 0)
     shards = [shard["name"] for shard in manifest["shards"]]
     for file in storage.glob(storage.join(dataset, "rejected"), ""):
@@ -295,7 +299,7 @@ def _rejects(dataset: str, manifest: dict[str, Any]) -> Iterator[str]:
         elif any(shard_of(str(key), len(shards)) != shards.index(of) for key in keys):
             yield f"{name}: a key belongs to another shard"
         for reason in map(str, table.column("reason").to_pylist()):
-            if reason not in REASONS:
+            if reason not in known:
                 yield f"{name}: unknown reason {reason!r}"
             reasons[reason] = reasons.get(reason, 0) + 1
     if total != manifest["counts"]["rejected"]:

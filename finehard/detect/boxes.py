@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from finehard.boxes import iou
 from finehard.detect.config import DetectConfig
 
 RULES = (
@@ -40,17 +41,6 @@ class Detection(NamedTuple):
     """Normalised xyxy, clipped to [0, 1], x1 < x2, y1 < y2."""
     score: float
     """0 to 1."""
-
-
-def iou(box: Floats, others: Floats) -> Floats:
-    """Intersection over union of xyxy boxes (..., 4) and (..., 4), broadcast."""
-    width = np.minimum(box[..., 2], others[..., 2]) - np.maximum(box[..., 0], others[..., 0])
-    height = np.minimum(box[..., 3], others[..., 3]) - np.maximum(box[..., 1], others[..., 1])
-    inner = np.maximum(width, 0.0) * np.maximum(height, 0.0)
-    area = (box[..., 2] - box[..., 0]) * (box[..., 3] - box[..., 1])
-    other_area = (others[..., 2] - others[..., 0]) * (others[..., 3] - others[..., 1])
-    union = area + other_area - inner
-    return np.divide(inner, union, out=np.zeros_like(inner), where=union > 0.0)
 
 
 def tidy(

@@ -11,20 +11,21 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from finehard.dataset.shard import UnreadableSample
 from finehard.digest import number
 from finehard.errors import FinehardError
 from finehard.fgclip.batch import Batch, Skipped
 from finehard.fgclip.order import Order, Place, Shard
 from finehard.fgclip.packing import LONG, SHORT, pack
 from finehard.fgclip.picture import square
-from finehard.fgclip.reader import ShardReader, Unreadable
+from finehard.fgclip.reader import ShardReader
 from finehard.fgclip.sample import SampleConfig, Taken, same, take
 from finehard.fgclip.tokenizer import Tokens
 from finehard.images import ImageError
 
 
 class Limits(NamedTuple):
-    """What the model takes: side of the image in pixels, tokens of a short and of a long text."""
+    """The model's input sizes: image side in pixels, tokens of a short and of a long text."""
 
     side: int
     short: int
@@ -40,7 +41,7 @@ class Read(NamedTuple):
 
 
 class Source:
-    """Reads single samples of `shards`. `seed` decides which boxes, texts and negatives."""
+    """Reads single samples of `shards`; boxes, texts and negatives are drawn with `seed`."""
 
     def __init__(
         self, shards: Sequence[Shard], config: SampleConfig, side: int, seed: int, cache_gb: float
@@ -51,7 +52,7 @@ class Source:
         self._seed = seed
 
     def read(self, place: Place, epoch: int) -> Read | Skipped:
-        """The sample at `place` as `epoch` sees it, or why it cannot be read."""
+        """The sample at `place` for `epoch`, or the reason why it cannot be read."""
         try:
             raw = self.reader.read(place)
             rng = random.Random(number(f"{self._seed} {epoch} {raw.key}"))
@@ -60,21 +61,25 @@ class Source:
             pixels, moved = square(
                 raw.image, self._side, self.config.fit, boxes, self.config.reduced_decode
             )
-        except (Unreadable, ImageError, ValueError, KeyError, TypeError, AttributeError) as error:
-            what = str(error) if isinstance(error, Unreadable | ImageError) else repr(error)
-            shard = self.reader.shards[place.shard].uri
-            return Skipped(self.reader.key(place), shard, what[:200])
-        regions = tuple(
-            type(r)(box, r.text, r.positive, r.negatives)
-            for r, box in zip(taken.regions, moved, strict=True)
-        )
-        return Read(raw.key, pixels, Taken(taken.short, taken.long, regions))
+        except UnreadableSample as error:
+            reason = error.reason
+        except ImageError as error:
+            reason = str(error)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            reason = repr(error)
+        else:
+            regions = tuple(
+                type(r)(box, r.text, r.positive, r.negatives)
+                for r, box in zip(taken.regions, moved, strict=True)
+            )
+            return Read(raw.key, pixels, Taken(taken.short, taken.long, regions))
+        return Skipped(self.reader.key(place), self.reader.shards[place.shard].uri, reason[:200])
 
 
 def collate(
     samples: Sequence[Read], skipped: Sequence[Skipped], tokens: Tokens, limits: Limits
 ) -> Batch:
-    """The batch of `samples`, whose texts are tokenised and packed here."""
+    """The batch of `samples`, with their texts tokenised and packed."""
     regions = [(i, r) for i, s in enumerate(samples) for r in s.taken.regions]
     hard = [(j, r) for j, (_, r) in enumerate(regions) if r.negatives]
     short = [s.taken.short for s in samples]
@@ -127,11 +132,10 @@ class Part(NamedTuple):
 
 
 class Batches(Dataset[Batch]):
-    """Batch number -> this process's part of it. Numbers go on from epoch to epoch.
+    """Maps a batch number to this process's part of the batch; numbers continue across epochs.
 
-    A batch has `part.images` images in each process; what is left over of an epoch is not seen in
-    it, or with `keep_last` makes a smaller batch. Any number can be asked for at any time, in any
-    process or worker.
+    A batch has `part.images` images in each process. The rest of an epoch is dropped, or with
+    `keep_last` makes a smaller batch. Batches can be accessed in any order, process or worker.
     """
 
     def __init__(
@@ -149,7 +153,7 @@ class Batches(Dataset[Batch]):
         self.per_epoch = (order.total + (images - 1) * keep_last) // images
 
     def __getitem__(self, index: int) -> Batch:
-        """Raises `FinehardError` where none of the samples can be read."""
+        """Batch `index`. Raises `FinehardError` if none of its samples can be read."""
         images, share, shares = self._part
         epoch, within = divmod(index, self.per_epoch)
         start = (within * shares + share) * images
@@ -173,7 +177,7 @@ def _one_thread(_: int) -> None:
 
 
 class _Caught(Dataset[Any]):
-    """Errors as values: a worker would wrap them into a traceback."""
+    """Returns errors as values; a worker would turn them into a traceback."""
 
     def __init__(self, batches: Batches) -> None:
         self._batches = batches
@@ -186,7 +190,7 @@ class _Caught(Dataset[Any]):
 
 
 def stream(batches: Batches, numbers: range, workers: int) -> Iterator[Batch]:
-    """The batches with `numbers`, in that order, made ahead by `workers` processes (0: here)."""
+    """The batches `numbers`, in order, prepared ahead by `workers` processes (0: in this one)."""
     loader = DataLoader(
         _Caught(batches),
         batch_size=None,

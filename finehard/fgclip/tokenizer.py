@@ -14,10 +14,11 @@ from typing import Any
 from tokenizers import pre_tokenizers
 from transformers import AutoTokenizer, CLIPTokenizer
 
+from finehard.dataset.shard import UnreadableSample
 from finehard.errors import FinehardError
 from finehard.fgclip.order import Place
 from finehard.fgclip.packing import Text
-from finehard.fgclip.reader import ShardReader, Unreadable
+from finehard.fgclip.reader import ShardReader
 
 _WORD_END = "</w>"
 _WORDS = re.compile(r"[a-z]+|[0-9]|[^ a-z0-9]+")
@@ -146,7 +147,7 @@ def texts_of(reader: ShardReader, most: int) -> Iterator[str]:
                     yield region["short_expr"]
                     yield region["long_expr"]
                     yield from (n["text"] for n in region["hard_negatives"])
-            except (Unreadable, KeyError, TypeError):
+            except (UnreadableSample, KeyError, TypeError):
                 continue
         most -= shard.samples
         if most <= 0:

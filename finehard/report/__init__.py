@@ -1,7 +1,8 @@
-"""What people look at: the report of a dataset, its numbers, and single samples.
+"""What people look at: a dataset's report, its statistics, and single samples.
 
-`report(dataset)` writes `report.html`; `statistics.gather(dataset)` gives the numbers;
-`show.show(dataset, key)` prints one sample. All read a finished dataset, and change nothing else.
+`report(dataset)` writes `report.html`, `numbers.numbers(dataset)` returns the statistics and
+`show.show(dataset, key)` prints one sample. All read finished datasets through
+`finehard.dataset.reader`, and know stages from the manifest only.
 """
 
 from __future__ import annotations

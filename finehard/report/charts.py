@@ -1,4 +1,4 @@
-"""Charts as bars that the template draws in plain SVG and CSS, so that they follow dark mode."""
+"""Bar charts as data; the template draws them in plain SVG and CSS, which follow dark mode."""
 
 from __future__ import annotations
 
@@ -7,33 +7,33 @@ from typing import Any
 
 from finehard.report.statistics import Counts
 
-MOST = 15
-"""Bars of a chart that names words."""
+MAX_BARS = 15
+"""Bars of a chart of words."""
 
 
 def histogram(title: str, counts: Counts, unit: str, of: str) -> dict[str, Any]:
-    """Upright bars of a distribution, with its mean, median and 90th percentile."""
-    found = counts.bins()
-    most = max((number for _, number in found), default=1)
+    """Vertical bars of a distribution, with its mean, median and 90th percentile."""
+    bins = counts.bins()
+    tallest = max((number for _, number in bins), default=1)
     note = (
         f"mean {counts.mean():.1f}, median {counts.quantile(0.5)}, "
         f"90 % up to {counts.quantile(0.9)}"
     )
     return {
         "kind": "histogram", "title": title, "unit": unit, "of": of, "note": note,
-        "bars": [{"label": label, "number": number, "part": number / most,
-                  "share": number / counts.total} for label, number in found],
+        "bars": [{"label": label, "number": number, "part": number / tallest,
+                  "share": number / counts.total} for label, number in bins],
     }  # fmt: skip
 
 
 def bars(title: str, counts: Counter[str], of: str) -> dict[str, Any]:
-    """Lying bars of the most frequent words, with their share of all."""
+    """Horizontal bars of the most frequent words, each with its share of all."""
     total = counts.total()
-    found = sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:MOST]
-    most = max((number for _, number in found), default=1)
-    note = f"{total:,} in all" + (f", {len(counts):,} kinds" if len(counts) > MOST else "")
+    top = sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:MAX_BARS]
+    longest = max((number for _, number in top), default=1)
+    note = f"{total:,} in all" + (f", {len(counts):,} kinds" if len(counts) > MAX_BARS else "")
     return {
         "kind": "bars", "title": title, "unit": "", "of": of, "note": note,
-        "bars": [{"label": label[:60], "number": number, "part": number / most,
-                  "share": number / total} for label, number in found],
+        "bars": [{"label": label[:60], "number": number, "part": number / longest,
+                  "share": number / total} for label, number in top],
     }  # fmt: skip

@@ -1,7 +1,6 @@
-"""How many expressions captions gave.
+"""How many noun phrases the long captions gave, and how many of them got a box.
 
-The dataset does not keep them; they are found again in the captions, with the rules that the build
-used.
+The dataset does not hold the phrases; they are extracted again, with the build's own rules.
 """
 
 from __future__ import annotations
@@ -17,24 +16,24 @@ from finehard.phrases import Extraction, PhrasesConfig, extractor, identity
 
 @dataclass
 class Expressions:
-    """What was found in the captions of `samples` samples; 0 where it cannot be found again."""
+    """Counts over `samples` samples; all 0 if the phrases cannot be extracted again."""
 
     samples: int = 0
     asked: int = 0
-    """Expressions that the detector was asked for."""
+    """Phrases given to the detector."""
     boxed: int = 0
-    """Those of them that a region is there for."""
+    """Those of them that have a region."""
 
-    def add(self, sample: dict[str, Any], found: Extraction) -> None:
-        """Counts a sample in, of whose long caption `found` was extracted."""
-        texts = {phrase.text for phrase in found.phrases}
+    def add(self, sample: dict[str, Any], extraction: Extraction) -> None:
+        """Adds a sample and the phrases extracted from its long caption."""
+        texts = {phrase.text for phrase in extraction.phrases}
         self.samples += 1
-        self.asked += len(found.phrases)
+        self.asked += len(extraction.phrases)
         self.boxed += len({region["phrase"] for region in sample["regions"]} & texts)
 
 
-def finder(manifest: dict[str, Any]) -> Callable[[str], Extraction] | None:
-    """The extractor that the build used; None where this installation has another one."""
+def build_extractor(manifest: dict[str, Any]) -> Callable[[str], Extraction] | None:
+    """The extractor that the build used; None if this installation has a different one."""
     used = manifest.get("stages", {}).get("phrases", {}).get("fingerprint")
     try:
         config = PhrasesConfig(**manifest["config"]["phrases"])

@@ -1,9 +1,10 @@
-"""The way of a dataset's inputs through the stages, and what each stage cost."""
+"""How a dataset's inputs fare from stage to stage, and what each stage cost, from the manifest."""
 
 from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -12,20 +13,25 @@ from finehard.rejects import REASONS
 from finehard.report.expressions import Expressions
 
 RUNS = "_runs"
-"""Folder in the journal: what each run of a build that ended well took, a file per run."""
-_IMAGE_STAGES = (
-    ("images read", ("source",)),
-    ("captioned", ("caption", "phrases")),
-    ("searched for boxes", ("detect",)),
-    ("regions described", ("regions", "negatives")),
-    ("verified", ("verify",)),
-    ("written", ("shards",)),
-)
+"""Folder in the journal with a file for each run of the build that ended well: how long it took."""
+_STAGES = {
+    "caption": "captioned",
+    "phrases": "phrases extracted",
+    "detect": "searched for boxes",
+    "regions": "regions described",
+    "negatives": "negatives proposed",
+    "verify": "verified",
+}
+"""The bundled stages in flow order, and the title of the step after each."""
+_COUNTED_WITH = {"phrases": "caption", "negatives": "regions"}
+"""Stages that share a step with the stage before them."""
+_ENDS = ("source", "min_regions", "shards")
+"""Names in rejects of what comes before and after the stages."""
 
 
 class Loss(NamedTuple):
-    """`number` things lost for `reason`; `meaning` says it in words; `example` is the anchor of
-    its examples in the report, empty where there are none."""
+    """`number` things lost for `reason`; `meaning` explains it; `example` is the anchor of its
+    examples in the report, empty if there are none."""
 
     reason: str
     number: int
@@ -35,7 +41,7 @@ class Loss(NamedTuple):
 
 @dataclass
 class Step:
-    """What was left after a stage, and what the stage lost on the way there."""
+    """How many things are left after a stage, and the losses on the way there."""
 
     name: str
     left: int
@@ -43,7 +49,7 @@ class Step:
 
 
 class Cost(NamedTuple):
-    """What a stage asked and was told, over all runs of the build."""
+    """The requests and tokens of a stage, over all runs of the build."""
 
     stage: str
     model: str
@@ -52,85 +58,116 @@ class Cost(NamedTuple):
     completion_tokens: int
 
 
-def images(manifest: dict[str, Any], by_stage: Counter[tuple[str, str]]) -> list[Step]:
-    """Inputs that were left after each stage. `by_stage` counts rejects by (stage, reason).
+def flow(manifest: dict[str, Any], more: Iterable[str] = ()) -> list[str]:
+    """The build's stages in flow order.
 
-    A stage of another name than the built-in ones counts to the last step.
+    That is `pipeline` of the manifest, or else the bundled stages. Other stages that the manifest
+    or `more` names follow in their own order.
     """
-    known = {stage: place for place, (_, names) in enumerate(_IMAGE_STAGES) for stage in names}
-    lost: list[Counter[str]] = [Counter() for _ in _IMAGE_STAGES]
+    order = [*manifest.get("pipeline", _STAGES), *manifest.get("stages", ()), *more]
+    return [stage for stage in dict.fromkeys(order) if stage not in _ENDS]
+
+
+def reasons(manifest: dict[str, Any]) -> dict[str, str]:
+    """The meaning of each reject reason: finehard's own and those of the user's stages."""
+    return {**manifest.get("reject_reasons", {}), **REASONS}
+
+
+def images(manifest: dict[str, Any], by_stage: Counter[tuple[str, str]]) -> list[Step]:
+    """Inputs left after each stage. `by_stage` counts rejects by (stage, reason)."""
+    rejected: dict[str, Counter[str]] = {}
     for (stage, reason), number in by_stage.items():
-        lost[known.get(stage, len(lost) - 1)][reason] += number
+        rejected.setdefault(stage, Counter())[reason] += number
+    meanings = reasons(manifest)
     left = manifest["counts"]["read"]
     steps = [Step("inputs found", left)]
-    for (title, _), reasons in zip(_IMAGE_STAGES, lost, strict=True):
-        if title == "verified" and verification(manifest) == "skip":
-            continue
-        left -= reasons.total()
+    for title, stages in _image_steps(manifest, rejected):
+        lost = sum((rejected.get(stage, Counter()) for stage in stages), Counter[str]())
+        left -= lost.total()
         losses = [
-            Loss(reason, number, REASONS.get(reason, ""), f"reject-{reason}")
-            for reason, number in reasons.most_common()
+            Loss(reason, number, meanings.get(reason, ""), f"reject-{reason}")
+            for reason, number in lost.most_common()
         ]
         steps.append(Step(title, left, losses))
     return steps
 
 
+def _image_steps(manifest: dict[str, Any], rejected: Iterable[str]) -> list[tuple[str, list[str]]]:
+    """Titles of the steps in flow order, each with the stages whose rejects it counts."""
+    steps = [("images read", ["source"])]
+    for stage in flow(manifest, rejected):
+        if stage == "verify" and verification(manifest) == "skip":
+            continue
+        if _COUNTED_WITH.get(stage) == steps[-1][1][-1]:
+            steps[-1][1].append(stage)
+        else:
+            steps.append((_STAGES.get(stage, f"passed {stage}"), [stage]))
+    return [*steps, ("written", ["min_regions", "shards"])]
+
+
 def verification(manifest: dict[str, Any]) -> str:
-    """The config's policy for texts that are not confirmed: drop, mark or skip."""
+    """The build's policy for texts that verification does not confirm: drop, mark or skip."""
     return manifest["config"].get("verify", {}).get("policy", "skip")
 
 
 def regions(manifest: dict[str, Any]) -> list[Step]:
-    """Boxes and regions of the samples that were written: proposed, selected, confirmed.
+    """Boxes of the samples that were written: proposed, selected, confirmed.
 
-    The manifest has what was kept and what each rule dropped; the sums are made of these.
+    The manifest counts the regions that were written and what each rule dropped; the other numbers
+    are sums of these.
     """
     dropped: dict[str, int] = manifest["dropped"]
-    kept = manifest["counts"]["regions"]
+    written = manifest["counts"]["regions"]
     verified = verification(manifest)
     untrue = dropped.get("verify.text_untrue", 0) if verified == "drop" else 0
     rules = _rules(dropped, "detect")
-    proposed = kept + untrue + sum(loss.number for loss in rules)
+    proposed = written + untrue + sum(loss.number for loss in rules)
     steps = [
         Step("boxes proposed by the detector", proposed),
-        Step("boxes selected", kept + untrue, rules),
+        Step("boxes selected", written + untrue, rules),
     ]
     text = {"drop": "regions confirmed by verification", "mark": "regions kept, verified marked"}
     meaning = "not confirmed by the model"
     anchor = "dropped-verify-text_untrue"
     losses = [Loss("text_untrue", untrue, meaning, anchor)] if untrue else []
-    steps.append(Step(text.get(verified, "regions kept (verification skipped)"), kept, losses))
+    steps.append(Step(text.get(verified, "regions kept (verification skipped)"), written, losses))
     return steps
 
 
-def expressions(manifest: dict[str, Any], told: Expressions) -> list[Step]:
-    """Noun phrases of the long captions: found, asked for, and with a box. What was left out is
-    in the manifest; the others are `told`, scaled from its samples to all. Empty where nothing
-    is told."""
-    if not told.samples:
+def expressions(manifest: dict[str, Any], counted: Expressions) -> list[Step]:
+    """Noun phrases of the long captions: extracted, given to the detector, with a box.
+
+    Losses are the manifest's; the other numbers are extrapolated from the samples of `counted`.
+    Empty if nothing was counted.
+    """
+    if not counted.samples:
         return []
-    scale = manifest["counts"]["written"] / told.samples
-    asked = round(told.asked * scale)
+    scale = manifest["counts"]["written"] / counted.samples
+    asked = round(counted.asked * scale)
     losses = _rules(manifest["dropped"], "phrases")
     return [
         Step("noun phrases in long captions", asked + sum(loss.number for loss in losses)),
         Step("asked of the detector", asked, losses),
-        Step("with a box in the end", round(told.boxed * scale)),
+        Step("with a box in the end", round(counted.boxed * scale)),
     ]
 
 
 def other_drops(
     manifest: dict[str, Any], without: tuple[str, ...] = ()
 ) -> list[tuple[str, list[Loss]]]:
-    """What rules left out of phrases and hard negatives, of which the kept are not all counted."""
+    """Titles and losses of the stages whose rules dropped parts of samples, in flow order.
+
+    Left out are detection, which has steps of its own, and the stages `without`.
+    """
     titles = {"phrases": "phrases left out", "negatives": "hard negatives refused by rules",
-              "verify": "told by verification"}  # fmt: skip
-    found = [
-        (title, _rules(manifest["dropped"], stage))
-        for stage, title in titles.items()
-        if stage not in without
+              "verify": "not confirmed by verification"}  # fmt: skip
+    named = (name.split(".", 1)[0] for name in manifest["dropped"])
+    drops = [
+        (titles.get(stage, f"left out at {stage}"), _rules(manifest["dropped"], stage))
+        for stage in flow(manifest, named)
+        if stage not in ("detect", *without)
     ]
-    return [(title, losses) for title, losses in found if losses]
+    return [(title, losses) for title, losses in drops if losses]
 
 
 def _rules(dropped: dict[str, int], stage: str) -> list[Loss]:
@@ -143,25 +180,27 @@ def _rules(dropped: dict[str, int], stage: str) -> list[Loss]:
 
 
 def costs(manifest: dict[str, Any]) -> list[Cost]:
-    """Requests and tokens of each stage that asked a model."""
+    """Requests and tokens of each stage that asked a model, in flow order."""
+    usage = manifest["usage"]
     return [
-        Cost(stage, str(manifest["stages"].get(stage, {}).get("model", "")), **spent)
-        for stage, spent in manifest["usage"].items()
+        Cost(stage, str(manifest["stages"].get(stage, {}).get("model", "")), **usage[stage])
+        for stage in flow(manifest, usage)
+        if stage in usage
     ]
 
 
 def runs(dataset: str) -> list[dict[str, Any]]:
-    """What the runs of the build took, oldest first; empty where nothing was noted."""
-    found = []
+    """The recorded runs of the build, oldest first, each with its `seconds`."""
+    recorded = []
     for file in storage.glob(storage.join(dataset, "_journal", RUNS), ""):
         try:
-            found.append(json.loads(storage.read_all(file.uri)))
+            recorded.append(json.loads(storage.read_all(file.uri)))
         except (OSError, ValueError):
             continue
-    return [run for run in found if isinstance(run, dict) and "seconds" in run]
+    return [run for run in recorded if isinstance(run, dict) and "seconds" in run]
 
 
 def note_run(dataset: str, run: str, seconds: float, counts: dict[str, Any]) -> None:
-    """Notes that `run` took `seconds`, and what its stages asked, for later reports."""
+    """Records that `run` took `seconds`, and what its stages asked, for later reports."""
     text = json.dumps({"run": run, "seconds": round(seconds, 1), "stages": counts["stages"]})
     storage.write(storage.join(dataset, "_journal", RUNS, f"{run}.json"), text.encode())

@@ -1,4 +1,4 @@
-"""Thumbnails as data URIs, within a number of bytes, and samples drawn with their boxes."""
+"""Thumbnails as data URIs of a limited size, and images with their boxes drawn."""
 
 from __future__ import annotations
 
@@ -12,32 +12,32 @@ from PIL import Image, ImageDraw, ImageFont
 from finehard.images import ImageError, ImagesConfig, decode
 
 SIDE = 448
-"""Longest side of a thumbnail in pixels: sharp at the width it is shown."""
+"""Longest side of a thumbnail in pixels; sharp at the width at which it is shown."""
 COLORS = ("#e6194b", "#0a84ff", "#1fa84a", "#f58231", "#a03ccf", "#00a5a5", "#d4a017", "#e0399b")
-"""Of boxes, by turns; legible on light and dark."""
+"""Colours of boxes in turn; legible on light and dark."""
 _LIMITS = ImagesConfig(min_side=1)
 
 
 def pixels(data: bytes, side: int) -> Image.Image:
-    """`data` as displayed, at most `side` pixels. Raises `ImageError`."""
+    """The image as displayed, its longest side at most `side` pixels. Raises `ImageError`."""
     return decode(data, replace(_LIMITS, max_side=side)).pixels
 
 
 def letters(color: str) -> str:
-    """Black or white, whichever is read better on `color` ("#rrggbb"): contrast is 4.58 at least.
+    """Black or white, whichever has more contrast on `color` ("#rrggbb"): at least 4.58.
 
-    Contrast and luminance as in WCAG 2.2.
+    Contrast and luminance are those of WCAG 2.2.
     """
-    sides = [int(color[place : place + 2], 16) / 255 for place in (1, 3, 5)]
+    sides = [int(color[start : start + 2], 16) / 255 for start in (1, 3, 5)]
     red, green, blue = (s / 12.92 if s <= 0.04045 else ((s + 0.055) / 1.055) ** 2.4 for s in sides)
     light = 0.2126 * red + 0.7152 * green + 0.0722 * blue
     return "#000" if (light + 0.05) ** 2 > 1.05 * 0.05 else "#fff"
 
 
-def thumbnail(data: bytes, most: int) -> str | None:
-    """A WebP of the image as data URI of at most `most` characters; None where it has no pixels.
+def thumbnail(data: bytes, limit: int) -> str | None:
+    """The image as a WebP data URI of at most `limit` characters; None if it cannot be decoded.
 
-    Quality goes down before size does.
+    Quality is reduced before size.
     """
     try:
         image = pixels(data, SIDE)
@@ -48,16 +48,19 @@ def thumbnail(data: bytes, most: int) -> str | None:
             out = io.BytesIO()
             image.save(out, "WEBP", quality=quality, method=4)
             uri = "data:image/webp;base64," + base64.b64encode(out.getvalue()).decode()
-            if len(uri) <= most:
+            if len(uri) <= limit:
                 return uri
         image = image.resize((max(1, image.width * 2 // 3), max(1, image.height * 2 // 3)))
     return None
 
 
-def drawn(data: bytes, sample: dict[str, Any], side: int = 1600) -> Image.Image:
-    """The image with its boxes, each with its number and short expression. Raises `ImageError`."""
+def draw_boxes(data: bytes, sample: dict[str, Any], side: int = 1600) -> Image.Image:
+    """The image with its boxes, each labelled with number and short expression.
+
+    The longest side is 640 to `side` pixels. Raises `ImageError`.
+    """
     image = pixels(data, side)
-    if max(image.size) < 640:  # letters on a small picture would cover it
+    if max(image.size) < 640:  # labels would cover a smaller image
         factor = 640 / max(image.size)
         image = image.resize((round(image.width * factor), round(image.height * factor)))
     pen = ImageDraw.Draw(image)

@@ -1,4 +1,4 @@
-"""One sample, in the terminal and as a picture with its boxes."""
+"""Shows one sample: its texts in the terminal, its image with boxes as a PNG."""
 
 from __future__ import annotations
 
@@ -11,30 +11,29 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.text import Text
 
-from finehard.dataset.layout import INDEX, shard_of
+from finehard.dataset.layout import INDEX
 from finehard.dataset.reader import Dataset, open_dataset
+from finehard.dataset.shard import Sample
 from finehard.errors import FinehardError, UsageError
 from finehard.images import ImageError
 from finehard.io import storage
 from finehard.records import one_line
-from finehard.report.diff import changed_words
-from finehard.report.pictures import COLORS, drawn
-from finehard.report.statistics import WHERE
+from finehard.report.diff import diff_words
+from finehard.report.extra import extra_lines
+from finehard.report.pictures import COLORS, draw_boxes
 
 
 def show(dataset: str, key: str, output: str | None = None) -> str:
-    """Prints the texts of sample `key` and writes its picture with boxes as PNG to `output`
-    (default: KEY.png here); where.
+    """Prints the texts of sample `key` and draws its boxes into a PNG.
 
-    Raises `UsageError` where no such sample is, with what is known of it.
+    Writes the PNG to `output` (default: KEY.png in the current folder), and returns its path or
+    URI. Raises `UsageError` if there is no such sample, with what is known of the key.
     """
-    opened = open_dataset(dataset)
-    row = find(opened, key)
-    sample = opened.sample(row)
-    print_sample(sample)
+    sample = find_sample(open_dataset(dataset), key)
+    print_sample(sample.json)
     uri = storage.local(output or f"{key}.png")
     try:
-        image = drawn(storage.read(opened.where(row, "image")), sample)
+        image = draw_boxes(sample.image_bytes, sample.json)
     except ImageError as error:
         raise FinehardError(f"{key}: its image cannot be shown: {error.detail}") from None
     out = io.BytesIO()
@@ -44,16 +43,15 @@ def show(dataset: str, key: str, output: str | None = None) -> str:
     return uri
 
 
-def find(dataset: Dataset, key: str) -> dict[str, Any]:
-    """The index row of `key`. Only the rows of its shard are read."""
-    shards = [shard["name"] for shard in dataset.manifest["shards"]]
-    shard = shards[shard_of(key, len(shards))]
-    with storage.open_read(storage.join(dataset.uri, INDEX)) as file:
-        rows = pq.read_table(file, columns=WHERE, filters=[("shard", "=", shard)]).to_pylist()
-    for row in rows:
-        if row["key"] == key:
-            return row
-    rejected = storage.join(dataset.uri, "rejected", shard.removesuffix(".tar") + ".parquet")
+def find_sample(dataset: Dataset, key: str) -> Sample:
+    """The sample with `key`. Raises `UsageError`: it was rejected, or is similar to another."""
+    try:
+        return dataset[key]
+    except KeyError:
+        pass
+    shard = dataset.shard_with(key)
+    name = shard.rsplit("/", 1)[1].removesuffix(".tar")
+    rejected = storage.join(dataset.uri, "rejected", f"{name}.parquet")
     if storage.exists(rejected):
         with storage.open_read(rejected) as file:
             for row in pq.read_table(file).to_pylist():
@@ -62,13 +60,13 @@ def find(dataset: Dataset, key: str) -> dict[str, Any]:
                         f"{key} was rejected at {row['stage']} for {row['reason']}: "
                         f"{one_line(row['detail'] or '')}"
                     )
-    close = difflib.get_close_matches(key, [row["key"] for row in rows], 1)
+    close = difflib.get_close_matches(key, dataset.located(shard).keys(), 1)
     hint = f"; did you mean {close[0]}?" if close else f"; {INDEX} lists the keys"
     raise UsageError(f"{dataset.uri} has no sample {one_line(key)}{hint}")
 
 
 def print_sample(sample: dict[str, Any]) -> None:
-    """The texts of a sample on standard output; what differs in a hard negative is bold."""
+    """Prints a sample's texts; the words that differ in a hard negative are bold."""
     console = Console(highlight=False)
     image = sample["image"]
     console.print(Text(f"{sample['key']}  {image['width']} x {image['height']} px "
@@ -78,6 +76,8 @@ def print_sample(sample: dict[str, Any]) -> None:
             console.print(Text(f"{name}: {one_line(image[name])}", "dim"), soft_wrap=True)
     for name in ("alt_text", "short_caption", "long_caption"):
         console.print(Text.assemble((f"{name}: ", "dim"), one_line(sample[name] or "-")))
+    for name, value in extra_lines(sample):
+        console.print(Text.assemble((f"{one_line(name)}: ", "dim"), one_line(value)))
     for number, region in enumerate(sample["regions"], 1):
         color = COLORS[(number - 1) % len(COLORS)]
         x1, y1, x2, y2 = region["box"]
@@ -91,9 +91,9 @@ def print_sample(sample: dict[str, Any]) -> None:
         console.print(Padding(Text(one_line(region["long_expr"])), (0, 2)))
         for negative in region["hard_negatives"]:
             line = Text("- ")
-            pieces = changed_words(one_line(region["short_expr"]), one_line(negative["text"]))
-            for text, changed in pieces:
-                line.append(text + " ", "bold underline" if changed else "")
+            runs = diff_words(one_line(region["short_expr"]), one_line(negative["text"]))
+            for text, differs in runs:
+                line.append(text + " ", "bold underline" if differs else "")
             line.append(f"({negative['attribute']}{_verified(negative['verified'])})", "dim")
             console.print(Padding(line, (0, 2)))
 

@@ -1,8 +1,8 @@
-"""The numbers of a dataset: exact ones from index, manifest and rejects; others from a sample.
+"""The statistics of a dataset: exact where index, manifest and rejects suffice, else sampled.
 
-The index is read in batches into counts per value, so memory does not grow with the dataset.
-Scores, box sizes, words and negatives are in no index: they are counted in samples drawn with a
-seed, and every such number is marked with how many samples it rests on.
+The index is read in batches and counted by value, so memory does not grow with the dataset. Scores,
+box sizes, words and hard negatives are not in the index; they are counted in samples drawn with a
+seed, and such statistics always come with the number of samples behind them.
 """
 
 from __future__ import annotations
@@ -14,33 +14,35 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from finehard.dataset.reader import Dataset
+from finehard.dataset.reader import LOCATION, Dataset
+from finehard.dataset.shard import Sample
 from finehard.io import storage
 from finehard.phrases import Extraction
-from finehard.report.expressions import Expressions, finder
+from finehard.report.expressions import Expressions, build_extractor
+from finehard.state.reply_tokens import reply_tokens
 
 SAMPLED = 1_000
-"""Samples whose texts are read for what the index does not hold."""
+"""Samples that are read for statistics which the index does not give."""
 REJECTS_PER_REASON = 4
-WHERE = ["key", "shard", "image_offset", "image_size", "json_offset", "json_size"]
+_SHOWN = 64
+"""Drawn samples that are returned to be shown, at most."""
 _COUNTED = ("regions", "hard_negatives", "long_words", "short_words", "width", "height")
-_MOST = 65_535
-"""Larger values count as this one."""
+_LARGEST = 65_535
+"""Larger values are counted as this one."""
 
 
 @dataclass
 class Counts:
-    """How often each whole number from 0 occurs."""
+    """How often each integer from 0 occurs."""
 
     counts: NDArray[np.int64] = field(default_factory=lambda: np.zeros(1, np.int64))
 
     def add(self, values: Any) -> None:
-        """Counts an array of whole numbers in."""
-        more = np.bincount(np.clip(values, 0, _MOST))
+        """Adds the values of an integer array."""
+        more = np.bincount(np.clip(values, 0, _LARGEST))
         if len(more) > len(self.counts):
             more[: len(self.counts)] += self.counts
             self.counts = more
@@ -49,15 +51,15 @@ class Counts:
 
     @property
     def total(self) -> int:
-        """How many values were counted."""
+        """The number of values."""
         return int(self.counts.sum())
 
     def mean(self) -> float:
-        """The mean; 0 where nothing was counted."""
+        """The mean; 0 if there are no values."""
         return float(self.counts @ np.arange(len(self.counts)) / max(1, self.total))
 
     def quantile(self, share: float) -> int:
-        """The smallest value that `share` of all values do not exceed; 0 where there are none."""
+        """The smallest value that `share` of all values do not exceed; 0 if there are none."""
         return int(np.searchsorted(np.cumsum(self.counts), max(1e-9, share * self.total)))
 
     def bins(self, most: int = 20) -> list[tuple[str, int]]:
@@ -77,7 +79,7 @@ class Counts:
 
 
 def _step(least: float) -> int:
-    """The smallest of 1, 2, 5, 10, 20, ... that is not less than `least`."""
+    """The smallest of 1, 2, 5, 10, 20, ... that is at least `least`."""
     power = 1
     while True:
         for step in (power, 2 * power, 5 * power):
@@ -88,7 +90,7 @@ def _step(least: float) -> int:
 
 @dataclass
 class Indexed:
-    """What the index tells: exact. `drawn` are the rows of the samples that were drawn."""
+    """Counts over the whole index, and the rows of the samples that were drawn from it."""
 
     samples: int
     columns: dict[str, Counts]
@@ -97,22 +99,22 @@ class Indexed:
 
 @dataclass
 class Sampled:
-    """What was counted in the texts of `samples` samples."""
+    """Counts over the annotations of `samples` drawn samples."""
 
     samples: int = 0
     regions: int = 0
     scores: Counts = field(default_factory=Counts)
     """In hundredths."""
     areas: Counts = field(default_factory=Counts)
-    """Boxes' shares of their image, in per cent."""
+    """Area of boxes, in per cent of the image."""
     attributes: Counter[str] = field(default_factory=Counter)
     swaps: Counter[str] = field(default_factory=Counter)
     nouns: Counter[str] = field(default_factory=Counter)
     adjectives: Counter[str] = field(default_factory=Counter)
     regions_verified: Counter[str] = field(default_factory=Counter)
     negatives_verified: Counter[str] = field(default_factory=Counter)
-    same_long_caption: int = 0
-    """Samples whose long caption occurred before, word for word."""
+    repeated_long_captions: int = 0
+    """Samples whose long caption is identical to that of an earlier one."""
     expressions: Expressions = field(default_factory=Expressions)
 
 
@@ -126,133 +128,124 @@ class Rejected:
 
 @dataclass
 class Statistics:
-    """All numbers of a dataset."""
+    """All statistics of a dataset."""
 
     indexed: Indexed
     sampled: Sampled
     rejected: Rejected
     caption_tokens: Counts
-    """Of replies with both captions, as the model's server counted them."""
+    """Completion tokens of caption replies, as counted by the model server."""
 
 
 def gather(
     dataset: Dataset, seed: int = 0, sampled: int = SAMPLED
-) -> tuple[Statistics, list[dict[str, Any]]]:
-    """The numbers of `dataset`, and the samples that were drawn, at most 64 of them.
+) -> tuple[Statistics, list[Sample]]:
+    """The statistics of `dataset`, and the first 64 of the samples that were drawn for them.
 
-    Raises `UsageError` where the dataset is damaged.
+    Raises `UsageError` if the dataset is damaged.
     """
     indexed = scan(dataset, seed, sampled)
-    kept: list[dict[str, Any]] = []
+    shown: list[Sample] = []
 
-    def keep(samples: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-        for sample in samples:
-            if len(kept) < 64:
-                kept.append(sample)
-            yield sample
+    def annotations() -> Iterator[dict[str, Any]]:
+        for sample in dataset.read_ahead(map(dataset.sample_at, indexed.drawn)):
+            if len(shown) < _SHOWN:
+                shown.append(sample)
+            yield sample.json
 
-    texts = read_texts(keep(dataset.samples(indexed.drawn)), finder(dataset.manifest))
+    texts = count_texts(annotations(), build_extractor(dataset.manifest))
     tokens = caption_tokens(dataset, seed, sampled)
-    return Statistics(indexed, texts, rejects(dataset, seed), tokens), kept
+    return Statistics(indexed, texts, rejects(dataset, seed), tokens), shown
 
 
 def scan(dataset: Dataset, seed: int, sampled: int) -> Indexed:
-    """Counts the index's columns, and draws `sampled` of its rows, in an order of chance."""
+    """Counts the index's columns, and draws `sampled` of its rows, in random order."""
     total = dataset.manifest["counts"]["written"]
     order = random.Random(seed).sample(range(total), min(sampled, total))
     wanted = np.array(sorted(order), np.int64)
     columns = {name: Counts() for name in _COUNTED}
-    found: dict[int, dict[str, Any]] = {}
+    drawn: dict[int, dict[str, Any]] = {}
     start = 0
-    for batch in dataset.rows([*WHERE, *_COUNTED]):
+    for batch in dataset.rows([*LOCATION, *_COUNTED]):
         for name in _COUNTED:
             columns[name].add(batch.column(name).to_numpy(zero_copy_only=False))
         here = wanted[(wanted >= start) & (wanted < start + len(batch))]
         if len(here):
-            rows = batch.take((here - start).tolist()).select(WHERE).to_pylist()
-            found.update(zip(here.tolist(), rows, strict=True))
+            rows = batch.take((here - start).tolist()).select(LOCATION).to_pylist()
+            drawn.update(zip(here.tolist(), rows, strict=True))
         start += len(batch)
-    return Indexed(start, columns, [found[place] for place in order if place in found])
+    return Indexed(start, columns, [drawn[number] for number in order if number in drawn])
 
 
-def read_texts(
+def count_texts(
     samples: Iterator[dict[str, Any]], extract: Callable[[str], Extraction] | None = None
 ) -> Sampled:
-    """What the texts and boxes of `samples` tell. `extract` gives a caption's expressions."""
-    told = Sampled()
-    words = _words()
+    """Counts over the annotations `samples`; `extract` extracts a caption's noun phrases."""
+    counted = Sampled()
+    count_words = _word_counter()
     captions: set[str] = set()
     scores, areas = [], []
     for sample in samples:
-        told.samples += 1
+        counted.samples += 1
         caption = sample["long_caption"]
-        told.same_long_caption += caption in captions
+        counted.repeated_long_captions += caption in captions
         captions.add(caption)
-        words(caption, told)
+        count_words(caption, counted)
         if extract is not None:
-            told.expressions.add(sample, extract(caption))
+            counted.expressions.add(sample, extract(caption))
         for region in sample["regions"]:
-            told.regions += 1
+            counted.regions += 1
             x1, y1, x2, y2 = region["box"]
             scores.append(region["score"] * 100)
             areas.append((x2 - x1) * (y2 - y1) * 100)
-            told.regions_verified[_answer(region["verified"])] += 1
+            counted.regions_verified[_verdict(region["verified"])] += 1
             for negative in region["hard_negatives"]:
-                told.attributes[negative["attribute"]] += 1
-                told.swaps[f"{negative['original']} → {negative['replacement']}".lower()] += 1
-                told.negatives_verified[_answer(negative["verified"])] += 1
-    told.scores.add(np.array(scores).astype(np.int64))
-    told.areas.add(np.array(areas).astype(np.int64))
-    return told
+                counted.attributes[negative["attribute"]] += 1
+                counted.swaps[f"{negative['original']} → {negative['replacement']}".lower()] += 1
+                counted.negatives_verified[_verdict(negative["verified"])] += 1
+    counted.scores.add(np.array(scores).astype(np.int64))
+    counted.areas.add(np.array(areas).astype(np.int64))
+    return counted
 
 
-def _answer(verified: bool | None) -> str:
+def _verdict(verified: bool | None) -> str:
     return "not asked" if verified is None else "confirmed" if verified else "not confirmed"
 
 
-def _words() -> Callable[[str, Sampled], None]:
-    """A function that counts the head nouns and adjectives of a caption's noun phrases in."""
+def _word_counter() -> Callable[[str, Sampled], None]:
+    """A function that counts the head nouns and the adjectives of a caption's noun phrases."""
     from finehard.phrases.docs import parser, read
 
     parse = parser("wordnet", "")
 
-    def count(caption: str, told: Sampled) -> None:
+    def count(caption: str, counted: Sampled) -> None:
         tokens, chunks = read(parse(caption[:5_000]))
         for chunk in chunks:
             if chunk.head >= 0 and tokens.tags[chunk.head] in ("NOUN", "PROPN"):
-                told.nouns[tokens.lemmas[chunk.head] or tokens.lower[chunk.head]] += 1
-            for place in range(chunk.start, chunk.end):
-                if tokens.tags[place] == "ADJ":
-                    told.adjectives[tokens.lower[place]] += 1
+                counted.nouns[tokens.lemmas[chunk.head] or tokens.lower[chunk.head]] += 1
+            for number in range(chunk.start, chunk.end):
+                if tokens.tags[number] == "ADJ":
+                    counted.adjectives[tokens.lower[number]] += 1
 
     return count
 
 
 def caption_tokens(dataset: Dataset, seed: int, most: int) -> Counts:
-    """Tokens of about `most` caption replies that were right at once, from the journal; none
-    where it was taken away, or the server counted none."""
+    """Tokens of about `most` caption replies, from the journal; empty if the dataset was copied
+    without it or the server did not count tokens."""
     counts = Counts()
-    stage = dataset.manifest["stages"].get("caption", {}).get("fingerprint")
-    if not stage:
-        return counts
-    files = storage.glob(storage.join(dataset.uri, "_journal", "caption", stage), "")
-    random.Random(seed).shuffle(files)
-    for file in files:
-        try:
-            with storage.open_read(file.uri) as opened:
-                table = pq.read_table(opened, columns=["requests", "completion_tokens"])
-        except (OSError, pa.ArrowException):
-            continue
-        requests, tokens = (column.to_numpy() for column in table.columns)
-        counts.add(tokens[(requests == 1) & (tokens > 0)])
-        if counts.total >= most:
-            break
+    fingerprint = dataset.manifest["stages"].get("caption", {}).get("fingerprint")
+    if fingerprint:
+        for tokens in reply_tokens(dataset.uri, "caption", fingerprint, seed):
+            counts.add(tokens)
+            if counts.total >= most:
+                break
     return counts
 
 
 def rejects(dataset: Dataset, seed: int) -> Rejected:
-    """Counts all rejects by stage and reason; examples come from files in an order of chance."""
-    found = Rejected(Counter(), {})
+    """Counts all rejects by stage and reason; examples are taken from files in random order."""
+    rejected = Rejected(Counter(), {})
     files = storage.glob(storage.join(dataset.uri, "rejected"), "")
     random.Random(seed).shuffle(files)
     for file in files:
@@ -260,9 +253,9 @@ def rejects(dataset: Dataset, seed: int) -> Rejected:
             table = pq.read_table(opened)
         stages = table.column("stage").to_pylist()
         reasons = table.column("reason").to_pylist()
-        found.counts.update(zip(stages, reasons, strict=True))
+        rejected.counts.update(zip(stages, reasons, strict=True))
         for row, reason in enumerate(reasons):
-            examples = found.examples.setdefault(reason, [])
+            examples = rejected.examples.setdefault(reason, [])
             if len(examples) < REJECTS_PER_REASON:
                 examples += table.slice(row, 1).to_pylist()
-    return found
+    return rejected

@@ -1,4 +1,4 @@
-"""Writes report.html: gathers the numbers, draws the thumbnails, fills the template."""
+"""Writes report.html: gathers the statistics, makes the thumbnails, renders the template."""
 
 from __future__ import annotations
 
@@ -12,42 +12,44 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader
 from markupsafe import Markup
 
-from finehard.audit.store import kept_audit
+from finehard.audit.store import load_audit
 from finehard.dataset.layout import REPORT
-from finehard.dataset.reader import Dataset, examples_dropped, open_dataset
+from finehard.dataset.reader import Dataset, dropped_examples, open_dataset
+from finehard.dataset.shard import Sample
 from finehard.io import storage
 from finehard.records import one_line
-from finehard.rejects import REASONS
 from finehard.report import funnel
 from finehard.report.charts import bars, histogram
-from finehard.report.diff import changed_words
+from finehard.report.diff import diff_words
+from finehard.report.extra import extra_lines
 from finehard.report.pictures import COLORS, letters, thumbnail
 from finehard.report.statistics import Statistics, gather
 
 SAMPLES = 24
 """Samples on the contact sheet."""
-MOST_BYTES = 5_000_000
-"""No report is larger."""
-_PICTURES = 2_400_000
+MAX_BYTES = 5_000_000
+"""Size limit of a report."""
+_THUMBNAILS = 2_400_000
 """Characters of all thumbnails together."""
-_REGIONS, _NEGATIVES = 24, 24
-"""Of a sample, at most so many are shown."""
+_REGIONS, _NEGATIVES, _EXTRA = 24, 24, 24
+"""Regions, hard negatives of a region and extra values that are shown of a sample, at most."""
 _TEXT, _CAPTION = 400, 3_000
-"""Characters of a text that are shown."""
+"""Characters that are shown of a text."""
 _TEMPLATES = Path(__file__).parent / "templates"
-_UNSEEN = re.compile(
+_INVISIBLE = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
 )
-"""Controls, marks of direction, half surrogate pairs: they would turn the text around them."""
+"""Control characters, bidirectional marks and lone surrogates: they would affect the text around
+them."""
 
 
 def report(
     dataset: str, output: str | None = None, seed: int = 0, samples: int = SAMPLES
 ) -> tuple[str, int]:
-    """Writes the report of `dataset` to `output` (default: report.html in it); where, and its
-    bytes.
+    """Writes the report of `dataset` to `output` (default: report.html in the dataset).
 
-    Raises `UsageError` where there is no finished dataset, or one that is damaged.
+    Returns the path or URI of the report and its size in bytes. Nothing else is written. Raises
+    `UsageError` if there is no finished dataset, or a damaged one.
     """
     opened = open_dataset(dataset)
     text = page(opened, seed, samples).encode("utf-8", "replace")
@@ -57,51 +59,53 @@ def report(
 
 
 def page(dataset: Dataset, seed: int = 0, samples: int = SAMPLES) -> str:
-    """The report as HTML, less than `MOST_BYTES`: texts that would not fit cost samples."""
-    numbers, drawn = gather(dataset, seed)
+    """The report as HTML of less than `MAX_BYTES`; where texts are too long, with fewer samples."""
+    manifest = dataset.manifest
+    statistics, drawn = gather(dataset, seed)
     samples = min(samples, len(drawn))
     while True:
-        text = _page(dataset, numbers, drawn[:samples], seed)
-        if len(text.encode("utf-8", "replace")) < MOST_BYTES or not samples:
+        text = _render(dataset, manifest, statistics, drawn[:samples], seed)
+        if len(text.encode("utf-8", "replace")) < MAX_BYTES or not samples:
             return text
         samples //= 2
 
 
-def _page(dataset: Dataset, numbers: Statistics, drawn: list[dict[str, Any]], seed: int) -> str:
-    manifest = dataset.manifest
-    rows = {row["key"]: row for row in numbers.indexed.drawn[: len(drawn)]}
-    most = _PICTURES // max(12, len(drawn))
-    shown = [
-        _shown(sample, thumbnail(storage.read(dataset.where(rows[sample["key"]], "image")), most))
-        for sample in drawn
-    ]
-    runs = funnel.runs(dataset.uri)
-    skipped = funnel.verification(manifest) == "skip"
+def _render(
+    dataset: Dataset,
+    m: dict[str, Any],
+    statistics: Statistics,
+    drawn: list[Sample],
+    seed: int,
+) -> str:
+    budget = _THUMBNAILS // max(12, len(drawn))
+    cards = [_card(sample.json, thumbnail(sample.image_bytes, budget)) for sample in drawn]
+    order = {stage: number for number, stage in enumerate(funnel.flow(m))}
     script = (_TEMPLATES / "report.js").read_text("utf-8")
     return _environment().get_template("report.html").render(
         name=dataset.uri.rstrip("/").rsplit("/", 1)[-1],
         dataset=dataset.uri,
-        m=manifest,
+        m=m,
         seed=seed,
-        images=funnel.images(manifest, numbers.rejected.counts),
-        regions=funnel.regions(manifest),
-        expressions=(found := funnel.expressions(manifest, numbers.sampled.expressions)),
-        drops=funnel.other_drops(manifest, ("phrases",) if found else ()),
+        images=funnel.images(m, statistics.rejected.counts),
+        regions=funnel.regions(m),
+        expressions=(phrases := funnel.expressions(m, statistics.sampled.expressions)),
+        drops=funnel.other_drops(m, ("phrases",) if phrases else ()),
         left_out=_left_out(dataset),
         audit=_audit(dataset),
-        costs=funnel.costs(manifest),
-        runs=runs,
-        skipped=skipped,
-        asked=_asked(manifest),
-        bytes=sum(shard["bytes"] for shard in manifest["shards"]),
-        samples=shown,
-        attributes=sorted({n["attribute"] for s in shown for r in s["regions"]
+        costs=funnel.costs(m),
+        runs=funnel.runs(dataset.uri),
+        stages=sorted(m["stages"].items(), key=lambda item: order.get(item[0], 0)),
+        skipped=funnel.verification(m) == "skip",
+        asked=_asked(m),
+        bytes=sum(shard["bytes"] for shard in m["shards"]),
+        samples=cards,
+        attributes=sorted({n["attribute"] for s in cards for r in s["regions"]
                            for n in r["negatives"]}),
-        rejects=sorted(numbers.rejected.examples.items()),
-        reasons=REASONS,
-        charts=_charts(numbers),
-        told=numbers.sampled,
-        all_sampled=numbers.sampled.samples == numbers.indexed.samples,
+        rejects=sorted(statistics.rejected.examples.items()),
+        reasons=funnel.reasons(m),
+        charts=_charts(statistics),
+        sampled=statistics.sampled,
+        all_sampled=statistics.sampled.samples == statistics.indexed.samples,
         style=Markup((_TEMPLATES / "report.css").read_text("utf-8")),
         script=Markup(script),
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
@@ -110,61 +114,41 @@ def _page(dataset: Dataset, numbers: Statistics, drawn: list[dict[str, Any]], se
 
 def _left_out(dataset: Dataset) -> list[dict[str, Any]]:
     """The rules that dropped parts of samples, by stage, with examples."""
-    examples = examples_dropped(dataset.uri)
-    found = []
+    examples = dropped_examples(dataset.uri)
+    rules = []
     for name, number in sorted(dataset.manifest["dropped"].items()):
         stage, _, rule = name.partition(".")
-        rows = [(key, _cut(what, _TEXT)) for key, what in examples.get(name, ())]
-        found.append({"stage": stage, "rule": rule, "number": number, "rows": rows})
-    return found
+        rows = [(key, _cut(part, _TEXT)) for key, part in examples.get(name, ())]
+        rules.append({"stage": stage, "rule": rule, "number": number, "rows": rows})
+    return rules
 
 
 def _audit(dataset: Dataset) -> dict[str, Any] | None:
-    """The blind audit's figures, rows for a table; None where the dataset was not audited."""
-    found = kept_audit(dataset.uri)
-    if found is None:
+    """The rows of the blind audit's two tables; None if the dataset was not audited."""
+    figures = load_audit(dataset.uri)
+    if figures is None:
         return None
+    accuracies = ("accuracy", "accuracy_texts_seen")
     try:
-        full = found["eleven_way"]
-        rows = [
-            (
-                "all texts",
-                found["items"],
-                found["accuracy"],
-                found["accuracy_texts_seen"],
-                found["chance"],
-            )
-        ]
+        rows = [("all texts", figures["items"], *(figures[a] for a in accuracies),
+                 figures["chance"])]  # fmt: skip
+        full = figures["eleven_way"]
         if full["items"]:
-            rows.append(
-                (
-                    "with 10 negatives",
-                    full["items"],
-                    full["accuracy"],
-                    full["accuracy_texts_seen"],
-                    1 / 11,
-                )
-            )
+            rows.append(("with 10 negatives", full["items"], *(full[a] for a in accuracies),
+                         1 / 11))  # fmt: skip
         rows += [
-            (
-                f"against one negative: {name}",
-                one["negatives"],
-                one["told_apart"],
-                one["told_apart_texts_seen"],
-                0.5,
-            )
-            for name, one in found["attributes"].items()
-        ]
-        return {
-            "rows": rows,
-            "words": [{**word, "words": _cut(word["words"], 60)} for word in found["words"]],
-        }
+            (f"against one negative: {name}", one["negatives"], one["told_apart"],
+             one["told_apart_texts_seen"], 0.5)
+            for name, one in figures["attributes"].items()
+        ]  # fmt: skip
+        words = [{**word, "words": _cut(word["words"], 60)} for word in figures["words"]]
+        return {"rows": rows, "words": words}
     except (KeyError, TypeError):
         return None  # written by another version
 
 
 def _asked(manifest: dict[str, Any]) -> dict[str, Any]:
-    """The prompts that were put to a model, by stage."""
+    """The prompts that a model was asked, by stage."""
     config = manifest["config"]
     unasked = {"verify"} if funnel.verification(manifest) == "skip" else set()
     if config.get("negatives", {}).get("backend") == "lexicon":
@@ -172,8 +156,8 @@ def _asked(manifest: dict[str, Any]) -> dict[str, Any]:
     return {name: p for name, p in manifest["prompts"].items() if name not in unasked}
 
 
-def _shown(sample: dict[str, Any], picture: str | None) -> dict[str, Any]:
-    """What the template shows of a sample: texts cut to a length, boxes as per cent."""
+def _card(sample: dict[str, Any], thumbnail: str | None) -> dict[str, Any]:
+    """The template's values for a sample: texts cut to a length, boxes in per cent."""
     regions = []
     for number, region in enumerate(sample["regions"][:_REGIONS], 1):
         x1, y1, x2, y2 = (100 * min(1.0, max(0.0, float(side))) for side in region["box"])
@@ -191,7 +175,7 @@ def _shown(sample: dict[str, Any], picture: str | None) -> dict[str, Any]:
                 "long_expr": _cut(region["long_expr"], _TEXT),
                 "negatives": [
                     {
-                        "pieces": changed_words(
+                        "pieces": diff_words(
                             _cut(region["short_expr"], _TEXT), _cut(negative["text"], _TEXT)
                         ),
                         "attribute": negative["attribute"],
@@ -205,7 +189,7 @@ def _shown(sample: dict[str, Any], picture: str | None) -> dict[str, Any]:
     image = sample["image"]
     return {
         "key": sample["key"],
-        "picture": picture,
+        "picture": thumbnail,
         "width": image["width"],
         "height": image["height"],
         "source": _cut(image["source_uri"], _TEXT),
@@ -214,9 +198,12 @@ def _shown(sample: dict[str, Any], picture: str | None) -> dict[str, Any]:
         "long_caption": _cut(sample["long_caption"], _CAPTION),
         "long_words": len(sample["long_caption"].split()),
         "regions": regions,
-        # smaller boxes are put above larger ones, so that every one can be reached
+        # smaller boxes above larger ones, so that each can be pointed at
         "boxes": sorted(regions, key=lambda r: -r["area"]),
         "more": max(0, len(sample["regions"]) - _REGIONS),
+        "extra": [
+            (_cut(name, _TEXT), _cut(value, _TEXT)) for name, value in extra_lines(sample)[:_EXTRA]
+        ],
     }
 
 
@@ -225,32 +212,32 @@ def _cut(text: str, most: int) -> str:
     return text if len(text) <= most else text[: most - 1] + "…"
 
 
-def _charts(numbers: Statistics) -> list[dict[str, Any]]:
-    columns, told = numbers.indexed.columns, numbers.sampled
-    every = f"all {numbers.indexed.samples:,} samples"
+def _charts(statistics: Statistics) -> list[dict[str, Any]]:
+    columns, sampled = statistics.indexed.columns, statistics.sampled
+    every = f"all {statistics.indexed.samples:,} samples"
     some = every
-    if told.samples < numbers.indexed.samples:
-        some = f"{told.samples:,} samples drawn at random"
+    if sampled.samples < statistics.indexed.samples:
+        some = f"{sampled.samples:,} samples drawn at random"
     whole = [
         histogram("Long caption", columns["long_words"], "words", every),
         histogram("Short caption", columns["short_words"], "words", every),
-        histogram("Caption reply", numbers.caption_tokens, "tokens",
-                  f"{numbers.caption_tokens.total:,} replies with both captions, "
+        histogram("Caption reply", statistics.caption_tokens, "tokens",
+                  f"{statistics.caption_tokens.total:,} replies with both captions, "
                   "tokens of the model that wrote them"),
         histogram("Regions per image", columns["regions"], "", every),
         histogram("Hard negatives per image", columns["hard_negatives"], "", every),
         histogram("Image width", columns["width"], "px", every),
         histogram("Image height", columns["height"], "px", every),
-        histogram("Detector score", told.scores, "hundredths", some),
-        histogram("Box size", told.areas, "% of the image", some),
+        histogram("Detector score", sampled.scores, "hundredths", some),
+        histogram("Box size", sampled.areas, "% of the image", some),
     ]  # fmt: skip
     counted = [
-        bars("Attributes of hard negatives", told.attributes, some),
-        bars("Most frequent swaps", told.swaps, some),
-        bars("Most frequent nouns", told.nouns, some + ", long captions"),
-        bars("Most frequent adjectives", told.adjectives, some + ", long captions"),
-        bars("Region texts, verification", told.regions_verified, some),
-        bars("Hard negatives, verification", told.negatives_verified, some),
+        bars("Attributes of hard negatives", sampled.attributes, some),
+        bars("Most frequent swaps", sampled.swaps, some),
+        bars("Most frequent nouns", sampled.nouns, some + ", long captions"),
+        bars("Most frequent adjectives", sampled.adjectives, some + ", long captions"),
+        bars("Region texts, verification", sampled.regions_verified, some),
+        bars("Hard negatives, verification", sampled.negatives_verified, some),
     ]
     return [chart for chart in (*whole, *counted) if chart["bars"]]
 
@@ -262,7 +249,7 @@ def _environment() -> Environment:
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,
-        finalize=_seen,
+        finalize=_visible,
     )
     made.filters["number"] = lambda n: f"{n:,}"
     made.filters["duration"] = duration
@@ -270,11 +257,11 @@ def _environment() -> Environment:
     return made
 
 
-def _seen(value: Any) -> Any:
-    """What the template shows of `value`, whoever wrote it."""
+def _visible(value: Any) -> Any:
+    """`value` without characters that are invisible; applied to all that the template prints."""
     if not isinstance(value, str) or isinstance(value, Markup):
         return value
-    return _UNSEEN.sub("", value)
+    return _INVISIBLE.sub("", value)
 
 
 def duration(seconds: float) -> str:

@@ -1,7 +1,7 @@
-"""Truth files: what is known to be in images, and how true a dataset is, measured against it.
+"""Truth files, which list the objects in images, and the measurement of datasets against them.
 
-The format is in docs/truth.md. `read_truth(path)` reads it, `finehard.truth.measure.measure`
-compares, `finehard.truth.command.main` is `finehard evaluate data`.
+docs/truth.md describes the format. `read_truth(path)` reads a file, `measure.measure` compares a
+dataset with it, and `command.main` is `finehard evaluate data`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ VERSION = "1.0"
 
 @dataclass(frozen=True)
 class TrueObject:
-    """One object of an image. `attributes` holds only what applies; `box` is normalised xyxy."""
+    """One object of an image. `attributes` has only those that apply; `box` is normalised xyxy."""
 
     kind: str
     attributes: dict[str, str]
@@ -29,7 +29,7 @@ class TrueObject:
 
 @dataclass(frozen=True)
 class Truth:
-    """A truth file. `by_key` and `by_sha256` give an image's objects."""
+    """A truth file. `by_key` and `by_sha256` map images to their objects."""
 
     kinds: tuple[str, ...]
     attributes: dict[str, tuple[str, ...]]
@@ -37,13 +37,16 @@ class Truth:
     by_sha256: dict[str, tuple[TrueObject, ...]]
 
     def of(self, sample: dict[str, Any]) -> tuple[TrueObject, ...] | None:
-        """The objects of a sample of the data contract: by its image's hash, else by its key."""
-        found = self.by_sha256.get(sample["image"]["sha256"])
-        return found if found is not None else self.by_key.get(sample["key"])
+        """The objects of a sample, by its image's SHA-256 or else by its key; None if unknown."""
+        objects = self.by_sha256.get(sample["image"]["sha256"])
+        return objects if objects is not None else self.by_key.get(sample["key"])
 
 
 def read_truth(path: str | Path) -> Truth:
-    """The truth file at `path`, or `truth.jsonl` in the folder `path`. Raises `UsageError`."""
+    """Reads the truth file at `path`, or `truth.jsonl` in the folder `path`.
+
+    Raises `UsageError` with the line that is wrong.
+    """
     file = Path(path) / "truth.jsonl" if Path(path).is_dir() else Path(path)
     try:
         lines = file.read_text(encoding="utf-8").splitlines()
@@ -85,5 +88,5 @@ def _object(row: dict[str, Any], kinds: tuple[str, ...]) -> TrueObject:
     x1, y1, x2, y2 = (float(v) for v in row["box"])
     if not (0 <= x1 < x2 <= 1 and 0 <= y1 < y2 <= 1):
         raise ValueError(f"box {row['box']} is not normalised xyxy")
-    have = {name: word for name, word in row["attributes"].items() if word is not None}
-    return TrueObject(row["kind"], have, (x1, y1, x2, y2), bool(row.get("held_out", False)))
+    attributes = {name: word for name, word in row["attributes"].items() if word is not None}
+    return TrueObject(row["kind"], attributes, (x1, y1, x2, y2), bool(row.get("held_out", False)))

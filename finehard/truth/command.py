@@ -1,51 +1,36 @@
-"""`finehard evaluate data DATASET --truth SCENES`: how true a dataset is."""
+"""`finehard evaluate data DATASET --truth FILE`: measures how true a dataset is."""
 
 from __future__ import annotations
 
 import json
-import tarfile
-from collections.abc import Iterator
 from typing import Any
 
 from finehard.console.arguments import Parser
+from finehard.dataset.reader import open_dataset
 from finehard.errors import UsageError
 from finehard.io import storage
 from finehard.truth import read_truth
 from finehard.truth.measure import NAMES, measure
 
 
-def samples(dataset: str) -> Iterator[dict[str, Any]]:
-    """Every sample's JSON in the dataset's shards. Raises `UsageError` when there is none."""
-    shards = [
-        file.uri
-        for file in storage.glob(storage.join(dataset, "shards"), "")
-        if file.uri.endswith(".tar")
-    ]
-    if not shards:
-        raise UsageError(f"dataset {dataset}: no shards/*.tar in it")
-    for shard in shards:
-        with storage.open_read(shard) as file, tarfile.open(fileobj=file) as tar:
-            for member in tar:
-                data = tar.extractfile(member) if member.name.endswith(".json") else None
-                if data is not None:
-                    yield json.load(data)
-
-
 def measured(dataset: str, truth_file: str) -> dict[str, Any]:
-    """What `measure` gives for the dataset, with the phrases that the build's rules find. Raises
-    `UsageError` on unusable input."""
+    """The result of `measure` for the dataset, with phrases extracted by the default rules.
+
+    Raises `UsageError` if the dataset or the truth file cannot be read or they share no image.
+    """
     from finehard.phrases import PhrasesConfig, extractor
 
     extract = extractor(PhrasesConfig())
     truth = read_truth(truth_file)
-    result = measure(samples(dataset), truth, lambda text: [p.text for p in extract(text).phrases])
+    samples = (sample.json for sample in open_dataset(dataset))
+    result = measure(samples, truth, lambda text: [p.text for p in extract(text).phrases])
     if not result["samples"]:
-        raise UsageError(f"truth {truth_file}: it knows none of the images of {dataset}")
+        raise UsageError(f"truth {truth_file}: it has none of the images of {dataset}")
     return result
 
 
 def table(result: dict[str, Any]) -> str:
-    """The figures as lines of name, figure, and how many were counted."""
+    """The figures as lines of name, ratio, and number of items."""
     lines = [f"{result['samples']} samples with a truth, {result['missing']} images missing"]
     for name in NAMES:
         value = result["figures"][name]
@@ -55,14 +40,17 @@ def table(result: dict[str, Any]) -> str:
 
 
 def main(arguments: list[str]) -> int:
-    """Prints the table, writes JSON where asked. Raises `UsageError` on unusable input."""
+    """Prints the table, and writes JSON to the file given with --json, nothing else.
+
+    Raises `UsageError` as `measured` does.
+    """
     parser = Parser(prog="finehard evaluate data", description=__doc__)
     parser.add_argument("dataset", help="a dataset folder")
-    parser.add_argument("--truth", required=True, help="truth.jsonl, or a folder that has it")
-    parser.add_argument("--json", help="where to write the figures as JSON")
+    parser.add_argument("--truth", required=True, help="truth.jsonl, or a folder with it")
+    parser.add_argument("--json", help="also write the figures to this JSON file")
     args = parser.parse_args(arguments)
     result = measured(args.dataset, args.truth)
     print(table(result))
     if args.json:
-        storage.write(args.json, (json.dumps(result, indent=1) + "\n").encode())
+        storage.write(storage.local(args.json), (json.dumps(result, indent=1) + "\n").encode())
     return 0

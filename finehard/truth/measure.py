@@ -1,42 +1,36 @@
-"""How true a dataset is: its captions, boxes, texts and negatives against known objects."""
+"""Measures a dataset's captions, boxes, texts and hard negatives against known objects."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any
 
-from finehard.records import Box
+import numpy as np
+
+from finehard.boxes import iou
 from finehard.truth import TrueObject, Truth
 from finehard.truth.mention import Mention, mentions
 
 Phrases = Callable[[str], Iterable[str]]
-"""A caption's phrases, as the build finds them."""
-
-
-def iou(a: Sequence[float], b: Sequence[float]) -> float:
-    """Intersection over union of two xyxy boxes."""
-    w, h = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
-    inner = max(0.0, w) * max(0.0, h)
-    union = (a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - inner
-    return inner / union if union > 0 else 0.0
+"""Extracts a caption's noun phrases, as the build does."""
 
 
 class Tally:
-    """Sums of right and of all, by name; `figures` gives their ratios."""
+    """Counts of correct items and of all, by figure."""
 
     def __init__(self) -> None:
         self.right: Counter[str] = Counter()
         self.all: Counter[str] = Counter()
 
     def add(self, name: str, right: float, of: int = 1) -> None:
-        """`right` of `of` more were right."""
+        """Adds `of` items, `right` of which are correct."""
         self.right[name] += right  # type: ignore[assignment]
         self.all[name] += of
 
     def figures(self) -> dict[str, float | None]:
-        """Name to ratio; None where nothing was there to count."""
+        """The ratio of each figure; None if nothing was counted."""
         return {n: self.right[n] / self.all[n] if self.all[n] else None for n in NAMES}
 
 
@@ -49,28 +43,29 @@ NAMES = (
 
 
 def measure(samples: Iterable[dict[str, Any]], truth: Truth, phrases: Phrases) -> dict[str, Any]:
-    """Figures over the samples (data contract) that the truth file knows.
+    """Figures over the samples (schemas/sample.schema.json) whose images the truth file has.
 
-    Returns {"figures": {name: ratio or None}, "counted": {name: how many}, "samples": N,
-    "without_truth": N, "missing": N}. Images of the truth file that are no sample count as
-    missed in the recalls of boxes and captions, so that dropping the hard ones does not help.
+    Returns {"figures": {name: ratio or None}, "counted": {name: number of items}, "samples": N,
+    "without_truth": N, "missing": N}. Images of the truth file that are not in the dataset count
+    as missed in the recalls of boxes and captions, so that dropping hard images does not help.
     """
     tally = Tally()
-    seen, unknown, keys = 0, 0, set()
+    measured, unknown, matched = 0, 0, set()
     for sample in samples:
         objects = truth.of(sample)
         if objects is None:
             unknown += 1
             continue
-        seen += 1
-        keys.add(id(objects))
+        measured += 1
+        matched.add(id(objects))
         _caption(sample, objects, truth, tally)
         _phrases(sample, objects, truth, phrases, tally)
-        for name, least in (("50", 0.5), ("75", 0.75)):
-            _boxes(sample, objects, truth, name, least, tally)
-        for region in sample["regions"]:
-            _texts(region, objects, truth, tally)
-    missing = [o for o in truth.by_key.values() if id(o) not in keys]
+        overlaps = _overlaps(sample["regions"], objects)
+        for name, threshold in (("50", 0.5), ("75", 0.75)):
+            _boxes(sample["regions"], overlaps, objects, truth, name, threshold, tally)
+        for region, overlap in zip(sample["regions"], overlaps, strict=True):
+            _texts(region, overlap, objects, truth, tally)
+    missing = [o for o in truth.by_key.values() if id(o) not in matched]
     for objects in missing:
         tally.add("caption_recall", 0, sum(1 + len(o.attributes) for o in objects))
         tally.add("phrase_recall", 0, len(objects))
@@ -80,7 +75,7 @@ def measure(samples: Iterable[dict[str, Any]], truth: Truth, phrases: Phrases) -
     return {
         "figures": tally.figures(),
         "counted": {name: tally.all[name] for name in NAMES},
-        "samples": seen,
+        "samples": measured,
         "without_truth": unknown,
         "missing": len(missing),
     }
@@ -91,35 +86,36 @@ def _agreement(mention: Mention, thing: TrueObject) -> int:
 
 
 def _pairs(
-    found: list[Mention], objects: tuple[TrueObject, ...]
+    named: list[Mention], objects: tuple[TrueObject, ...]
 ) -> list[tuple[Mention, TrueObject | None]]:
-    """Each mention with the object it is of: same kind, most attributes alike, each object once."""
+    """Each mention with its object: of the same kind, with most attributes in common, and not
+    assigned twice."""
     order = sorted(
         (
             (-_agreement(m, o), i, j)
-            for i, m in enumerate(found)
+            for i, m in enumerate(named)
             for j, o in enumerate(objects)
             if m.kind == o.kind
         )
     )
-    taken: dict[int, int] = {}
+    assigned: dict[int, int] = {}
     for _, i, j in order:
-        if i not in taken and j not in taken.values():
-            taken[i] = j
-    return [(m, objects[taken[i]] if i in taken else None) for i, m in enumerate(found)]
+        if i not in assigned and j not in assigned.values():
+            assigned[i] = j
+    return [(m, objects[assigned[i]] if i in assigned else None) for i, m in enumerate(named)]
 
 
 def _caption(
     sample: dict[str, Any], objects: tuple[TrueObject, ...], truth: Truth, tally: Tally
 ) -> None:
-    found = mentions(sample["long_caption"], truth.kinds, truth.attributes)
+    named = mentions(sample["long_caption"], truth.kinds, truth.attributes)
     right = 0
-    for mention, thing in _pairs(found, objects):
+    for mention, thing in _pairs(named, objects):
         if thing is not None:
             right += 1 + _agreement(mention, thing)
         tally.add("hallucinated_per_caption", thing is None, 0)
     tally.add("hallucinated_per_caption", 0)
-    tally.add("caption_precision", right, sum(1 + len(m.attributes) for m in found))
+    tally.add("caption_precision", right, sum(1 + len(m.attributes) for m in named))
     tally.add("caption_recall", right, sum(1 + len(o.attributes) for o in objects))
 
 
@@ -141,70 +137,78 @@ def _phrases(
 
 
 def _true(mention: Mention, thing: TrueObject) -> bool:
-    """Whether all that is said is true of the object."""
+    """Whether kind and all attributes of the mention are those of the object."""
     return mention.kind == thing.kind and _agreement(mention, thing) == len(mention.attributes)
 
 
+def _overlaps(regions: list[dict[str, Any]], objects: tuple[TrueObject, ...]) -> list[list[float]]:
+    """The IoU of each region's box with each object's."""
+    boxes = np.array([region["box"] for region in regions]).reshape(-1, 1, 4)
+    return iou(boxes, np.array([thing.box for thing in objects]).reshape(-1, 4)).tolist()
+
+
 def _boxes(
-    sample: dict[str, Any],
+    regions: list[dict[str, Any]],
+    overlaps: list[list[float]],
     objects: tuple[TrueObject, ...],
     truth: Truth,
     name: str,
-    least: float,
+    threshold: float,
     tally: Tally,
 ) -> None:
-    """A region is right where its box is an object's of the kind that its text names."""
-    taken: set[int] = set()
-    for region in sorted(sample["regions"], key=lambda r: -r["score"]):
-        said = mentions(region["short_expr"], truth.kinds, truth.attributes)
-        kind = said[0].kind if said else None
-        best = max(
+    """A region is correct if its box is that of an object of the kind that its text names; each
+    object counts for one region, in the order of their scores."""
+    matched: set[int] = set()
+    for i in sorted(range(len(regions)), key=lambda i: -regions[i]["score"]):
+        named = mentions(regions[i]["short_expr"], truth.kinds, truth.attributes)
+        kind = named[0].kind if named else None
+        overlap, best = max(
             (
-                (iou(region["box"], thing.box), j)
+                (overlaps[i][j], j)
                 for j, thing in enumerate(objects)
-                if j not in taken and thing.kind == kind
+                if j not in matched and thing.kind == kind
             ),
             default=(0.0, -1),
         )
-        right = best[0] >= least
-        tally.add(f"region_precision_{name}", right)
-        if right:
-            taken.add(best[1])
-    tally.add(f"region_recall_{name}", len(taken), len(objects))
+        correct = overlap >= threshold
+        tally.add(f"region_precision_{name}", correct)
+        if correct:
+            matched.add(best)
+    tally.add(f"region_recall_{name}", len(matched), len(objects))
     if name == "50":
         for j, thing in enumerate(objects):
             if thing.held_out:
-                tally.add("held_out_region_recall_50", j in taken)
-
-
-def _at(box: Box, objects: tuple[TrueObject, ...]) -> TrueObject | None:
-    """The object that has this box best, at an IoU of 0.5 or more."""
-    best = max(objects, key=lambda o: iou(box, o.box), default=None)
-    return best if best is not None and iou(box, best.box) >= 0.5 else None
+                tally.add("held_out_region_recall_50", j in matched)
 
 
 def _texts(
-    region: dict[str, Any], objects: tuple[TrueObject, ...], truth: Truth, tally: Tally
+    region: dict[str, Any],
+    overlaps: list[float],
+    objects: tuple[TrueObject, ...],
+    truth: Truth,
+    tally: Tally,
 ) -> None:
-    thing = _at(region["box"], objects)
-    if thing is None:
+    """Judges the texts of a region whose box has an IoU of 0.5 or more with an object's."""
+    best = max(overlaps, default=0.0)
+    if best < 0.5:
         return
-    said = [
+    thing = objects[overlaps.index(best)]
+    named = [
         mentions(region[name], truth.kinds, truth.attributes)[:1]
         for name in ("short_expr", "long_expr")
     ]
     correct = all(
         m and m[0].kind == thing.kind and m[0].attributes.get("color") in _colors(thing)
-        for m in said
+        for m in named
     )
     tally.add("region_text_correct", correct)
-    true = all(m and _true(m[0], thing) for m in said)
+    true = all(m and _true(m[0], thing) for m in named)
     if region["verified"] is not None:
         tally.add("verification_accuracy", region["verified"] == true)
     for negative in region["hard_negatives"]:
         stated = mentions(negative["text"], truth.kinds, truth.attributes)[:1]
         if not stated or negative["replacement"].lower() not in _words(truth):
-            continue  # nothing that the truth file could judge
+            continue  # the truth file cannot tell
         false = not _true(stated[0], thing)
         tally.add("negatives_valid", false and _one_change(region["short_expr"], negative))
         if negative["verified"] is not None:
@@ -212,7 +216,7 @@ def _texts(
 
 
 def _colors(thing: TrueObject) -> tuple[str | None, ...]:
-    """Colours a text may give: the true one; none too, where the truth file knows none."""
+    """The colours that a text may give: the true one, or None if the truth file gives none."""
     return (thing.attributes["color"],) if "color" in thing.attributes else (None,)
 
 
@@ -221,7 +225,7 @@ def _words(truth: Truth) -> set[str]:
 
 
 def _one_change(text: str, negative: dict[str, Any]) -> bool:
-    """Whether `negative` is `text` with `original` replaced, articles and case aside."""
+    """Whether `negative` is `text` with `original` replaced, apart from articles and case."""
 
     def bare(words: str) -> list[str]:
         return [w for w in re.findall(r"[\w'-]+", words.lower()) if w not in ("a", "an")]

@@ -1,4 +1,4 @@
-"""What the blind audit finds, and what it must not find."""
+"""The blind audit detects what gives negatives away, and nothing else."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def _items(count: int, true_colors: list[str], never_true: str = "") -> list[Ite
     return items
 
 
-def test_texts_that_give_nothing_away_are_picked_at_chance() -> None:
+def test_balanced_texts_are_picked_at_chance() -> None:
     items = _items(3000, COLORS)
     found = audit(lambda: items)
     assert found["chance"] == pytest.approx(1 / 11, abs=1e-4)
@@ -41,21 +41,21 @@ def test_texts_that_give_nothing_away_are_picked_at_chance() -> None:
     assert found["attributes"]["color"]["told_apart"] < 0.55
 
 
-def test_words_that_are_true_more_often_give_the_truth_away() -> None:
+def test_words_that_are_mostly_true_are_detected() -> None:
     items = _items(3000, COLORS[:3])
     found = audit(lambda: items)
     assert found["accuracy"] > 0.25 and found["accuracy_texts_seen"] > 0.25
     assert {word["words"] for word in found["words"]} >= {"red", "blue", "green"}
 
 
-def test_a_word_that_is_never_true_is_told() -> None:
+def test_a_word_that_is_never_true_is_detected() -> None:
     items = _items(3000, COLORS, never_true="teal")
     found = audit(lambda: items)
     assert "teal" in {word["words"] for word in found["words"] if word["z"] < 0}
     assert found["attributes"]["color"]["told_apart"] > 0.52
 
 
-def test_a_text_known_by_heart_helps_only_where_texts_are_seen() -> None:
+def test_recurring_texts_help_only_the_seen_model() -> None:
     chance = random.Random(1)
     words = [f"w{n}" for n in range(400)]
     texts = [tuple(" ".join(chance.sample(words, 1)) for _ in range(3)) for _ in range(60)]
@@ -64,7 +64,7 @@ def test_a_text_known_by_heart_helps_only_where_texts_are_seen() -> None:
     assert found["accuracy_texts_seen"] > 0.8 > 0.5 > found["accuracy"]
 
 
-def test_an_images_own_texts_do_not_teach_its_guess() -> None:
+def test_an_image_is_not_in_its_own_training_fold() -> None:
     """Each image repeats its text ten times; its words occur nowhere else."""
     items = [
         Item(f"image {n // 10}", (f"t{n // 10}", f"f{n // 10}"), ("other",)) for n in range(1000)
@@ -73,13 +73,13 @@ def test_an_images_own_texts_do_not_teach_its_guess() -> None:
     assert found["accuracy"] == found["accuracy_texts_seen"] == 0.5
 
 
-def test_the_order_of_items_changes_nothing() -> None:
+def test_the_order_of_items_does_not_matter() -> None:
     items = _items(500, COLORS[:5], never_true="teal")
     turned = items[::-1]
     assert audit(lambda: items) == audit(lambda: turned)
 
 
-def test_outward_signs_are_counted() -> None:
+def test_superficial_signs_are_counted() -> None:
     item = Item("i", ("a red mug", "a orange mug", "A blue mug", "a dark red mug."), ("color",) * 3)
     surface = audit(lambda: [item])["surface"]
     assert surface["article_errors_positives"] == 0
@@ -97,12 +97,12 @@ def test_article_errors(text: str, errors: int) -> None:
     assert article_errors(text) == errors
 
 
-def test_without_negatives_there_is_nothing_to_audit() -> None:
+def test_no_negatives_is_an_error() -> None:
     with pytest.raises(FinehardError, match="nothing to audit"):
         audit(lambda: [Item("i", ("a mug",), ())])
 
 
-def test_files_that_are_none_are_one_line(tmp_path: Path) -> None:
+def test_malformed_files_are_refused(tmp_path: Path) -> None:
     for name, text in (("a.jsonl", "{}\n"), ("a.json", "[1]"), ("b.json", "{"), ("c.jsonl", "{")):
         (tmp_path / name).write_text(text)
         with pytest.raises(UsageError, match=name):
@@ -126,7 +126,7 @@ def test_the_command_prints_a_table_or_json(
     assert json.loads(capsys.readouterr().out)["accuracy_texts_seen"] == 1.0
 
 
-def test_the_published_easy_set_gives_its_answers_away() -> None:
+def test_fgovd_easy_gives_its_answers_away() -> None:
     """A naive Bayes over pairs of words was measured to pick 81 % of the easy set's positives."""
     file = SHARED / "fgovd_easy.jsonl"
     if not file.exists():

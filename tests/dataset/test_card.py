@@ -1,4 +1,4 @@
-"""The dataset card: the Hub reads it, its snippets run as they stand, and no name breaks it."""
+"""The dataset card: the Hub reads it, its snippets run, and no name breaks its Markdown."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def _snippets(text: str) -> list[str]:
 
 
 def _run(code: str, folder: Path, cache: Path) -> list[str]:
-    """What `code` prints where it is run in `folder`, without network."""
+    """The lines that `code` prints when run in `folder` without network."""
     known = {**os.environ, "HF_HOME": str(cache), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=folder, env=known, capture_output=True, text=True
@@ -42,7 +42,7 @@ def _run(code: str, folder: Path, cache: Path) -> list[str]:
     return done.stdout.splitlines()
 
 
-def test_the_front_matter_is_what_the_hub_reads(made: Path) -> None:
+def test_the_hub_reads_the_front_matter(made: Path) -> None:
     found = DatasetCard.load(made / "README.md", ignore_metadata_errors=False)
     assert found.data.license == "unknown" and found.data.language == ["en"]
     assert "image-to-text" in found.data.task_categories
@@ -56,19 +56,19 @@ def test_the_front_matter_is_what_the_hub_reads(made: Path) -> None:
 @pytest.mark.parametrize(
     ("written", "size"), [(999, "n<1K"), (1_000, "1K<n<10K"), (10**8, "100M<n<1B")]
 )
-def test_the_size_is_one_of_the_hubs(manifest: dict[str, Any], written: int, size: str) -> None:
+def test_the_size_category_is_valid(manifest: dict[str, Any], written: int, size: str) -> None:
     manifest["counts"]["written"] = written
     assert DatasetCard(card(manifest)).data.to_dict()["size_categories"] == [size]
 
 
-def test_the_webdataset_snippet_runs_as_it_stands(made: Path, tmp_path: Path) -> None:
+def test_the_webdataset_snippet_runs(made: Path, tmp_path: Path) -> None:
     [snippet] = [s for s in _snippets((made / "README.md").read_text()) if "import webdataset" in s]
     assert len(_run(snippet, made, tmp_path)) == 1
     every = _run(snippet.replace("    break\n", ""), made, tmp_path)
     assert len(every) == 16 and all(re.fullmatch(r"[\w~]+ a red mug [012]", row) for row in every)
 
 
-def test_the_datasets_snippet_runs_as_it_stands_on_all_formats(made: Path, tmp_path: Path) -> None:
+def test_the_datasets_snippet_runs_on_all_formats(made: Path, tmp_path: Path) -> None:
     [snippet] = [s for s in _snippets((made / "README.md").read_text()) if "load_dataset" in s]
     assert len(_run(snippet, made, tmp_path)) == 1
     every = _run(snippet.replace("    break\n", ""), made, tmp_path)
@@ -76,7 +76,7 @@ def test_the_datasets_snippet_runs_as_it_stands_on_all_formats(made: Path, tmp_p
     assert all(re.fullmatch(r"[\w~]+ \(40, 30\) a red mug", row) for row in every)
 
 
-def test_the_card_leads_to_every_shard(made: Path, manifest: dict[str, Any]) -> None:
+def test_the_card_names_every_shard(made: Path, manifest: dict[str, Any]) -> None:
     from braceexpand import braceexpand
 
     [pattern] = re.findall(r'WebDataset\("(.*?)"', (made / "README.md").read_text())
@@ -89,7 +89,7 @@ def test_the_card_leads_to_every_shard(made: Path, manifest: dict[str, Any]) -> 
     "name",
     ["/in/a`b``c", "`", "/in/x\n---\n# y", "/in/{{ 7*7 }}", "<script>alert(1)</script>", "a|b", ""],
 )
-def test_no_path_or_model_breaks_out_of_the_card(manifest: dict[str, Any], name: str) -> None:
+def test_names_cannot_break_the_markdown(manifest: dict[str, Any], name: str) -> None:
     manifest["input"] = name
     manifest["stages"]["caption"].update(model=name, revision=None)
     text = card(manifest)
@@ -105,6 +105,6 @@ def test_no_path_or_model_breaks_out_of_the_card(manifest: dict[str, Any], name:
         assert (span.group(2) if span else "") == shown
 
 
-def test_without_rejects_nothing_is_said_of_them(manifest: dict[str, Any]) -> None:
+def test_rejects_are_mentioned_only_if_there_are_any(manifest: dict[str, Any]) -> None:
     assert "Rejected for: not_an_image (1), timeout (3)." in card(manifest)
     assert "Rejected for" not in card({**manifest, "rejects": {}})

@@ -25,9 +25,7 @@ def _plain(value: Any) -> Any:
     return value if isinstance(value, str) else int(value)
 
 
-def test_every_record_of_the_index_is_read_through_it(
-    made: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_mlcroissant_reads_every_index_row(made: Path, caplog: pytest.LogCaptureFixture) -> None:
     found = mlcroissant.Dataset(str(made / "croissant.json"))
     assert found.metadata.ctx.issues.errors == set()
     assert "@context" not in caplog.text
@@ -39,7 +37,7 @@ def test_every_record_of_the_index_is_read_through_it(
     assert len(records) == 16
 
 
-def test_every_shard_is_told_with_its_hash_and_size(made: Path) -> None:
+def test_every_shard_is_listed_with_hash_and_size(made: Path) -> None:
     told = json.loads((made / "croissant.json").read_text())["distribution"]
     assert len(told) == 1 + len(list(made.glob("shards/*.tar")))
     for file in told:
@@ -48,7 +46,7 @@ def test_every_shard_is_told_with_its_hash_and_size(made: Path) -> None:
         assert file.get("contentSize", f"{len(data)} B") == f"{len(data)} B"
 
 
-def test_an_index_of_other_bytes_is_refused(made: Path, tmp_path: Path) -> None:
+def test_a_changed_index_is_refused(made: Path, tmp_path: Path) -> None:
     for name in ("croissant.json", "index.parquet"):
         (tmp_path / name).write_bytes((made / name).read_bytes())
     told = json.loads((tmp_path / "croissant.json").read_text())

@@ -1,4 +1,4 @@
-"""A finished dataset is valid, and each thing that can be wrong with one is found."""
+"""A finished dataset is valid, and each corruption is reported."""
 
 from __future__ import annotations
 
@@ -41,19 +41,19 @@ def test_a_finished_dataset_is_valid(whole: Path) -> None:
     assert validate(str(whole)) == []
 
 
-def test_doubles_of_a_key_are_sorted_behind_it_and_valid(tmp_path: Path) -> None:
+def test_duplicate_keys_are_sorted_after_the_first(tmp_path: Path) -> None:
     from tests.dataset.finished import Store, shard  # "k~2" is written before "k-1", which sorts so
 
     store = Store(tmp_path / "in")
     made = shard(tmp_path, [store.sample(k, n) for n, k in enumerate(("k", "k", "k-1", "k0"))])
     with tarfile.open(tmp_path / "shards" / f"{made.name}.tar") as tar:
         names = [m.name.split(".")[0] for m in tar][::2]
-    from finehard.dataset.validate import _place
+    from finehard.dataset.validate import _order
 
-    assert names == ["k", "k~2", "k-1", "k0"] == sorted(names, key=_place)
+    assert names == ["k", "k~2", "k-1", "k0"] == sorted(names, key=_order)
 
 
-def test_what_is_no_dataset_is_told(tmp_path: Path) -> None:
+def test_a_folder_without_dataset_is_reported(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="does not exist"):
         validate(str(tmp_path / "nowhere"))
     [problem] = validate(str(tmp_path))
@@ -415,13 +415,33 @@ CORRUPTIONS: dict[str, tuple[Callable[[Path], object], str]] = {
 }
 
 
-def test_the_tests_own_rewriting_is_not_what_is_found(made: Path) -> None:
+def test_a_users_own_annotations_and_reasons_are_valid(made: Path) -> None:
+    _sample(made, lambda v: v.update(schema_version="1.1", extra={"mood": {"score": 3, "why": []}}))
+    _manifest(
+        made,
+        lambda m: m.update(
+            schema_version="1.1",
+            pipeline=["caption", "mood"],
+            reject_reasons={"dull": "the mood is too low"},
+            rejects={"dull": 1, **m["rejects"], "timeout": m["rejects"]["timeout"] - 1},
+        ),
+    )
+    _rejects(made, lambda rows: rows[0].update(reason="dull"))
+    assert validate(str(made)) == []
+
+
+def test_extra_annotations_need_version_1_1(made: Path) -> None:
+    _sample(made, lambda v: v.update(extra={}))
+    assert any("schema_version must be same as" in p for p in validate(str(made)))
+
+
+def test_rewriting_alone_keeps_a_dataset_valid(made: Path) -> None:
     _rewrite(made, lambda members: None)
     assert validate(str(made)) == []
 
 
 @pytest.mark.parametrize("corruption", CORRUPTIONS)
-def test_each_corruption_is_found(made: Path, corruption: str) -> None:
+def test_each_corruption_is_reported(made: Path, corruption: str) -> None:
     spoil, says = CORRUPTIONS[corruption]
     spoil(made)
     problems = validate(str(made))
@@ -429,7 +449,7 @@ def test_each_corruption_is_found(made: Path, corruption: str) -> None:
     assert not any("\n" in problem for problem in problems)
 
 
-def test_a_sample_that_is_among_the_rejects_too_is_found(made: Path) -> None:
+def test_a_sample_that_is_also_rejected_is_reported(made: Path) -> None:
     for path in (made / "rejected").iterdir():
         table = pq.read_table(path)
         rows = table.to_pylist()

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from finehard.detect.boxes import RULES, Detection, check, iou, select, tidy
+from finehard.boxes import iou
+from finehard.detect.boxes import RULES, Detection, check, select, tidy
 from finehard.detect.config import DetectConfig
 from finehard.errors import UsageError
 

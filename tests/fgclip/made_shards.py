@@ -1,4 +1,4 @@
-"""Small datasets as the data contract has them: coloured shapes on gray."""
+"""Small datasets in the format of the data contract: coloured shapes on gray."""
 
 from __future__ import annotations
 

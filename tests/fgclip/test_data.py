@@ -1,4 +1,4 @@
-"""From shards to batches: everything once, in an order that nothing but seed and step decide."""
+"""From shards to batches: each sample once an epoch, in an order given by seed and step alone."""
 
 import io
 import json
@@ -55,7 +55,7 @@ def fingerprint(batch):
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.integers(0, 9), min_size=1, max_size=12), st.integers(1, 5), st.integers(0, 99))
-def test_an_epoch_has_every_sample_once_and_in_another_order_than_the_next(sizes, window, seed):
+def test_each_epoch_has_all_samples_in_a_new_order(sizes, window, seed):
     shards = [Shard(str(i), n) for i, n in enumerate(sizes)]
     order = Order(shards, seed, window)
     epochs = [order.places(epoch, 0, order.total) for epoch in range(2)]
@@ -70,12 +70,12 @@ def test_an_epoch_has_every_sample_once_and_in_another_order_than_the_next(sizes
     assert [p for s in cuts for p in pieces[s]] == epochs[1]
 
 
-def test_samples_of_one_shard_come_in_another_order_in_the_next_epoch():
+def test_one_shard_is_reshuffled_each_epoch():
     order = Order([Shard("a", 40)], 1)
     assert order.places(0, 0, 40) != order.places(1, 0, 40)
 
 
-def test_without_a_seed_samples_come_as_they_lie():
+def test_without_a_seed_samples_are_in_shard_order():
     order = Order([Shard("a", 2), Shard("b", 1)], None)
     assert order.places(0, 0, 3) == [(0, 0), (0, 1), (1, 0)]
     with pytest.raises(IndexError):
@@ -84,9 +84,7 @@ def test_without_a_seed_samples_come_as_they_lie():
 
 @pytest.mark.filterwarnings("ignore:This DataLoader will create")
 @pytest.mark.parametrize("workers", [1, 2, 3])
-def test_batches_are_the_same_with_any_number_of_workers_and_from_any_step(
-    dataset, tokenizer, workers
-):
+def test_batches_do_not_depend_on_workers_or_first_step(dataset, tokenizer, workers):
     whole = [fingerprint(b) for b in stream(batches(dataset, tokenizer), range(0, 15), 0)]
     again = [fingerprint(b) for b in stream(batches(dataset, tokenizer), range(7, 15), workers)]
     assert again == whole[7:]
@@ -94,7 +92,7 @@ def test_batches_are_the_same_with_any_number_of_workers_and_from_any_step(
     assert len(set(first_epoch)) == len(first_epoch) == 48  # 2 of 50 are left over
 
 
-def test_the_parts_of_all_processes_are_the_batch_of_one(dataset, tokenizer):
+def test_parts_of_all_processes_make_one_batch(dataset, tokenizer):
     for number in range(6):
         one = batches(dataset, tokenizer, images=8)[number]
         two = [batches(dataset, tokenizer, 4, share, 2)[number] for share in range(2)]
@@ -102,7 +100,7 @@ def test_the_parts_of_all_processes_are_the_batch_of_one(dataset, tokenizer):
         assert torch.equal(one.boxes, torch.cat([b.boxes for b in two]))
 
 
-def test_a_batch_says_what_the_sample_says(dataset, tokenizer):
+def test_a_batch_has_the_texts_and_boxes_of_its_samples(dataset, tokenizer):
     config = SampleConfig(boxes=3, choose="first", long_expr=0.0, negatives=2)
     batch = batches(dataset, tokenizer, sample=config)[0]
     ends = dict(enumerate(texts_in(batch, tokenizer)))
@@ -145,7 +143,7 @@ def clean(text):
     return text.lower().replace(" ", "")  # decoding sets spaces around digits and signs
 
 
-def test_regions_and_negatives_found_wrong_are_left_out():
+def test_unconfirmed_regions_and_negatives_are_left_out():
     sample = made_shards.sample(3)[1]
     sample["regions"] = [dict(sample["regions"][0], verified=v) for v in (True, False, None)]
     for n in sample["regions"][0]["hard_negatives"]:
@@ -155,7 +153,7 @@ def test_regions_and_negatives_found_wrong_are_left_out():
     assert taken.regions[0].negatives == ()
 
 
-def test_texts_that_say_the_same_have_the_same_number():
+def test_equivalent_texts_have_the_same_id():
     assert same("A red mug.") == same("the Red mug") == same("red mug")
     assert same("a red mug") != same("a mug, red")
 
@@ -182,7 +180,7 @@ def broken(folder, count=24):
     return folder
 
 
-def test_what_cannot_be_read_is_skipped_counted_and_named(tmp_path, tokenizer):
+def test_unreadable_samples_are_skipped_and_named(tmp_path, tokenizer):
     folder = broken(tmp_path / "set")
     found = list(stream(batches(folder, tokenizer, images=6), range(4), 1))
     skipped = {s.key: s.reason for b in found for s in b.skipped}
@@ -192,7 +190,7 @@ def test_what_cannot_be_read_is_skipped_counted_and_named(tmp_path, tokenizer):
     assert all(len(b.pixels) == len(b.keys) == len(b.short) for b in found)
 
 
-def test_a_shard_that_breaks_off_loses_only_its_end(tmp_path, tokenizer):
+def test_a_cut_shard_loses_only_its_end(tmp_path, tokenizer):
     folder = made_shards.write(tmp_path / "set", 24, per_shard=24)
     path = next((folder / "shards").glob("*.tar"))
     data = path.read_bytes()
@@ -202,7 +200,7 @@ def test_a_shard_that_breaks_off_loses_only_its_end(tmp_path, tokenizer):
     assert len(found[0].keys) + len(found[0].skipped) == 24
 
 
-def test_a_batch_without_one_readable_sample_stops_with_one_line(tmp_path, tokenizer):
+def test_a_batch_without_readable_samples_is_an_error(tmp_path, tokenizer):
     folder = made_shards.write(tmp_path / "set", 8)
     for path in (folder / "shards").glob("*.tar"):
         path.write_bytes(b"\0" * 1024)
@@ -222,7 +220,32 @@ def test_shards_without_sizes_are_counted(tmp_path):
     assert Counter(s.samples for s in find_shards([str(folder)])) == {10: 2}
 
 
-def test_the_last_batch_is_kept_when_asked_for(dataset, tokenizer):
+def test_a_malformed_sizes_json_is_refused(tmp_path):
+    folder = made_shards.write(tmp_path / "set", 4)
+    (folder / "sizes.json").write_text("[4]")
+    with pytest.raises(UsageError, match=r"sizes\.json is not"):
+        find_shards([str(folder)])
+
+
+def test_a_cut_tar_without_sizes_is_reported(tmp_path, capsys):
+    folder = made_shards.write(tmp_path / "set", 24, per_shard=24, sizes=False)
+    path = next((folder / "shards").glob("*.tar"))
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    [shard] = find_shards([str(folder)])
+    assert 8 < shard.samples < 16
+    assert f"finehard: shard {path} is damaged" in capsys.readouterr().err
+
+
+def test_a_missing_sample_is_skipped_with_the_damage(tmp_path, tokenizer):
+    folder = made_shards.write(tmp_path / "set", 24, per_shard=24)
+    path = next((folder / "shards").glob("*.tar"))
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    [batch] = stream(batches(folder, tokenizer, images=24), range(1), 0)
+    assert len(batch.keys) + len(batch.skipped) == 24
+    assert all("samples, damaged at byte" in s.reason for s in batch.skipped[1:])
+
+
+def test_keep_last_gives_a_smaller_last_batch(dataset, tokenizer):
     found = batches(dataset, tokenizer, images=16, keep_last=True)
     assert [len(b.keys) for b in stream(found, range(found.per_epoch), 0)] == [16, 16, 16, 2]
 
@@ -267,7 +290,7 @@ def test_other_formats_and_modes_become_rgb(kind, mode):
 
 
 @pytest.mark.parametrize("size", [(640, 480), (33, 100), (31, 32), (500, 1), (2, 3)])
-def test_pixels_are_those_of_a_bicubic_resize_by_pillow(size):
+def test_resizing_equals_pillows_bicubic(size):
     pixels = np.random.default_rng(size[0]).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
     image, data = Image.fromarray(pixels), io.BytesIO()
     image.save(data, "PNG")
@@ -286,7 +309,7 @@ def test_pixel_bombs_are_refused_before_decoding():
         square(data, 32, "squash", [])
 
 
-def test_made_tokenizer_is_saved_and_cuts_with_the_end_kept(tmp_path, tokenizer):
+def test_a_made_tokenizer_is_saved_and_truncates(tmp_path, tokenizer):
     ids = tokenizer("a red ball, 日本")["input_ids"]
     assert ids[0] == len(tokenizer) - 2 and ids[-1] == len(tokenizer) - 1 == max(ids)
     assert ids.count(ids[-1]) == 1  # what was never seen is spelt in bytes
@@ -300,7 +323,7 @@ def test_made_tokenizer_is_saved_and_cuts_with_the_end_kept(tmp_path, tokenizer)
     assert len(cut) == 20 and cut[-1] == ids[-1] and cut.count(ids[-1]) == 1
 
 
-def test_equal_texts_make_equal_tokenizers_in_every_process():
+def test_a_made_tokenizer_is_deterministic():
     """Each training process makes its own; many pairs here are equally frequent."""
     code = (
         "from finehard.fgclip.tokenizer import make_tokenizer as m\n"
@@ -314,7 +337,7 @@ def test_equal_texts_make_equal_tokenizers_in_every_process():
     assert len(found) == 1 and b"word" in found.pop()
 
 
-def test_the_most_frequent_pair_is_joined_first():
+def test_the_most_frequent_pair_is_merged_first():
     merges = _merges(Counter({"hug": 10, "pug": 5, "pun": 12, "bun": 4, "hugs": 5}), 5)
     # p-u 17, h-u 15, pu-n 12, hu-g 10; then g-s, hu-g and pu-g have 5 each.
     assert merges[:4] == [("p", "u"), ("h", "u"), ("pu", "n</w>"), ("hu", "g</w>")]
@@ -326,5 +349,5 @@ pieces = ["a", "Bz", "'s", "'", "'LL", " ", "  ", "19", "!?", ".", "-", "<|endof
 
 @settings(max_examples=300, deadline=None)
 @given(st.text(max_size=20) | st.lists(st.sampled_from(pieces), max_size=8).map("".join))
-def test_texts_looked_up_by_word_are_spelt_as_the_tokenizer_does(tokenizer, text):
+def test_cached_words_equal_the_tokenizers_output(tokenizer, text):
     assert Tokens(tokenizer)(text, 500) == tuple(tokenizer(text)["input_ids"])

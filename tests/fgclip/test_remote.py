@@ -1,4 +1,4 @@
-"""Shards in S3: the real client against a server in a process of its own."""
+"""Datasets in S3: the real client against a server in a process of its own."""
 
 import os
 import socket
@@ -10,8 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from finehard.fgclip.order import Order
+from finehard.dataset.reader import open_dataset
+from finehard.dataset.shard_cache import ShardCache
+from finehard.errors import FinehardError
+from finehard.fgclip.order import Order, Place, Shard
 from finehard.fgclip.reader import ShardReader, find_shards
+from tests.dataset import finished
 
 from . import made_shards
 
@@ -21,7 +25,10 @@ pytest.importorskip("moto.server")
 
 @pytest.fixture(scope="module")
 def bucket(tmp_path_factory):
-    """The URI of a dataset in a bucket, and the folder that it was uploaded from."""
+    """The URI of a bucket with two datasets, and the folder that they were uploaded from.
+
+    "set" has shards and sizes.json, "built/dataset" is a finished dataset.
+    """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -42,13 +49,15 @@ def bucket(tmp_path_factory):
                 break
             except OSError:
                 time.sleep(0.1)
-        folder = made_shards.write(tmp_path_factory.mktemp("data") / "set", 24, per_shard=8)
+        folder = tmp_path_factory.mktemp("data")
+        made_shards.write(folder / "set", 24, per_shard=8)
+        finished.dataset(folder / "built")
         client = boto3.client("s3")
         client.create_bucket(Bucket="data")
         for path in sorted(folder.rglob("*")):
             if path.is_file():
-                client.upload_file(str(path), "data", f"set/{path.relative_to(folder)}")
-        yield "s3://data/set", folder
+                client.upload_file(str(path), "data", str(path.relative_to(folder)))
+        yield "s3://data", folder
     finally:
         server.terminate()
         server.wait()
@@ -57,8 +66,8 @@ def bucket(tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_remote_shards_are_fetched_once_and_read_as_local_ones(bucket, tmp_path):
-    uri, folder = bucket
+def test_remote_shards_are_downloaded_once(bucket, tmp_path):
+    uri, folder = bucket[0] + "/set", bucket[1] / "set"
     remote, local = find_shards([uri]), find_shards([str(folder)])
     assert [s.samples for s in remote] == [s.samples for s in local] == [8, 8, 8]
     places = Order(local, 1).places(0, 0, 24)
@@ -71,3 +80,35 @@ def test_remote_shards_are_fetched_once_and_read_as_local_ones(bucket, tmp_path)
     assert {p: p.stat().st_mtime_ns for p in Path(tmp_path).glob("*.tar")} == tars
     next(iter(tars)).unlink()  # made room for others: fetched again
     assert [reader.read(p) for p in places] == [beside.read(p) for p in places]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["set", "built/dataset"])
+def test_a_remote_dataset_reads_as_a_local_one(bucket, name):
+    remote, local = open_dataset(f"{bucket[0]}/{name}"), open_dataset(str(bucket[1] / name))
+    expected = [(s.key, s.json, s.image_bytes) for s in local]
+    assert len(remote) == len(local) == len(expected) > 10
+    assert [(s.key, s.json, s.image_bytes) for s in remote] == expected
+    assert list(remote.keys()) == [key for key, *_ in expected]
+    assert [s.key for s in remote.shard(1)] == [s.key for s in local.shard(1)]
+    key, annotations, image = expected[-1]
+    assert (remote[key].json, remote[key].image_bytes) == (annotations, image)
+
+
+@pytest.mark.slow
+def test_the_cache_makes_room(bucket, tmp_path):
+    shards = find_shards([bucket[0] + "/set"])
+    size = (bucket[1] / "set/shards").iterdir().__next__().stat().st_size
+    cache = ShardCache(2.5 * size / 1e9, str(tmp_path))
+    first, second = cache.fetch(shards[0].uri), cache.fetch(shards[1].uri)
+    os.utime(second, (0, 0))  # used least recently
+    third = cache.fetch(shards[2].uri)
+    assert [os.path.exists(path) for path in (first, second, third)] == [True, False, True]
+
+
+@pytest.mark.slow
+def test_a_missing_remote_shard_is_one_line(bucket, tmp_path):
+    reader = ShardReader([Shard(f"{bucket[0]}/set/shards/no.tar", 3)], 1.0, str(tmp_path))
+    with pytest.raises(FinehardError, match="no.tar") as caught:
+        reader.read(Place(0, 0))
+    assert "\n" not in str(caught.value)

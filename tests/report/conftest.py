@@ -1,4 +1,4 @@
-"""One hostile dataset for all tests here; none of them may change it."""
+"""One hostile dataset for all tests here, which must not change it."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.report.made import HOSTILE, told_by
+from tests.report.made import HOSTILE, hostile_dataset
 
 
 @pytest.fixture(scope="session")
 def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A finished dataset that says `HOSTILE` wherever it can."""
-    return told_by(tmp_path_factory.mktemp("hostile"), HOSTILE)
+    """A finished dataset with `HOSTILE` in every field."""
+    return hostile_dataset(tmp_path_factory.mktemp("hostile"), HOSTILE)

@@ -1,4 +1,4 @@
-"""Datasets whose every text was written by somebody else."""
+"""Datasets in which every text is hostile."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ HOSTILE = (
     "<img src=x onerror=alert(2)> javascript:alert(3) url(http://evil.example/a) {{ 7*7 }} "
     "http://evil.example/b 😀 \u202eturned\u202c \u200fright ]]> \x1b[31mred\x1b[0m"
 )
-"""A text that is none to a browser, a terminal or a template that takes it at its word."""
+"""A text that would do harm if a browser, a terminal or a template interpreted it."""
 BOXES = ((0.1, 0.1, 0.9, 0.9), (0.25, 0.25, 0.75, 0.75), (0.0, 0.5, 0.5, 1.0))
-"""Boxes whose left sides all lie apart."""
+"""Boxes whose left sides do not overlap."""
 _STAGES = {"caption": {"model": "m", "revision": None, "fingerprint": "f"}}
 
 
 def tame(text: str) -> str:
-    """`text` with the same words, none of which means anything to a browser."""
+    """`text` with the same words and without characters that a browser interprets."""
     return re.sub(r"[^\w\s\x1b\u200f\u202c\u202e]", "x", text)
 
 
 def sample(store: Store, key: str, text: str, image: Image.Image, boxes: Iterable[Any]) -> Pointer:
-    """A finished sample that says `text` everywhere, with a region for each of `boxes`."""
+    """A finished sample with `text` in every field and a region for each of `boxes`."""
     data = encoded(image, "PNG")
     regions = tuple(
         Region(
@@ -60,14 +60,14 @@ def sample(store: Store, key: str, text: str, image: Image.Image, boxes: Iterabl
 
 
 def finished(store: Store, record: Record, text: str = "a mug") -> Pointer:
-    """`record` as workers leave it, with a box dropped that was asked for by `text`."""
+    """`record` as workers leave it, with two boxes of phrase `text` dropped."""
     item = {"sample": sample_json(record, _STAGES), "image": list(record.image),
             "usage": {"caption": [1, 10, 5]}, "dropped": {"detect.score": [2, text]}}  # fmt: skip
     return Pointer(record.key, record.source, store._put(pack(item)))
 
 
 def rejected(store: Store, key: str, stage: str, reason: str, detail: str) -> Pointer:
-    """A reject that says `detail`."""
+    """A reject with `detail`."""
     row = {"source": f"/in/{key}/{detail}", "stage": stage, "reason": reason, "detail": detail}
     return Pointer(
         key, row["source"], store._put(pack({"reject": row, "usage": {}, "dropped": {}}))
@@ -86,8 +86,8 @@ def dataset(folder: Path, store: Store, pointers: list[Pointer], text: str = "m"
     return output
 
 
-def told_by(folder: Path, text: str) -> Path:
-    """A finished dataset of 6 samples and 3 rejects that says `text` wherever it can."""
+def hostile_dataset(folder: Path, text: str) -> Path:
+    """A finished dataset of 6 samples and 3 rejects with `text` in every field."""
     store = Store(folder / "in")
     pointers = [sample(store, f"k{n}", text, picture(40, 30, n), BOXES[: n % 4]) for n in range(6)]
     pointers += [
@@ -99,7 +99,7 @@ def told_by(folder: Path, text: str) -> Path:
 
 
 class Parsed(HTMLParser):
-    """A page as a browser without scripts has it."""
+    """A page as a browser without scripts parses it."""
 
     def __init__(self, page: str) -> None:
         super().__init__(convert_charrefs=True)
@@ -136,7 +136,7 @@ class Parsed(HTMLParser):
         ]
 
     def text(self) -> str:
-        """What is read on the page, white space folded."""
+        """The visible text of the page, white space folded."""
         seen = (text for tag, text in self.texts if tag not in ("script", "style"))
         return " ".join(" ".join(seen).split())
 

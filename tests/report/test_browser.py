@@ -1,4 +1,4 @@
-"""report.html in a real browser: alone, usable with finger and keyboard, legible, and inert."""
+"""report.html in a real browser: self-contained, usable by touch and keyboard, legible, inert."""
 
 from __future__ import annotations
 
@@ -152,7 +152,7 @@ def everything(page: Any) -> None:
     page.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
 
 
-def test_it_opens_from_disk_and_asks_for_nothing(opened: Open, file: Path) -> None:
+def test_it_opens_from_disk_without_requests(opened: Open, file: Path) -> None:
     found = opened(**DESK)
     everything(found.page)
     for box in found.page.locator(".box").all():
@@ -171,7 +171,7 @@ def test_it_opens_from_disk_and_asks_for_nothing(opened: Open, file: Path) -> No
     }
 
 
-def test_a_tap_on_a_box_shows_its_texts_and_only_those(opened: Open) -> None:
+def test_a_tap_on_a_box_opens_its_region_only(opened: Open) -> None:
     found = opened(**PHONE)
     card = found.card("k3")
     boxes = card.locator(".box")
@@ -198,7 +198,7 @@ def test_the_keyboard_reaches_every_box(opened: Open) -> None:
     assert card.locator(".region[open]").get_attribute("id") == chosen
 
 
-def test_filters_leave_what_is_asked_for(opened: Open) -> None:
+def test_filters_hide_other_samples(opened: Open) -> None:
     found = opened(**DESK)
     page = found.page
     every = {"k0", "k1", "k2", "k3", "k4", "quoted"}
@@ -221,7 +221,7 @@ def test_filters_leave_what_is_asked_for(opened: Open) -> None:
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
-def test_every_text_stands_out_from_what_is_behind_it(opened: Open, scheme: str) -> None:
+def test_every_text_has_enough_contrast(opened: Open, scheme: str) -> None:
     found = opened(**DESK, color_scheme=scheme)
     everything(found.page)
     contrasts = found.page.evaluate(CONTRASTS)
@@ -241,7 +241,7 @@ def test_nothing_is_wider_than_the_window(opened: Open, window: dict[str, Any]) 
     assert not found.page.evaluate(WIDE)
 
 
-def test_hostile_texts_are_read_as_they_are_and_do_nothing(opened: Open) -> None:
+def test_hostile_texts_are_shown_and_do_nothing(opened: Open) -> None:
     found = opened(**DESK)
     everything(found.page)
     for key, text in (("k1", one_line(HOSTILE)), ("quoted", QUOTED)):
@@ -256,7 +256,7 @@ def test_hostile_texts_are_read_as_they_are_and_do_nothing(opened: Open) -> None
     assert not found.said
 
 
-def test_a_reason_of_loss_leads_to_its_examples(opened: Open) -> None:
+def test_a_loss_links_to_its_examples(opened: Open) -> None:
     found = opened(**PHONE)
     found.page.locator(".losses a:has-text('not an image')").tap()
     panel = found.page.locator("#reject-not_an_image")

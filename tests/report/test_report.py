@@ -1,4 +1,4 @@
-"""report.html: complete, small, alone, and no text of the dataset is more than text in it."""
+"""report.html: complete, small, self-contained; texts of the dataset are only text in it."""
 
 from __future__ import annotations
 
@@ -13,18 +13,20 @@ import pyarrow.parquet as pq
 import pytest
 
 from finehard.cli import main
+from finehard.dataset.packed import pack
+from finehard.dataset.pointers import Pointer
 from finehard.dataset.reader import open_dataset
 from finehard.digest import digest
 from finehard.phrases import PhrasesConfig, extractor, identity
-from finehard.records import HardNegative, Record, Region, one_line
+from finehard.records import HardNegative, Record, Region, one_line, sample_json
 from finehard.rejects import REASONS
 from finehard.report import report
 from finehard.report.statistics import caption_tokens
-from finehard.report.write import MOST_BYTES, page
+from finehard.report.write import MAX_BYTES, page
 from tests.dataset.finished import Store
 from tests.dataset.finished import dataset as whole
 from tests.pictures import encoded, picture
-from tests.report.made import HOSTILE, Parsed, dataset, finished, tame, told_by
+from tests.report.made import HOSTILE, Parsed, dataset, finished, hostile_dataset, rejected, tame
 
 
 @pytest.fixture(scope="module")
@@ -32,8 +34,8 @@ def text(hostile: Path) -> str:
     return page(open_dataset(str(hostile)))
 
 
-def test_no_element_and_no_attribute_comes_from_a_text(text: str, tmp_path: Path) -> None:
-    tamed = page(open_dataset(str(told_by(tmp_path, tame(HOSTILE)))))
+def test_texts_add_no_elements_or_attributes(text: str, tmp_path: Path) -> None:
+    tamed = page(open_dataset(str(hostile_dataset(tmp_path, tame(HOSTILE)))))
     found, expected = Parsed(text), Parsed(tamed)
     assert found.shape() == expected.shape()
     assert {tag for tag, _, _ in found.elements} == {tag for tag, _, _ in expected.elements}
@@ -43,7 +45,7 @@ def test_no_element_and_no_attribute_comes_from_a_text(text: str, tmp_path: Path
         assert not [name for name in attributes if name.startswith("on")], tag
 
 
-def test_the_texts_are_all_read_on_the_page_as_they_are(text: str) -> None:
+def test_all_texts_are_shown_verbatim(text: str) -> None:
     read, said = Parsed(text).text(), one_line(HOSTILE)
     assert "<script>alert(1)</script>" in said and "😀" in said
     # short caption, long caption, alt text of 6 samples; details and sources of 3 rejects
@@ -51,11 +53,11 @@ def test_the_texts_are_all_read_on_the_page_as_they_are(text: str) -> None:
     assert "49" not in re.findall(r"url\(http://evil.example/a\) (\S+)", read)
 
 
-def test_marks_of_direction_and_controls_turn_nothing_around(text: str) -> None:
+def test_bidirectional_marks_and_controls_are_removed(text: str) -> None:
     assert not re.findall("[\u200f\u202a-\u202e\u2066-\u2069\x1b]", text)
 
 
-def test_a_browser_fetches_nothing(text: str) -> None:
+def test_the_page_refers_to_no_other_resource(text: str) -> None:
     found = Parsed(text)
     for tag, attributes, _ in found.elements:
         for name in ("src", "href", "srcset", "data", "action", "poster", "xlink:href", "ping"):
@@ -71,7 +73,7 @@ def test_a_browser_fetches_nothing(text: str) -> None:
     assert len(list(found.all("img"))) == 6
 
 
-def test_the_browser_is_told_to_fetch_nothing_and_to_run_this_script_only(text: str) -> None:
+def test_the_policy_allows_no_requests_and_one_script(text: str) -> None:
     [policy] = [m["content"] for m in Parsed(text).all("meta") if "http-equiv" in m]
     assert policy is not None and policy.startswith("default-src 'none'; img-src data:;")
     [script] = re.findall(r"<script>(.*?)</script>", text, re.DOTALL)
@@ -79,7 +81,7 @@ def test_the_browser_is_told_to_fetch_nothing_and_to_run_this_script_only(text: 
     assert f"script-src 'sha256-{digest}';" in policy
 
 
-def test_the_page_has_every_section_and_every_link_leads_somewhere(text: str) -> None:
+def test_all_sections_exist_and_all_links_have_targets(text: str) -> None:
     found = Parsed(text)
     ids = [a["id"] for _, a, _ in found.elements if "id" in a]
     assert len(ids) == len(set(ids))
@@ -96,7 +98,7 @@ def test_the_page_has_every_section_and_every_link_leads_somewhere(text: str) ->
     assert boxes == {i for i in ids if i and re.fullmatch(r"s\d+r\d+", i)} and len(boxes) == 7
 
 
-def test_rejects_appear_with_their_reason_stage_and_what_it_means(text: str) -> None:
+def test_rejects_are_shown_with_reason_and_stage(text: str) -> None:
     read = Parsed(text).text()
     for reason, key, stage, number in (
         ("not_an_image", "bad", "source", 1),
@@ -107,7 +109,7 @@ def test_rejects_appear_with_their_reason_stage_and_what_it_means(text: str) -> 
         assert f"{key} at {stage}: {one_line(HOSTILE)}" in read
 
 
-def test_the_numbers_are_the_manifests(text: str, hostile: Path) -> None:
+def test_the_numbers_are_those_of_the_manifest(text: str, hostile: Path) -> None:
     counts = json.loads((hostile / "manifest.json").read_text())["counts"]
     assert counts == {
         "read": 9, "written": 6, "rejected": 3, "renamed_keys": 0, "regions": 7,
@@ -126,14 +128,14 @@ def test_words_that_differ_in_a_negative_are_marked(text: str) -> None:
     assert {"other", "third"} <= marked
 
 
-def test_the_same_seed_draws_the_same_page_and_another_another(hostile: Path) -> None:
+def test_the_page_depends_on_the_seed(hostile: Path) -> None:
     opened = open_dataset(str(hostile))
     assert page(opened, 3, 2) == page(opened, 3, 2)
     keys = [re.findall(r'<p class="key"[^>]*>(\w+)', page(opened, seed, 2)) for seed in range(8)]
     assert all(len(drawn) == 2 for drawn in keys) and len({tuple(k) for k in keys}) > 1
 
 
-def test_no_page_is_larger_than_the_limit(tmp_path: Path) -> None:
+def test_the_page_size_is_limited(tmp_path: Path) -> None:
     store = Store(tmp_path / "in")
     long = "&" * 390  # "&amp;": five bytes a letter
     negatives = tuple(HardNegative(f"{long} {n}", "color", "a", "b", None) for n in range(24))
@@ -148,18 +150,18 @@ def test_no_page_is_larger_than_the_limit(tmp_path: Path) -> None:
     ]  # fmt: skip
     made = dataset(tmp_path, store, pointers)
     uri, length = report(str(made))
-    assert length == Path(uri).stat().st_size < MOST_BYTES
+    assert length == Path(uri).stat().st_size < MAX_BYTES
     cards = len(list(Parsed(Path(uri).read_text()).all("article")))
     assert 1 <= cards < 8  # all of them would have been too large
 
 
-def test_a_dataset_of_nothing_has_a_report(tmp_path: Path) -> None:
+def test_an_empty_dataset_has_a_report(tmp_path: Path) -> None:
     store = Store(tmp_path / "in")
     found = Parsed(page(open_dataset(str(dataset(tmp_path, store, [])))))
     assert "Nothing was rejected." in found.text() and "0 of 0" in found.text()
 
 
-def test_the_command_writes_it_into_the_dataset_or_elsewhere(
+def test_the_command_writes_to_dataset_or_output(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     made = whole(tmp_path)
@@ -179,7 +181,7 @@ def test_the_command_writes_it_into_the_dataset_or_elsewhere(
         (lambda d: d.rename(d.parent / "away"), "does not exist"),
     ],
 )
-def test_what_cannot_be_reported_is_one_line_and_exit_2(
+def test_an_unusable_dataset_is_one_line_and_exit_2(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], spoil: object, says: str
 ) -> None:
     made = whole(tmp_path)
@@ -190,10 +192,10 @@ def test_what_cannot_be_reported_is_one_line_and_exit_2(
     assert main(["report", str(made), "--samples", "65"]) == 2
 
 
-def test_the_audit_is_shown_of_the_build_it_is_of_and_no_other(tmp_path: Path) -> None:
+def test_an_audit_is_shown_until_the_next_build(tmp_path: Path) -> None:
     made = whole(tmp_path)
     opened = open_dataset(str(made))
-    assert "Not audited since it was built" in page(opened)
+    assert "Not audited since the last build" in page(opened)
     assert main(["audit", str(made)]) == 0
     figures = json.loads((made / "audit.json").read_text())
     read = Parsed(page(opened)).text()
@@ -202,10 +204,10 @@ def test_the_audit_is_shown_of_the_build_it_is_of_and_no_other(tmp_path: Path) -
     assert figures["words"] and f"{figures['words'][0]['words']} " in read
     text = (made / "manifest.json").read_text()
     (made / "manifest.json").write_text(text + "\n")  # as after another build
-    assert "Not audited since it was built" in page(open_dataset(str(made)))
+    assert "Not audited since the last build" in page(open_dataset(str(made)))
 
 
-def test_expressions_add_up_and_each_rule_leads_to_what_it_left_out(tmp_path: Path) -> None:
+def test_expression_steps_add_up_and_link_to_examples(tmp_path: Path) -> None:
     store = Store(tmp_path / "in")
     caption = "A red mug on a table. The mug is red. A view of harmony. A blue hat."
     data = encoded(picture(), "PNG")
@@ -235,7 +237,51 @@ def test_expressions_add_up_and_each_rule_leads_to_what_it_left_out(tmp_path: Pa
     assert json.loads(examples.read_text()) == {"detect.score": [["k", "a mug"]]}
 
 
-def test_tokens_of_captions_are_those_of_replies_that_were_right_at_once(tmp_path: Path) -> None:
+def test_extra_annotations_are_shown_as_text(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = with_extra(tmp_path, {"mood": {HOSTILE: HOSTILE, "score": 4.5}, "<b>": ["<i>", None]})
+    found = Parsed(page(open_dataset(str(made))))
+    read = found.text()
+    assert f"mood.{one_line(HOSTILE)} {one_line(HOSTILE)}" in read.replace("  ", " ")
+    assert "mood.score 4.5" in read and '<b> ["<i>", null]' in read
+    assert not {"b", "i"} & {tag for tag, _, around in found.elements if "dl" in around}
+    assert main(["show", str(made), "k", "--output", str(tmp_path / "k.png")]) == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "mood.score: 4.5" in printed and '<b>: ["<i>", null]' in printed
+    assert f"mood.{one_line(HOSTILE)}: {one_line(HOSTILE)}" in printed
+
+
+def with_extra(folder: Path, extra: object) -> Path:
+    """A finished dataset of one sample, "k", with `extra`."""
+    store = Store(folder / "in")
+    data = encoded(picture(), "PNG")
+    record = Record("k", "/in/k", "u", store._put(data), hashlib.sha256(data).hexdigest(),
+                    format="png", width=40, height=30, short_caption="a",
+                    long_caption="b")  # fmt: skip
+    sample = {**sample_json(record, {}), "schema_version": "1.1", "extra": extra}
+    item = {"sample": sample, "image": list(record.image), "usage": {}, "dropped": {}}
+    return dataset(folder, store, [Pointer("k", "/in/k", store._put(pack(item)))])
+
+
+def test_a_users_stage_and_its_reasons_are_on_the_page(tmp_path: Path) -> None:
+    store = Store(tmp_path / "in")
+    made = dataset(tmp_path, store, [rejected(store, "sad", "mood", "dull", "grey")])
+    opened = open_dataset(str(made))
+    spent = {"requests": 7, "prompt_tokens": 8, "completion_tokens": 9}
+    opened.manifest["stages"]["mood"] = {"model": "moody", "revision": None, "fingerprint": "f"}
+    opened.manifest.update(
+        pipeline=["mood", "caption"], reject_reasons={"dull": "<b>too low</b>"},
+        usage={"caption": spent, "mood": spent},
+    )  # fmt: skip
+    read = Parsed(page(opened)).text()
+    assert "images read 1 100.0 % passed mood 0 0.0 % −1 dull" in read
+    assert "dull 1 <b>too low</b>" in read and "sad at mood: grey" in read
+    assert read.index("mood moody") < read.index("caption m m")
+    assert read.index("mood 7 8 9") < read.index("caption 7 8 9")
+
+
+def test_caption_tokens_are_of_first_replies(tmp_path: Path) -> None:
     made = whole(tmp_path)
     opened = open_dataset(str(made))
     assert caption_tokens(opened, 0, 100).total == 0

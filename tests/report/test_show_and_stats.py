@@ -1,4 +1,4 @@
-"""finehard show and finehard stats: one sample as it is, and the numbers of all."""
+"""`finehard show` prints one sample, `finehard stats` the statistics of all."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from finehard.digest import digest
 from finehard.phrases import PhrasesConfig, identity
 from finehard.records import one_line
 from finehard.report.pictures import COLORS
-from tests.report.made import BOXES, HOSTILE, told_by
+from tests.report.made import BOXES, HOSTILE, hostile_dataset
 
 
 def test_show_prints_the_texts_and_draws_every_box(
@@ -43,7 +43,7 @@ def test_show_prints_the_texts_and_draws_every_box(
                 assert at == ImageColor.getrgb(COLORS[number]), (number, column)
 
 
-def test_without_output_the_picture_lies_here_under_its_key(
+def test_the_default_output_is_the_key_in_this_folder(
     hostile: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -69,7 +69,7 @@ def test_an_unknown_key_is_one_line_and_exit_2(
     assert not (tmp_path / "x.png").exists()
 
 
-def test_stats_as_json_has_the_counts_of_manifest_index_and_rejects(
+def test_stats_json_agrees_with_manifest_and_index(
     hostile: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["stats", str(hostile), "--json"]) == 0
@@ -98,10 +98,10 @@ def test_stats_as_json_has_the_counts_of_manifest_index_and_rejects(
     assert found["funnel"]["expressions"] == [] and found["caption_tokens"] is None
 
 
-def test_stats_tell_expressions_and_tokens_where_the_build_left_them(
+def test_stats_have_expressions_and_tokens_if_recorded(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    made = told_by(tmp_path, "a tale")
+    made = hostile_dataset(tmp_path, "a tale")
     manifest = json.loads((made / "manifest.json").read_text())
     config = PhrasesConfig(**manifest["config"]["phrases"])
     manifest["stages"]["phrases"] = {"fingerprint": digest(identity(config))}
@@ -120,7 +120,7 @@ def test_stats_tell_expressions_and_tokens_where_the_build_left_them(
     assert "asked of the detector" in words and "caption reply, tokens 45.0" in words
 
 
-def test_stats_as_a_table_says_the_same(hostile: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_stats_are_printed_as_tables(hostile: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["stats", str(hostile)]) == 0
     words = " ".join(capsys.readouterr().out.split())
     assert "inputs found 9" in words and "written 6" in words
@@ -128,7 +128,7 @@ def test_stats_as_a_table_says_the_same(hostile: Path, capsys: pytest.CaptureFix
 
 
 @pytest.mark.parametrize("command", [["stats"], ["show"]])
-def test_where_no_dataset_is_that_is_one_line_and_exit_2(
+def test_a_missing_dataset_is_one_line_and_exit_2(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], command: list[str]
 ) -> None:
     key = ["k"] if command == ["show"] else []

@@ -1,4 +1,4 @@
-"""Each figure is 1 on a dataset made from the truth, and falls when that dataset is spoilt."""
+"""Each figure is 1 on a dataset made from the truth, and lower when the dataset is spoilt."""
 
 import copy
 import io
@@ -23,7 +23,7 @@ from finehard.demo.world import COLORS, truth_header, truth_row
 from finehard.errors import UsageError
 from finehard.truth import read_truth
 from finehard.truth.command import main
-from finehard.truth.measure import iou, measure
+from finehard.truth.measure import measure
 from finehard.truth.mention import mentions
 
 KINDS = ("mug", "bowl", "box")
@@ -146,7 +146,7 @@ def lose_samples(samples: list[Sample]) -> None:
         (lose_samples, {"caption_recall", "phrase_recall", "region_recall_50"}),
     ],
 )
-def test_each_figure_falls_with_its_corruption(
+def test_each_corruption_lowers_its_figures(
     world, spoil: Callable[[list[Sample]], None], fallen: set[str]
 ):
     samples = copy.deepcopy(world[0])
@@ -155,7 +155,7 @@ def test_each_figure_falls_with_its_corruption(
     assert all(got[name] < 0.9 for name in fallen), got
 
 
-def test_invented_objects_are_counted(world):
+def test_hallucinated_objects_are_counted(world):
     samples = copy.deepcopy(world[0])
     for sample in samples:
         sample["long_caption"] += " Behind it there is a red mug and another red mug."
@@ -180,12 +180,6 @@ def test_mentions(text: str, said: list[Any]):
     assert mentions(text, KINDS, ATTRIBUTES) == said
 
 
-def test_iou():
-    assert iou((0, 0, 1, 1), (0, 0, 1, 1)) == 1
-    assert iou((0, 0, 0.5, 1), (0.25, 0, 0.75, 1)) == pytest.approx(1 / 3)
-    assert iou((0, 0, 0.1, 0.1), (0.5, 0.5, 1, 1)) == 0
-
-
 @pytest.mark.parametrize(
     "spoil, line",
     [
@@ -195,7 +189,7 @@ def test_iou():
         (lambda r: r[0].update(truth_version="9"), 1),
     ],
 )
-def test_a_wrong_truth_file_is_refused_with_its_line(world, tmp_path, spoil, line):
+def test_a_malformed_truth_file_is_refused_with_its_line(world, tmp_path, spoil, line):
     rows = [json.loads(text) for text in world[1].read_text().splitlines()]
     spoil(rows)
     path = tmp_path / "t.jsonl"
