@@ -31,7 +31,7 @@ class Apply(beam.DoFn):
             yield record
             return
         self._prepared.result()
-        self._runtime.status.through(self._name)
+        self._runtime.status.count_done(self._name)
         yield self._runtime.call(self._stage, self._stage.apply, record)
 
 

@@ -56,7 +56,7 @@ class AskModel(beam.DoFn):
             return
         asks = self._stage.questions(record)
         if not asks:
-            self._runtime.status.through(self._name)
+            self._runtime.status.count_done(self._name)
             yield record
             return
         keys = [question_key(ask, record) for ask in asks]
@@ -80,7 +80,7 @@ class AskModel(beam.DoFn):
         for place, (key, question) in enumerate(zip(keys, questions, strict=True)):
             if question is not None:
                 keep = self._journaled(record.unit, key)
-                client.submit(question).add_done_callback(replies.taker(place, keep))
+                client.submit(question).add_done_callback(replies.callback(place, keep))
         self._window.add(record, replies.all)
         for item, future in self._window.finished():
             yield self._result(item, future)
@@ -133,7 +133,7 @@ class AskModel(beam.DoFn):
     def _answered(
         self, record: Record, entries: Sequence[Any], from_journal: bool
     ) -> Record | Reject:
-        self._runtime.status.through(self._name, from_journal)
+        self._runtime.status.count_done(self._name, from_journal)
         values = [entry.value for entry in entries]
         answered = self._runtime.call(self._stage, self._stage.answer, record, values)
         return answered.spent(self._name, _spent(entries))

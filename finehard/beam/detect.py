@@ -48,7 +48,7 @@ class AskDetector(beam.DoFn):
             return
         phrases = self._stage.question(record)
         if not phrases:
-            self._runtime.status.through(self._name)
+            self._runtime.status.count_done(self._name)
             yield record
             return
         key = digest([record.sha256, phrases])
@@ -88,5 +88,5 @@ class AskDetector(beam.DoFn):
         return self._selected(record, raw, from_journal=False)
 
     def _selected(self, record: Record, raw: list[Any], from_journal: bool) -> Record:
-        self._runtime.status.through(self._name, from_journal)
+        self._runtime.status.count_done(self._name, from_journal)
         return self._stage.answer_raw(record, raw)

@@ -52,16 +52,16 @@ class _Read(beam.DoFn):
         self._runtime: Runtime = runtime(self._build)
 
     def process(self, unit: Unit) -> Iterator[Record | Reject | TaggedOutput]:
-        self._runtime.reading(unit.id)
+        self._runtime.begin_unit(unit.id)
         count = 0
         items: Iterator[Loaded | Reject] = read(unit, self._build.config.source)
         if unit.file.kind == "parquet":
             items = self._spilled(unit, items)
         for item in items:
             count += 1
-            self._runtime.entered(unit.id)
+            self._runtime.count_in(unit.id)
             yield item if isinstance(item, Reject) else self._loaded(item)
-        self._runtime.was_read(unit.id)
+        self._runtime.end_unit(unit.id)
         yield TaggedOutput(READ, count)
 
     def _loaded(self, item: Loaded) -> Record | Reject:

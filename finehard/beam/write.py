@@ -90,7 +90,7 @@ class _Spill(beam.DoFn):
         packed = pack(payload)
         self._items.append((item, packed))
         self._bytes += len(packed)
-        self._runtime.left(item.unit, item.source, isinstance(item, Reject))
+        self._runtime.count_out(item.unit, item.source, isinstance(item, Reject))
         if self._bytes >= _SPILL_BYTES:
             yield from self._flush()
 

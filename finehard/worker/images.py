@@ -1,4 +1,4 @@
-"""The images a worker process has in work: read once, decoded once, held while there is room."""
+"""A worker process's cache of images in work: each is read once and decoded once."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from finehard.images import Decoded, ImagesConfig, cut_out, decode, jpeg
 from finehard.records import WHOLE, Box, Record
 
 
-class _Kept:
-    """What is held of one image. `lock` is held while it is filled; `weight` is in bytes."""
+class _CachedImage:
+    """One image's bytes, pixels and views; `lock` is held while they are made."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
@@ -23,87 +23,87 @@ class _Kept:
         self.weight = 0
 
     def weigh(self) -> int:
-        """Bytes of memory, about."""
+        """Returns the approximate size in memory, in bytes."""
         pixels = self.decoded.pixels.width * self.decoded.pixels.height * 3 if self.decoded else 0
         return len(self.data or b"") + pixels + sum(map(len, self.views.values()))
 
 
 class Images:
-    """The images in work: read where the record says, decoded once, kept while there is room.
+    """Images by record, the least recently used dropped beyond `images.cache_bytes`.
 
-    `fetch` reads a record's bytes; one instance serves all stages of a process, from any thread.
+    `fetch` reads a record's bytes. One instance serves all stages of a process; thread-safe.
     """
 
     def __init__(self, config: ImagesConfig, fetch: Callable[[Record], bytes]) -> None:
         self.config = config
         self.decodes = 0
         self._fetch = fetch
-        self._kept: OrderedDict[str, _Kept] = OrderedDict()
+        self._images: OrderedDict[str, _CachedImage] = OrderedDict()
         self._held = 0
-        self._lock = threading.Lock()  # taken inside a `_Kept.lock`, never around one
+        self._lock = threading.Lock()  # acquired inside a `_CachedImage.lock`, never around one
 
     def put(self, record: Record, data: bytes) -> None:
-        """Keeps the bytes of `record`, just read, so that no stage reads them again."""
-        kept = self._entry(record)
-        with kept.lock:
-            kept.data = data
-            self._weigh(record.source, kept)
+        """Caches the bytes of `record`, just read, so that no stage reads them again."""
+        cached = self._entry(record)
+        with cached.lock:
+            cached.data = data
+            self._weigh(record.source, cached)
 
     def pixels(self, record: Record) -> Image.Image:
-        """The decoded image (see `decode`). Raises `ImageError`, `OSError` or `EOFError`."""
-        kept = self._entry(record)
-        with kept.lock:
-            return self._decoded(record, kept).pixels
+        """Returns the decoded image. Raises `ImageError`, `OSError` or `EOFError`."""
+        cached = self._entry(record)
+        with cached.lock:
+            return self._decoded(record, cached).pixels
 
     def views(self, record: Record, boxes: tuple[Box, ...]) -> list[bytes]:
-        """JPEG bytes of the parts of the image in `boxes`, in their order. Raises as `pixels`."""
-        kept = self._entry(record)
-        with kept.lock:
-            decoded = self._decoded(record, kept)
+        """Returns JPEG bytes of the parts of the image in `boxes`. Raises as `pixels`."""
+        cached = self._entry(record)
+        with cached.lock:
+            decoded = self._decoded(record, cached)
             for box in boxes:
-                if box not in kept.views:
-                    kept.views[box] = self._view(kept, decoded, box)
-            self._weigh(record.source, kept)
-            return [kept.views[box] for box in boxes]
+                if box not in cached.views:
+                    cached.views[box] = self._view(cached, decoded, box)
+            self._weigh(record.source, cached)
+            return [cached.views[box] for box in boxes]
 
     def drop(self, source: str) -> None:
-        """Forgets an image that has gone through all stages."""
+        """Drops an image that has passed all stages."""
         with self._lock:
-            kept = self._kept.pop(source, None)
-            self._held -= kept.weight if kept else 0
+            cached = self._images.pop(source, None)
+            self._held -= cached.weight if cached else 0
 
-    def _entry(self, record: Record) -> _Kept:
+    def _entry(self, record: Record) -> _CachedImage:
         with self._lock:
-            kept = self._kept.setdefault(record.source, _Kept())
-            self._kept.move_to_end(record.source)
-            return kept
+            cached = self._images.setdefault(record.source, _CachedImage())
+            self._images.move_to_end(record.source)
+            return cached
 
-    def _view(self, kept: _Kept, decoded: Decoded, box: Box) -> bytes:
+    def _view(self, cached: _CachedImage, decoded: Decoded, box: Box) -> bytes:
         quality = self.config.jpeg_quality
         if box != WHOLE:
             return jpeg(cut_out(decoded.pixels, box, self.config), quality)
-        if decoded.sendable and kept.data is not None:
-            return kept.data
+        if decoded.sendable and cached.data is not None:
+            return cached.data
         return jpeg(decoded.pixels, quality)
 
-    def _decoded(self, record: Record, kept: _Kept) -> Decoded:
-        if kept.decoded is None:
-            if kept.data is None:
-                kept.data = self._fetch(record)
-            kept.decoded = decode(kept.data, self.config)
+    def _decoded(self, record: Record, cached: _CachedImage) -> Decoded:
+        if cached.decoded is None:
+            if cached.data is None:
+                cached.data = self._fetch(record)
+            cached.decoded = decode(cached.data, self.config)
             with self._lock:
                 self.decodes += 1
-            self._weigh(record.source, kept)
-        return kept.decoded
+            self._weigh(record.source, cached)
+        return cached.decoded
 
-    def _weigh(self, source: str, kept: _Kept) -> None:
-        """Books what `kept` now weighs, and lets go of what was used longest ago."""
-        weight = kept.weigh()
+    def _weigh(self, source: str, cached: _CachedImage) -> None:
+        """Updates the total by what `cached` now weighs, and drops the least recently used."""
+        weight = cached.weigh()
         with self._lock:
-            if self._kept.get(source) is not kept:
-                return  # dropped meanwhile: whoever still uses it holds it
-            self._held += weight - kept.weight
-            kept.weight = weight
-            while self._held > self.config.cache_bytes and len(self._kept) > 1:
-                _, oldest = self._kept.popitem(last=False)
+            if self._images.get(source) is not cached:
+                return  # dropped meanwhile; its user still has a reference
+            self._held += weight - cached.weight
+            cached.weight = weight
+            while self._held > self.config.cache_bytes and len(self._images) > 1:
+                _, oldest = self._images.popitem(last=False)
                 self._held -= oldest.weight

@@ -1,4 +1,4 @@
-"""The replies to the questions on one record, together once the last one is there."""
+"""Collects the replies to all questions on one record."""
 
 from __future__ import annotations
 
@@ -10,33 +10,33 @@ from finehard.lmm.question import Answer
 from finehard.state.journal import Entry
 
 Reply = Entry | BaseException | None
-"""What became of a question: an answer, or why there is none; None while it is under way."""
+"""The outcome of a question: its reply or its error; None while it is in flight."""
 
 
 class Replies:
-    """The replies to one record's questions; `all` has them once the last one is there."""
+    """The replies to one record's questions; the future `all` completes with the last of them."""
 
-    def __init__(self, kept: Sequence[Entry | None]) -> None:
+    def __init__(self, journaled: Sequence[Entry | None]) -> None:
         self.all: Future[list[Reply]] = Future()
-        self._replies: list[Reply] = list(kept)
-        self._missing = kept.count(None)
+        self._replies: list[Reply] = list(journaled)
+        self._missing = journaled.count(None)
         self._lock = threading.Lock()
 
-    def taker(
-        self, place: int, keep: Callable[[Answer], Entry]
+    def callback(
+        self, index: int, save: Callable[[Answer], Entry]
     ) -> Callable[[Future[Answer]], None]:
-        """Takes the reply to question number `place`, as `keep` gives it back."""
+        """Returns a callback that saves the answer to question `index` and records the result."""
 
-        def take(done: Future[Answer]) -> None:
+        def record(done: Future[Answer]) -> None:
             try:
-                reply: Reply = keep(done.result())
-            except BaseException as error:  # handed to whoever waits for the replies
+                reply: Reply = save(done.result())
+            except BaseException as error:  # raised where the replies are awaited
                 reply = error
             with self._lock:
-                self._replies[place] = reply
+                self._replies[index] = reply
                 self._missing -= 1
                 last = not self._missing
             if last:
                 self.all.set_result(self._replies)
 
-        return take
+        return record

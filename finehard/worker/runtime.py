@@ -1,4 +1,4 @@
-"""What a worker process holds once, for all stages: clients, journal, images, the detector."""
+"""A worker process's share of a build: its stages, clients, journal, images and detector."""
 
 from __future__ import annotations
 
@@ -8,14 +8,12 @@ import gc
 import pickle
 import threading
 from collections import Counter
-from concurrent.futures import Future
 from dataclasses import dataclass, replace
-from queue import SimpleQueue
 from typing import Any
 
 from finehard import registry, rejects
 from finehard.config import Config
-from finehard.detect import Detection, Detector, load_detector
+from finehard.detect import load_detector
 from finehard.errors import FinehardError
 from finehard.io import storage
 from finehard.lmm.client import Client
@@ -24,6 +22,7 @@ from finehard.serve import Server, ensure_server
 from finehard.stages.stage import Stage
 from finehard.state.journal import Journal
 from finehard.worker.call import call
+from finehard.worker.detections import Detections
 from finehard.worker.images import Images
 from finehard.worker.status import Status
 
@@ -51,11 +50,11 @@ class Build:
 
 
 class Runtime:
-    """This process's share of a build. Made once, on first use; see `runtime`."""
+    """This process's share of a build, made on first use; see `runtime`."""
 
     def __init__(self, build: Build) -> None:
-        # one collection for so many new objects, not for 700, and none of what was imported: a
-        # fifth less CPU a request. Records and replies are in no cycles: little is left lying about
+        # The garbage collector took a fifth of the CPU of a request. Records and replies form no
+        # cycles, so it runs every 20,000 new objects instead of 700, and never over the imports.
         gc.freeze()
         gc.set_threshold(20_000, 20, 20)
         self.build = build
@@ -70,8 +69,8 @@ class Runtime:
         self._server: Server | None = None
         self._detections: Detections | None = None
         self._lock = threading.Lock()
-        self._left: Counter[str] = Counter()
-        self._unread: set[str] = set()
+        self._open_samples: Counter[str] = Counter()
+        self._open_units: set[str] = set()
 
     def call(self, stage: Stage, method: Any, record: Record, *arguments: Any) -> Record | Reject:
         """Calls a method of `stage` (see `finehard.worker.call`); a failure ends the build."""
@@ -82,8 +81,8 @@ class Runtime:
             raise
 
     def client(self, model: str) -> Client:
-        """The client of model `model`; one without endpoints is asked on this machine's own server,
-        which is joined where it runs, else started."""
+        """Returns the client of `model`. A model without endpoints is served by this machine's own
+        server, which is started unless it is already running."""
         with self._lock:
             if model not in self._clients:
                 settings, check = self.config.models[model], None
@@ -101,47 +100,48 @@ class Runtime:
         return self._server
 
     def detections(self) -> Detections:
-        """The detector and its thread."""
+        """Returns the detector's queue; loads the detector on first use."""
         with self._lock:
             if self._detections is None:
-                self._detections = Detections(load_detector(self.config.detect), self.config)
+                detector = load_detector(self.config.detect)
+                self._detections = Detections(detector, self.config.detect.batch_size)
             return self._detections
 
-    def reading(self, unit: str) -> None:
-        """A unit begins; it is not through before it has been read to its end."""
-        self._unread.add(unit)
+    def begin_unit(self, unit: str) -> None:
+        """Marks `unit` as being read: it cannot be complete before `end_unit`."""
+        self._open_units.add(unit)
 
-    def entered(self, unit: str) -> None:
-        """A sample of `unit` was read."""
+    def count_in(self, unit: str) -> None:
+        """Counts a sample of `unit` as read."""
         with self._lock:
-            self._left[unit] += 1
+            self._open_samples[unit] += 1
             self.status.read += 1
 
-    def was_read(self, unit: str) -> None:
-        """All of `unit` was read."""
+    def end_unit(self, unit: str) -> None:
+        """Marks all of `unit` as read."""
         with self._lock:
-            self._unread.discard(unit)
-        self._maybe_finish(unit)
+            self._open_units.discard(unit)
+        self._finish_if_complete(unit)
 
-    def left(self, unit: str, source: str, rejected: bool) -> None:
-        """A sample of `unit` is through all stages, as a sample or a reject."""
+    def count_out(self, unit: str, source: str, rejected: bool) -> None:
+        """Counts a sample of `unit` as done with all stages; `source` is its image."""
         self.images.drop(source)
         with self._lock:
-            self._left[unit] -= 1
+            self._open_samples[unit] -= 1
             self.status.done += 1
             self.status.rejected += rejected
-        self._maybe_finish(unit)
+        self._finish_if_complete(unit)
 
-    def _maybe_finish(self, unit: str) -> None:
+    def _finish_if_complete(self, unit: str) -> None:
         with self._lock:
-            if unit in self._unread or self._left[unit] > 0:
+            if unit in self._open_units or self._open_samples[unit] > 0:
                 return
-            del self._left[unit]
+            del self._open_samples[unit]
         self.journal.finish(unit)
 
     def close(self) -> None:
-        """Flushes the journal and the status, closes connections, lets go of the server."""
-        with contextlib.ExitStack() as stack:  # the rest is closed whatever fails
+        """Flushes the journal and the status, closes connections, releases the server."""
+        with contextlib.ExitStack() as stack:  # a failure does not keep the rest open
             if self._server is not None:
                 stack.callback(self._server.close)
             for client in self._clients.values():
@@ -152,67 +152,12 @@ class Runtime:
             stack.callback(self.journal.close)
 
 
-_Waiting = tuple[Any, list[str], Future[list[Detection]]]
-
-
-class Detections:
-    """A detector in a thread of its own, so that requests go on while it works.
-
-    It takes what waits, up to a batch, and never waits for a batch to fill.
-    """
-
-    def __init__(self, detector: Detector, config: Config) -> None:
-        self.detector = detector
-        self._batch = config.detect.batch_size
-        self._waiting: SimpleQueue[_Waiting | None] = SimpleQueue()
-        self._thread = threading.Thread(target=self._run, name="finehard-detect", daemon=True)
-        self._thread.start()
-
-    def submit(self, image: Any, phrases: list[str]) -> Future[list[Detection]]:
-        """Detects `phrases` in a PIL image."""
-        future: Future[list[Detection]] = Future()
-        self._waiting.put((image, phrases, future))
-        return future
-
-    def close(self) -> None:
-        """Ends the thread, once it is through with what waits."""
-        self._waiting.put(None)
-        self._thread.join()
-
-    def _run(self) -> None:
-        while (first := self._waiting.get()) is not None:
-            batch = [first]
-            while len(batch) < self._batch and not self._waiting.empty():
-                waiting = self._waiting.get()
-                if waiting is None:
-                    self._waiting.put(None)  # seen again after this batch
-                    break
-                batch.append(waiting)
-            self._detect(batch)
-
-    def _detect(self, batch: list[_Waiting]) -> None:
-        try:
-            answers = self.detector.detect([b[0] for b in batch], [b[1] for b in batch])
-        except FinehardError as error:
-            for _, _, future in batch:
-                future.set_exception(error)
-        except Exception as error:
-            if len(batch) == 1:
-                batch[0][2].set_exception(error)
-            else:  # one image may have failed all: each is tried alone
-                for waiting in batch:
-                    self._detect([waiting])
-        else:
-            for (_, _, future), detections in zip(batch, answers, strict=True):
-                future.set_result(detections)
-
-
 _runtimes: dict[str, Runtime] = {}
 _lock = threading.Lock()
 
 
 def runtime(build: Build) -> Runtime:
-    """This process's runtime for `build`."""
+    """Returns this process's runtime for `build`."""
     with _lock:
         if build.run not in _runtimes:
             _runtimes[build.run] = Runtime(build)
@@ -220,7 +165,7 @@ def runtime(build: Build) -> Runtime:
 
 
 def close_all() -> None:
-    """Closes what `runtime` made; also runs when the process ends."""
+    """Closes every runtime of this process; also called when the process exits."""
     with _lock:
         while _runtimes:
             _runtimes.popitem()[1].close()

@@ -1,6 +1,6 @@
-"""What a worker process says of itself while it works: a small file, rewritten every second.
+"""The counts of each worker process, in a small file that it rewrites every second.
 
-The command that started the build adds them up for its progress line, whatever the runner.
+The process that started the build adds them up to show progress, whatever the runner.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _EVERY_S = {False: 1.0, True: 10.0}
 
 
 def folder(output: str, run: str) -> str:
-    """Where the processes of `run` write their status."""
+    """Returns the folder for the status files of `run`."""
     return storage.join(output, "_journal", "_status", run)
 
 
@@ -45,14 +45,14 @@ class Status:
         self._thread.start()
 
     def watch(self, client: Client) -> None:
-        """Counts `client`'s requests in."""
+        """Includes the requests of `client`."""
         self._clients.append(client)
 
-    def through(self, stage: str, kept: bool = False) -> None:
-        """A sample is through `stage`; `kept` when the journal had the answer."""
+    def count_done(self, stage: str, from_journal: bool = False) -> None:
+        """Counts a sample as done at `stage`."""
         counts = self.stages.setdefault(stage, {"done": 0, "from_journal": 0})
         counts["done"] += 1
-        counts["from_journal"] += kept
+        counts["from_journal"] += from_journal
 
     def write(self) -> None:
         """Writes the file now."""
@@ -68,13 +68,13 @@ class Status:
             "stages": stages,
         }
         with (
-            contextlib.suppress(OSError, FinehardError),  # progress is no reason to stop a build
+            contextlib.suppress(OSError, FinehardError),  # a build does not stop for its progress
             storage.writing(self._uri, durable=False) as file,
         ):
             file.write(json.dumps(counts).encode())
 
     def close(self) -> None:
-        """Writes the last state."""
+        """Ends the thread and writes the final counts."""
         self._closed.set()
         self._thread.join()
         self.write()
@@ -85,13 +85,13 @@ class Status:
 
 
 def total(output: str, run: str) -> dict[str, Any]:
-    """The sum over all processes of `run`, in the shape that `Status.write` writes."""
+    """Returns the sum over all processes of `run`, in the form of their files."""
     summed: dict[str, Any] = {"read": 0, "done": 0, "rejected": 0, "fatal": None, "stages": {}}
     for file in storage.glob(folder(output, run), ""):
         try:
             counts = json.loads(storage.read_all(file.uri))
         except (OSError, ValueError, FinehardError):
-            continue  # progress is no reason to stop
+            continue  # a build does not stop for its progress
         for name in ("read", "done", "rejected"):
             summed[name] += counts[name]
         summed["fatal"] = summed["fatal"] or counts["fatal"]

@@ -1,4 +1,4 @@
-"""A sliding window of work under way: results are taken as they finish, in any order."""
+"""A sliding window of work in flight: results are taken as they finish, in any order."""
 
 from __future__ import annotations
 
@@ -9,29 +9,29 @@ from typing import Any
 
 
 class Window:
-    """At most `size` futures under way; adding to a full window waits for one to finish."""
+    """At most `size` futures in flight."""
 
     def __init__(self, size: int) -> None:
         self.size = size
-        self._under_way = 0
+        self._in_flight = 0
         self._finished: queue.SimpleQueue[tuple[Any, Future[Any]]] = queue.SimpleQueue()
 
     def add(self, item: Any, future: Future[Any]) -> None:
-        """Puts `future` under way for `item`."""
-        self._under_way += 1
+        """Adds `future`, the work on `item`; `finished` must be drained before the next."""
+        self._in_flight += 1
         future.add_done_callback(lambda done: self._finished.put((item, done)))
 
     def finished(self) -> Iterator[tuple[Any, Future[Any]]]:
-        """What has finished by now; where the window is full, waits until it is not."""
-        while self._under_way and (self._under_way >= self.size or not self._finished.empty()):
+        """Yields items that have finished, with their futures; waits while the window is full."""
+        while self._in_flight and (self._in_flight >= self.size or not self._finished.empty()):
             yield self._take()
 
     def drained(self) -> Iterator[tuple[Any, Future[Any]]]:
-        """All that is under way, as it finishes."""
-        while self._under_way:
+        """Yields all items in flight as they finish."""
+        while self._in_flight:
             yield self._take()
 
     def _take(self) -> tuple[Any, Future[Any]]:
-        taken = self._finished.get()
-        self._under_way -= 1
-        return taken
+        finished = self._finished.get()
+        self._in_flight -= 1
+        return finished

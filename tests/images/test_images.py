@@ -345,13 +345,13 @@ def test_memory_for_images_is_bounded_and_given_back() -> None:
     for number in range(50):
         images.put(record(key=str(number)), jpg(number))
         images.views(record(key=str(number)), _BOXES)
-        held = sum(kept.weigh() for kept in images._kept.values())
+        held = sum(kept.weigh() for kept in images._images.values())
         assert held == images._held <= 40_000
     images.views(record(key="3"), _BOXES)  # long gone, read again
     assert store.fetched == 1
     for number in range(50):
         images.drop(f"/in/{number}.jpg")
-    assert images._held == 0 and not images._kept
+    assert images._held == 0 and not images._images
 
 
 def test_threads_decode_each_image_once_and_see_the_same() -> None:
@@ -372,7 +372,7 @@ def test_threads_decode_each_image_once_and_see_the_same() -> None:
         thread.join()
     assert len(seen) == 160 and len({tuple(views) for views in seen}) == 20
     assert images.decodes == store.fetched == 20
-    assert images._held == sum(kept.weigh() for kept in images._kept.values())
+    assert images._held == sum(kept.weigh() for kept in images._images.values())
 
 
 def test_an_image_that_cannot_be_read_is_asked_for_again() -> None:

@@ -34,9 +34,9 @@ def _done(value: int) -> Future[Answer]:
 
 def test_replies_are_together_when_the_last_is_there_in_the_questions_order() -> None:
     replies = Replies([None, _entry(1), None])
-    replies.taker(2, _keep)(_done(2))
+    replies.callback(2, _keep)(_done(2))
     assert not replies.all.done()
-    replies.taker(0, _keep)(_done(0))
+    replies.callback(0, _keep)(_done(0))
     assert replies.all.result(0) == [_entry(0), _entry(1), _entry(2)]
 
 
@@ -51,11 +51,11 @@ def test_one_that_fails_keeps_its_place_and_waits_for_the_others(failing: str) -
     if failing == "the answer":
         failed: Future[Answer] = Future()
         failed.set_exception(broken)
-        replies.taker(0, _keep)(failed)
+        replies.callback(0, _keep)(failed)
     else:
-        replies.taker(0, cannot_keep)(_done(0))
+        replies.callback(0, cannot_keep)(_done(0))
     assert not replies.all.done()
-    replies.taker(1, _keep)(_done(1))
+    replies.callback(1, _keep)(_done(1))
     assert replies.all.result(0) == [broken, _entry(1)]
 
 
