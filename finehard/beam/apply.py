@@ -9,6 +9,7 @@ from functools import cache
 import apache_beam as beam
 
 from finehard.records import Record, Reject
+from finehard.worker.call import call_for_result
 from finehard.worker.runtime import Build, Runtime, runtime
 
 
@@ -32,7 +33,9 @@ class Apply(beam.DoFn):
             return
         self._prepared.result()
         self._runtime.status.count_done(self._name)
-        yield self._runtime.call(self._stage, self._stage.apply, record)
+        with self._runtime.ending_the_build():
+            result = call_for_result(self._stage, self._stage.apply, record)
+        yield result
 
 
 @cache

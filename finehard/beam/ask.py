@@ -1,4 +1,4 @@
-"""Lifts a stage that asks a model into the pipeline: journal first, then a window of requests."""
+"""Lifts a stage that asks a model into the pipeline: the journal, then a window of requests."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from apache_beam.utils.timestamp import MIN_TIMESTAMP
 from apache_beam.utils.windowed_value import WindowedValue
 
 from finehard.digest import digest
-from finehard.errors import FinehardError
 from finehard.images import ImageError
 from finehard.lmm.question import Answer, Question, RequestFailed
 from finehard.records import Record, Reject, Usage, reject
 from finehard.stages.stage import Ask
 from finehard.state.journal import Entry
+from finehard.worker.call import call, call_for_result
 from finehard.worker.replies import Replies, Reply
 from finehard.worker.runtime import Build, Runtime, runtime
 from finehard.worker.window import Window
 
 
 def question_key(ask: Ask, record: Record) -> str:
-    """Names a question: its text, schema and length, and what is shown of which image."""
+    """Returns a question's key in the journal: its text, schema, length, and views of which image."""
     return digest(
         [ask.text, ask.schema.digest, ask.max_tokens, ask.views, ask.views and record.sha256]
     )
@@ -51,23 +51,25 @@ class AskModel(beam.DoFn):
         self._window = Window(2 * served.window * max(1, len(served.endpoints)))
 
     def process(self, record: Record | Reject) -> Iterator[Record | Reject]:
+        """Asks about `record`, and yields whatever has been answered by now."""
         if isinstance(record, Reject):
             yield record
             return
-        asks = self._stage.questions(record)
+        with self._runtime.ending_the_build():
+            asks = call(self._stage, self._stage.questions, record)
         if not asks:
             self._runtime.status.count_done(self._name)
             yield record
             return
         keys = [question_key(ask, record) for ask in asks]
-        kept = [self._runtime.journal.get(self._folder, record.unit, key) for key in keys]
-        if None not in kept:
-            yield self._answered(record, kept, from_journal=True)
+        journaled = [self._runtime.journal.get(self._folder, record.unit, key) for key in keys]
+        if None not in journaled:
+            yield self._answered(record, journaled, from_journal=True)
             return
         try:
             questions = [
                 None if entry else self._question(record, ask)
-                for ask, entry in zip(asks, kept, strict=True)
+                for ask, entry in zip(asks, journaled, strict=True)
             ]
         except ImageError as error:
             yield reject(record, self._name, error.reason, error.detail)
@@ -76,11 +78,11 @@ class AskModel(beam.DoFn):
             yield reject(record, self._name, "unreadable_image", str(error))
             return
         client = self._runtime.client(self._model)
-        replies = Replies(kept)
-        for place, (key, question) in enumerate(zip(keys, questions, strict=True)):
+        replies = Replies(journaled)
+        for index, (key, question) in enumerate(zip(keys, questions, strict=True)):
             if question is not None:
-                keep = self._journaled(record.unit, key)
-                client.submit(question).add_done_callback(replies.callback(place, keep))
+                save = self._saver(record.unit, key)
+                client.submit(question).add_done_callback(replies.callback(index, save))
         self._window.add(record, replies.all)
         for item, future in self._window.finished():
             yield self._result(item, future)
@@ -98,19 +100,20 @@ class AskModel(beam.DoFn):
         )
 
     def finish_bundle(self) -> Iterator[WindowedValue]:
+        """Yields the rest as it is answered."""
         for item, future in self._window.drained():
             result = self._result(item, future)
             yield WindowedValue(result, MIN_TIMESTAMP, (GlobalWindow(),))
 
-    def _journaled(self, unit: str, key: str) -> Callable[[Answer], Entry]:
-        """Keeps an answer in the journal: the moment it comes, not when it is used."""
+    def _saver(self, unit: str, key: str) -> Callable[[Answer], Entry]:
+        """Returns a function that journals an answer the moment it arrives."""
 
-        def keep(answer: Answer) -> Entry:
+        def save(answer: Answer) -> Entry:
             entry = Entry(answer.value, answer.usage)
             self._runtime.journal.put(self._folder, unit, key, entry)
             return entry
 
-        return keep
+        return save
 
     def _result(self, record: Record, future: Future[list[Reply]]) -> Record | Reject:
         entries: list[Entry] = []
@@ -122,9 +125,8 @@ class AskModel(beam.DoFn):
                 failed = reply
                 entries.append(Entry(None, reply.usage))
             elif reply is not None:
-                if isinstance(reply, FinehardError):
-                    self._runtime.status.fatal = str(reply)
-                raise reply
+                with self._runtime.ending_the_build():
+                    raise reply
         if failed is not None:
             record = record.spent(self._name, _spent(entries))
             return reject(record, self._name, failed.reason, failed.detail)
@@ -135,7 +137,8 @@ class AskModel(beam.DoFn):
     ) -> Record | Reject:
         self._runtime.status.count_done(self._name, from_journal)
         values = [entry.value for entry in entries]
-        answered = self._runtime.call(self._stage, self._stage.answer, record, values)
+        with self._runtime.ending_the_build():
+            answered = call_for_result(self._stage, self._stage.answer, record, values)
         return answered.spent(self._name, _spent(entries))
 
 

@@ -1,4 +1,4 @@
-"""Lifts the detector into the pipeline: journal first, then a window of images on its thread."""
+"""Lifts the detector into the pipeline: the journal first, then a window of images."""
 
 from __future__ import annotations
 
@@ -43,6 +43,7 @@ class AskDetector(beam.DoFn):
         self._window = Window(4 * self._build.config.detect.batch_size)
 
     def process(self, record: Record | Reject) -> Iterator[Record | Reject]:
+        """Submits `record` to the detector, and yields whatever has been detected by now."""
         if isinstance(record, Reject):
             yield record
             return
@@ -52,9 +53,9 @@ class AskDetector(beam.DoFn):
             yield record
             return
         key = digest([record.sha256, phrases])
-        kept = self._runtime.journal.get(self._folder, record.unit, key)
-        if kept is not None:
-            yield self._selected(record, kept.value, from_journal=True)
+        journaled = self._runtime.journal.get(self._folder, record.unit, key)
+        if journaled is not None:
+            yield self._selected(record, journaled.value, from_journal=True)
             return
         try:
             image = self._runtime.images.pixels(record)
@@ -64,28 +65,41 @@ class AskDetector(beam.DoFn):
         except (OSError, EOFError) as error:
             yield reject(record, self._name, "unreadable_image", str(error))
             return
-        self._window.add((record, key), self._runtime.detections().submit(image, phrases))
-        for (waiting, question), found in self._window.finished():
-            yield self._answered(waiting, question, found)
+        detected = self._runtime.detections().submit(image, phrases)
+        self._window.add(record, self._saved(detected, record.unit, key))
+        for item, raw in self._window.finished():
+            yield self._answered(item, raw)
 
     def finish_bundle(self) -> Iterator[WindowedValue]:
-        for (waiting, question), found in self._window.drained():
-            result = self._answered(waiting, question, found)
+        """Yields the rest as it is detected."""
+        for item, raw in self._window.drained():
+            result = self._answered(item, raw)
             yield WindowedValue(result, MIN_TIMESTAMP, (GlobalWindow(),))
 
-    def _answered(
-        self, record: Record, key: str, future: Future[list[Detection]]
-    ) -> Record | Reject:
+    def _saved(self, detected: Future[list[Detection]], unit: str, key: str) -> Future[list[Any]]:
+        """Returns the future raw boxes, journaled the moment they are there."""
+        saved: Future[list[Any]] = Future()
+
+        def save(done: Future[list[Detection]]) -> None:
+            try:
+                raw = [[d.phrase, list(d.box), d.score] for d in done.result()]
+                self._runtime.journal.put(self._folder, unit, key, Entry(raw, Usage()))
+                saved.set_result(raw)
+            except BaseException as error:  # raised where the boxes are awaited
+                saved.set_exception(error)
+
+        detected.add_done_callback(save)
+        return saved
+
+    def _answered(self, record: Record, saved: Future[list[Any]]) -> Record | Reject:
         try:
-            raw = [[d.phrase, list(d.box), d.score] for d in future.result()]
-        except FinehardError as error:
-            self._runtime.status.fatal = str(error)
+            with self._runtime.ending_the_build():
+                return self._selected(record, saved.result(), from_journal=False)
+        except FinehardError:
             raise
         except Exception as error:  # a detector can fail on one image in any way
             line = " ".join(f"{type(error).__name__}: {error}".split())
             return reject(record, self._name, "detector_failed", line)
-        self._runtime.journal.put(self._folder, record.unit, key, Entry(raw, Usage()))
-        return self._selected(record, raw, from_journal=False)
 
     def _selected(self, record: Record, raw: list[Any], from_journal: bool) -> Record:
         self._runtime.status.count_done(self._name, from_journal)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 
@@ -11,24 +11,41 @@ from finehard.errors import FinehardError
 from finehard.records import Record, Reject
 from finehard.stages.stage import Stage
 
+R = TypeVar("R")
 
-def call(
-    stage: Stage, method: Callable[..., Record | Reject], record: Record, *arguments: Any
-) -> Record | Reject:
+
+def call(stage: Stage, method: Callable[..., R], record: Record, *arguments: Any) -> R:
     """Returns `method(record, *arguments)`, a method of `stage`.
 
-    Raises `FinehardError` where it raises, returns something else, or adds to `record.extra` what
-    is not JSON.
+    Raises `FinehardError` where it raises.
     """
     try:
-        result = method(record, *arguments)
+        return method(record, *arguments)
+    except FinehardError:
+        raise
+    except Exception as error:  # a user's stage can fail in any way
+        raise _failure(stage, record, error) from error
+
+
+def call_for_result(
+    stage: Stage, method: Callable[..., Record | Reject], record: Record, *arguments: Any
+) -> Record | Reject:
+    """As `call`, for a method that returns a record or a reject.
+
+    Also raises `FinehardError` where it returns something else, or has added to `record.extra`
+    what is not JSON.
+    """
+    result = call(stage, method, record, *arguments)
+    try:
         if not isinstance(result, Record | Reject):
             raise TypeError(f"it returned {type(result).__name__}, not a Record or Reject")
         if isinstance(result, Record) and result.extra is not record.extra:
             orjson.dumps(result.extra)
-    except FinehardError:
-        raise
-    except Exception as error:  # a user's stage can fail in any way
-        line = " ".join(f"{type(error).__name__}: {error}".split())[:300]
-        raise FinehardError(f"stage {stage.name} failed on {record.key}: {line}") from error
+    except TypeError as error:
+        raise _failure(stage, record, error) from error
     return result
+
+
+def _failure(stage: Stage, record: Record, error: Exception) -> FinehardError:
+    line = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+    return FinehardError(f"stage {stage.name} failed on {record.key}: {line}")

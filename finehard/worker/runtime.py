@@ -8,8 +8,8 @@ import gc
 import pickle
 import threading
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any
 
 from finehard import registry, rejects
 from finehard.config import Config
@@ -17,11 +17,9 @@ from finehard.detect import load_detector
 from finehard.errors import FinehardError
 from finehard.io import storage
 from finehard.lmm.client import Client
-from finehard.records import Record, Reject
 from finehard.serve import Server, ensure_server
 from finehard.stages.stage import Stage
 from finehard.state.journal import Journal
-from finehard.worker.call import call
 from finehard.worker.detections import Detections
 from finehard.worker.images import Images
 from finehard.worker.status import Status
@@ -72,10 +70,11 @@ class Runtime:
         self._open_samples: Counter[str] = Counter()
         self._open_units: set[str] = set()
 
-    def call(self, stage: Stage, method: Any, record: Record, *arguments: Any) -> Record | Reject:
-        """Calls a method of `stage` (see `finehard.worker.call`); a failure ends the build."""
+    @contextlib.contextmanager
+    def ending_the_build(self) -> Iterator[None]:
+        """Reports a `FinehardError` raised in the block as the reason why the build ends."""
         try:
-            return call(stage, method, record, *arguments)
+            yield
         except FinehardError as error:
             self.status.fatal = str(error)
             raise
