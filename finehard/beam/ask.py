@@ -24,7 +24,7 @@ from finehard.worker.window import Window
 
 
 def question_key(ask: Ask, record: Record) -> str:
-    """Returns a question's key in the journal: its text, schema, length, and views of which image."""
+    """Returns a question's key in the journal: text, schema, length, and views of which image."""
     return digest(
         [ask.text, ask.schema.digest, ask.max_tokens, ask.views, ask.views and record.sha256]
     )
