@@ -1,7 +1,7 @@
 """The config of a build: one YAML file, read strictly.
 
-Every section is a dataclass that stands beside the code that reads it; this file puts them
-together, and checks what concerns more than one.
+Each section is a dataclass beside the code that uses it; this module combines them and checks
+what concerns several.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ from finehard.stages.verify import VerifyConfig
 
 @dataclass(frozen=True)
 class ServerConfig:
-    """The server that finehard starts itself, for models without endpoints.
+    """The server that finehard starts itself for models without endpoints.
 
-    `where` is "driver" (beside the command) or "worker" (one on each machine that runs workers,
-    shared by its processes). Without this section all models need endpoints.
+    `where` is "driver" (on the machine of the command) or "worker" (one on each machine with
+    workers, shared by its processes). Without this section every model needs endpoints.
     """
 
     engine: ServeConfig
@@ -45,7 +45,7 @@ class ServerConfig:
 
 @dataclass(frozen=True)
 class Config:
-    """All of a build's settings. See docs/ and configs/ for what to set when."""
+    """All settings of a build. docs/ and configs/ explain their use."""
 
     models: dict[str, ModelConfig]
     server: ServerConfig | None = None
@@ -60,14 +60,14 @@ class Config:
     shards: ShardsConfig = field(default_factory=ShardsConfig)
     prices: PricesConfig = field(default_factory=PricesConfig)
     when_changed: typing.Literal["redo", "refuse"] = "redo"
-    """What a run does on an output that was built with other settings: "redo" what they concern,
-    or "refuse" and change nothing."""
+    """What a run does with an output that was built with other settings: "redo" what they affect,
+    or "refuse" to run."""
     stages: dict[str, dict[str, Any]] = field(default_factory=dict)
     """The settings of a pipeline's own stages, by stage name."""
 
 
 PACKAGE = "${finehard}"
-"""Stands in a config for the folder of the installed package, where the demo models lie."""
+"""In a config, the folder of the installed package, which holds the demo models."""
 
 
 def load_config(name: str) -> Config:
@@ -90,7 +90,7 @@ def _expanded(values: Any) -> Any:
 
 
 def parse_config(values: Any, where: str) -> Config:
-    """`values`, as YAML gives them, as a `Config`. Raises `UsageError`."""
+    """Converts parsed YAML to a `Config`. Raises `UsageError`, which begins with `where`."""
     config = checked(values, Config, where)
     if not config.models:
         raise UsageError(f"{where}: models is empty: name at least one")
@@ -105,9 +105,9 @@ def parse_config(values: Any, where: str) -> Config:
 
 
 def resolved(config: Config) -> Config:
-    """`config` with every model named and its revision known: a local folder by its content.
+    """Returns `config` with the name and revision of every model; a local folder's is its content.
 
-    So fingerprints change when a folder's weights do, and not when the folder is moved.
+    So fingerprints change with a folder's weights, not with its path.
     """
     models = {}
     for name, settings in config.models.items():
@@ -123,8 +123,10 @@ def resolved(config: Config) -> Config:
 
 
 def as_dict(config: Config) -> dict[str, Any]:
-    """`config` as plain values, defaults filled in, for the manifest. Holds no secrets: the
-    server's environment is left out, API keys are never in a config."""
+    """Returns `config` as plain values with defaults, for the manifest.
+
+    It holds no secrets: the server's environment is left out, and API keys are never in a config.
+    """
     values = dataclasses.asdict(config)
     if values["server"]:
         values["server"]["engine"].pop("env", None)

@@ -1,4 +1,4 @@
-"""What crosses the pipeline: small records that say where an image lies, never its pixels."""
+"""The items of the pipeline: small records that refer to an image, never holding its pixels."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ Box = tuple[float, float, float, float]
 
 
 def one_line(text: str) -> str:
-    """`text` with white space folded, and without characters that are not seen (controls, marks
-    of direction, half surrogate pairs)."""
+    """Returns `text` with white space collapsed and invisible characters removed: controls,
+    direction marks, lone surrogates."""
     if not (text.isascii() and text.isprintable()):
         text = "".join(
             " " if c.isspace() else c for c in text if c.isspace() or category(c) not in _UNSEEN
@@ -29,7 +29,7 @@ WHOLE: Box = (0.0, 0.0, 1.0, 1.0)
 
 
 class Bytes(NamedTuple):
-    """Where bytes lie: `length` bytes of file `uri`, from `offset`."""
+    """A range of a file: `length` bytes of `uri` from `offset`."""
 
     uri: str
     offset: int
@@ -37,7 +37,7 @@ class Bytes(NamedTuple):
 
 
 class Usage(NamedTuple):
-    """What the answers for one sample cost at one stage, in requests and tokens."""
+    """The cost of one sample at one stage, in requests and tokens."""
 
     requests: int = 0
     prompt_tokens: int = 0
@@ -57,7 +57,7 @@ class HardNegative:
 
 @dataclass(frozen=True, slots=True)
 class Region:
-    """One box and what is said of it. `phrase` is what the detector was asked for."""
+    """A box and its texts. `phrase` is what the detector was asked for."""
 
     box: Box
     score: float
@@ -78,7 +78,7 @@ class Phrase:
 
 
 class Dropped(NamedTuple):
-    """How many parts of an image a named rule left out, and the first of them in words."""
+    """The number of items that a rule dropped from a sample, and the first of them as text."""
 
     number: int
     first: str
@@ -86,7 +86,7 @@ class Dropped(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One image on its way through the stages; each stage returns a copy with more filled in."""
+    """One image on its way through the stages; each returns a copy with more fields filled in."""
 
     key: str
     source: str
@@ -113,11 +113,11 @@ class Record:
         return replace(self, extra={**self.extra, stage: value})
 
     def spent(self, stage: str, usage: Usage) -> Record:
-        """This record with what `stage` cost added."""
+        """Returns this record with the cost of `stage` added."""
         return replace(self, usage={**self.usage, stage: usage})
 
     def dropping(self, stage: str, left_out: Mapping[str, Sequence[str]]) -> Record:
-        """This record with what `stage` left out counted; `left_out` has it, by named rule."""
+        """Returns this record with the items that `stage` left out, by rule, counted."""
         told = {
             f"{stage}.{rule}": Dropped(len(what), one_line(what[0])[:200])
             for rule, what in left_out.items()
@@ -128,7 +128,7 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Reject:
-    """An input that became no sample, and why: a row of `rejected/*.parquet`."""
+    """An input that did not become a sample, and why: a row of `rejected/*.parquet`."""
 
     key: str
     source: str
@@ -148,15 +148,14 @@ class Reject:
 
 
 def reject(record: Record, stage: str, reason: str, detail: str = "") -> Reject:
-    """The reject that `record` ends as at `stage`; `detail` is cut to 300 characters."""
+    """Returns the reject of `record` at `stage`; `detail` is cut to 300 characters."""
     return Reject(record.key, record.source, stage, reason, detail[:300], record.unit, record.usage)
 
 
 def sample_json(record: Record, provenance: dict[str, Any]) -> dict[str, Any]:
-    """`record` as the sample of the data contract (schemas/sample.schema.json).
+    """Returns `record` as a sample of the data contract (schemas/sample.schema.json).
 
-    Returns a dict in the contract's order of keys; `provenance` maps stage to model, revision
-    and fingerprint.
+    Keys are in the contract's order; `provenance` maps stage to model, revision and fingerprint.
     """
     extra = {"extra": record.extra} if record.extra else {}
     return {

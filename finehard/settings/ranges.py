@@ -1,4 +1,4 @@
-"""Ranges of config values. `config.py` refuses what lies outside, naming the key."""
+"""Types of config values with a range. A value outside it is an error that names the key."""
 
 from __future__ import annotations
 

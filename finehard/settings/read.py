@@ -1,4 +1,4 @@
-"""Config files read strictly: unknown keys and wrong values are told in one line."""
+"""Reads config files strictly: an unknown key or a wrong value is a one-line error."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 def read_yaml(name: str, folder: str) -> tuple[Any, str]:
-    """The values in file `name`, or in the bundled `folder`/`name`.yaml, and the file's path.
+    """Returns the values in file `name`, or in the bundled `folder`/`name`.yaml, and its path.
 
     Raises `UsageError` when it cannot be read.
     """
@@ -31,13 +31,15 @@ def read_yaml(name: str, folder: str) -> tuple[Any, str]:
     except OSError:
         known = ", ".join(sorted(p.stem for p in bundled.parent.glob("*.yaml")))
         raise UsageError(f"no config {name!r}: give a YAML file, or one of {known}") from None
-    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date that is none
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: an impossible date
         raise UsageError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
 
 
 def checked(values: Any, kind: type[T], where: str) -> T:
-    """`values`, as YAML gives them, as the dataclass `kind`. Raises `UsageError`, which begins
-    with `where`, the file that they are from."""
+    """Converts parsed YAML to the dataclass `kind`.
+
+    Raises `UsageError`, which begins with `where`, the source of `values`.
+    """
     if not isinstance(values, dict):
         raise UsageError(f"{where}: a config is a mapping of sections")
     _no_unknown_keys(values, kind, where, "")
@@ -45,12 +47,12 @@ def checked(values: Any, kind: type[T], where: str) -> T:
         return TypeAdapter(kind).validate_python(values)
     except ValidationError as error:
         first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"]) or "the config"
+        key = ".".join(str(part) for part in first["loc"]) or "the config"
         problem = " ".join(first["msg"].split())
         if isinstance(first["input"], (int, float)):
             problem += f", not {first['input']}"
-        raise UsageError(f"{where}: {place}: {problem[:1].lower()}{problem[1:]}") from None
-    except UsageError as error:  # a section's own checks
+        raise UsageError(f"{where}: {key}: {problem[:1].lower()}{problem[1:]}") from None
+    except UsageError as error:  # from a section's own checks
         raise UsageError(f"{where}: {error}") from None
 
 

@@ -1,4 +1,4 @@
-"""Prompt templates: one versioned file per task, its text hashed and kept with the dataset."""
+"""Prompt templates: one versioned file per task, recorded in the dataset with its hash."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ from finehard.registry import resource
 
 @dataclass(frozen=True)
 class Prompt:
-    """A template with {named} places. `sha256` is of the file's text, front matter included."""
+    """A template with {named} fields. `sha256` is of the whole file, front matter included."""
 
     name: str
     text: str
     sha256: str
 
     def render(self, **values: object) -> str:
-        """The prompt with its places filled; values are inserted as they are, never expanded."""
+        """Returns the prompt with its fields filled; values are inserted verbatim."""
         return self.text.format(**values)
 
 
 @cache
-def load_prompt(name: str, task: str, places: tuple[str, ...]) -> Prompt:
+def load_prompt(name: str, task: str, fields: tuple[str, ...]) -> Prompt:
     """Returns the prompt NAME.md, finehard's own in prompts/ or a user's beside the config or the
     pipeline; or the one in file `name`, where that ends in .md.
 
-    Raises `UsageError` when it is missing, is for another task, or names a place not in `places`.
+    Raises `UsageError` when it is missing, is for another task, or names a field not in `fields`.
     """
     file = name.removesuffix(".md") + ".md"
     path = Path(name) if os.path.isfile(name) else resource("prompts", file)
@@ -56,25 +56,25 @@ def load_prompt(name: str, task: str, places: tuple[str, ...]) -> Prompt:
     if not body.strip():
         raise UsageError(f"{path}: the prompt is empty")
     try:
-        fields = [f for f in string.Formatter().parse(body) if f[1] is not None]
-        found = {f"{field}" for _, field, _, _ in fields}
+        parsed = [f for f in string.Formatter().parse(body) if f[1] is not None]
+        used = {f"{field}" for _, field, _, _ in parsed}
     except ValueError as error:
         raise UsageError(f"{path}: {error} (write {{{{ and }}}} for plain braces)") from None
-    if unknown := sorted(found - set(places)):
+    if unknown := sorted(used - set(fields)):
         raise UsageError(
-            f"{path}: unknown place {{{unknown[0]}}}; {task} knows "
-            + ", ".join("{" + place + "}" for place in places)
+            f"{path}: unknown field {{{unknown[0]}}}; {task} knows "
+            + ", ".join("{" + field + "}" for field in fields)
         )
-    if any(form or conversion for _, _, form, conversion in fields):
-        raise UsageError(f"{path}: a place is a name in braces, without ':' or '!'")
+    if any(form or conversion for _, _, form, conversion in parsed):
+        raise UsageError(f"{path}: a field is a name in braces, without ':' or '!'")
     return Prompt(Path(name).stem, body.strip(), hashlib.sha256(text.encode()).hexdigest())
 
 
 def fence(text: str, limit: int = 500) -> str:
-    """Foreign text (alt text) made harmless inside a prompt: one line, bounded, no quotes or marks.
+    """Returns foreign text, such as alt text, made harmless for a prompt: one bounded line.
 
-    Control and direction-changing characters go, double quotes become single, so that what is
-    quoted in a prompt ends where the prompt says.
+    Control and direction-changing characters are removed, and double quotes become single, so that
+    a quotation ends where the prompt ends it.
     """
     text = text[: limit * 4]
     if not (text.isascii() and text.isprintable()):
