@@ -17,10 +17,10 @@ from finehard.errors import FinehardError
 from finehard.fgclip.batch import Batch, Skipped
 from finehard.fgclip.order import Order, Place, Shard
 from finehard.fgclip.packing import LONG, SHORT, pack
-from finehard.fgclip.picture import square
 from finehard.fgclip.reader import ShardReader
 from finehard.fgclip.sample import SampleConfig, Taken, same, take
 from finehard.fgclip.tokenizer import Tokens
+from finehard.fgclip.transform import square
 from finehard.images import ImageError
 
 

@@ -1,12 +1,16 @@
-"""Images from hostile bytes: headers checked before pixels, one way to decode, views for models."""
+"""Images from untrusted bytes: headers checked before pixels, one way to decode, views for models.
+
+Build, report and trainer all decode here, so that they see the same picture.
+"""
 
 from finehard.images.config import ImagesConfig
-from finehard.images.decode import Decoded, decode
-from finehard.images.header import FORMATS, Header, ImageError, header
+from finehard.images.decode import Decoded, decode, load
+from finehard.images.header import FORMATS, SUFFIXES, Header, ImageError, header
 from finehard.images.views import cut_out, fit, jpeg
 
 __all__ = [
     "FORMATS",
+    "SUFFIXES",
     "Decoded",
     "Header",
     "ImageError",
@@ -16,4 +20,5 @@ __all__ = [
     "fit",
     "header",
     "jpeg",
+    "load",
 ]

@@ -1,4 +1,4 @@
-"""What models are shown of an image: made smaller, cut out, as JPEG."""
+"""The views of an image that are sent to models: scaled down, cropped, as JPEG."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from finehard.records import Box
 
 
 def fit(image: Image.Image, side: int) -> Image.Image:
-    """`image`, made smaller where its longest side is more than `side` pixels."""
+    """Returns `image`, scaled down where its longest side is more than `side` pixels."""
     longest = max(image.size)
     if longest <= side:
         return image
@@ -20,7 +20,8 @@ def fit(image: Image.Image, side: int) -> Image.Image:
 
 
 def cut_out(image: Image.Image, box: Box, config: ImagesConfig) -> Image.Image:
-    """The part of `image` in normalised xyxy `box` with its margin, at most `crop_side` long."""
+    """Returns the crop of `image` at normalised xyxy `box` with its margin, its longest side at
+    most `crop_side` pixels."""
     x1, y1, x2, y2 = box
     dx, dy = (x2 - x1) * config.crop_margin, (y2 - y1) * config.crop_margin
     width, height = image.size
@@ -32,7 +33,7 @@ def cut_out(image: Image.Image, box: Box, config: ImagesConfig) -> Image.Image:
 
 
 def jpeg(image: Image.Image, quality: int) -> bytes:
-    """`image` as JPEG bytes."""
+    """Returns `image` as JPEG bytes."""
     out = io.BytesIO()
     image.save(out, "JPEG", quality=quality)
     return out.getvalue()

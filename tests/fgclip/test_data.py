@@ -20,10 +20,10 @@ from PIL import Image
 from finehard.errors import FinehardError, UsageError
 from finehard.fgclip.data import Batches, Limits, Part, Source, stream
 from finehard.fgclip.order import Order, Shard
-from finehard.fgclip.picture import square
 from finehard.fgclip.reader import ShardReader, find_shards
 from finehard.fgclip.sample import SampleConfig, same, take
 from finehard.fgclip.tokenizer import Tokens, _merges, load_tokenizer, make_tokenizer, texts_of
+from finehard.fgclip.transform import square
 from finehard.images import ImageError
 
 from . import made_shards

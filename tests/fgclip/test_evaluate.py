@@ -74,7 +74,7 @@ def count_by_hand(net, tokenizer, shards):
     from finehard.fgclip.objective import MEAN, STD
     from finehard.fgclip.order import Order
     from finehard.fgclip.packing import LONG, SHORT, pack
-    from finehard.fgclip.picture import square
+    from finehard.fgclip.transform import square
 
     def text(kind, words):
         states = net.encode_texts(pack([(kind, tuple(tokenizer(words)["input_ids"]))])[0])

@@ -1,4 +1,4 @@
-"""Images from hostile bytes."""
+"""Images from untrusted bytes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _KINDS = [("JPEG", "jpg"), ("PNG", "png"), ("WEBP", "webp"), ("MPO", "jpg")]
 
 
 def _refused(data: bytes, config: ImagesConfig = CONFIG) -> str:
-    """The reason for which both `header` and `decode`, or `decode` alone, refuse `data`."""
+    """Returns the reason for which `header` or `decode` rejects `data`."""
     with pytest.raises(ImageError) as refused:
         header(data, config)
         decode(data, config)
@@ -46,7 +46,7 @@ def _near(first: Image.Image, second: Image.Image, by: float = 6) -> bool:
 
 
 @pytest.mark.parametrize(("kind", "suffix"), _KINDS)
-def test_every_format_opens_in_a_process_of_its_own(tmp_path: Path, kind: str, suffix: str) -> None:
+def test_every_format_opens_in_a_fresh_process(tmp_path: Path, kind: str, suffix: str) -> None:
     path = tmp_path / "x"
     options = {"save_all": True, "append_images": [picture(seed=1)]} if kind == "MPO" else {}
     path.write_bytes(encoded(picture(), kind, **options))
@@ -61,14 +61,14 @@ def test_every_format_opens_in_a_process_of_its_own(tmp_path: Path, kind: str, s
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
-def test_exif_rotation_is_applied_as_pillow_does(kind: str, orientation: int) -> None:
+def test_exif_orientation_is_applied_as_by_pillow(kind: str, orientation: int) -> None:
     data = encoded(picture(), kind, exif=_exif(orientation))
     right = ImageOps.exif_transpose(Image.open(io.BytesIO(data))).convert("RGB")
     pixels = decode(data, CONFIG).pixels
     assert header(data, CONFIG)[1:] == pixels.size == right.size
     assert _near(pixels, right, 1)
     assert decode(data, CONFIG).sendable == (kind == "JPEG" and orientation == 1)
-    # also where it is made smaller
+    # also when it is scaled down
     small = ImagesConfig(max_side=20)
     assert _near(decode(data, small).pixels, right.resize(decode(data, small).pixels.size), 12)
 
@@ -77,7 +77,7 @@ def _chunk(kind: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
-def test_exif_behind_a_pngs_pixels_is_found() -> None:
+def test_exif_after_png_pixels_is_applied() -> None:
     plain = encoded(picture(), "PNG")
     late = plain[:-12] + _chunk(b"eXIf", _exif(6).tobytes()[6:]) + plain[-12:]
     assert header(late, CONFIG)[1:] == (30, 40) == decode(late, CONFIG).pixels.size
@@ -85,7 +85,7 @@ def test_exif_behind_a_pngs_pixels_is_found() -> None:
     assert _near(decode(late, CONFIG).pixels, right, 1)
 
 
-def test_reading_a_pngs_header_decodes_no_pixels() -> None:
+def test_png_header_is_read_without_decoding_pixels() -> None:
     data = encoded(picture(), "PNG")
     at = data.index(b"IDAT")
     broken = data[: at + 8] + bytes(20) + data[at + 28 :]
@@ -97,9 +97,78 @@ def test_reading_a_pngs_header_decodes_no_pixels() -> None:
     "exif", [b"Exif\0\0garbage", b"Exif\0\0MM\0*\0\0\0\x08\xff\xff" + b"\x01" * 600]
 )
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
-def test_damaged_exif_is_no_reason_to_lose_an_image(kind: str, exif: bytes) -> None:
+def test_damaged_exif_does_not_cost_the_image(kind: str, exif: bytes) -> None:
     data = encoded(picture(), kind, exif=exif)
     assert header(data, CONFIG)[1:] == decode(data, CONFIG).pixels.size == (40, 30)
+
+
+def _tiff(tag: int, kind: int, count: int, value: bytes, rest: bytes = b"") -> bytes:
+    """EXIF data with one tag, whose value is inline; `rest` begins at offset 26."""
+    entry = struct.pack("<HHI", tag, kind, count) + value
+    return b"Exif\0\0II*\0" + struct.pack("<IH", 8, 1) + entry + bytes(4) + rest
+
+
+_RATIONAL_6 = _tiff(0x0112, 5, 1, struct.pack("<I", 26), struct.pack("<II", 6, 1))
+
+
+@pytest.mark.parametrize(
+    "exif", [_tiff(0x0112, 2, 2, b"6\0\0\0"), _RATIONAL_6], ids=["text", "rational"]
+)
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+def test_orientation_may_be_text_or_rational(kind: str, exif: bytes) -> None:
+    data = encoded(picture(), kind, exif=exif)
+    upright = Image.open(io.BytesIO(data)).convert("RGB").transpose(Image.Transpose.ROTATE_270)
+    assert header(data, CONFIG)[1:] == (30, 40)
+    assert _near(decode(data, CONFIG).pixels, upright, 1)
+    assert not decode(data, CONFIG).sendable
+
+
+@pytest.mark.parametrize(
+    "exif",
+    [
+        _tiff(0x0112, 2, 2, b"x\0\0\0"),
+        _tiff(0x0112, 3, 1, struct.pack("<I", 9)),
+        _tiff(0x0112, 5, 1, struct.pack("<I", 26), struct.pack("<II", 6, 0)),
+        _tiff(0x0112, 5, 1, struct.pack("<I", 26), struct.pack("<II", 13, 2)),
+    ],
+)
+def test_unusable_orientations_are_ignored(exif: bytes) -> None:
+    assert header(encoded(picture(), exif=exif), CONFIG)[1:] == (40, 30)
+
+
+def _without_jfif(data: bytes) -> bytes:
+    return data[:2] + data[4 + int.from_bytes(data[4:6], "big") :]
+
+
+def test_exif_that_stops_pillow_does_not_cost_the_image() -> None:
+    # Without JFIF, Pillow takes the resolution from EXIF; empty text there is an IndexError.
+    entries = struct.pack("<HHI4s", 0x0112, 3, 1, b"\6\0\0\0")
+    entries += struct.pack("<HHI4s", 0x011A, 2, 1, bytes(4))
+    entries += struct.pack("<HHI4s", 0x0128, 3, 1, b"\2\0\0\0")
+    exif = b"Exif\0\0II*\0" + struct.pack("<IH", 8, 3) + entries + bytes(4)
+    data = _without_jfif(encoded(picture(), exif=exif))
+    with pytest.raises(OSError):
+        Image.open(io.BytesIO(data))
+    assert header(data, CONFIG)[1:] == (30, 40)
+    decoded = decode(data, CONFIG)
+    assert _near(decoded.pixels, picture().transpose(Image.Transpose.ROTATE_270))
+    assert not decoded.sendable
+
+
+@given(st.lists(st.tuples(
+    st.sampled_from([0x0112, 0x011A, 0x0128, 0x8769, 0x8825, 0x927C]),
+    st.integers(0, 14),
+    st.sampled_from([0, 1, 2, 4, 1000, 2**31]),
+    st.binary(min_size=4, max_size=4),
+), max_size=5), st.binary(max_size=40), st.booleans())  # fmt: skip
+@settings(max_examples=300, deadline=None)
+def test_no_exif_costs_an_image(tags: list, rest: bytes, jfif: bool) -> None:
+    entries = b"".join(struct.pack("<HHI4s", *tag) for tag in tags)
+    exif = b"Exif\0\0II*\0" + struct.pack("<IH", 8, len(tags)) + entries + bytes(4) + rest
+    for kind in ("JPEG", "PNG", "WEBP"):
+        data = encoded(picture(), kind, exif=exif)
+        data = data if jfif or kind != "JPEG" else _without_jfif(data)
+        assert header(data, CONFIG)[1:] == decode(data, CONFIG).pixels.size
 
 
 def test_huge_exif_is_read() -> None:
@@ -127,24 +196,32 @@ def test_huge_exif_is_read() -> None:
     ],
     ids=lambda value: repr(value[:12]),
 )
-def test_what_is_no_image_is_refused_with_its_reason(data: bytes, reason: str) -> None:
+def test_non_images_are_rejected_with_a_reason(data: bytes, reason: str) -> None:
     assert _refused(data) == reason
 
 
 @pytest.mark.parametrize(("kind", "_"), _KINDS[:3])
-def test_a_cut_image_is_refused_wherever_it_is_cut(kind: str, _: str) -> None:
+def test_truncated_images_are_rejected(kind: str, _: str) -> None:
     data = encoded(picture(64, 48), kind)
     for cut in range(0, len(data) - len(data) // 10, 7):
         assert _refused(data[:cut]) in ("truncated_image", "not_an_image")
 
 
-def test_limits_are_held() -> None:
+def test_limits_are_enforced() -> None:
     assert _refused(jpg(), ImagesConfig(max_bytes=100)) == "image_file_too_large"
     assert _refused(jpg(), ImagesConfig(max_pixels=1199)) == "image_too_large"
     assert header(jpg(), ImagesConfig(max_pixels=1200))
 
 
-def test_a_very_wide_image_is_taken() -> None:
+def test_max_pixels_may_exceed_pillows_own_limit() -> None:
+    data = encoded(Image.new("L", (20_000, 10_000), 200))
+    assert _refused(data) == "image_too_large"
+    config = ImagesConfig(max_pixels=200_000_000)
+    assert header(data, config)[1:] == (20_000, 10_000)
+    assert decode(data, config).pixels.size == (1024, 512)
+
+
+def test_very_wide_images_are_accepted() -> None:
     data = encoded(Image.new("RGB", (65_000, 20), "red"))
     decoded = decode(data, CONFIG)
     assert header(data, CONFIG)[1:] == (65_000, 20)
@@ -176,13 +253,13 @@ def _bombs() -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("bomb", ["png", "webp", "jpeg", "text", "profile", "rows"])
-def test_a_decompression_bomb_costs_less_than_200_mb(tmp_path: Path, bomb: str) -> None:
+def test_decompression_bombs_need_less_than_200_mb(tmp_path: Path, bomb: str) -> None:
     (tmp_path / "bomb").write_bytes(_bombs()[bomb])
     program = """
 import resource, sys
 from finehard.images import *
 data = open(sys.argv[1], 'rb').read()
-decode(open(sys.argv[2], 'rb').read(), ImagesConfig())  # all that is loaded once is loaded
+decode(open(sys.argv[2], 'rb').read(), ImagesConfig())  # imports and caches are filled
 used = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (used + (200 << 20),) * 2)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -226,14 +303,12 @@ def _palette() -> Image.Image:
     ],
     ids=lambda value: getattr(value, "mode", str(value)),
 )
-def test_every_mode_becomes_rgb_that_looks_the_same(
-    image: Image.Image, kind: str, options: dict
-) -> None:
+def test_every_mode_is_converted_to_rgb(image: Image.Image, kind: str, options: dict) -> None:
     pixels = decode(encoded(image, kind, **options), CONFIG).pixels
     assert pixels.mode == "RGB" and _near(pixels, image.convert("RGB"), 3)
 
 
-def test_transparency_is_laid_on_white() -> None:
+def test_transparency_is_composited_on_white() -> None:
     image = Image.new("RGBA", (64, 32), (255, 0, 0, 255))
     image.paste((0, 0, 255, 0), (0, 0, 32, 32))
     for kind in ("PNG", "WEBP"):
@@ -250,14 +325,14 @@ def test_transparency_is_laid_on_white() -> None:
     assert decode(deep, CONFIG).pixels.mode == "RGB"
 
 
-def test_of_an_animation_the_first_frame_is_taken() -> None:
+def test_first_frame_of_an_animation_is_used() -> None:
     frames = [picture(seed=n) for n in range(5)]
     for kind in ("WEBP", "PNG"):
         data = encoded(frames[0], kind, save_all=True, append_images=frames[1:], lossless=True)
         assert _near(decode(data, CONFIG).pixels, frames[0], 1)
 
 
-def test_a_colour_profile_does_no_harm() -> None:
+def test_colour_profiles_do_not_change_the_image() -> None:
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     for kind in ("JPEG", "PNG", "WEBP"):
         for given_profile in (profile, b"not a profile"):
@@ -265,21 +340,21 @@ def test_a_colour_profile_does_no_harm() -> None:
             assert _near(decode(data, CONFIG).pixels, picture(), 6)
 
 
-def test_a_large_jpeg_is_decoded_no_larger_than_needed() -> None:
+def test_large_jpegs_are_decoded_at_a_reduced_scale() -> None:
     data = encoded(picture(1500, 1001), quality=95)
     decoded = decode(data, ImagesConfig(max_side=750))
     assert decoded.pixels.size == (750, 501) and not decoded.sendable
     assert _near(decoded.pixels, picture(1500, 1001).resize((750, 501)), 3)
 
 
-def test_a_file_with_more_in_it_than_its_pixels_is_not_sent_as_it_is() -> None:
+def test_files_with_extra_data_are_not_sendable() -> None:
     assert decode(jpg(), CONFIG).sendable
     assert not decode(jpg() + bytes(200_000), CONFIG).sendable
 
 
 @given(st.data())
 @settings(max_examples=300, deadline=None)
-def test_mutated_images_are_taken_or_refused(data: st.DataObject) -> None:
+def test_mutated_images_are_decoded_or_rejected(data: st.DataObject) -> None:
     kind, suffix = data.draw(st.sampled_from(_KINDS[:3]))
     whole = bytearray(encoded(picture(), kind, exif=_exif(data.draw(st.integers(0, 9)))))
     for _ in range(data.draw(st.integers(1, 8))):
@@ -302,7 +377,7 @@ def test_mutated_images_are_taken_or_refused(data: st.DataObject) -> None:
     st.tuples(*[st.floats(0, 1)] * 4), st.integers(16, 300), st.integers(16, 300), st.floats(0, 1)
 )
 @settings(max_examples=60, deadline=None)
-def test_a_cut_out_is_never_empty_and_never_too_large(
+def test_crops_are_neither_empty_nor_too_large(
     box: tuple[float, float, float, float], width: int, height: int, margin: float
 ) -> None:
     x1, x2, y1, y2 = *sorted(box[:2]), *sorted(box[2:])
@@ -312,7 +387,7 @@ def test_a_cut_out_is_never_empty_and_never_too_large(
 
 
 class _Store:
-    """Where records' bytes come from, counted."""
+    """A source of image bytes that counts its fetches."""
 
     def __init__(self) -> None:
         self.fetched = 0
@@ -325,7 +400,7 @@ class _Store:
 _BOXES = (WHOLE, (0.0, 0.0, 0.5, 0.5), (0.2, 0.2, 0.9, 0.9))
 
 
-def test_an_image_is_read_and_decoded_once_for_all_stages() -> None:
+def test_each_image_is_fetched_and_decoded_once() -> None:
     store = _Store()
     images = Images(CONFIG, store.fetch)
     images.put(record(key="1"), jpg(1))
@@ -339,7 +414,7 @@ def test_an_image_is_read_and_decoded_once_for_all_stages() -> None:
     assert (store.fetched, images.decodes) == (1, 2)
 
 
-def test_memory_for_images_is_bounded_and_given_back() -> None:
+def test_cache_memory_is_bounded_and_released() -> None:
     store = _Store()
     images = Images(ImagesConfig(cache_bytes=40_000), store.fetch)
     for number in range(50):
@@ -354,7 +429,7 @@ def test_memory_for_images_is_bounded_and_given_back() -> None:
     assert images._held == 0 and not images._images
 
 
-def test_threads_decode_each_image_once_and_see_the_same() -> None:
+def test_threads_share_one_decoding_of_each_image() -> None:
     store = _Store()
     images = Images(CONFIG, store.fetch)
     seen: list[list[bytes]] = []
@@ -375,7 +450,7 @@ def test_threads_decode_each_image_once_and_see_the_same() -> None:
     assert images._held == sum(kept.weigh() for kept in images._images.values())
 
 
-def test_an_image_that_cannot_be_read_is_asked_for_again() -> None:
+def test_failed_fetches_are_retried() -> None:
     def gone(_: object) -> bytes:
         raise EOFError("ends early")
 
