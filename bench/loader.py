@@ -26,9 +26,9 @@ from PIL import Image
 
 from finehard.fgclip.data import Batches, Limits, Part, Source
 from finehard.fgclip.objective import MEAN, STD
-from finehard.fgclip.order import Order
 from finehard.fgclip.reader import ShardReader, find_shards
-from finehard.fgclip.sample import SampleConfig
+from finehard.fgclip.sampler import Sampler
+from finehard.fgclip.targets import SampleConfig
 from finehard.fgclip.tokenizer import Tokens, make_tokenizer, texts_of
 
 GOAL = 3.0
@@ -143,7 +143,7 @@ def main() -> int:
         shards = find_shards([name])
         tokenizer = make_tokenizer(texts_of(ShardReader(shards, 1.0), 200), 8192)
         source = Source(shards, SampleConfig(), SIDE, 0, 1.0)
-        order, limits = Order(shards, 0), Limits(SIDE, 77, 248)
+        order, limits = Sampler(shards, 0), Limits(SIDE, 77, 248)
         batches = Batches(source, order, Part(BATCH), Tokens(tokenizer), limits)
         ours = per_second(lambda n: (batches[n], None)[1], count // BATCH)
         beside = per_second(

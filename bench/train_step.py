@@ -25,7 +25,7 @@ from transformers import CLIPConfig
 
 from finehard.fgclip import losses
 from finehard.fgclip.batch import Batch
-from finehard.fgclip.model import FGCLIP, KEPT_POSITIONS, build
+from finehard.fgclip.model import FGCLIP, UNSTRETCHED, build
 from finehard.fgclip.objective import Objective, ObjectiveConfig
 from finehard.fgclip.packing import LONG, SHORT, pack
 
@@ -119,7 +119,7 @@ class Padded(nn.Module):
         tables = text.embeddings
         if long:
             ori, res = tables.position_embedding_ori.weight, tables.position_embedding_res.weight
-            places = torch.cat([ori[:KEPT_POSITIONS], res[KEPT_POSITIONS:]])
+            places = torch.cat([ori[:UNSTRETCHED], res[UNSTRETCHED:]])
         else:
             places = tables.position_embedding.weight
         states = tables.token_embedding(ids) + places

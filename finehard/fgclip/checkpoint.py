@@ -1,4 +1,4 @@
-"""A run's state on disk: a model folder that others can load, and what only the run needs."""
+"""Checkpoints: a model folder that other code loads, and the state to resume the run from."""
 
 from __future__ import annotations
 
@@ -13,47 +13,47 @@ from typing import Any, NamedTuple
 import torch
 from torch.optim import Optimizer
 
+from finehard.fgclip import model
 from finehard.fgclip.evaluate import SAMPLE
-from finehard.fgclip.model import save
 from finehard.fgclip.objective import Objective
-from finehard.fgclip.sample import SampleConfig
+from finehard.fgclip.targets import SampleConfig
 
 _NAME = re.compile(r"step-(\d+)")
 _STATE = "trainer.pt"
 
 
-class Kept(NamedTuple):
-    """A checkpoint: its folder and the number of steps it stands after."""
+class Checkpoint(NamedTuple):
+    """A checkpoint's folder, and the number of steps done when it was saved."""
 
     folder: Path
     step: int
 
 
-def newest(folder: Path) -> Kept | None:
-    """The last whole checkpoint in `folder`, if there is one."""
-    found = _all(folder)
-    return found[-1] if found else None
+def latest(folder: Path) -> Checkpoint | None:
+    """Returns the latest complete checkpoint in `folder`, if there is one."""
+    checkpoints = _list(folder)
+    return checkpoints[-1] if checkpoints else None
 
 
 def save_model(folder: Path, objective: Objective, tokenizer: Any, sample: SampleConfig) -> None:
-    """Writes model, tokenizer and how samples are seen."""
-    save(objective.model, folder)
+    """Writes model, tokenizer and sample config."""
+    model.save(objective.model, folder)
     tokenizer.save_pretrained(folder)
     (folder / SAMPLE).write_text(json.dumps(dataclasses.asdict(sample), indent=1), "utf-8")
 
 
-def keep(
+def save(
     folder: Path,
     step: int,
     objective: Objective,
     optimizer: Optimizer,
     tokenizer: Any,
     sample: SampleConfig,
-    decides: dict[str, Any],
-    most: int,
+    fingerprint: dict[str, Any],
+    max_checkpoints: int,
 ) -> Path:
-    """Writes the checkpoint after `step` steps, whole or not at all; removes all but the last
-    `most`."""
+    """Saves the checkpoint after `step` steps atomically, and removes all but the latest
+    `max_checkpoints`. Returns its folder."""
     target = folder / f"step-{step:08d}"
     temporary = folder / f".{target.name}.tmp"
     shutil.rmtree(temporary, ignore_errors=True)
@@ -63,34 +63,35 @@ def keep(
         "step": step,
         "optimizer": optimizer.state_dict(),
         "margins": objective.margins,
-        "decides": decides,
+        "decides": fingerprint,
     }
     torch.save(state, temporary / _STATE)
     for path in temporary.iterdir():
-        _to_disk(path)
+        _fsync(path)
     shutil.rmtree(target, ignore_errors=True)
     os.rename(temporary, target)
-    _to_disk(folder)
-    for old in _all(folder)[:-most]:
-        gone = folder / f".{old.folder.name}.tmp"
-        os.rename(old.folder, gone)  # a half removed checkpoint must not look whole
-        shutil.rmtree(gone)
+    _fsync(folder)
+    for old in _list(folder)[:-max_checkpoints]:
+        removed = folder / f".{old.folder.name}.tmp"
+        os.rename(old.folder, removed)  # a half removed checkpoint must not look complete
+        shutil.rmtree(removed)
     return target
 
 
-def state_of(kept: Kept) -> dict[str, Any]:
-    """What `keep` wrote beside the model: step, optimizer, margins, decides."""
-    return torch.load(kept.folder / _STATE, map_location="cpu", weights_only=True)
+def load_state(checkpoint: Checkpoint) -> dict[str, Any]:
+    """Returns what `save` wrote beside the model: step, optimizer, margins, and "decides", the
+    resume fingerprint."""
+    return torch.load(checkpoint.folder / _STATE, map_location="cpu", weights_only=True)
 
 
-def _all(folder: Path) -> list[Kept]:
+def _list(folder: Path) -> list[Checkpoint]:
     if not folder.is_dir():
         return []
-    found = [(m, p) for p in folder.iterdir() if (m := _NAME.fullmatch(p.name))]
-    return sorted((Kept(p, int(m[1])) for m, p in found), key=lambda k: k.step)
+    matches = [(m, p) for p in folder.iterdir() if (m := _NAME.fullmatch(p.name))]
+    return sorted((Checkpoint(p, int(m[1])) for m, p in matches), key=lambda c: c.step)
 
 
-def _to_disk(path: Path) -> None:
+def _fsync(path: Path) -> None:
     file = os.open(path, os.O_RDONLY)
     try:
         os.fsync(file)

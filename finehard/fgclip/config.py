@@ -1,24 +1,27 @@
-"""The config of a training run: one YAML file, read strictly, or the name of a bundled recipe."""
+"""The config of a training run: a YAML file, read strictly, or the name of a bundled recipe."""
 
 from __future__ import annotations
 
 import dataclasses
+import os
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import yaml
 from transformers import CLIPConfig
 
+from finehard import registry
 from finehard.errors import UsageError
+from finehard.fgclip.evaluators import EVALUATORS
 from finehard.fgclip.objective import ObjectiveConfig
-from finehard.fgclip.sample import SampleConfig
+from finehard.fgclip.targets import SampleConfig
 from finehard.settings.ranges import Amount, Count, Positive
 from finehard.settings.read import checked, read_yaml
 
 
 @dataclass(frozen=True)
 class ScratchConfig:
-    """A new model with random weights, and a tokenizer made from the shards' texts."""
+    """A new model with random weights, and a tokenizer trained on the shards' texts."""
 
     image_size: Positive = 96
     patch_size: Positive = 12
@@ -30,9 +33,9 @@ class ScratchConfig:
     text_heads: Positive = 2
     projection: Positive = 128
     vocabulary: Positive = 4096
-    """Tokens, at most."""
+    """Maximum number of tokens."""
     samples: Positive = 20_000
-    """Samples whose texts the tokenizer is learned from."""
+    """Samples whose texts the tokenizer is trained on."""
 
 
 @dataclass(frozen=True)
@@ -40,48 +43,50 @@ class OptimizerConfig:
     """AdamW with linear warmup and cosine decay to 0."""
 
     batch_size: Positive = 512
-    """Images of a step, in all processes together."""
+    """Images a step, over all processes."""
     accumulate: Positive = 1
-    """Parts that a step's images are worked on in. Each part finds its negatives in itself."""
+    """Parts that a step is split into. Negatives are those of the same part."""
     epochs: Amount = 1.0
     steps: Positive | None = None
-    """Ends the run after so many steps, whatever `epochs` says."""
+    """Number of steps; overrides `epochs`."""
     lr: Amount = 1e-6
     weight_decay: Amount = 0.001
-    """Not of biases, norms and scales."""
+    """Not applied to biases, norms and scales."""
     betas: tuple[float, float] = (0.9, 0.999)
     eps: Amount = 1e-8
     warmup_steps: Count = 200
     clip_norm: Amount = 1.0
-    """0: gradients are not clipped."""
+    """0: no clipping."""
 
 
 @dataclass(frozen=True)
 class RunConfig:
-    """What changes speed and bookkeeping, not the result (but for precision and seed)."""
+    """Speed and bookkeeping; only seed, precision and shuffle_shards change the result."""
 
     seed: int = 0
     precision: Literal["bf16", "fp32"] = "bf16"
     gradient_checkpointing: bool = False
     workers: Count = 4
-    """Processes that read and decode, for each training process."""
+    """Data loading processes for each training process."""
     shuffle_shards: Positive = 16
-    """Shards whose samples are mixed with each other."""
+    """Shards whose samples are shuffled together."""
     cache_gb: Amount = 50.0
-    """Disk for remote shards, on each machine."""
+    """Disk space for remote shards on each machine."""
     log_every: Positive = 10
     save_every: Positive = 500
     keep: Positive = 2
-    """Checkpoints kept; older ones are removed."""
+    """Number of checkpoints; older ones are removed."""
     eval_every: Count = 0
     """Steps between evaluations; 0: only at the end."""
     eval_samples: Positive = 1000
-    """Samples of the evaluation data that are looked at during training."""
+    """Samples of the evaluation data used during training; the evaluation at the end uses all."""
+    evaluators: tuple[str, ...] = tuple(EVALUATORS)
+    """Names, or module:attribute of a file beside the config."""
 
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """All of a run's settings. Without `scratch`, a model folder must be given."""
+    """All settings of a run. Without `scratch`, a model folder must be given."""
 
     scratch: ScratchConfig | None = None
     sample: SampleConfig = field(default_factory=SampleConfig)
@@ -94,11 +99,13 @@ RECIPES = "configs/train"
 
 
 def load_train_config(name: str, settings: list[str] | None = None) -> TrainConfig:
-    """The config in file `name` or the bundled recipe of that name, with `settings` laid over it.
+    """Returns the config in file `name`, or the bundled recipe of that name.
 
-    A setting is "section.key=value", value as in YAML. Raises `UsageError`.
+    `settings` override it: "section.key=value", the value in YAML. Python files beside the config
+    become importable. Raises `UsageError`.
     """
     values, path = read_yaml(name, RECIPES)
+    registry.add_path(os.path.dirname(os.path.abspath(path)))
     values = {} if values is None else values
     if settings and not isinstance(values, dict):
         raise UsageError(f"{path}: a config is a mapping of sections")
@@ -106,7 +113,7 @@ def load_train_config(name: str, settings: list[str] | None = None) -> TrainConf
         where, _, value = setting.partition("=")
         section, _, key = where.partition(".")
         if not key or "=" not in setting:
-            raise UsageError(f"{setting!r} is no setting: give section.key=value")
+            raise UsageError(f"{setting!r} is not a setting: give section.key=value")
         if values.get(section) is None:
             values[section] = {}
         if isinstance(values[section], dict):
@@ -118,28 +125,28 @@ def _value(text: str, setting: str) -> Any:
     try:
         return yaml.safe_load(text)
     except (yaml.YAMLError, ValueError):
-        raise UsageError(f"{setting!r} is no setting: its value is not YAML") from None
+        raise UsageError(f"{setting!r} is not a setting: its value is not YAML") from None
 
 
 def parse_train_config(values: dict[str, Any], where: str) -> TrainConfig:
-    """`values`, as YAML gives them, as a config. Raises `UsageError`."""
+    """Returns `values`, as loaded from YAML, as a config. Raises `UsageError`."""
     return checked(values, TrainConfig, where)
 
 
 def as_dict(config: TrainConfig) -> dict[str, Any]:
-    """`config` as plain values, defaults filled in."""
+    """Returns `config` as plain values, defaults included."""
     return dataclasses.asdict(config)
 
 
-def what_decides(config: TrainConfig) -> dict[str, Any]:
-    """The part of `config` that decides the result: a run is only continued with the same."""
+def resume_fingerprint(config: TrainConfig) -> dict[str, Any]:
+    """Returns the part of `config` that the result depends on: it must not change on resume."""
     values = as_dict(config)
     run = values.pop("run")
     return {**values, **{k: run[k] for k in ("seed", "precision", "shuffle_shards")}}
 
 
 def scratch_clip(config: ScratchConfig, vocabulary: int) -> CLIPConfig:
-    """The CLIP config of a new model; begin and end of text are the last two tokens."""
+    """Returns the CLIP config of a new model; the last two tokens begin and end a text."""
     ends = {
         "bos_token_id": vocabulary - 2,
         "eos_token_id": vocabulary - 1,

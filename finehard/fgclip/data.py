@@ -15,10 +15,10 @@ from finehard.dataset.shard import UnreadableSample
 from finehard.digest import number
 from finehard.errors import FinehardError
 from finehard.fgclip.batch import Batch, Skipped
-from finehard.fgclip.order import Order, Place, Shard
 from finehard.fgclip.packing import LONG, SHORT, pack
 from finehard.fgclip.reader import ShardReader
-from finehard.fgclip.sample import SampleConfig, Taken, same, take
+from finehard.fgclip.sampler import SampleIndex, Sampler, Shard
+from finehard.fgclip.targets import SampleConfig, Targets, select, text_id
 from finehard.fgclip.tokenizer import Tokens
 from finehard.fgclip.transform import square
 from finehard.images import ImageError
@@ -37,7 +37,7 @@ class Read(NamedTuple):
 
     key: str
     pixels: np.ndarray
-    taken: Taken
+    taken: Targets
 
 
 class Source:
@@ -51,12 +51,12 @@ class Source:
         self._side = side
         self._seed = seed
 
-    def read(self, place: Place, epoch: int) -> Read | Skipped:
+    def read(self, place: SampleIndex, epoch: int) -> Read | Skipped:
         """The sample at `place` for `epoch`, or the reason why it cannot be read."""
         try:
             raw = self.reader.read(place)
             rng = random.Random(number(f"{self._seed} {epoch} {raw.key}"))
-            taken = take(raw.sample, self.config, rng)
+            taken = select(raw.sample, self.config, rng)
             boxes = [r.box for r in taken.regions]
             pixels, moved = square(
                 raw.image, self._side, self.config.fit, boxes, self.config.reduced_decode
@@ -72,7 +72,7 @@ class Source:
                 type(r)(box, r.text, r.positive, r.negatives)
                 for r, box in zip(taken.regions, moved, strict=True)
             )
-            return Read(raw.key, pixels, Taken(taken.short, taken.long, regions))
+            return Read(raw.key, pixels, Targets(taken.short, taken.long, regions))
         return Skipped(self.reader.key(place), self.reader.shards[place.shard].uri, reason[:200])
 
 
@@ -120,7 +120,7 @@ def collate(
 
 
 def _same(texts: Sequence[str]) -> Tensor:
-    return torch.tensor([same(t) for t in texts], dtype=torch.int64)
+    return torch.tensor([text_id(t) for t in texts], dtype=torch.int64)
 
 
 class Part(NamedTuple):
@@ -141,7 +141,7 @@ class Batches(Dataset[Batch]):
     def __init__(
         self,
         source: Source,
-        order: Order,
+        order: Sampler,
         part: Part,
         tokens: Tokens,
         limits: Limits,
@@ -159,7 +159,7 @@ class Batches(Dataset[Batch]):
         start = (within * shares + share) * images
         found = [
             self._source.read(place, epoch)
-            for place in self._order.places(epoch, start, min(start + images, self._order.total))
+            for place in self._order.indices(epoch, start, min(start + images, self._order.total))
         ]
         skipped = [s for s in found if isinstance(s, Skipped)]
         samples = [s for s in found if isinstance(s, Read)]

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -22,7 +21,7 @@ from transformers.utils import logging
 from finehard.errors import FinehardError
 from finehard.fgclip.packing import ATTENTION, Packing
 
-KEPT_POSITIONS = 20
+UNSTRETCHED = 20
 """The first positions are as short texts have them; the rest is stretched (Long-CLIP, sec. 3.1)."""
 _STRETCH = 4
 
@@ -35,7 +34,7 @@ _BEYOND_CLIP = {
 
 def long_positions(short: int) -> int:
     """Length of the long position tables made from `short` positions: 248 from 77."""
-    kept = min(KEPT_POSITIONS, short)
+    kept = min(UNSTRETCHED, short)
     return kept + (short - kept) * _STRETCH
 
 
@@ -45,7 +44,7 @@ def stretch_positions(table: Tensor) -> Tensor:
     The first 20 rows stay; between the others three are interpolated, and the last row is
     continued at the slope that leads to it (Long-CLIP, arXiv 2403.15378, section 3.1).
     """
-    kept, rest = table[:KEPT_POSITIONS], table[KEPT_POSITIONS:]
+    kept, rest = table[:UNSTRETCHED], table[UNSTRETCHED:]
     if len(rest) < 2:
         return torch.cat([kept, rest.repeat_interleave(_STRETCH, 0)])
     slope = torch.cat([rest[1:] - rest[:-1], rest[-1:] - rest[-2:-1]])
@@ -130,7 +129,7 @@ class FGCLIP(CLIPModel):
         tables = text.embeddings
         short = tables.position_embedding.weight
         ori, res = tables.position_embedding_ori.weight, tables.position_embedding_res.weight
-        joined = torch.cat([short, ori[:KEPT_POSITIONS], res[KEPT_POSITIONS:]])
+        joined = torch.cat([short, ori[:UNSTRETCHED], res[UNSTRETCHED:]])
         rows = packing.depths + packing.long * len(short)
         # As embeddings, both lookups sum their gradients exactly and in a fixed order.
         states = tables.token_embedding(packing.ids) + functional.embedding(rows, joined)
@@ -218,8 +217,3 @@ def from_state(config: CLIPConfig, state: dict[str, Any]) -> FGCLIP:
     except RuntimeError as error:
         raise FinehardError(" ".join(str(error).split())[:400]) from None
     return model
-
-
-def is_model_folder(path: str | os.PathLike[str]) -> bool:
-    """Whether `path` is a folder with a model's config."""
-    return (Path(path) / "config.json").is_file()

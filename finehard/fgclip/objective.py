@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from finehard.fgclip import losses, ranks
+from finehard.fgclip import distributed, losses
 from finehard.fgclip.batch import Batch
 from finehard.fgclip.model import FGCLIP
 from finehard.settings.ranges import Amount, Count
@@ -127,9 +127,9 @@ class Objective(nn.Module):
             each, start = [len(image)], 0
             images, texts, sames = image, text, same
         else:
-            each = ranks.counts(len(image), image.device)
-            start = sum(each[: ranks.rank()])
-            images, texts, sames = (ranks.gather(x, each) for x in (image, text, same))
+            each = distributed.row_counts(len(image), image.device)
+            start = sum(each[: distributed.rank()])
+            images, texts, sames = (distributed.gather(x, each) for x in (image, text, same))
         mask = self._same(same, sames, text, texts)
         target = torch.arange(len(image), device=image.device) + start
         found = losses.contrastive(image, texts, target, scale, mask)
@@ -179,7 +179,7 @@ class Objective(nn.Module):
         room = (0, len(self.margins) - gaps.shape[1])
         sums = functional.pad(gaps.float().sum(0), room)
         seen = functional.pad(valid.float().sum(0), room)
-        sums, seen = ranks.total(torch.stack([sums, seen]))
+        sums, seen = distributed.all_sum(torch.stack([sums, seen]))
         self.margins = torch.where(seen > 0, sums / seen.clamp(min=1), self.margins)
 
 
@@ -189,5 +189,5 @@ def _unit(features: Tensor) -> Tensor:
 
 def _share(rows: int, where: str, device: torch.device) -> float:
     """What a sum over this process's rows is multiplied with, to make the mean over all rows."""
-    each = [rows] if where == "own" else ranks.counts(rows, device)
+    each = [rows] if where == "own" else distributed.row_counts(rows, device)
     return len(each) / max(1, sum(each))

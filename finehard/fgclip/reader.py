@@ -11,7 +11,7 @@ from finehard.dataset.reader import open_dataset
 from finehard.dataset.shard import ShardSamples, UnreadableSample, scan_shard
 from finehard.dataset.shard_cache import ShardCache
 from finehard.errors import FinehardError
-from finehard.fgclip.order import Place, Shard
+from finehard.fgclip.sampler import SampleIndex, Shard
 
 _INDEXES_IN_MEMORY = 64
 
@@ -45,7 +45,7 @@ class ShardReader:
         self._cache = ShardCache(cache_gb, cache)
         self._located = lru_cache(_INDEXES_IN_MEMORY)(self._locate)
 
-    def read(self, place: Place) -> Raw:
+    def read(self, place: SampleIndex) -> Raw:
         """The sample at `place`. Raises `UnreadableSample`; `FinehardError` if a shard is
         missing."""
         path, samples = self._located(place.shard)
@@ -58,7 +58,7 @@ class ShardReader:
         sample = samples[place.sample]
         return Raw(sample.key, sample.image_bytes, sample.json)
 
-    def key(self, place: Place) -> str:
+    def key(self, place: SampleIndex) -> str:
         """The key of the sample at `place`, or "#" and its number if the shard ends before it."""
         _, samples = self._located(place.shard)
         return samples[place.sample].key if place.sample < len(samples) else f"#{place.sample}"

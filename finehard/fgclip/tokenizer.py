@@ -16,9 +16,9 @@ from transformers import AutoTokenizer, CLIPTokenizer
 
 from finehard.dataset.shard import UnreadableSample
 from finehard.errors import FinehardError
-from finehard.fgclip.order import Place
 from finehard.fgclip.packing import Text
 from finehard.fgclip.reader import ShardReader
+from finehard.fgclip.sampler import SampleIndex
 
 _WORD_END = "</w>"
 _WORDS = re.compile(r"[a-z]+|[0-9]|[^ a-z0-9]+")
@@ -140,7 +140,7 @@ def texts_of(reader: ShardReader, most: int) -> Iterator[str]:
     for number, shard in enumerate(reader.shards):
         for place in range(min(shard.samples, most)):
             try:
-                sample = reader.read(Place(number, place)).sample
+                sample = reader.read(SampleIndex(number, place)).sample
                 yield sample["short_caption"]
                 yield sample["long_caption"]
                 for region in sample["regions"]:

@@ -19,9 +19,9 @@ from PIL import Image
 
 from finehard.errors import FinehardError, UsageError
 from finehard.fgclip.data import Batches, Limits, Part, Source, stream
-from finehard.fgclip.order import Order, Shard
 from finehard.fgclip.reader import ShardReader, find_shards
-from finehard.fgclip.sample import SampleConfig, same, take
+from finehard.fgclip.sampler import Sampler, Shard
+from finehard.fgclip.targets import SampleConfig, select, text_id
 from finehard.fgclip.tokenizer import Tokens, _merges, load_tokenizer, make_tokenizer, texts_of
 from finehard.fgclip.transform import square
 from finehard.images import ImageError
@@ -46,7 +46,7 @@ def batches(dataset, tokenizer, images=4, share=0, shares=1, sample=None, seed=3
     shards = find_shards([str(dataset)])
     source = Source(shards, sample or SampleConfig(), 32, seed, 1.0)
     part = Part(images, share, shares)
-    return Batches(source, Order(shards, seed, 2), part, Tokens(tokenizer), LIMITS, keep_last)
+    return Batches(source, Sampler(shards, seed, 2), part, Tokens(tokenizer), LIMITS, keep_last)
 
 
 def fingerprint(batch):
@@ -57,29 +57,29 @@ def fingerprint(batch):
 @given(st.lists(st.integers(0, 9), min_size=1, max_size=12), st.integers(1, 5), st.integers(0, 99))
 def test_each_epoch_has_all_samples_in_a_new_order(sizes, window, seed):
     shards = [Shard(str(i), n) for i, n in enumerate(sizes)]
-    order = Order(shards, seed, window)
-    epochs = [order.places(epoch, 0, order.total) for epoch in range(2)]
+    order = Sampler(shards, seed, window)
+    epochs = [order.indices(epoch, 0, order.total) for epoch in range(2)]
     for places in epochs:
         assert sorted(places) == [(i, j) for i, n in enumerate(sizes) for j in range(n)]
     if sum(sizes) > 20:
         assert epochs[0] != epochs[1]
     # In pieces, by another object, backwards: the same.
     cuts = range(0, order.total, 3)
-    other = Order(shards, seed, window)
-    pieces = {s: other.places(1, s, min(s + 3, other.total)) for s in reversed(cuts)}
+    other = Sampler(shards, seed, window)
+    pieces = {s: other.indices(1, s, min(s + 3, other.total)) for s in reversed(cuts)}
     assert [p for s in cuts for p in pieces[s]] == epochs[1]
 
 
 def test_one_shard_is_reshuffled_each_epoch():
-    order = Order([Shard("a", 40)], 1)
-    assert order.places(0, 0, 40) != order.places(1, 0, 40)
+    order = Sampler([Shard("a", 40)], 1)
+    assert order.indices(0, 0, 40) != order.indices(1, 0, 40)
 
 
 def test_without_a_seed_samples_are_in_shard_order():
-    order = Order([Shard("a", 2), Shard("b", 1)], None)
-    assert order.places(0, 0, 3) == [(0, 0), (0, 1), (1, 0)]
+    order = Sampler([Shard("a", 2), Shard("b", 1)], None)
+    assert order.indices(0, 0, 3) == [(0, 0), (0, 1), (1, 0)]
     with pytest.raises(IndexError):
-        order.places(0, 2, 4)
+        order.indices(0, 2, 4)
 
 
 @pytest.mark.filterwarnings("ignore:This DataLoader will create")
@@ -148,14 +148,14 @@ def test_unconfirmed_regions_and_negatives_are_left_out():
     sample["regions"] = [dict(sample["regions"][0], verified=v) for v in (True, False, None)]
     for n in sample["regions"][0]["hard_negatives"]:
         n["verified"] = False
-    taken = take(sample, SampleConfig(), random.Random(0))
+    taken = select(sample, SampleConfig(), random.Random(0))
     assert len(taken.regions) == 2
     assert taken.regions[0].negatives == ()
 
 
 def test_equivalent_texts_have_the_same_id():
-    assert same("A red mug.") == same("the Red mug") == same("red mug")
-    assert same("a red mug") != same("a mug, red")
+    assert text_id("A red mug.") == text_id("the Red mug") == text_id("red mug")
+    assert text_id("a red mug") != text_id("a mug, red")
 
 
 def broken(folder, count=24):

@@ -5,9 +5,9 @@ import torch
 
 from finehard.fgclip import evaluate, model
 from finehard.fgclip.config import ScratchConfig, scratch_clip
-from finehard.fgclip.evaluate import better
+from finehard.fgclip.evaluators import rank_of
 from finehard.fgclip.reader import ShardReader, find_shards
-from finehard.fgclip.sample import SampleConfig
+from finehard.fgclip.targets import SampleConfig
 from finehard.fgclip.tokenizer import make_tokenizer, texts_of
 
 from . import made_shards
@@ -32,7 +32,7 @@ def network(shards):
 
 def test_better_counts_ties_against_the_truth():
     rows, columns = torch.eye(3), torch.tensor([[1.0, 0, 0], [0, 1, 0], [0, 1, 0]])
-    assert better(rows, columns, torch.tensor([0, 1, 2])).tolist() == [0, 1, 2]
+    assert rank_of(rows, columns, torch.tensor([0, 1, 2])).tolist() == [0, 1, 2]
 
 
 def test_a_model_that_gives_everything_the_same_score_gets_zero(network, shards):
@@ -72,8 +72,8 @@ def count_by_hand(net, tokenizer, shards):
     from torch.nn.functional import normalize
 
     from finehard.fgclip.objective import MEAN, STD
-    from finehard.fgclip.order import Order
     from finehard.fgclip.packing import LONG, SHORT, pack
+    from finehard.fgclip.sampler import Sampler
     from finehard.fgclip.transform import square
 
     def text(kind, words):
@@ -84,7 +84,7 @@ def count_by_hand(net, tokenizer, shards):
     reader = ShardReader(shards, 1)
     mean, std = (torch.tensor(x)[:, None, None] for x in (MEAN, STD))
     images, longs, right = [], [], []
-    for place in Order(shards, None).places(0, 0, 30):
+    for place in Sampler(shards, None).indices(0, 0, 30):
         raw = reader.read(place)
         pixels = (torch.from_numpy(square(raw.image, 32, "squash", [])[0]) / 255 - mean) / std
         image, dense = net.encode_images(pixels[None])

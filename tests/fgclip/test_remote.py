@@ -13,8 +13,8 @@ import pytest
 from finehard.dataset.reader import open_dataset
 from finehard.dataset.shard_cache import ShardCache
 from finehard.errors import FinehardError
-from finehard.fgclip.order import Order, Place, Shard
 from finehard.fgclip.reader import ShardReader, find_shards
+from finehard.fgclip.sampler import SampleIndex, Sampler, Shard
 from tests.dataset import finished
 
 from . import made_shards
@@ -70,7 +70,7 @@ def test_remote_shards_are_downloaded_once(bucket, tmp_path):
     uri, folder = bucket[0] + "/set", bucket[1] / "set"
     remote, local = find_shards([uri]), find_shards([str(folder)])
     assert [s.samples for s in remote] == [s.samples for s in local] == [8, 8, 8]
-    places = Order(local, 1).places(0, 0, 24)
+    places = Sampler(local, 1).indices(0, 0, 24)
     reader, beside = ShardReader(remote, 1.0, str(tmp_path)), ShardReader(local, 1.0)
     assert [reader.read(p) for p in places] == [beside.read(p) for p in places]
     tars = {path: path.stat().st_mtime_ns for path in Path(tmp_path).glob("*.tar")}
@@ -110,5 +110,5 @@ def test_the_cache_makes_room(bucket, tmp_path):
 def test_a_missing_remote_shard_is_one_line(bucket, tmp_path):
     reader = ShardReader([Shard(f"{bucket[0]}/set/shards/no.tar", 3)], 1.0, str(tmp_path))
     with pytest.raises(FinehardError, match="no.tar") as caught:
-        reader.read(Place(0, 0))
+        reader.read(SampleIndex(0, 0))
     assert "\n" not in str(caught.value)

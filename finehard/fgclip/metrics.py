@@ -1,4 +1,4 @@
-"""What a step came to, over all processes, and how fast steps are."""
+"""Metrics of training steps, reduced over all processes, and throughput."""
 
 from __future__ import annotations
 
@@ -10,13 +10,12 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
-from finehard.fgclip import ranks
+from finehard.fgclip import distributed
 from finehard.fgclip.batch import Batch, Skipped
 
 
-class Meter:
-    """What a step came to, over all processes, and how fast the steps since the last reading of
-    `speed` were."""
+class StepMetrics:
+    """Losses and skipped samples of one step, and throughput since it was last read."""
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
@@ -25,11 +24,11 @@ class Meter:
         self._images = self._tokens = 0
         self._since = time.perf_counter()
         self._wait = 0.0
-        self._done = [0.0, 0.0]
+        self._total_images = self._total_tokens = 0.0
 
     @contextlib.contextmanager
     def waiting(self) -> Iterator[None]:
-        """Time spent inside counts as waited for data."""
+        """Counts the time spent inside as waiting for data."""
         start = time.perf_counter()
         yield
         self._wait += time.perf_counter() - start
@@ -43,11 +42,12 @@ class Meter:
         self._images += len(batch.keys)
         self._tokens += batch.tokens
 
-    def read(self, norm: float, stop: bool) -> tuple[dict[str, float], list[Skipped], bool]:
-        """Losses and gradient norm, what was skipped, whether to stop; the same everywhere."""
+    def reduce(self, norm: float, stop: bool) -> tuple[dict[str, float], list[Skipped], bool]:
+        """Ends a step. Returns losses and gradient norm, the samples skipped, and whether any
+        process has `stop`; all equal in every process."""
         names = list(self._losses)
         counts = [float(x) for x in (len(self._skipped), stop, self._images, self._tokens)]
-        sums = ranks.total(
+        sums = distributed.all_sum(
             torch.cat(
                 [
                     torch.stack([self._losses[n] for n in names]).double(),
@@ -55,28 +55,31 @@ class Meter:
                 ]
             )
         ).tolist()
-        values = {n: v / ranks.world() for n, v in zip(names, sums, strict=False)}
-        skipped, stops, images, tokens = sums[len(names) :]
-        self._done = [self._done[0] + images, self._done[1] + tokens]
-        found = self._skipped
-        if skipped and ranks.world() > 1:
-            lists: list[Any] = [None] * ranks.world()
-            dist.all_gather_object(lists, found)
-            found = [s for each in lists for s in each]
+        values = {n: v / distributed.world_size() for n, v in zip(names, sums, strict=False)}
+        skip_count, stops, images, tokens = sums[len(names) :]
+        self._total_images += images
+        self._total_tokens += tokens
+        skipped = self._skipped
+        if skip_count and distributed.world_size() > 1:
+            lists: list[Any] = [None] * distributed.world_size()
+            dist.all_gather_object(lists, skipped)
+            skipped = [s for each in lists for s in each]
         self._losses, self._skipped, self._images, self._tokens = {}, [], 0, 0
-        return {**values, "grad_norm": norm}, found, stops > 0
+        return {**values, "grad_norm": norm}, skipped, stops > 0
 
-    def speed(self) -> dict[str, float]:
-        """images/s and tokens/s of all processes, and the part of the time waited for data."""
+    def throughput(self) -> dict[str, float]:
+        """Returns images/s and tokens/s of all processes and the share of time spent waiting for
+        data, since the last call or `restart`."""
         seconds = time.perf_counter() - self._since
-        found = {
-            "images_per_s": self._done[0] / seconds,
-            "tokens_per_s": self._done[1] / seconds,
+        rates = {
+            "images_per_s": self._total_images / seconds,
+            "tokens_per_s": self._total_tokens / seconds,
             "data_wait": self._wait / seconds,
         }
         self.restart()
-        return found
+        return rates
 
     def restart(self) -> None:
-        """Begins a new reading of the speed."""
-        self._since, self._wait, self._done = time.perf_counter(), 0.0, [0.0, 0.0]
+        """Restarts the measurement of throughput."""
+        self._since, self._wait = time.perf_counter(), 0.0
+        self._total_images = self._total_tokens = 0.0

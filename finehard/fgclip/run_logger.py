@@ -1,4 +1,4 @@
-"""What is written down of a run: log.jsonl, skipped.jsonl, TensorBoard, and a progress bar."""
+"""The log of a run: log.jsonl, skipped.jsonl, TensorBoard, and a progress bar."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from finehard.fgclip.batch import Skipped
 LOG, SKIPPED = "log.jsonl", "skipped.jsonl"
 
 
-class Record:
-    """The log of a run in folder `output`, that has done `step` of `steps` steps.
+class RunLogger:
+    """Logs to folder `output` a run that has done `step` of `steps` steps.
 
-    What an earlier process wrote of later steps is cut away: those steps come again.
+    What an earlier process logged of later steps is removed: those steps are run again.
     """
 
     def __init__(self, output: Path, step: int, steps: int) -> None:
@@ -26,7 +26,7 @@ class Record:
 
         output.mkdir(parents=True, exist_ok=True)
         for name in (LOG, SKIPPED):
-            _cut(output / name, step)
+            _truncate(output / name, step)
         self._log = open(output / LOG, "a", encoding="utf-8")  # noqa: SIM115
         self._skipped = open(output / SKIPPED, "a", encoding="utf-8")  # noqa: SIM115
         self._board = SummaryWriter(str(output / "tensorboard"), purge_step=step + 1)
@@ -34,8 +34,8 @@ class Record:
             total=steps, initial=step, unit="step", disable=not sys.stderr.isatty(), smoothing=0.1
         )
 
-    def row(self, step: int, values: dict[str, float], group: str = "train") -> None:
-        """One line of log.jsonl, and the same values for TensorBoard."""
+    def log(self, step: int, values: dict[str, float], group: str = "train") -> None:
+        """Writes a line of log.jsonl, and the same values to TensorBoard."""
         self._log.write(json.dumps({"step": step, "group": group, **values}) + "\n")
         self._log.flush()
         for name, value in values.items():
@@ -43,38 +43,38 @@ class Record:
         if group == "train":
             self._bar.set_postfix(loss=f"{values['loss']:.4f}", refresh=False)
 
-    def skipped(self, step: int, samples: list[Skipped]) -> None:
-        """One line of skipped.jsonl for each."""
+    def log_skipped(self, step: int, samples: list[Skipped]) -> None:
+        """Writes a line of skipped.jsonl for each sample."""
         for sample in samples:
             self._skipped.write(json.dumps({"step": step, **dataclasses.asdict(sample)}) + "\n")
         self._skipped.flush()
 
-    def step_done(self) -> None:
-        """Moves the progress bar."""
+    def advance(self) -> None:
+        """Advances the progress bar by a step."""
         self._bar.update()
 
-    def say(self, text: str) -> None:
-        """A line on stderr that leaves the bar whole."""
+    def print(self, text: str) -> None:
+        """Prints to stderr without breaking the progress bar."""
         tqdm.write(text, file=sys.stderr)
 
     def close(self) -> None:
-        """Ends the files."""
+        """Closes files and progress bar."""
         self._bar.close()
         self._board.close()
         self._log.close()
         self._skipped.close()
 
 
-def _cut(path: Path, step: int) -> None:
-    """Keeps the lines up to `step`; a last line that was not written whole is dropped."""
+def _truncate(path: Path, step: int) -> None:
+    """Removes the lines after `step`, and a last line that was not written completely."""
     if not path.exists():
         return
-    kept = []
+    lines = []
     for line in path.read_text("utf-8").splitlines():
         try:
             row: dict[str, Any] = json.loads(line)
         except ValueError:
             continue
         if row["step"] <= step:
-            kept.append(line + "\n")
-    path.write_text("".join(kept), "utf-8")
+            lines.append(line + "\n")
+    path.write_text("".join(lines), "utf-8")

@@ -1,6 +1,6 @@
-"""In which order an epoch sees its samples: a function of seed, epoch and position, nothing else.
+"""The order of an epoch's samples: a function of seed, epoch and position only.
 
-So a run can go on anywhere, whatever reads the samples: number of processes, of workers, machines.
+So a run can be resumed at any position, with any number of processes, workers and machines.
 """
 
 from __future__ import annotations
@@ -12,41 +12,42 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-Numbers = NDArray[np.int64]
+Ints = NDArray[np.int64]
 
 
 class Shard(NamedTuple):
-    """A tar of samples and how many it holds."""
+    """A tar of samples and their number."""
 
     uri: str
     samples: int
 
 
-class Place(NamedTuple):
-    """A sample: the number of its shard, and its number in it, both from 0."""
+class SampleIndex(NamedTuple):
+    """The number of a shard, and of a sample in it, both from 0."""
 
     shard: int
     sample: int
 
 
-class Order:
-    """Shards are shuffled, then the samples of each `window` shards that follow each other.
+class Sampler:
+    """Shuffles shards, then the samples of each `window` consecutive shards.
 
-    `seed` None: as they lie. Memory grows with the number of shards and the samples of a window.
+    `seed` None: in the order of the shards. Memory grows with the number of shards and the samples
+    of a window.
     """
 
     def __init__(self, shards: Sequence[Shard], seed: int | None, window: int = 16) -> None:
-        self.sizes: Numbers = np.array([s.samples for s in shards], dtype=np.int64)
+        self.sizes: Ints = np.array([s.samples for s in shards], dtype=np.int64)
         self.total = int(self.sizes.sum())
         self._seed = seed
         self._size = window
-        self._epoch = lru_cache(2)(self._make_epoch)
-        self._window = lru_cache(2)(self._make_window)
+        self._epoch = lru_cache(2)(self._shuffle_shards)
+        self._window = lru_cache(2)(self._shuffle_window)
 
-    def places(self, epoch: int, start: int, stop: int) -> list[Place]:
-        """Where the samples lie that stand at positions `start` to `stop` of `epoch`."""
+    def indices(self, epoch: int, start: int, stop: int) -> list[SampleIndex]:
+        """Returns the samples at positions `start` to `stop` of `epoch`. Raises `IndexError`."""
         _, begins = self._epoch(epoch)
-        found: list[Place] = []
+        indices: list[SampleIndex] = []
         while start < stop:
             number = int(np.searchsorted(begins, start, side="right")) - 1
             shards, samples = self._window(epoch, number)
@@ -54,12 +55,12 @@ class Order:
             last = min(stop - int(begins[number]), len(samples))
             if first >= last:
                 raise IndexError(f"position {start} of an epoch of {self.total} samples")
-            found += map(Place, shards[first:last].tolist(), samples[first:last].tolist())
+            indices += map(SampleIndex, shards[first:last].tolist(), samples[first:last].tolist())
             start += last - first
-        return found
+        return indices
 
-    def _make_epoch(self, epoch: int) -> tuple[Numbers, Numbers]:
-        """The shards in this epoch's order, and the position at which each window begins."""
+    def _shuffle_shards(self, epoch: int) -> tuple[Ints, Ints]:
+        """Returns the shards in the epoch's order, and the position at which each window begins."""
         count = len(self.sizes)
         order = np.arange(count)
         if self._seed is not None:
@@ -67,7 +68,7 @@ class Order:
         ends = np.concatenate([[0], np.cumsum(self.sizes[order])])
         return order, ends[:-1][:: self._size]
 
-    def _make_window(self, epoch: int, number: int) -> tuple[Numbers, Numbers]:
+    def _shuffle_window(self, epoch: int, number: int) -> tuple[Ints, Ints]:
         order, _ = self._epoch(epoch)
         members = order[number * self._size : (number + 1) * self._size]
         sizes = self.sizes[members]

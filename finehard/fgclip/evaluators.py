@@ -1,0 +1,207 @@
+"""Evaluators: what is measured of a model on shards, by name or as a user's module:attribute.
+
+An evaluator is a function of model and data that yields (name, value). It runs without gradients,
+the model in evaluation mode. Ties count as wrong: a model that scores everything alike gets 0.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from finehard import registry
+from finehard.fgclip.batch import Batch
+from finehard.fgclip.data import Batches, Limits, Part, Source, stream
+from finehard.fgclip.model import FGCLIP
+from finehard.fgclip.objective import MEAN, STD
+from finehard.fgclip.sampler import Sampler, Shard
+from finehard.fgclip.targets import SampleConfig
+from finehard.fgclip.tokenizer import Tokens
+
+_ALL = 10_000
+_TIE = 1e-6
+_ROWS = 2048
+
+
+class Features(NamedTuple):
+    """Normalised features of all samples, on the model's device.
+
+    images, short, long  (N, D), a row for each sample
+    regions              (R, D)
+    classes              (C, D), a row for each distinct short expression of a region
+    region_classes       (R,) int64, the class of each region
+    hard                 of each batch, (H, 1 + K) cosines of the regions that have hard negatives:
+                         with their own text, then with the negatives, -inf where there is none
+    """
+
+    images: Tensor
+    short: Tensor
+    long: Tensor
+    regions: Tensor
+    classes: Tensor
+    region_classes: Tensor
+    hard: list[Tensor]
+
+
+class EvalData:
+    """Samples of `shards`, in order, with all their regions and hard negatives.
+
+    `images` and `skipped` count those of the latest pass over `batches`.
+    """
+
+    def __init__(
+        self,
+        shards: Sequence[Shard],
+        tokenizer: Any,
+        sample: SampleConfig,
+        limits: Limits,
+        device: torch.device,
+        *,
+        samples: int | None = None,
+        batch_size: int = 64,
+        workers: int = 0,
+        cache_gb: float = 50.0,
+    ) -> None:
+        everything = dataclasses.replace(
+            sample, boxes=_ALL, negatives=_ALL, choose="first", long_expr=0.0
+        )
+        source = Source(shards, everything, limits.side, 0, cache_gb)
+        sampler = Sampler(shards, None)
+        if samples is not None:
+            sampler.total = min(sampler.total, samples)
+        tokens, part = Tokens(tokenizer), Part(batch_size)
+        self.tokenizer = tokenizer
+        self.device = device
+        self.images = self.skipped = 0
+        self._batches = Batches(source, sampler, part, tokens, limits, keep_last=True)
+        self._workers = workers
+        self._features: Features | None = None
+
+    def batches(self) -> Iterator[Batch]:
+        """Yields the batches, on the model's device, with `pixels` normalised for the model."""
+        self.images = self.skipped = 0
+        mean, std = (torch.tensor(x, device=self.device)[:, None, None] * 255 for x in (MEAN, STD))
+        for batch in stream(self._batches, range(self._batches.per_epoch), self._workers):
+            self.images += len(batch.keys)
+            self.skipped += len(batch.skipped)
+            batch = batch.to(self.device)
+            yield dataclasses.replace(batch, pixels=(batch.pixels - mean) / std)
+
+    def features(self, model: FGCLIP) -> Features:
+        """Returns the features of all samples; computed once, whichever evaluators need them."""
+        if self._features is None:
+            self._features = _extract(model, self.batches())
+        return self._features
+
+
+Evaluator = Callable[[FGCLIP, EvalData], Iterable[tuple[str, float]]]
+
+
+def retrieval(model: FGCLIP, data: EvalData) -> Iterator[tuple[str, float]]:
+    """Yields long_i2t_r1 ... short_t2i_r10: how often an image's own caption is among the first 1,
+    5, 10 of all captions, and the reverse."""
+    features = data.features(model)
+    images = features.images
+    rows = torch.arange(len(images), device=images.device)
+    for name, texts in (("long", features.long), ("short", features.short)):
+        for direction, a, b in (("i2t", images, texts), ("t2i", texts, images)):
+            ranks = rank_of(a, b, rows)
+            for k in (1, 5, 10):
+                yield f"{name}_{direction}_r{k}", float((ranks < k).float().mean())
+
+
+def region_classification(model: FGCLIP, data: EvalData) -> Iterator[tuple[str, float]]:
+    """Yields region_top1 and region_top5: how often a region's short expression is the first, or
+    among the first 5, of all distinct short expressions."""
+    features = data.features(model)
+    if len(features.regions):
+        ranks = rank_of(features.regions, features.classes, features.region_classes)
+        for k in (1, 5):
+            yield f"region_top{k}", float((ranks < k).float().mean())
+    yield "regions", len(features.regions)
+    yield "classes", len(features.classes)
+
+
+def hard_negatives(model: FGCLIP, data: EvalData) -> Iterator[tuple[str, float]]:
+    """Yields hard_top1: how often a region's short expression beats all its hard negatives, and
+    hard_chance: how often it would by chance."""
+    count = right = negatives = 0
+    chance = 0.0
+    for cosines in data.features(model).hard:
+        valid = cosines[:, 1:] > float("-inf")
+        right += int((cosines[:, :1] - cosines[:, 1:] > _TIE).all(1).sum())
+        count += len(cosines)
+        negatives += int(valid.sum())
+        chance += float((1 / (1 + valid.sum(1))).sum())
+    if count:
+        yield "hard_top1", right / count
+        yield "hard_chance", chance / count
+    yield "hard_regions", count
+    yield "hard_negatives", negatives
+
+
+EVALUATORS: dict[str, Callable[[], Evaluator]] = {
+    "retrieval": lambda: retrieval,
+    "region_classification": lambda: region_classification,
+    "hard_negatives": lambda: hard_negatives,
+}
+
+
+def load_evaluators(specs: Sequence[str], key: str) -> dict[str, Evaluator]:
+    """Returns the evaluators by spec: a name in `EVALUATORS` or "module:attribute".
+
+    Raises `UsageError`, which begins with the config key `key`.
+    """
+    return {spec: registry.load(spec, EVALUATORS, key) for spec in specs}
+
+
+def rank_of(rows: Tensor, columns: Tensor, own: Tensor) -> Tensor:
+    """Returns (n,) the rank, from 0, of column `own` (n,) among (N, D) `columns` by the score of
+    each of (n, D) `rows`; equal scores rank above it."""
+    ranks = []
+    for start in range(0, len(rows), _ROWS):
+        scores = rows[start : start + _ROWS] @ columns.T
+        target = own[start : start + _ROWS, None]
+        own_scores = scores.gather(1, target)
+        ranks.append((scores >= own_scores - _TIE).scatter(1, target, False).sum(1))
+    return torch.cat(ranks)
+
+
+def _extract(model: FGCLIP, batches: Iterable[Batch]) -> Features:
+    images, short, long, regions, hard = [], [], [], [], []
+    region_classes: list[int] = []
+    classes: dict[int, tuple[int, Tensor]] = {}
+    for batch in batches:
+        image, dense = model.encode_images(batch.pixels)
+        assert dense is not None
+        states = model.encode_texts(batch.packing)
+        texts = normalize(model.short_features(states), dim=-1)
+        images.append(normalize(image, dim=-1))
+        short.append(texts[batch.short])
+        long.append(normalize(model.long_features(states[batch.long]), dim=-1))
+        region = normalize(model.region_features(dense, batch.boxes, batch.images), dim=-1)
+        regions.append(region)
+        for text, row in zip(batch.region_same.tolist(), batch.regions.tolist(), strict=True):
+            region_classes.append(classes.setdefault(text, (len(classes), texts[row]))[0])
+        hard.append(_hard_cosines(region, texts, batch))
+    return Features(
+        torch.cat(images),
+        torch.cat(short),
+        torch.cat(long),
+        torch.cat(regions),
+        torch.stack([f for _, f in classes.values()]) if classes else images[0][:0],
+        torch.tensor(region_classes, dtype=torch.int64, device=images[0].device),
+        hard,
+    )
+
+
+def _hard_cosines(region: Tensor, texts: Tensor, batch: Batch) -> Tensor:
+    hard = region[batch.hard_boxes]
+    own = (hard * texts[batch.positives]).sum(-1, keepdim=True)
+    others = torch.einsum("rd,rkd->rk", hard, texts[batch.negatives.clamp(min=0)])
+    return torch.cat([own, others.masked_fill(batch.negatives < 0, float("-inf"))], 1)
