@@ -1,4 +1,4 @@
-"""The tokenizer: the model folder's own, or a small one like CLIP's made from the shards' texts."""
+"""The tokenizer: the model folder's own, or a small one trained on the shards' texts."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _UNPLAIN = re.compile(r"'|<\|")
 
 
 def load_tokenizer(folder: str | os.PathLike[str]) -> Any:
-    """The tokenizer in a model folder. Raises `FinehardError`."""
+    """Loads the tokenizer of a model folder. Raises `FinehardError`."""
     try:
         return AutoTokenizer.from_pretrained(os.fspath(folder))
     except (OSError, ValueError, KeyError) as error:
@@ -35,10 +35,10 @@ def load_tokenizer(folder: str | os.PathLike[str]) -> Any:
 
 
 class Tokens:
-    """Token ids of texts, cut to a limit with the end of text kept.
+    """Tokenizes texts, truncating them to a limit before the end-of-text token.
 
-    CLIP's tokenizer spells every word by itself, so words are looked up among those met before
-    where it is plain how it splits a text: printable ASCII without apostrophes and markup.
+    CLIP's tokenizer encodes every word independently, so encoded words are cached where it is
+    plain how a text splits into words: printable ASCII without apostrophes and markup.
     """
 
     def __init__(self, tokenizer: Any) -> None:
@@ -46,30 +46,30 @@ class Tokens:
         self._by_word = isinstance(tokenizer, CLIPTokenizer)
         self._begin = (int(tokenizer.bos_token_id),)
         self._end = (int(tokenizer.eos_token_id),)
-        self._word = lru_cache(100_000)(self._spell)
-        self._text = lru_cache(50_000)(self._all)
+        self._word = lru_cache(100_000)(self._encode_word)
+        self._short_text = lru_cache(50_000)(self._encode_text)
 
     def __call__(self, text: str, limit: int) -> Text:
-        """The ids of `text` with begin and end, at most `limit`."""
-        ids = self._text(text) if len(text) < 100 else self._all(text)
+        """Returns the ids of `text` with begin and end of text, at most `limit`."""
+        ids = self._short_text(text) if len(text) < 100 else self._encode_text(text)
         return ids if len(ids) <= limit else ids[: limit - 1] + self._end
 
-    def _all(self, text: str) -> Text:
+    def _encode_text(self, text: str) -> Text:
         if self._by_word and text.isascii() and text.isprintable() and not _UNPLAIN.search(text):
             words = map(self._word, _WORDS.findall(text.lower()))
             return (*self._begin, *chain.from_iterable(words), *self._end)
         return tuple(self._encode(text).ids)
 
-    def _spell(self, word: str) -> Text:
+    def _encode_word(self, word: str) -> Text:
         return tuple(self._encode(word).ids[1:-1])
 
 
 def make_tokenizer(texts: Iterable[str], size: int) -> CLIPTokenizer:
-    """A byte-level BPE tokenizer as CLIP's, with at most `size` tokens, learned from `texts`.
+    """Trains a byte-level BPE tokenizer like CLIP's, with at most `size` tokens, on `texts`.
 
-    As in CLIP, all 256 bytes come first, once within and once at the end of a word, then the
-    merges, then begin and end of text, so that the end has the highest id. Equal texts give equal
-    tokenizers, which the trainers of `tokenizers` do not promise where pairs are equally frequent.
+    As in CLIP, the vocabulary is all 256 bytes, inside and at the end of a word, then the merges,
+    then begin and end of text, so that the end has the highest id. Equal texts give equal
+    tokenizers, which the trainers of `tokenizers` do not guarantee for equally frequent pairs.
     """
     backend = CLIPTokenizer().backend_tokenizer
     words: Counter[str] = Counter()
@@ -86,14 +86,14 @@ def make_tokenizer(texts: Iterable[str], size: int) -> CLIPTokenizer:
 
 
 def _merges(words: Counter[str], most: int) -> list[tuple[str, str]]:
-    """Byte pair encoding (arXiv 1508.07909, algorithm 1): the most frequent pair is joined, again
-    and again; of equally frequent ones the first by name. Pairs met once are not joined."""
+    """Learns byte pair encoding (arXiv 1508.07909, algorithm 1): merges the most frequent pair, of
+    equally frequent ones the first in alphabetical order. Pairs that occur once are not merged."""
     ordered = sorted(words)
-    spelt = [[*word[:-1], word[-1] + _WORD_END] for word in ordered]
+    spelling = [[*word[:-1], word[-1] + _WORD_END] for word in ordered]
     times = [words[word] for word in ordered]
     counts: Counter[tuple[str, str]] = Counter()
     where: defaultdict[tuple[str, str], set[int]] = defaultdict(set)
-    for i, parts in enumerate(spelt):
+    for i, parts in enumerate(spelling):
         for pair in pairwise(parts):
             counts[pair] += times[i]
             where[pair].add(i)
@@ -103,14 +103,14 @@ def _merges(words: Counter[str], most: int) -> list[tuple[str, str]]:
     while queue and len(merges) < most:
         count, pair = heapq.heappop(queue)
         if -count != counts[pair]:
-            continue  # it was counted anew since, and stands in the queue once more
+            continue  # outdated: the pair is in the queue again with its new count
         if -count < 2:
             break
         merges.append(pair)
         changed = set()
         for i in where.pop(pair):
-            before, spelt[i] = spelt[i], _joined(spelt[i], pair)
-            for parts, sign in ((before, -1), (spelt[i], 1)):
+            before, spelling[i] = spelling[i], _merge(spelling[i], pair)
+            for parts, sign in ((before, -1), (spelling[i], 1)):
                 for other in pairwise(parts):
                     counts[other] += sign * times[i]
                     changed.add(other)
@@ -122,33 +122,37 @@ def _merges(words: Counter[str], most: int) -> list[tuple[str, str]]:
     return merges
 
 
-def _joined(parts: list[str], pair: tuple[str, str]) -> list[str]:
-    found: list[str] = []
+def _merge(parts: list[str], pair: tuple[str, str]) -> list[str]:
+    merged: list[str] = []
     i = 0
     while i < len(parts):
         if tuple(parts[i : i + 2]) == pair:
-            found.append(parts[i] + parts[i + 1])
+            merged.append(parts[i] + parts[i + 1])
             i += 2
         else:
-            found.append(parts[i])
+            merged.append(parts[i])
             i += 1
-    return found
+    return merged
 
 
 def texts_of(reader: ShardReader, most: int) -> Iterator[str]:
-    """All texts of the first `most` readable samples."""
+    """Yields all texts of the first `most` samples, leaving out what is unreadable or no text."""
     for number, shard in enumerate(reader.shards):
-        for place in range(min(shard.samples, most)):
+        for index in range(min(shard.samples, most)):
             try:
-                sample = reader.read(SampleIndex(number, place)).sample
-                yield sample["short_caption"]
-                yield sample["long_caption"]
-                for region in sample["regions"]:
-                    yield region["short_expr"]
-                    yield region["long_expr"]
-                    yield from (n["text"] for n in region["hard_negatives"])
-            except (UnreadableSample, KeyError, TypeError):
+                sample = reader.read(SampleIndex(number, index)).sample
+                yield from (t for t in _texts(sample) if isinstance(t, str))
+            except (UnreadableSample, AttributeError, KeyError, TypeError):
                 continue
         most -= shard.samples
         if most <= 0:
             return
+
+
+def _texts(sample: dict[str, Any]) -> Iterator[Any]:
+    yield sample["short_caption"]
+    yield sample["long_caption"]
+    for region in sample["regions"]:
+        yield region["short_expr"]
+        yield region["long_expr"]
+        yield from (n["text"] for n in region["hard_negatives"])
