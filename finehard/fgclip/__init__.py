@@ -1,6 +1,6 @@
-"""FG-CLIP: the published model and losses, and a trainer that reads the shards of this project.
+"""FG-CLIP: the published model and losses, and a trainer that reads this project's shards.
 
-In the order of the flow: order and data (which samples, read and tokenised), packing (texts without
-padding), model, losses, objective (the recipes), train, evaluate. This package needs the `train`
-extra; nothing else of finehard imports it.
+In the order of the flow: sampler, reader, targets, transform, tokenizer and data make batches;
+packing, model, losses and objective make the loss; train, evaluators and evaluate use them. Needs
+the `train` extra; nothing else in finehard imports this package.
 """

@@ -1,4 +1,4 @@
-"""What one training step works on."""
+"""The input of one training step."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from finehard.fgclip.packing import Packing
 
 @dataclass(frozen=True)
 class Skipped:
-    """A sample that could not be read: its key, the shard it lies in, and why."""
+    """A sample that could not be read: its key, its shard, and the reason."""
 
     key: str
     shard: str
@@ -22,19 +22,19 @@ class Skipped:
 
 @dataclass(frozen=True)
 class Batch:
-    """B images of one process, with R regions of which H have hard negatives, at most K each.
+    """B images of one process, with R regions, H of which have up to K hard negatives each.
 
     pixels      (B, 3, S, S) uint8
-    packing     all texts; the rows below number its U distinct ones
+    packing     all texts; the text indices below refer to its U distinct ones
     short, long (B,) int64, the text of each caption
     boxes       (X, 4) float32 xyxy, normalised; X >= R
     images      (X,) int64, the image of each box
     regions     (R,) int64, the text of each of the first R boxes
     hard_boxes  (H,) int64, the boxes that have hard negatives
-    positives   (H,) int64, the text that is true of each
-    negatives   (H, K) int64, the texts that are false of each, -1 where there is none
-    short_same, long_same (B,), region_same (R,)  int64; equal where two texts say the same
-    keys        the samples, in order
+    positives   (H,) int64, the true text of each
+    negatives   (H, K) int64, the false texts of each, padded with -1
+    short_same, long_same (B,), region_same (R,)  int64 `text_id`s, equal for equivalent texts
+    keys        of the samples, in order
     """
 
     pixels: Tensor
@@ -53,10 +53,10 @@ class Batch:
     keys: tuple[str, ...] = ()
     skipped: tuple[Skipped, ...] = ()
     tokens: int = 0
-    """Tokens of all texts as they stand, repetitions included, padding not."""
+    """Tokens of all texts, with repetitions, without padding."""
 
     def to(self, device: torch.device) -> Batch:
-        """The same with all tensors on `device`."""
+        """Returns the batch with all tensors on `device`."""
         if device.type == "cpu":
             return self
         moved: dict[str, Any] = {

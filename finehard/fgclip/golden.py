@@ -1,6 +1,6 @@
 """Compares this model and its losses with a file of tensors from the published code.
 
-`python -m finehard.fgclip.golden FILE.npz` prints the largest differences, and exits with 1 where
+`python -m finehard.fgclip.golden FILE.npz` prints the largest differences, and exits with 1 when
 one is too large. The file holds a small model (`state/*`), inputs (`in/*`), features (`out/*`), the
 three cumulative losses (`loss/*`) and the gradients of the last (`grad/*`); `meta` is JSON with the
 configs of both towers.
@@ -27,11 +27,11 @@ from finehard.fgclip.objective import Objective, ObjectiveConfig
 from finehard.fgclip.packing import LONG, SHORT, pack, trim
 
 FEATURES, LOSSES, GRADIENTS = 1e-5, 1e-5, 1e-4
-"""The largest absolute differences that are allowed."""
+"""The largest absolute differences allowed."""
 
 
 def read(path: str | Path) -> dict[str, Any]:
-    """The file's arrays as tensors by name, and `meta` as a dict. Raises `UsageError`."""
+    """Returns the file's arrays as tensors by name, and `meta` as a dict. Raises `UsageError`."""
     try:
         with np.load(path) as file:
             meta = json.loads(bytes(file["meta"]))
@@ -40,11 +40,11 @@ def read(path: str | Path) -> dict[str, Any]:
                 **{k: torch.as_tensor(file[k]) for k in file.files if k != "meta"},
             }
     except (OSError, KeyError, ValueError) as error:
-        raise UsageError(f"{path} is no golden file: {error}") from None
+        raise UsageError(f"{path} is not a golden file: {error}") from None
 
 
 def model_of(golden: Mapping[str, Any]) -> FGCLIP:
-    """The small model of the file."""
+    """Returns the small model of the file."""
     meta = golden["meta"]
     ends = {"bos_token_id": meta["bos"], "eos_token_id": meta["eos"], "pad_token_id": meta["eos"]}
     config = CLIPConfig(
@@ -57,7 +57,7 @@ def model_of(golden: Mapping[str, Any]) -> FGCLIP:
 
 
 def batch_of(golden: Mapping[str, Any], share_prefixes: bool = True) -> Batch:
-    """The file's inputs; `pixels` are normalised floats. A hard region has a box of its own."""
+    """Returns the file's inputs, `pixels` as normalised floats; hard regions have own boxes."""
     boxes, images, region_texts = _rows(golden["in/box_infos"], golden["in/box_nums"])
     hard_boxes, hard_images, _ = _rows(golden["in/hard_infos"], golden["in/hard_nums"])
     hard = trim(golden["in/hard_texts"])
@@ -90,16 +90,17 @@ def batch_of(golden: Mapping[str, Any], share_prefixes: bool = True) -> Batch:
 
 
 def _rows(padded: Tensor, counts: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Of `padded`, an equal number of rows for each image, the real ones, their image and row."""
+    """Returns the rows of `padded` (equally many an image) that are not padding, their images, and
+    their indices in `padded`."""
     each = len(padded) // len(counts)
-    kept = torch.tensor(
+    rows = torch.tensor(
         [i * each + j for i, n in enumerate(counts.tolist()) for j in range(n)], dtype=torch.int64
     )
-    return padded[kept], kept // max(1, each), kept
+    return padded[rows], rows // max(1, each), rows
 
 
 def features(model: FGCLIP, golden: Mapping[str, Any]) -> dict[str, Tensor]:
-    """The features under their names in the file; region features of the real regions only."""
+    """Returns the features by their names in the file; those of regions without padding."""
     batch = batch_of(golden)
     image, dense = model.encode_images(batch.pixels)
     assert dense is not None
@@ -115,15 +116,15 @@ def features(model: FGCLIP, golden: Mapping[str, Any]) -> dict[str, Tensor]:
 
 
 def differences(golden: Mapping[str, Any]) -> dict[str, tuple[float, float]]:
-    """Name -> (largest absolute difference, what is allowed), of all that the file holds."""
+    """Returns name -> (largest absolute difference, allowed difference), for all tensors."""
     model = model_of(golden)
-    found = {}
-    _, _, kept = _rows(golden["in/box_infos"], golden["in/box_nums"])
+    result = {}
+    _, _, rows = _rows(golden["in/box_infos"], golden["in/box_nums"])
     for name, ours in features(model, golden).items():
         theirs = golden[f"out/{name}"]
         if name == "region_features" and len(theirs) != len(ours):
-            theirs = theirs[kept]
-        found[f"out/{name}"] = (_largest(ours, theirs), FEATURES)
+            theirs = theirs[rows]
+        result[f"out/{name}"] = (_largest(ours, theirs), FEATURES)
     batch = batch_of(golden)
     steps = (("global", 0.0, 0.0), ("global_region", 0.1, 0.0), ("global_region_hard", 0.1, 0.5))
     for name, region, hard in steps:
@@ -133,13 +134,13 @@ def differences(golden: Mapping[str, Any]) -> dict[str, tuple[float, float]]:
         )  # fmt: skip
         model.zero_grad()
         loss = Objective(model, config).losses(batch, batch.pixels)["loss"]
-        found[f"loss/{name}"] = (_largest(loss, golden[f"loss/{name}"]), LOSSES)
+        result[f"loss/{name}"] = (_largest(loss, golden[f"loss/{name}"]), LOSSES)
     loss.backward()
     for name, parameter in model.named_parameters():
         if f"grad/{name}" in golden:
             ours = parameter.grad if parameter.grad is not None else torch.zeros_like(parameter)
-            found[f"grad/{name}"] = (_largest(ours, golden[f"grad/{name}"]), GRADIENTS)
-    return found
+            result[f"grad/{name}"] = (_largest(ours, golden[f"grad/{name}"]), GRADIENTS)
+    return result
 
 
 def _largest(a: Tensor, b: Tensor) -> float:
@@ -147,7 +148,7 @@ def _largest(a: Tensor, b: Tensor) -> float:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """The command; returns its exit code."""
+    """Runs the command; returns its exit code."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("file")
     found = differences(read(parser.parse_args(argv).file))

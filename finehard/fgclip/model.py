@@ -1,6 +1,6 @@
 """FG-CLIP (arXiv 2505.05071) on transformers' CLIP modules, under the published parameter names.
 
-What CLIP has not: text positions for 248 tokens (two more tables), a head for long texts, a dense
+Added to CLIP: text positions for 248 tokens (two more tables), a head for long texts, a dense
 feature map with region features, and two more scales.
 """
 
@@ -22,7 +22,7 @@ from finehard.errors import FinehardError
 from finehard.fgclip.packing import ATTENTION, Packing
 
 UNSTRETCHED = 20
-"""The first positions are as short texts have them; the rest is stretched (Long-CLIP, sec. 3.1)."""
+"""The first positions are those of short texts; the rest is stretched (Long-CLIP, sec. 3.1)."""
 _STRETCH = 4
 
 _TABLES = "text_model.embeddings.position_embedding"
@@ -33,28 +33,28 @@ _BEYOND_CLIP = {
 
 
 def long_positions(short: int) -> int:
-    """Length of the long position tables made from `short` positions: 248 from 77."""
-    kept = min(UNSTRETCHED, short)
-    return kept + (short - kept) * _STRETCH
+    """Returns the length of the long position tables made from `short` positions: 248 from 77."""
+    first = min(UNSTRETCHED, short)
+    return first + (short - first) * _STRETCH
 
 
 def stretch_positions(table: Tensor) -> Tensor:
-    """The long position table that training starts from: (77, D) to (248, D).
+    """Returns the initial long position table: (77, D) to (248, D).
 
-    The first 20 rows stay; between the others three are interpolated, and the last row is
-    continued at the slope that leads to it (Long-CLIP, arXiv 2403.15378, section 3.1).
+    The first 20 rows are unchanged; between the others three are interpolated, and the last row is
+    extrapolated with the preceding slope (Long-CLIP, arXiv 2403.15378, section 3.1).
     """
-    kept, rest = table[:UNSTRETCHED], table[UNSTRETCHED:]
+    first, rest = table[:UNSTRETCHED], table[UNSTRETCHED:]
     if len(rest) < 2:
-        return torch.cat([kept, rest.repeat_interleave(_STRETCH, 0)])
+        return torch.cat([first, rest.repeat_interleave(_STRETCH, 0)])
     slope = torch.cat([rest[1:] - rest[:-1], rest[-1:] - rest[-2:-1]])
     steps = torch.arange(_STRETCH, dtype=table.dtype, device=table.device) / _STRETCH
     stretched = rest[:, None] + steps[:, None] * slope[:, None]
-    return torch.cat([kept, stretched.flatten(0, 1)])
+    return torch.cat([first, stretched.flatten(0, 1)])
 
 
 class FGCLIP(CLIPModel):
-    """The model. Features come out unnormalised, (..., D) with D the projection size."""
+    """FG-CLIP. Features are not normalised, (..., D) with D the projection size."""
 
     def __init__(self, config: CLIPConfig) -> None:
         super().__init__(config)
@@ -69,8 +69,8 @@ class FGCLIP(CLIPModel):
         self.post_init()
 
     @torch.no_grad()
-    def start_from_short(self) -> None:
-        """Sets what CLIP has not from what it has: positions stretched, head and scales copied."""
+    def init_from_clip(self) -> None:
+        """Initialises the added parameters: positions stretched, head and scales copied."""
         tables = self.text_model.embeddings
         start = stretch_positions(tables.position_embedding.weight)
         tables.position_embedding_ori.weight.copy_(start)
@@ -80,17 +80,17 @@ class FGCLIP(CLIPModel):
         self.logit_scale_hardneg.copy_(self.logit_scale)
 
     def encode_images(self, pixels: Tensor, dense: bool = True) -> tuple[Tensor, Tensor | None]:
-        """(B, D) image features of normalised (B, 3, S, S) `pixels`, and the dense map.
+        """Returns (B, D) image features of normalised (B, 3, S, S) `pixels`, and the dense map.
 
-        The map is (B, D, h, w): the last layer without attention over the patches. It is None when
+        The map, (B, D, h, w), is the last layer without attention between patches. It is None when
         `dense` is false.
         """
         vision = self.vision_model
         states = vision.pre_layrnorm(vision.embeddings(pixels))
         for layer in vision.encoder.layers[:-1]:
             states = layer(states, None)
-        # Of the last layer, the image needs the class token only and the map needs no attention.
-        # Both read the same values.
+        # In the last layer, the image needs only the class token, and the map needs no attention.
+        # Both use the same values.
         layer = vision.encoder.layers[-1]
         attention = layer.self_attn
         normed = layer.layer_norm1(states)
@@ -111,9 +111,9 @@ class FGCLIP(CLIPModel):
         return features[:, 0], features[:, 1:].transpose(1, 2).unflatten(2, (-1, side))
 
     def region_features(self, dense: Tensor, boxes: Tensor, images: Tensor) -> Tensor:
-        """(R, D) features of normalised xyxy (R, 4) `boxes` in the (R,) rows `images` of `dense`.
+        """Returns (R, D) features of normalised xyxy (R, 4) `boxes` on `dense`, rows (R,) `images`.
 
-        The published model's: RoIAlign with a 1 x 1 output on the (B, D, h, w) dense map.
+        As published: RoIAlign with a 1 x 1 output on the (B, D, h, w) dense map.
         """
         height, width = dense.shape[2:]
         scale = boxes.new_tensor([width, height, width, height])
@@ -124,14 +124,14 @@ class FGCLIP(CLIPModel):
             )[:, :, 0, 0]
 
     def encode_texts(self, packing: Packing) -> Tensor:
-        """(U, H) states at the ends of the packed texts, before a head is applied."""
+        """Returns (U, H) states at the ends of the packed texts, before a head is applied."""
         text = self.text_model
         tables = text.embeddings
         short = tables.position_embedding.weight
         ori, res = tables.position_embedding_ori.weight, tables.position_embedding_res.weight
         joined = torch.cat([short, ori[:UNSTRETCHED], res[UNSTRETCHED:]])
         rows = packing.depths + packing.long * len(short)
-        # As embeddings, both lookups sum their gradients exactly and in a fixed order.
+        # Embedding lookups sum their gradients exactly and in a fixed order.
         states = tables.token_embedding(packing.ids) + functional.embedding(rows, joined)
         states = states[None]
         for layer in text.encoder.layers:
@@ -139,62 +139,62 @@ class FGCLIP(CLIPModel):
         return text.final_layer_norm(states[0].index_select(0, packing.ends))
 
     def short_features(self, states: Tensor) -> Tensor:
-        """(U, D) features of short captions and region texts from `encode_texts`' states."""
+        """Returns (U, D) features of short texts from `encode_texts`' states."""
         return self.text_projection(states)
 
     def long_features(self, states: Tensor) -> Tensor:
-        """(U, D) features of long captions from `encode_texts`' states."""
+        """Returns (U, D) features of long texts from `encode_texts`' states."""
         return self.text_filip_projection(states)
 
 
 def build(config: CLIPConfig) -> FGCLIP:
-    """A new model with random weights; the random state is torch's."""
+    """Returns a new model with random weights, drawn from torch's random state."""
     model = FGCLIP(config)
-    model.start_from_short()
+    model.init_from_clip()
     return model
 
 
 def load(name: str | os.PathLike[str]) -> FGCLIP:
-    """The model in a folder (or model hub name), in float32.
+    """Loads the model in a folder (or of a model hub name), in float32.
 
-    Takes FG-CLIP under the published names, folders that `save` wrote, and plain CLIP, whose
-    positions are then stretched and whose head and scales are copied. Raises `FinehardError` where
-    something is missing or left over.
+    Accepts FG-CLIP with the published parameter names, folders written by `save`, and plain CLIP,
+    from which the added parameters are initialised. Raises `FinehardError` where parameters are
+    missing or unexpected.
     """
     try:
-        with _quiet():  # what CLIP has not is no surprise here
+        with _quiet():  # no report of the parameters that CLIP lacks
             model, info = FGCLIP.from_pretrained(
                 os.fspath(name), dtype=torch.float32, output_loading_info=True
             )
     except (OSError, ValueError, RuntimeError) as error:
         line = " ".join(str(error).split())[:300]
         if os.path.isabs(name) and not os.path.exists(name):
-            line = "there is no such folder"
+            line = "no such folder"
         raise FinehardError(f"no CLIP or FG-CLIP model in {name}: {line}") from None
     missing = set(info["missing_keys"])
-    left_over = {k for k in info["unexpected_keys"] if not k.endswith("position_ids")}
-    odd = sorted(missing if missing != _BEYOND_CLIP else set()) + sorted(left_over)
+    unexpected = {k for k in info["unexpected_keys"] if not k.endswith("position_ids")}
+    odd = sorted(missing if missing != _BEYOND_CLIP else set()) + sorted(unexpected)
     if odd or info.get("mismatched_keys"):
         odd += sorted(str(k) for k in info.get("mismatched_keys", ()))
         raise FinehardError(
-            f"{name} is no whole CLIP or FG-CLIP model: {len(odd)} parameters are missing or left "
-            f"over, {odd[0]} first"
+            f"{name} is not a complete CLIP or FG-CLIP model: {len(odd)} parameters are missing or "
+            f"unexpected, first {odd[0]}"
         )
     if missing:
-        model.start_from_short()
+        model.init_from_clip()
     return model.float()
 
 
 def save(model: FGCLIP, folder: str | os.PathLike[str]) -> None:
-    """Writes an HF folder. Its parameters have the published names, so this is the export too:
-    the published code, `load`, and (for the short path) `CLIPModel` read it."""
+    """Writes a Hugging Face model folder with the published parameter names: the published code,
+    `load`, and (for images and short texts) `CLIPModel` read it."""
     with _quiet():
         model.save_pretrained(os.fspath(folder))
 
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """No reports and bars of transformers."""
+    """Silences reports and progress bars of transformers."""
     verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
     logging.disable_progress_bar()
@@ -207,7 +207,7 @@ def _quiet() -> Iterator[None]:
 
 
 def from_state(config: CLIPConfig, state: dict[str, Any]) -> FGCLIP:
-    """A model with the parameters of `state`, names as published, none missing, none left over.
+    """Returns a model with the parameters of `state`, published names, none missing or unexpected.
 
     Raises `FinehardError`.
     """

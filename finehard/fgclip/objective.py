@@ -1,4 +1,4 @@
-"""One step's loss: what is encoded, and how the losses are put together."""
+"""The loss of one step: encodes a batch and combines the losses."""
 
 from __future__ import annotations
 
@@ -16,34 +16,33 @@ from finehard.settings.ranges import Amount, Count
 
 MEAN = (0.48145466, 0.4578275, 0.40821073)
 STD = (0.26862954, 0.26130258, 0.27577711)
-"""Of CLIP's training images, RGB in [0, 1] (openai/CLIP, clip.py)."""
+"""Pixel statistics of CLIP's training images, RGB in [0, 1] (openai/CLIP, clip.py)."""
 
 
 @dataclass(frozen=True)
 class ObjectiveConfig:
-    """Weights of the losses (0 leaves one out), and what counts as a negative."""
+    """Weights of the losses (0 disables one), and which texts are negatives."""
 
     long_weight: Amount = 1.0
     short_weight: Amount = 1.0
     region_weight: Amount = 0.1
     hard_weight: Amount = 0.5
     tic_weight: Amount = 0.0
-    """FG-CLIP 2's text-to-text loss, within each process, its sum divided by the number of texts;
-    published: 0.1."""
+    """FG-CLIP 2's text-to-text loss within each process, averaged over texts; published: 0.1."""
     cmr_weight: Amount = 0.0
     """FG-CLIP 2's rank loss, averaged over all pairs; published: 0.4."""
     ranks: Literal["all", "own"] = "all"
-    """Where a region finds its negatives: in all processes, or (as published) in its own."""
+    """Whose texts are a region's negatives: those of all processes, or (as published) its own."""
     mask_same: bool = True
-    """Leave texts that say the same out of the negatives: equal but for case, articles, signs."""
+    """Exclude texts from the negatives that differ only in case, articles or punctuation."""
     same_above: float | None = None
-    """Also texts whose features have at least this cosine. Not for training from scratch."""
+    """Also exclude texts whose cosine is at least this. Not for training from scratch."""
     max_negatives: Count = 10
-    """Hard negatives taken of each region, at most."""
+    """Maximum number of hard negatives of a region."""
 
 
 class Objective(nn.Module):
-    """The model with its losses, as one module, so that DDP sees one forward pass."""
+    """The model with its losses, as one module, so that DDP wraps one forward pass."""
 
     def __init__(self, model: FGCLIP, config: ObjectiveConfig) -> None:
         super().__init__()
@@ -57,9 +56,9 @@ class Objective(nn.Module):
         self.register_buffer("std", torch.tensor(STD)[:, None, None] * 255, persistent=False)
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
-        """The losses of `batch`, scalars: `loss` with gradient, its parts unweighted without.
+        """Returns scalars: `loss`, with gradient, and its parts, unweighted and without.
 
-        Averaged over the processes, `loss` and its gradient are those of all images together.
+        Averaged over the processes, `loss` and its gradient are those of the whole batch.
         """
         pixels = batch.pixels
         if pixels.dtype == torch.uint8:
@@ -67,7 +66,7 @@ class Objective(nn.Module):
         return self.losses(batch, pixels)
 
     def losses(self, batch: Batch, pixels: Tensor) -> dict[str, Tensor]:
-        """As `forward`, with `pixels` normalised."""
+        """Like `forward`, with normalised `pixels`."""
         config, model = self.config, self.model
         with_regions = any(
             (config.region_weight, config.hard_weight, config.tic_weight, config.cmr_weight)
@@ -75,7 +74,7 @@ class Objective(nn.Module):
         image, dense = model.encode_images(pixels, dense=with_regions)
         states = model.encode_texts(batch.packing)
         image = _unit(image)
-        # Parameters that this batch gives no other gradient get a zero, as DDP expects one.
+        # DDP expects a gradient for every parameter, also for those that this batch does not use.
         tables = model.text_model.embeddings
         unused = [
             model.logit_scale, model.logit_scale_finegraind, model.logit_scale_hardneg,
@@ -89,7 +88,7 @@ class Objective(nn.Module):
             text = _unit(model.long_features(states.index_select(0, batch.long)))
             parts["long"] = self._global(image, text, batch.long_same)
             loss = loss + config.long_weight * parts["long"]
-        # What is short is projected once for each distinct text.
+        # Short texts are projected once for each distinct text.
         short = _unit(model.short_features(states))
         if config.short_weight:
             text = short.index_select(0, batch.short)
@@ -122,19 +121,19 @@ class Objective(nn.Module):
     def _both_ways(
         self, image: Tensor, text: Tensor, same: Tensor, scale: Tensor, where: str
     ) -> Tensor:
-        """InfoNCE, the mean of both directions, of this process's share of the rows."""
+        """Returns this process's share of InfoNCE, the mean of both directions."""
         if where == "own":
-            each, start = [len(image)], 0
+            counts, start = [len(image)], 0
             images, texts, sames = image, text, same
         else:
-            each = distributed.row_counts(len(image), image.device)
-            start = sum(each[: distributed.rank()])
-            images, texts, sames = (distributed.gather(x, each) for x in (image, text, same))
+            counts = distributed.row_counts(len(image), image.device)
+            start = sum(counts[: distributed.rank()])
+            images, texts, sames = (distributed.gather(x, counts) for x in (image, text, same))
         mask = self._same(same, sames, text, texts)
         target = torch.arange(len(image), device=image.device) + start
-        found = losses.contrastive(image, texts, target, scale, mask)
-        found = found + losses.contrastive(text, images, target, scale, mask)
-        return found.sum() / 2 * len(each) / max(1, sum(each))
+        loss = losses.contrastive(image, texts, target, scale, mask)
+        loss = loss + losses.contrastive(text, images, target, scale, mask)
+        return loss.sum() / 2 * len(counts) / max(1, sum(counts))
 
     def _same(self, rows: Tensor, columns: Tensor, text: Tensor, texts: Tensor) -> Tensor | None:
         mask = rows[:, None] == columns if self.config.mask_same else None
@@ -159,28 +158,28 @@ class Objective(nn.Module):
         false = short.index_select(0, negatives.clamp(min=0).flatten()).unflatten(
             0, negatives.shape
         )
-        found = []
+        parts = []
         if config.hard_weight:
             scale = self.model.logit_scale_hardneg.exp()
             each = losses.hard_negative(image, text, false, valid, scale)
             share = _share(len(each), config.ranks, each.device)
-            found.append(("hard", config.hard_weight, each.sum() * share))
+            parts.append(("hard", config.hard_weight, each.sum() * share))
         if config.cmr_weight:
             margins = self.margins[: negatives.shape[1]]
             each, gaps = losses.ranking(image, text, false, valid, margins)
             share = _share(int(valid.sum()), config.ranks, each.device)
-            found.append(("cmr", config.cmr_weight, each.sum() * share))
+            parts.append(("cmr", config.cmr_weight, each.sum() * share))
             if self.training:
-                self._move_margins(gaps, valid)
-        return found
+                self._update_margins(gaps, valid)
+        return parts
 
     @torch.no_grad()
-    def _move_margins(self, gaps: Tensor, valid: Tensor) -> None:
-        room = (0, len(self.margins) - gaps.shape[1])
-        sums = functional.pad(gaps.float().sum(0), room)
-        seen = functional.pad(valid.float().sum(0), room)
-        sums, seen = distributed.all_sum(torch.stack([sums, seen]))
-        self.margins = torch.where(seen > 0, sums / seen.clamp(min=1), self.margins)
+    def _update_margins(self, gaps: Tensor, valid: Tensor) -> None:
+        padding = (0, len(self.margins) - gaps.shape[1])
+        sums = functional.pad(gaps.float().sum(0), padding)
+        counts = functional.pad(valid.float().sum(0), padding)
+        sums, counts = distributed.all_sum(torch.stack([sums, counts]))
+        self.margins = torch.where(counts > 0, sums / counts.clamp(min=1), self.margins)
 
 
 def _unit(features: Tensor) -> Tensor:
@@ -188,6 +187,6 @@ def _unit(features: Tensor) -> Tensor:
 
 
 def _share(rows: int, where: str, device: torch.device) -> float:
-    """What a sum over this process's rows is multiplied with, to make the mean over all rows."""
-    each = [rows] if where == "own" else distributed.row_counts(rows, device)
-    return len(each) / max(1, sum(each))
+    """Returns the factor that turns a sum over this process's rows into the mean over all rows."""
+    counts = [rows] if where == "own" else distributed.row_counts(rows, device)
+    return len(counts) / max(1, sum(counts))

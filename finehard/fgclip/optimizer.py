@@ -1,4 +1,4 @@
-"""What moves the weights: AdamW, and the learning rate of each step."""
+"""AdamW and the learning-rate schedule."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from finehard.fgclip.model import FGCLIP
 
 
 def learning_rate(step: int, steps: int, config: OptimizerConfig) -> float:
-    """Of step `step`, from 0: linear warmup, then half a cosine down to 0 after `steps`."""
+    """Returns the learning rate of step `step`, from 0: linear warmup, then cosine decay to 0."""
     warmup = min(config.warmup_steps, steps)
     if step < warmup:
         return config.lr * (step + 1) / warmup
@@ -21,14 +21,14 @@ def learning_rate(step: int, steps: int, config: OptimizerConfig) -> float:
 def make_optimizer(
     model: FGCLIP, config: OptimizerConfig, device: torch.device
 ) -> torch.optim.AdamW:
-    """AdamW; biases, norms, scales and the class token (what has one dimension) do not decay.
+    """Returns AdamW, with weight decay for parameters of two or more dimensions only.
 
-    The biases of attention keys stay as they are: a softmax takes no notice of them, so their
-    gradients are rounding errors, which Adam would blow up to whole steps.
+    The biases of attention keys are not trained: softmax is invariant to them, so their gradients
+    are rounding errors, which Adam would scale up to full steps.
     """
-    moved = [p for name, p in model.named_parameters() if not name.endswith("k_proj.bias")]
-    decayed = [p for p in moved if p.ndim > 1]
-    others = [p for p in moved if p.ndim <= 1]
+    trained = [p for name, p in model.named_parameters() if not name.endswith("k_proj.bias")]
+    decayed = [p for p in trained if p.ndim > 1]
+    others = [p for p in trained if p.ndim <= 1]
     groups = [
         {"params": decayed, "weight_decay": config.weight_decay},
         {"params": others, "weight_decay": 0.0},

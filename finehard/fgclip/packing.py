@@ -1,8 +1,8 @@
-"""Texts without padding: every distinct prefix of a batch is computed once, and nothing else.
+"""Packs texts without padding, so that every distinct prefix in a batch is encoded once.
 
-A text encoder with causal attention gives a token the same state whatever follows it. So padding
-can be cut off, equal texts can share one result, and texts that begin alike (a region's caption and
-its hard negatives) can share the states of their common beginning. All of it is exact.
+With causal attention, a token's state does not depend on what follows it. So padding can be
+dropped, equal texts can share one result, and texts with a common prefix (a region's caption and
+its hard negatives) can share the states of the prefix. All of this is exact.
 """
 
 from __future__ import annotations
@@ -21,33 +21,35 @@ from transformers import AttentionInterface
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 SHORT, LONG = 0, 1
-"""Which positions and head a text takes: short captions and region texts, or long captions."""
+"""The kind of a text, which selects positions and head: short captions and region texts, or long
+captions."""
 
-Numbers = NDArray[np.int64]
-_NOTHING: Numbers = np.empty(0, dtype=np.int64)
+Ints = NDArray[np.int64]
+_EMPTY: Ints = np.empty(0, dtype=np.int64)
 
 Text = tuple[int, ...]
-"""Token ids with begin and end of text, without padding."""
+"""Token ids with begin and end of text, unpadded."""
 
 ATTENTION = "finehard_packed"
-"""The name under which transformers' attention layers find `packed_attention`."""
+"""The name that `packed_attention` is registered under in transformers."""
 
 _EXACT, _STEP = 16, 16
-"""Texts up to 16 tokens attend in groups of equal length; longer ones in steps of 16 tokens."""
+"""Attention is computed in groups of texts of equal length; lengths above 16 tokens are rounded up
+to multiples of 16."""
 
 
 @dataclass(frozen=True)
 class Packing:
-    """N distinct prefixes ("nodes") of U distinct texts, and how each text is made of them.
+    """N distinct prefixes ("nodes") of U distinct texts, and the nodes of each text.
 
     ids        (N,) int64, the last token of each prefix
     depths     (N,) int64, its position in the text, from 0
     long       (N,) bool, whether it takes the long positions
     spread     (T,) int64, the node of each token of each text, texts one after the other, shortest
-               first; a few places repeat node 0 to fill up a group, after the text's end
-    pick       (N,) int64, for each node one place in `spread`
+               first; padded to the group's length with node 0, after the text's end
+    pick       (N,) int64, for each node one index into `spread`
     ends       (U,) int64, the node of each text's last token, in the order of first occurrence
-    groups     (length, count) of each run of equally long texts in `spread`
+    groups     (length, count) of each run of texts of equal padded length in `spread`
     """
 
     ids: Tensor
@@ -59,7 +61,7 @@ class Packing:
     groups: tuple[tuple[int, int], ...]
 
     def to(self, device: torch.device | str) -> Packing:
-        """The same with all tensors on `device`."""
+        """Returns the packing with all tensors on `device`."""
         names = ("ids", "depths", "long", "spread", "pick", "ends")
         return replace(self, **{n: getattr(self, n).to(device, non_blocking=True) for n in names})
 
@@ -67,18 +69,18 @@ class Packing:
 def pack(
     texts: Sequence[tuple[int, Text]], share_prefixes: bool = True
 ) -> tuple[Packing, list[int]]:
-    """The packing of `texts`, each (SHORT or LONG, tokens), and which packed text each one is.
+    """Packs `texts`, each (SHORT or LONG, tokens); also returns each text's index in the packing.
 
-    With `share_prefixes` false only equal texts share their states. Raises `ValueError` where a
-    text has no token.
+    With `share_prefixes` false, only equal texts share their states. Raises `ValueError` for a text
+    without tokens.
     """
     known: dict[tuple[int, Text], int] = {}
     which = [known.setdefault(text, len(known)) for text in texts]
     distinct = list(known)
     if any(not tokens for _, tokens in distinct):
         raise ValueError("a text without tokens cannot be packed")
-    paths: list[Numbers] = [_NOTHING] * len(distinct)
-    ids, depths, long = [_NOTHING], [_NOTHING], [_NOTHING]
+    paths: list[Ints] = [_EMPTY] * len(distinct)
+    ids, depths, long = [_EMPTY], [_EMPTY], [_EMPTY]
     count = 0
     for kind in (SHORT, LONG):
         members = [i for i, (k, _) in enumerate(distinct) if k == kind]
@@ -91,16 +93,16 @@ def pack(
         for row, i in enumerate(members):
             paths[i] = rows[row, : len(distinct[i][1])] + count
         count += len(ids[-1])
-    spread: list[Numbers] = [_NOTHING]
-    inside: list[Numbers] = [_NOTHING]
+    spread: list[Ints] = [_EMPTY]
+    inside: list[Ints] = [_EMPTY]
     groups: dict[int, int] = {}
-    place = 0
+    start = 0
     for path in sorted(paths, key=len):
         length = _padded(len(path))
         groups[length] = groups.get(length, 0) + 1
         spread += [path, np.zeros(length - len(path), dtype=np.int64)]
-        inside.append(np.arange(place, place + len(path)))
-        place += length
+        inside.append(np.arange(start, start + len(path)))
+        start += length
     all_spread, all_inside = np.concatenate(spread), np.concatenate(inside)
     pick = np.empty(count, dtype=np.int64)
     pick[all_spread[all_inside]] = all_inside
@@ -116,9 +118,10 @@ def pack(
     return packing, which
 
 
-def _tree(texts: list[Text], share: bool) -> tuple[Numbers, Numbers, NDArray[np.bool_]]:
-    """(M, L) tokens of the texts in sorted order, (M, L) the number of the prefix that each token
-    of each text (as given) ends, and (M, L) where in sorted order a prefix is met first."""
+def _tree(texts: list[Text], share: bool) -> tuple[Ints, Ints, NDArray[np.bool_]]:
+    """Returns (M, L) the tokens of the texts in sorted order; (M, L) the number of the prefix that
+    ends at each token of each text, in the given order; and (M, L) whether a prefix occurs for the
+    first time, in sorted order."""
     lengths = np.array([len(t) for t in texts])
     inside = np.arange(lengths.max()) < lengths[:, None]
     tokens = np.full(inside.shape, -1, dtype=">i4")  # big-endian: bytes sort as numbers do
@@ -126,7 +129,7 @@ def _tree(texts: list[Text], share: bool) -> tuple[Numbers, Numbers, NDArray[np.
     order = np.argsort(tokens.view(f"V{4 * inside[0].size}").reshape(-1), kind="stable")
     tokens, inside = tokens[order], inside[order]
     new = inside.copy()
-    if share:  # with the text before, up to where they part; no other text shares more
+    if share:  # the common prefix with the previous text: no other text shares a longer one
         new[1:] &= ~np.logical_and.accumulate(tokens[1:] == tokens[:-1], axis=1)
     numbers = np.where(new, np.cumsum(new).reshape(new.shape) - 1, -1)
     rows = np.empty_like(numbers)
@@ -135,9 +138,9 @@ def _tree(texts: list[Text], share: bool) -> tuple[Numbers, Numbers, NDArray[np.
 
 
 def trim(ids: Tensor, end: int | None = None) -> list[Text]:
-    """The rows of padded (M, L) `ids`, each up to and with its first end of text.
+    """Returns the rows of padded (M, L) `ids`, each up to and including its first end of text.
 
-    `end` is that token; None: the highest id of each row, as in CLIP's own vocabulary.
+    `end` is that token; None: the highest id of each row, as in CLIP's vocabulary.
     """
     last = ids.argmax(1) if end is None else (ids == end).int().argmax(1)
     return [tuple(row[: stop + 1]) for row, stop in zip(ids.tolist(), last.tolist(), strict=True)]
@@ -148,7 +151,7 @@ def _padded(length: int) -> int:
 
 
 class _Spread(torch.autograd.Function):
-    """`values[index]` whose gradient is summed in float32, as one prefix may serve thousands."""
+    """`values[index]`, its gradient summed in float32: thousands of texts may share a prefix."""
 
     @staticmethod
     def forward(ctx: Any, values: Tensor, index: Tensor) -> Tensor:
@@ -178,10 +181,10 @@ def packed_attention(
     packing: Packing | None = None,
     **rest: Any,
 ) -> tuple[Tensor, Tensor | None]:
-    """Causal attention of each packed text over itself; (1, heads, N, d) in, (1, N, heads, d) out.
+    """Causal attention within each packed text; (1, heads, N, d) in, (1, N, heads, d) out.
 
-    The signature is that of transformers' attention functions. Without `packing` it is theirs, so
-    that what the model inherits from CLIP works as there.
+    The signature is that of transformers' attention functions. Without `packing` it calls theirs,
+    so that what the model inherits from CLIP works unchanged.
     """
     if packing is None:
         return ALL_ATTENTION_FUNCTIONS["sdpa"](
@@ -200,7 +203,7 @@ def packed_attention(
 
 
 def _attend(q: Tensor, k: Tensor, v: Tensor, *, scale: float, dropout_p: float, **_: Any) -> Tensor:
-    """Causal attention written out: on a CPU torch's fused one is much slower for short texts."""
+    """Explicit causal attention: on a CPU, torch's fused version is much slower for short texts."""
     length = q.shape[-2]
     later = torch.ones(length, length, dtype=torch.bool, device=q.device).triu(1)
     scores = (q * scale) @ k.transpose(-1, -2)

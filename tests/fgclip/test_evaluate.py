@@ -30,41 +30,41 @@ def network(shards):
     return model.build(scratch_clip(SMALL, len(tokenizer))), tokenizer
 
 
-def test_better_counts_ties_against_the_truth():
+def test_ties_rank_above_the_right_column():
     rows, columns = torch.eye(3), torch.tensor([[1.0, 0, 0], [0, 1, 0], [0, 1, 0]])
     assert rank_of(rows, columns, torch.tensor([0, 1, 2])).tolist() == [0, 1, 2]
 
 
-def test_a_model_that_gives_everything_the_same_score_gets_zero(network, shards):
+def test_a_model_with_constant_scores_gets_zero(network, shards):
     blind, tokenizer = network
     weight = blind.text_projection.weight
     kept = weight.detach().clone()
     with torch.no_grad():
         weight.zero_()
-    figures = evaluate.evaluate(blind, tokenizer, shards, SampleConfig())
+    metrics = evaluate.evaluate(blind, tokenizer, shards, SampleConfig())
     with torch.no_grad():
         weight.copy_(kept)
-    assert figures["hard_top1"] < 0.35  # regions whose negatives are none count as right
-    assert figures["region_top1"] == figures["short_i2t_r10"] == figures["short_t2i_r1"] == 0
+    assert metrics["hard_top1"] < 0.35  # regions without negatives count as right
+    assert metrics["region_top1"] == metrics["short_i2t_r10"] == metrics["short_t2i_r1"] == 0
 
 
-def test_figures_equal_a_plain_count(network, shards):
-    """One image at a time, one text at a time, everything compared with everything."""
+def test_metrics_equal_a_plain_count(network, shards):
+    """One image and one text at a time, all pairs compared."""
     net, tokenizer = network
-    figures = evaluate.evaluate(net, tokenizer, shards, SampleConfig(), batch_size=7)
+    metrics = evaluate.evaluate(net, tokenizer, shards, SampleConfig(), batch_size=7)
     truths = [made_shards.sample(n)[1] for n in range(30)]
-    assert figures["images"] == 30
-    assert figures["regions"] == sum(len(t["regions"]) for t in truths)
+    assert metrics["images"] == 30
+    assert metrics["regions"] == sum(len(t["regions"]) for t in truths)
     hard = [r["hard_negatives"] for t in truths for r in t["regions"] if r["hard_negatives"]]
-    assert figures["hard_regions"] == len(hard)
-    assert figures["hard_negatives"] == sum(map(len, hard))
-    assert figures["hard_chance"] == pytest.approx(sum(1 / (1 + len(h)) for h in hard) / len(hard))
-    assert figures["classes"] == len({r["short_expr"] for t in truths for r in t["regions"]})
+    assert metrics["hard_regions"] == len(hard)
+    assert metrics["hard_negatives"] == sum(map(len, hard))
+    assert metrics["hard_chance"] == pytest.approx(sum(1 / (1 + len(h)) for h in hard) / len(hard))
+    assert metrics["classes"] == len({r["short_expr"] for t in truths for r in t["regions"]})
     again = evaluate.evaluate(net, tokenizer, shards, SampleConfig(), batch_size=30)
-    assert again == pytest.approx(figures)
+    assert again == pytest.approx(metrics)
     right = count_by_hand(net, tokenizer, shards)
-    assert figures["long_i2t_r5"] == pytest.approx(right[0])
-    assert figures["hard_top1"] == pytest.approx(right[1])
+    assert metrics["long_i2t_r5"] == pytest.approx(right[0])
+    assert metrics["hard_top1"] == pytest.approx(right[1])
 
 
 @torch.no_grad()
@@ -84,8 +84,8 @@ def count_by_hand(net, tokenizer, shards):
     reader = ShardReader(shards, 1)
     mean, std = (torch.tensor(x)[:, None, None] for x in (MEAN, STD))
     images, longs, right = [], [], []
-    for place in Sampler(shards, None).indices(0, 0, 30):
-        raw = reader.read(place)
+    for index in Sampler(shards, None).indices(0, 0, 30):
+        raw = reader.read(index)
         pixels = (torch.from_numpy(square(raw.image, 32, "squash", [])[0]) / 255 - mean) / std
         image, dense = net.encode_images(pixels[None])
         images.append(normalize(image, dim=-1)[0])
@@ -103,14 +103,14 @@ def count_by_hand(net, tokenizer, shards):
     return sum(among) / len(among), sum(right) / len(right)
 
 
-def test_command_prints_a_table_and_writes_the_figures(network, shards, tmp_path, capsys):
+def test_command_prints_and_writes_the_metrics(network, shards, tmp_path, capsys):
     net, tokenizer = network
     model.save(net, tmp_path / "model")
     tokenizer.save_pretrained(tmp_path / "model")
     data = str(shards[0].uri).rsplit("/shards/", 1)[0]
     arguments = ["--model", str(tmp_path / "model"), "--data", data, "--workers", "0"]
-    assert evaluate.main([*arguments, "--output", str(tmp_path / "figures.json")]) == 0
+    assert evaluate.main([*arguments, "--output", str(tmp_path / "metrics.json")]) == 0
     out = capsys.readouterr().out
     assert "hard negatives" in out and "region classification" in out
-    figures = json.loads((tmp_path / "figures.json").read_text())
-    assert figures["images"] == 30 and 0 <= figures["long_i2t_r1"] <= 1
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    assert metrics["images"] == 30 and 0 <= metrics["long_i2t_r1"] <= 1

@@ -1,4 +1,4 @@
-"""Against tensors that the published code computed. FINEHARD_GOLDEN names another such file."""
+"""The model against tensors of the published code; FINEHARD_GOLDEN names another file."""
 
 import os
 from pathlib import Path
@@ -23,7 +23,7 @@ def test_model_and_losses_equal_the_published_code(differences, part, count):
     assert {k: v for k, (v, allowed) in found.items() if not v <= allowed} == {}
 
 
-def test_a_difference_is_found_and_fails_the_command(tmp_path, capsys):
+def test_differences_fail_the_command(tmp_path, capsys):
     with np.load(FILE) as file:
         arrays = dict(file)
     arrays["state/visual_projection.weight"] = arrays["state/visual_projection.weight"] * 1.001

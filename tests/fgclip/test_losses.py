@@ -1,4 +1,4 @@
-"""Against the equations, written out in loops over plain floats."""
+"""Losses against their equations, written as loops over floats."""
 
 import math
 
@@ -77,7 +77,7 @@ def test_ranking_of_fgclip_2():
             assert gaps[i, k].item() == pytest.approx(gap if valid[i, k] else 0.0, rel=1e-6)
 
 
-def test_gradients_are_finite_where_a_region_or_text_stands_alone():
+def test_gradients_are_finite_for_single_regions_and_texts():
     x = unit(1, 5, seed=0).requires_grad_()
     nothing = torch.zeros(1, 2, dtype=torch.bool)
     negatives = torch.zeros(1, 2, 5, dtype=torch.float64)
@@ -88,3 +88,10 @@ def test_gradients_are_finite_where_a_region_or_text_stands_alone():
     total = total + losses.ranking(x, x, negatives, nothing, torch.zeros(2))[0].sum()
     total.backward()
     assert total.item() == 0 and torch.equal(x.grad, torch.zeros_like(x))
+
+
+def test_text_separation_works_under_autocast():
+    texts = unit(6, 5, seed=0).float()
+    with torch.autocast("cpu", torch.bfloat16):
+        loss = losses.text_separation(texts)
+    torch.testing.assert_close(loss, losses.text_separation(texts), atol=0.03, rtol=0)

@@ -20,7 +20,7 @@ TEXTS = [(SHORT, (118, 5, 9, 119)), (LONG, (118, 5, 7, 119)), (SHORT, (118, 5, 9
 
 
 def full_size_config() -> CLIPConfig:
-    """ViT-B/16 by OpenAI: what CLIPConfig has by itself, but for the patch size."""
+    """OpenAI's ViT-B/16: the defaults of CLIPConfig, but for the patch size."""
     return CLIPConfig(vision_config={"patch_size": 16})
 
 
@@ -33,7 +33,7 @@ def outputs(model: fgclip.FGCLIP) -> list[torch.Tensor]:
     return [image, dense, model.short_features(states), model.long_features(states), region]
 
 
-def test_published_names_and_shapes_load_with_none_missing_and_none_left_over():
+def test_published_state_dict_loads_completely():
     with torch.device("meta"):
         state = {name: torch.empty(shape) for name, shape in SHAPES.items()}
         model = fgclip.from_state(full_size_config(), state)
@@ -43,7 +43,7 @@ def test_published_names_and_shapes_load_with_none_missing_and_none_left_over():
         fgclip.from_state(full_size_config(), state)
 
 
-def test_saved_folder_has_the_published_names_and_loads_with_equal_outputs(tmp_path, clip_config):
+def test_saved_folder_has_published_names_and_equal_outputs(tmp_path, clip_config):
     torch.manual_seed(1)
     model = fgclip.build(clip_config).eval()
     fgclip.save(model, tmp_path)
@@ -56,7 +56,7 @@ def test_saved_folder_has_the_published_names_and_loads_with_equal_outputs(tmp_p
         assert torch.equal(ours, theirs)
 
 
-def test_published_checkpoint_in_the_old_file_format_loads(tmp_path, clip_config):
+def test_pytorch_bin_checkpoint_loads(tmp_path, clip_config):
     model = fgclip.build(clip_config).eval()
     clip_config.save_pretrained(tmp_path)
     state = model.state_dict()
@@ -67,7 +67,7 @@ def test_published_checkpoint_in_the_old_file_format_loads(tmp_path, clip_config
         assert torch.equal(ours, theirs)
 
 
-def test_plain_clip_loads_and_short_texts_and_images_keep_their_features(tmp_path, clip_config):
+def test_plain_clip_loads_and_keeps_its_features(tmp_path, clip_config):
     torch.manual_seed(2)
     clip = CLIPModel(clip_config).eval()
     clip.save_pretrained(tmp_path)
@@ -78,13 +78,13 @@ def test_plain_clip_loads_and_short_texts_and_images_keep_their_features(tmp_pat
     text = model.short_features(model.encode_texts(pack([(SHORT, tuple(ids[0].tolist()))])[0]))
     torch.testing.assert_close(image, clip.get_image_features(pixels).pooler_output)
     torch.testing.assert_close(text, clip.get_text_features(ids).pooler_output)
-    # And back: a saved FG-CLIP is a CLIP for whoever wants only that.
+    # And back: CLIPModel loads a saved FG-CLIP.
     fgclip.save(model, tmp_path / "again")
     back = CLIPModel.from_pretrained(tmp_path / "again").eval()
     torch.testing.assert_close(back.get_text_features(ids).pooler_output, text)
 
 
-def test_long_path_starts_from_the_short_one(tmp_path, clip_config):
+def test_long_text_parameters_are_initialised_from_clip(tmp_path, clip_config):
     CLIPModel(clip_config).save_pretrained(tmp_path)
     model = fgclip.load(tmp_path)
     tables = model.text_model.embeddings
@@ -98,7 +98,7 @@ def test_long_path_starts_from_the_short_one(tmp_path, clip_config):
     assert torch.equal(model.text_filip_projection.weight, model.text_projection.weight)
 
 
-def test_folder_with_a_missing_parameter_is_refused(tmp_path, clip_config):
+def test_incomplete_model_folders_are_refused(tmp_path, clip_config):
     fgclip.save(fgclip.build(clip_config), tmp_path)
     state = load_file(tmp_path / "model.safetensors")
     del state["vision_model.post_layernorm.bias"]
@@ -109,8 +109,8 @@ def test_folder_with_a_missing_parameter_is_refused(tmp_path, clip_config):
         fgclip.load(tmp_path / "nowhere")
 
 
-def test_last_layer_in_parts_equals_the_whole_layer(clip_config):
-    """The class token as transformers computes it; the map from the layer without attention."""
+def test_split_last_layer_equals_the_whole_layer(clip_config):
+    """The class token as in transformers; the map from the layer without attention."""
     model = fgclip.build(clip_config).eval()
     pixels = torch.randn(2, 3, 32, 32)
     out = model.vision_model(pixels, output_hidden_states=True)

@@ -12,16 +12,16 @@ from .test_golden import FILE
 
 
 def padded_states(model: FGCLIP, kind: int, texts: list[tuple[int, ...]]) -> torch.Tensor:
-    """The states at the ends of texts padded to 77 or 248 tokens, as the published code does it."""
+    """States at the ends of texts padded to 77 or 248 tokens, computed as in the published code."""
     text, size = model.text_model, {SHORT: 77, LONG: 248}[kind]
     ids = torch.tensor([[*t, *[119] * (size - len(t))] for t in texts])
     tables = text.embeddings
     if kind == SHORT:
-        places = tables.position_embedding.weight
+        positions = tables.position_embedding.weight
     else:
         ori, res = tables.position_embedding_ori.weight, tables.position_embedding_res.weight
-        places = torch.cat([ori[:20], res[20:]])
-    x = tables.token_embedding(ids) + places
+        positions = torch.cat([ori[:20], res[20:]])
+    x = tables.token_embedding(ids) + positions
     mask = torch.full((size, size), float("-inf")).triu(1)
     for layer in text.encoder.layers:
         y = layer.layer_norm1(x)
@@ -67,7 +67,7 @@ def test_each_distinct_prefix_is_computed_once():
     assert len(packing.pack(texts, share_prefixes=False)[0].ids) == 5 + 5 + 3
 
 
-def test_trim_cuts_after_the_first_end_of_text():
+def test_trim_ends_at_the_first_end_of_text():
     ids = torch.tensor([[8, 1, 2, 9, 9, 9], [8, 9, 3, 9, 9, 9]])
     assert packing.trim(ids) == [(8, 1, 2, 9), (8, 9)]
     assert packing.trim(ids, end=1) == [(8, 1), (8,)]
@@ -94,7 +94,7 @@ def test_loss_and_gradients_equal_those_of_padded_texts():
 
 
 def padded_rows(model: FGCLIP, data: dict, batch) -> torch.Tensor:
-    """States of the golden texts, padded, in the order in which `batch` numbers them."""
+    """States of the padded golden texts, in the order of `batch`'s text indices."""
     groups = ["in/text_short", "in/text_long", "in/box_texts", "in/hard_texts"]
     rows = {}
     kept = golden._rows(data["in/box_infos"], data["in/box_nums"])[2]
@@ -109,7 +109,7 @@ def padded_rows(model: FGCLIP, data: dict, batch) -> torch.Tensor:
 
 
 def test_shared_prefix_gradients_are_summed_in_float32():
-    """4096 ones onto one row: added up in bfloat16, as GPUs do, they would stop at 256."""
+    """4096 ones added to one row: summed in bfloat16, as GPUs do, they would stop at 256."""
     values = torch.ones(2, 4, dtype=torch.bfloat16, requires_grad=True)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     rows = torch.zeros(4096, dtype=torch.int64, device=device)
@@ -117,7 +117,7 @@ def test_shared_prefix_gradients_are_summed_in_float32():
     assert values.grad[0].tolist() == [4096] * 4
 
 
-def test_similar_masks_leave_losses_finite():
+def test_masking_every_negative_gives_zero_loss():
     x = torch.nn.functional.normalize(torch.randn(4, 8), dim=-1)
     same = torch.ones(4, 4, dtype=torch.bool)
     loss = losses.contrastive(x, x, torch.arange(4), torch.tensor(5.0), same)

@@ -1,4 +1,4 @@
-"""The loop on real shards: it learns, goes on exactly, is the same in one process and in two."""
+"""Training on real shards: it learns, resumes exactly, and equals itself in two processes."""
 
 import json
 import os
@@ -50,7 +50,7 @@ def dataset(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def whole_run(dataset, tmp_path_factory):
-    """An undisturbed run of 20 steps, over several epochs; its folder."""
+    """The folder of an uninterrupted run of 20 steps, over several epochs."""
     output = tmp_path_factory.mktemp("whole")
     train(config(), [dataset], output)
     return output
@@ -64,7 +64,7 @@ def losses(output: Path) -> dict[int, dict[str, float]]:
     return {r["step"]: {n: r[n] for n in names if n in r} for r in train_rows}
 
 
-def test_a_run_logs_all_parts_and_leaves_a_model_that_others_load(whole_run, dataset):
+def test_a_run_logs_all_losses_and_exports_a_model(whole_run, dataset):
     rows = [json.loads(line) for line in (whole_run / "log.jsonl").read_text().splitlines()]
     assert [r["step"] for r in rows] == list(range(1, 21))
     names = "loss long short region hard grad_norm lr images_per_s tokens_per_s data_wait"
@@ -78,8 +78,8 @@ def test_a_run_logs_all_parts_and_leaves_a_model_that_others_load(whole_run, dat
     assert (whole_run / "model" / "tokenizer.json").exists()
 
 
-def test_sigterm_saves_and_the_next_run_goes_on_exactly(whole_run, dataset, tmp_path):
-    """And with another number of workers."""
+def test_resuming_after_sigterm_is_exact(whole_run, dataset, tmp_path):
+    """Also with another number of workers."""
 
     def stop_after_some_steps():
         while not (tmp_path / "log.jsonl").exists() or len(losses(tmp_path)) < 8:
@@ -111,14 +111,27 @@ def test_a_finished_run_is_not_repeated(whole_run, dataset):
     assert (whole_run / "log.jsonl").read_text() == before
 
 
-def test_a_run_is_not_continued_with_another_recipe_or_other_data(whole_run, dataset):
+def test_resuming_with_other_config_or_data_is_refused(whole_run, dataset):
     with pytest.raises(UsageError, match="another 'objective'"):
         train(config(objective={"region_weight": 0.7}), [dataset], whole_run)
     with pytest.raises(UsageError, match="another 'data'"):
         train(config(), [dataset, dataset], whole_run)
 
 
-def test_a_loss_that_is_no_number_stops_with_the_step_named(dataset, tmp_path):
+def test_checkpoint_format_is_unchanged(whole_run):
+    """Checkpoints of earlier releases can be resumed."""
+    folder = whole_run / "checkpoints" / "step-00000020"
+    assert {p.name for p in folder.iterdir()} >= {"model.safetensors", "sample.json", "trainer.pt"}
+    state = torch.load(folder / "trainer.pt")
+    assert set(state) == {"step", "optimizer", "margins", "decides"}
+    assert set(state["decides"]) == {
+        "scratch", "sample", "objective", "optimizer", "seed", "precision", "shuffle_shards", "data",
+    }  # fmt: skip
+    fields = "boxes choose negatives long_expr prefix fit reduced_decode"
+    assert set(state["decides"]["sample"]) == set(fields.split())
+
+
+def test_a_loss_that_is_not_finite_ends_the_run(dataset, tmp_path):
     with pytest.raises(
         FinehardError, match=r"step \d+: .*nan.*last checkpoint is .*step-0000000"
     ) as e:
@@ -141,7 +154,7 @@ def test_unreadable_samples_are_counted_and_named(tmp_path):
     assert all(r["shard"].endswith(".tar") and r["reason"] for r in rows)
 
 
-def test_images_without_regions_train_too(tmp_path, dataset):
+def test_batches_without_regions_can_be_trained_on(tmp_path, dataset):
     """The published code fails on a batch without hard negatives."""
     for sample in ({"negatives": 0}, {"boxes": 0}):
         output = tmp_path / str(len(sample)) / next(iter(sample))
@@ -173,7 +186,7 @@ def test_training_starts_from_a_clip_folder(tmp_path, dataset, whole_run):
         train(settings, [dataset], tmp_path / "none")
 
 
-def test_without_model_and_config_a_small_dataset_trains_a_small_model(dataset, tmp_path, capsys):
+def test_default_recipe_trains_on_a_small_dataset(dataset, tmp_path, capsys):
     arguments = ["--data", dataset, "--output", str(tmp_path), "--set", "optimizer.steps=1"]
     assert main([*arguments, "--set", "run.workers=0"]) == 0
     said = capsys.readouterr()
@@ -226,7 +239,7 @@ def environment() -> dict[str, str]:
 @pytest.mark.parametrize("recipe", ["finehard", "v1_global"])
 def test_two_processes_equal_one_with_twice_the_batch(dataset, tmp_path, recipe):
     objective = {"cmr_weight": 0.4}
-    if recipe == "v1_global":  # regions find their negatives in their own process there
+    if recipe == "v1_global":  # there, negatives are those of the same process
         objective = {"region_weight": 0, "hard_weight": 0, "mask_same": False, "ranks": "own"}
     settings = tmp_path / "settings.yaml"
     settings.write_text(yaml.safe_dump({**TINY, "objective": objective}))
@@ -245,7 +258,7 @@ def test_two_processes_equal_one_with_twice_the_batch(dataset, tmp_path, recipe)
 
 
 @pytest.mark.slow
-def test_killed_five_times_at_random_steps_the_losses_are_the_same(dataset, tmp_path, whole_run):
+def test_five_kills_at_random_steps_change_no_loss(dataset, tmp_path, whole_run):
     settings = tmp_path / "settings.yaml"
     rng = random.Random(time.time_ns())
     kills = sorted(rng.sample(range(1, 20), 5))
@@ -268,25 +281,23 @@ def test_killed_five_times_at_random_steps_the_losses_are_the_same(dataset, tmp_
 
 
 @pytest.mark.slow
-def test_each_loss_teaches_what_it_is_for(tmp_path):
-    """On unseen pictures of coloured shapes. Global losses alone leave regions near chance."""
+def test_each_loss_improves_its_own_metric(tmp_path):
+    """On held-out images of coloured shapes. Global losses alone leave regions near chance."""
     data = str(made_shards.write(tmp_path / "set", 600))
-    unseen = str(made_shards.write(tmp_path / "unseen", 200, first=10_000))
+    held_out = str(made_shards.write(tmp_path / "held_out", 200, first=10_000))
     optimizer = {"batch_size": 32, "steps": 200, "lr": 2e-3, "warmup_steps": 20}
     found = {}
     for name, region, hard in (("global", 0, 0), ("region", 1, 0), ("hard", 1, 1)):
         objective = {"region_weight": region, "hard_weight": hard}
         settings = config(objective=objective, optimizer=optimizer, run={"save_every": 1000})
-        result = train(settings, [data], tmp_path / name, eval_data=[unseen])
+        result = train(settings, [data], tmp_path / name, eval_data=[held_out])
         found[name] = result["evaluation"]
     assert found["region"]["region_top1"] > found["global"]["region_top1"] + 0.1
     assert found["hard"]["hard_top1"] > found["global"]["hard_top1"] + 0.2
     assert found["hard"]["hard_top1"] > 0.85
 
 
-def test_command_line_prints_one_line_and_returns_143_after_sigterm(
-    dataset, tmp_path, capsys, monkeypatch
-):
+def test_command_returns_143_after_sigterm(dataset, tmp_path, capsys, monkeypatch):
     settings = tmp_path / "settings.yaml"
     settings.write_text(yaml.safe_dump(TINY))
     arguments = ["--data", dataset, "--output", str(tmp_path / "out"), "--config", str(settings)]
