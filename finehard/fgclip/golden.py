@@ -151,12 +151,12 @@ def main(argv: list[str] | None = None) -> int:
     """Runs the command; returns its exit code."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("file")
-    found = differences(read(parser.parse_args(argv).file))
+    results = differences(read(parser.parse_args(argv).file))
     for part in ("out", "loss", "grad"):
-        of_part = {k: v for k, v in found.items() if k.startswith(f"{part}/")}
+        of_part = {k: v for k, v in results.items() if k.startswith(f"{part}/")}
         worst = max(of_part, key=lambda k: of_part[k][0])
         print(f"{part}: {len(of_part)} compared, {worst} differs most, by {of_part[worst][0]:.2e}")
-    bad = [k for k, (largest, allowed) in found.items() if not largest <= allowed]
+    bad = [k for k, (largest, allowed) in results.items() if not largest <= allowed]
     print(f"too different: {', '.join(bad)}" if bad else "all equal within the tolerances")
     return 1 if bad else 0
 

@@ -114,7 +114,7 @@ def train(
             if bad:
                 raise FinehardError(
                     f"step {step}: {', '.join(f'{n} is {values[n]}' for n in bad)}; the step was "
-                    f"not taken, {_describe_latest(out)}; its first sample is {batch.keys[0]}"
+                    f"not applied, {_describe_latest(out)}; its first sample is {batch.keys[0]}"
                 )
             optimizer.step()
             network.zero_grad()

@@ -125,7 +125,8 @@ def test_checkpoint_format_is_unchanged(whole_run):
     state = torch.load(folder / "trainer.pt")
     assert set(state) == {"step", "optimizer", "margins", "decides"}
     assert set(state["decides"]) == {
-        "scratch", "sample", "objective", "optimizer", "seed", "precision", "shuffle_shards", "data",
+        "scratch", "sample", "objective", "optimizer", "seed", "precision", "shuffle_shards",
+        "data",
     }  # fmt: skip
     fields = "boxes choose negatives long_expr prefix fit reduced_decode"
     assert set(state["decides"]["sample"]) == set(fields.split())
