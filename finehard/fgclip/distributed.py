@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+from datetime import timedelta
 from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
+
+_WEEK = timedelta(weeks=1)
 
 
 def world_size() -> int:
@@ -39,6 +42,22 @@ def shutdown() -> None:
     """Leaves the process group, if `init` joined one."""
     if dist.is_initialized():
         dist.destroy_process_group()
+
+
+def patient_group() -> dist.ProcessGroup | None:
+    """Returns a group for `wait_for_all`, whose timeout is a week; None for a single process.
+
+    Collectives of the default group time out after minutes, sooner than an evaluation may end.
+    """
+    if world_size() == 1:
+        return None
+    return dist.new_group(timeout=_WEEK, backend="gloo")  # type: ignore[return-value]
+
+
+def wait_for_all(group: dist.ProcessGroup | None) -> None:
+    """Waits until every process of `group` has called this."""
+    if group is not None:
+        dist.barrier(group)
 
 
 def row_counts(rows: int, device: torch.device) -> list[int]:

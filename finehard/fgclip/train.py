@@ -12,12 +12,14 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 import yaml
 from torch import nn
+from torch.distributed import ProcessGroup
 from torch.nn.parallel import DistributedDataParallel
 
 from finehard.console.arguments import Parser
@@ -87,6 +89,10 @@ def train(
     if world > 1:
         whole = DistributedDataParallel(objective, broadcast_buffers=False)
 
+    evaluation = partial(
+        _evaluate, config, evaluators, network, tokenizer, eval_shards, logger,
+        distributed.patient_group() if eval_shards else None,
+    )  # fmt: skip
     result: dict[str, Any] = {"step": step, "steps": steps, "stopped": False, "skipped": 0}
     metrics = StepMetrics(device)
     feed = stream(batches, range(step * parts, steps * parts), run.workers)
@@ -133,18 +139,13 @@ def train(
                     )  # fmt: skip
                 logger.advance()
             if eval_shards and run.eval_every and step % run.eval_every == 0 and step < steps:
-                _evaluate(
-                    config, evaluators, network, tokenizer, eval_shards, step, logger,
-                    run.eval_samples,
-                )  # fmt: skip
+                evaluation(step, run.eval_samples)
                 metrics.restart()
     if not result["stopped"]:
         if logger:
             checkpoint.save_model(out / "model", objective, tokenizer, config.sample)
         if eval_shards:
-            result["evaluation"] = _evaluate(
-                config, evaluators, network, tokenizer, eval_shards, step, logger, None
-            )
+            result["evaluation"] = evaluation(step, None)
     if logger:
         logger.close()
     return result
@@ -241,19 +242,21 @@ def _evaluate(
     model: FGCLIP,
     tokenizer: Any,
     shards: list[Shard],
-    step: int,
     logger: RunLogger | None,
+    group: ProcessGroup | None,
+    step: int,
     samples: int | None,
 ) -> dict[str, float]:
-    """Evaluates in the first process only; the others wait in the next step's gather."""
-    if logger is None:
-        return {}
-    metrics = evaluate(
-        model, tokenizer, shards, config.sample, evaluators, samples=samples,
-        workers=config.run.workers, cache_gb=config.run.cache_gb,
-    )  # fmt: skip
-    logger.log(step, metrics, "eval")
-    logger.print(f"step {step}\n{table(metrics)}")
+    """Evaluates in the first process, for which the others wait; returns {} in the others."""
+    metrics: dict[str, float] = {}
+    if logger:
+        metrics = evaluate(
+            model, tokenizer, shards, config.sample, evaluators, samples=samples,
+            workers=config.run.workers, cache_gb=config.run.cache_gb,
+        )  # fmt: skip
+        logger.log(step, metrics, "eval")
+        logger.print(f"step {step}\n{table(metrics)}")
+    distributed.wait_for_all(group)
     return metrics
 
 

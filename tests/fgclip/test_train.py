@@ -243,10 +243,12 @@ def test_two_processes_equal_one_with_twice_the_batch(dataset, tmp_path, recipe)
     if recipe == "v1_global":  # there, negatives are those of the same process
         objective = {"region_weight": 0, "hard_weight": 0, "mask_same": False, "ranks": "own"}
     settings = tmp_path / "settings.yaml"
-    settings.write_text(yaml.safe_dump({**TINY, "objective": objective}))
+    run = {**TINY["run"], "eval_every": 8}
+    settings.write_text(yaml.safe_dump({**TINY, "objective": objective, "run": run}))
     for processes in (1, 2):
         done = subprocess.run(
-            command(dataset, tmp_path / str(processes), settings, processes),
+            [*command(dataset, tmp_path / str(processes), settings, processes),
+             "--eval-data", dataset],
             env=environment(), capture_output=True, text=True,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr[-2000:]
