@@ -37,7 +37,7 @@ class Read(NamedTuple):
 
     key: str
     pixels: np.ndarray
-    taken: Targets
+    targets: Targets
 
 
 class Source:
@@ -51,13 +51,13 @@ class Source:
         self._side = side
         self._seed = seed
 
-    def read(self, place: SampleIndex, epoch: int) -> Read | Skipped:
-        """The sample at `place` for `epoch`, or the reason why it cannot be read."""
+    def read(self, index: SampleIndex, epoch: int) -> Read | Skipped:
+        """The sample at `index` for `epoch`, or the reason why it cannot be read."""
         try:
-            raw = self.reader.read(place)
+            raw = self.reader.read(index)
             rng = random.Random(number(f"{self._seed} {epoch} {raw.key}"))
-            taken = select(raw.sample, self.config, rng)
-            boxes = [r.box for r in taken.regions]
+            targets = select(raw.sample, self.config, rng)
+            boxes = [r.box for r in targets.regions]
             pixels, moved = square(
                 raw.image, self._side, self.config.fit, boxes, self.config.reduced_decode
             )
@@ -70,20 +70,20 @@ class Source:
         else:
             regions = tuple(
                 type(r)(box, r.text, r.positive, r.negatives)
-                for r, box in zip(taken.regions, moved, strict=True)
+                for r, box in zip(targets.regions, moved, strict=True)
             )
-            return Read(raw.key, pixels, Targets(taken.short, taken.long, regions))
-        return Skipped(self.reader.key(place), self.reader.shards[place.shard].uri, reason[:200])
+            return Read(raw.key, pixels, Targets(targets.short, targets.long, regions))
+        return Skipped(self.reader.key(index), self.reader.shards[index.shard].uri, reason[:200])
 
 
 def collate(
     samples: Sequence[Read], skipped: Sequence[Skipped], tokens: Tokens, limits: Limits
 ) -> Batch:
     """The batch of `samples`, with their texts tokenised and packed."""
-    regions = [(i, r) for i, s in enumerate(samples) for r in s.taken.regions]
+    regions = [(i, r) for i, s in enumerate(samples) for r in s.targets.regions]
     hard = [(j, r) for j, (_, r) in enumerate(regions) if r.negatives]
-    short = [s.taken.short for s in samples]
-    long = [s.taken.long for s in samples]
+    short = [s.targets.short for s in samples]
+    long = [s.targets.long for s in samples]
     phrases = [r.text for _, r in regions]
     negatives = [n for _, r in hard for n in r.negatives]
     texts = [(SHORT, tokens(t, limits.short)) for t in short]
@@ -141,28 +141,30 @@ class Batches(Dataset[Batch]):
     def __init__(
         self,
         source: Source,
-        order: Sampler,
+        sampler: Sampler,
         part: Part,
         tokens: Tokens,
         limits: Limits,
         keep_last: bool = False,
     ) -> None:
-        self._source, self._order, self._part = source, order, part
+        self._source, self._sampler, self._part = source, sampler, part
         self._tokens, self._limits = tokens, limits
         images = part.images * part.shares
-        self.per_epoch = (order.total + (images - 1) * keep_last) // images
+        self.per_epoch = (sampler.total + (images - 1) * keep_last) // images
 
     def __getitem__(self, index: int) -> Batch:
         """Batch `index`. Raises `FinehardError` if none of its samples can be read."""
         images, share, shares = self._part
         epoch, within = divmod(index, self.per_epoch)
         start = (within * shares + share) * images
-        found = [
-            self._source.read(place, epoch)
-            for place in self._order.indices(epoch, start, min(start + images, self._order.total))
+        results = [
+            self._source.read(sample, epoch)
+            for sample in self._sampler.indices(
+                epoch, start, min(start + images, self._sampler.total)
+            )
         ]
-        skipped = [s for s in found if isinstance(s, Skipped)]
-        samples = [s for s in found if isinstance(s, Read)]
+        skipped = [s for s in results if isinstance(s, Skipped)]
+        samples = [s for s in results if isinstance(s, Read)]
         if not samples:
             worst = skipped[0]
             raise FinehardError(

@@ -45,23 +45,23 @@ class ShardReader:
         self._cache = ShardCache(cache_gb, cache)
         self._located = lru_cache(_INDEXES_IN_MEMORY)(self._locate)
 
-    def read(self, place: SampleIndex) -> Raw:
-        """The sample at `place`. Raises `UnreadableSample`; `FinehardError` if a shard is
+    def read(self, index: SampleIndex) -> Raw:
+        """The sample at `index`. Raises `UnreadableSample`; `FinehardError` if a shard is
         missing."""
-        path, samples = self._located(place.shard)
-        if place.sample >= len(samples):
+        path, samples = self._located(index.shard)
+        if index.sample >= len(samples):
             damage = f", damaged {samples.damage}" if samples.damage else ""
             reason = f"the shard has {len(samples)} samples{damage}"
-            raise UnreadableSample(samples.uri, self.key(place), reason)
+            raise UnreadableSample(samples.uri, self.key(index), reason)
         if not os.path.exists(path):  # deleted from the cache since
-            _, samples = self._locate(place.shard)
-        sample = samples[place.sample]
+            _, samples = self._locate(index.shard)
+        sample = samples[index.sample]
         return Raw(sample.key, sample.image_bytes, sample.json)
 
-    def key(self, place: SampleIndex) -> str:
-        """The key of the sample at `place`, or "#" and its number if the shard ends before it."""
-        _, samples = self._located(place.shard)
-        return samples[place.sample].key if place.sample < len(samples) else f"#{place.sample}"
+    def key(self, index: SampleIndex) -> str:
+        """The key of the sample at `index`, or "#" and its number if the shard ends before it."""
+        _, samples = self._located(index.shard)
+        return samples[index.sample].key if index.sample < len(samples) else f"#{index.sample}"
 
     def _locate(self, number: int) -> tuple[str, ShardSamples]:
         uri = self.shards[number].uri
