@@ -14,6 +14,7 @@ import torch
 
 from finehard import registry
 from finehard.console.arguments import Parser
+from finehard.console.errors import exit_code
 from finehard.errors import FinehardError, UsageError
 from finehard.fgclip.data import Limits
 from finehard.fgclip.evaluators import EVALUATORS, EvalData, Evaluator, load_evaluators
@@ -152,7 +153,5 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-if __name__ == "__main__":
-    from finehard.cli import main as finehard
-
-    sys.exit(finehard(["evaluate", "model", *sys.argv[1:]]))
+if __name__ == "__main__":  # for torchrun
+    sys.exit(exit_code(main))

@@ -23,6 +23,7 @@ from torch.distributed import ProcessGroup
 from torch.nn.parallel import DistributedDataParallel
 
 from finehard.console.arguments import Parser
+from finehard.console.errors import exit_code
 from finehard.digest import digest
 from finehard.errors import FinehardError, UsageError
 from finehard.fgclip import checkpoint, distributed
@@ -311,7 +312,5 @@ def main(argv: list[str] | None = None) -> int:
     return STOPPED if result["stopped"] else 0
 
 
-if __name__ == "__main__":
-    from finehard.cli import main as finehard
-
-    sys.exit(finehard(["train", *sys.argv[1:]]))
+if __name__ == "__main__":  # for torchrun
+    sys.exit(exit_code(main))
