@@ -82,8 +82,13 @@ def load_config(name: str) -> Config:
 
 
 def _expanded(values: Any) -> Any:
-    if isinstance(values, str):
-        return values.replace(PACKAGE, str(Path(__file__).parent))
+    if isinstance(values, str) and PACKAGE in values:
+        path = values.replace(PACKAGE, str(Path(__file__).parent))
+        if not os.path.exists(path):
+            raise UsageError(
+                f"{path} is missing: install the demo models with pip install 'finehard[demo]'"
+            )
+        return path
     if isinstance(values, dict):
         return {key: _expanded(value) for key, value in values.items()}
     return [_expanded(value) for value in values] if isinstance(values, list) else values

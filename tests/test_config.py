@@ -189,9 +189,16 @@ def test_a_config_that_is_not_there_is_told_with_those_that_are() -> None:
 
 
 def test_the_package_folder_stands_in_for_its_name(tmp_path: Path) -> None:
-    text = json.dumps(changed("server.engine.model", "${finehard}/demo/vlm", SERVED))
+    text = json.dumps(changed("server.engine.model", "${finehard}/demo/models/vlm", SERVED))
     config = loaded(tmp_path, text)
-    assert config.server.engine.model == str(Path(finehard.__file__).parent / "demo" / "vlm")
+    folder = Path(finehard.__file__).parent / "demo" / "models" / "vlm"
+    assert config.server.engine.model == str(folder)
+
+
+def test_missing_demo_models_name_the_extra(tmp_path: Path) -> None:
+    text = json.dumps(changed("server.engine.model", "${finehard}/demo/models/none", SERVED))
+    with pytest.raises(UsageError, match=r"models/none is missing: .* 'finehard\[demo\]'"):
+        loaded(tmp_path, text)
 
 
 @pytest.mark.parametrize("name", sorted(p.stem for p in (ROOT / "configs").glob("*.yaml")))
