@@ -12,7 +12,7 @@ BIN := .venv/bin
 PIP := pip --disable-pip-version-check install -qq
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-vllm build-finehard train test test-fast lint demo-models clean
+.PHONY: help setup setup-vllm build-finehard train test test-all test-fast lint demo-models clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -49,12 +49,15 @@ train: setup ## train FG-CLIP on OUTPUT (the demo dataset: built first)
 demo-models: setup ## train the bundled demo models again, from nothing
 	@$(BIN)/python -m finehard.demo.train --output finehard/demo/models
 
-test: setup ## run every test (sets up .venv-vllm too, where it can be had)
-	-@$(MAKE) --no-print-directory setup-vllm
+test: setup ## run all tests but the longest
 	@$(BIN)/python -m pytest -m "not slow" -n 2
-	@$(BIN)/python -m pytest -m slow
+	@$(BIN)/python -m pytest -m "slow and not full"
 
-test-fast: setup ## run the quick tests
+test-all: test ## run the longest tests too: repeated kills, benches, vLLM (sets up .venv-vllm if it can)
+	-@$(MAKE) --no-print-directory setup-vllm
+	@$(BIN)/python -m pytest -m full
+
+test-fast: setup ## run only the quick tests
 	@$(BIN)/python -m pytest -m "not slow" -n 2
 
 lint: setup ## ruff and mypy

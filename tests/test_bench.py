@@ -18,16 +18,16 @@ ROOT = Path(__file__).parents[1]
     "command",
     [
         "audit --regions 500 1000",
-        "cpu_per_image --images 20",
+        pytest.param("cpu_per_image --images 20", marks=pytest.mark.full),
         "demo_detector --scenes 4",
         "detect_select --images 50",
-        "faults --minutes 0.01 --images 40",
+        pytest.param("faults --minutes 0.01 --images 40", marks=pytest.mark.full),
         "fuzz --minutes 0.02",
         "loader --samples 64",
         "phrases --captions 50",
         "regions --scenes 2",
-        "report_size --samples 2000",
-        "saturation --images 40",
+        pytest.param("report_size --samples 2000", marks=pytest.mark.full),
+        pytest.param("saturation --images 40", marks=pytest.mark.full),
     ],
 )
 def test_a_bench_ends_with_figures_and_goals(command: str, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import pickle
 from collections.abc import Iterator
@@ -39,7 +40,7 @@ def _render_block(folder: Path, held_out: bool, block: int) -> None:
 def training_pictures(
     folder: str | Path, count: int, workers: int = 1, held_out: bool = False
 ) -> list[tuple[NDArray[np.uint8], Scene]]:
-    """`count` training scenes (a multiple of 250): (pixels (H, W, 3) uint8, truth).
+    """The first `count` training scenes: (pixels (H, W, 3) uint8, truth).
 
     `held_out`: whether held-out pairs may occur. `folder` keeps what is rendered, for the next
     call with the same; pixels are mapped from there, not held in memory.
@@ -49,7 +50,8 @@ def training_pictures(
     blocks = range(-(-count // _BLOCK))
     with ProcessPoolExecutor(workers) as pool:
         list(pool.map(partial(_render_block, target, held_out), blocks))
-    return [row for block in blocks for row in _mapped(target / f"{block:05d}.pkl")]
+    rows = (row for block in blocks for row in _mapped(target / f"{block:05d}.pkl"))
+    return list(itertools.islice(rows, count))
 
 
 def _mapped(path: Path) -> Iterator[tuple[NDArray[np.uint8], Scene]]:

@@ -51,6 +51,7 @@ def test_the_demo_builds_through_transformers_serve(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.full
 def test_the_demo_builds_through_vllm(tmp_path: Path) -> None:
     if not list(VLLM.glob("lib/python*/site-packages/vllm")):
         pytest.skip(f"vLLM is not installed in {VLLM} (make setup-vllm)")

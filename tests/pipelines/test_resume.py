@@ -19,6 +19,7 @@ UNFLUSHED_S = FLUSH_S + 0.5
 
 
 @pytest.mark.slow
+@pytest.mark.full
 def test_killed_ten_times_it_ends_with_the_same_bytes_and_asks_nothing_again(
     tmp_path: Path, server: Server
 ) -> None:

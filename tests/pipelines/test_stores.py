@@ -61,6 +61,7 @@ def sums(client: Any, prefix: str) -> dict[str, str]:
     return found
 
 
+@pytest.mark.full
 def test_a_store_is_built_from_and_into_by_one_process_and_by_two(
     tmp_path: Path, server: Server, store: str
 ) -> None:

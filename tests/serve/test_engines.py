@@ -25,6 +25,7 @@ from tests.serve.processes import (
 from tests.tiny_vlm import build_tiny_vlm
 
 pytestmark = pytest.mark.slow
+ENGINES = ["transformers", pytest.param("vllm", marks=pytest.mark.full)]
 
 VLLM_ARGS = ("--max-model-len", "1024", "--enforce-eager", "--limit-mm-per-prompt", '{"image": 3}')
 
@@ -111,7 +112,7 @@ def kill_one_of(group: int) -> None:
     os.kill(engine, signal.SIGKILL)
 
 
-@pytest.mark.parametrize("engine", ["transformers", "vllm"], indirect=True)
+@pytest.mark.parametrize("engine", ENGINES, indirect=True)
 def test_real_engine_answers_survives_kill_and_leaves_nothing(engine, tiny_vlm, tmp_path):
     config = config_of(engine, tiny_vlm)
     with ensure_server(config) as server:
@@ -139,7 +140,7 @@ def test_real_engine_answers_survives_kill_and_leaves_nothing(engine, tiny_vlm, 
     wait_for(lambda: not mentioning(f"TMPDIR={tmp_path}"), 30)
 
 
-@pytest.mark.parametrize("engine", ["transformers", "vllm"], indirect=True)
+@pytest.mark.parametrize("engine", ENGINES, indirect=True)
 def test_real_engine_dies_with_a_killed_supervisor(engine, tiny_vlm, tmp_path):
     with ensure_server(config_of(engine, tiny_vlm)) as server:
         pid = int(state_of(server)["supervisor"].partition("@")[0])
