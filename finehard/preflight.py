@@ -100,6 +100,4 @@ def _check_server_model(config: Config) -> None:
         return
     model = config.server.engine.model
     if os.path.isabs(model) and not os.path.exists(model):
-        demo = os.path.join("finehard", "demo", "models") in model
-        hint = "; install it with: pip install 'finehard[demo]'" if demo else ""
-        raise FinehardError(f"server.engine.model: there is no {model}{hint}")
+        raise FinehardError(f"server.engine.model: there is no {model}")
