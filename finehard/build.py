@@ -50,10 +50,7 @@ def build(config: Config, source: str, output: str, beam_arguments: list[str]) -
     logging.basicConfig(format="finehard: %(message)s", level=logging.WARNING)
     source, output = storage.local(source), storage.local(output)
     options = run.options(beam_arguments)
-    if storage.is_remote(source) or storage.is_remote(output):
-        from finehard.io.remote import use_options
-
-        use_options(options)
+    stores = storage.configure(run.storage_options(options))
     files, images, config = prepare(source, config)
     _check_output(output, source)
     with locked(output), contextlib.ExitStack() as stack:
@@ -64,6 +61,7 @@ def build(config: Config, source: str, output: str, beam_arguments: list[str]) -
             output=output,
             shards=shard_count(images, config.shards),
             run=f"{time.strftime('%Y%m%dT%H%M%S')}-{os.urandom(3).hex()}",
+            storage=stores,
         )
         _serve(config, stack)
         for folder in ("_journal", "shards", "rejected"):

@@ -129,16 +129,15 @@ def _build(chosen: argparse.Namespace) -> int:
 
 def _plan(chosen: argparse.Namespace) -> int:
     from finehard.build import prepare
-    from finehard.io.storage import is_remote, local
+    from finehard.io import storage
     from finehard.plan import make_plan
 
     config = _config(chosen)
-    source = local(chosen.input)
-    if chosen.beam or is_remote(source):
+    source = storage.local(chosen.input)
+    if chosen.beam:
         from finehard.beam import run
-        from finehard.io import remote as filesystems
 
-        filesystems.use_options(run.options(chosen.beam))
+        storage.configure(run.storage_options(run.options(chosen.beam)))
     files, images, config = prepare(source, config)
     plan = make_plan(files, images, config)
     if chosen.json:

@@ -158,13 +158,15 @@ def _scan(path: str) -> list[_Index]:
 
 @cache
 def _use_storage() -> None:
-    """webdataset opens gs:// and s3:// with command line tools; here, as the rest of finehard.
+    """Makes webdataset open URIs as the rest of finehard does, and not with command line tools.
 
-    Credentials, region and endpoint come from the environment, as the stores' own clients have it.
+    Credentials, region and endpoint come from the environment.
     """
+
+    from finehard.io.remote import SCHEMES
 
     def opened(url: str, mode: str = "rb", bufsize: int = 0, **_: Any) -> Any:
         return storage.open_read(url)
 
     schemes = sys.modules["webdataset.gopen"].gopen_schemes
-    schemes["gs"] = schemes["s3"] = opened
+    schemes.update(dict.fromkeys(SCHEMES, opened))

@@ -8,7 +8,7 @@ import gc
 import threading
 from collections import Counter
 from concurrent.futures import Future
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from queue import SimpleQueue
 from typing import Any
 
@@ -25,13 +25,14 @@ from finehard.worker.status import Status
 @dataclass(frozen=True)
 class Build:
     """One build: everything that workers are told. `run` names this run (a build that was resumed
-    has several)."""
+    has several); `storage` holds the options of the stores, secrets among them."""
 
     config: Config
     input: str
     output: str
     shards: int
     run: str
+    storage: storage.Options = field(default_factory=dict, repr=False)
 
 
 class Runtime:
@@ -42,6 +43,7 @@ class Runtime:
         # fifth less CPU a request. Records and replies are in no cycles: little is left lying about
         gc.freeze()
         gc.set_threshold(20_000, 20, 20)
+        storage.configure(build.storage)
         self.build = build
         self.config = build.config
         self.journal = Journal(build.output)
