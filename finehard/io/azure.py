@@ -74,8 +74,6 @@ class Azure:
         except ResourceNotFoundError:
             raise FinehardError(f"there is no container az://{bucket}") from None
         except ClientAuthenticationError as error:
-            if error.response is None:  # no request was made: no credential could be had
-                raise _no_credentials(bucket) from None
             if error.error_code == "AuthenticationFailed":
                 raise
         except HttpResponseError as error:
@@ -173,6 +171,10 @@ class Azure:
             from azure.identity import DefaultAzureCredential
 
             credential = DefaultAzureCredential(managed_identity_client_id=self._client_id)
+            try:  # here, because a request would be retried
+                credential.get_token("https://storage.azure.com/.default")
+            except ClientAuthenticationError:
+                raise _no_credentials(f"...@{account or self._name}") from None
         return BlobServiceClient(url, credential=credential, **settings)
 
 

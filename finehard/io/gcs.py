@@ -16,7 +16,7 @@ from google.api_core.exceptions import (
     Unauthorized,
 )
 from google.auth.credentials import AnonymousCredentials
-from google.auth.exceptions import DefaultCredentialsError
+from google.auth.exceptions import DefaultCredentialsError, GoogleAuthError
 from google.cloud import storage
 from google.cloud.storage.retry import DEFAULT_RETRY
 
@@ -62,12 +62,14 @@ class GCS:
             next(iter(found), None)
         except NotFound:
             raise FinehardError(f"there is no bucket gs://{bucket}") from None
-        except (Forbidden, Unauthorized):
+        except (Forbidden, Unauthorized, GoogleAuthError) as error:
             if self._no_credentials:
                 raise FinehardError(
                     f"no credentials for gs://{bucket}, which is not public: run `gcloud auth "
                     "application-default login`, or set GOOGLE_APPLICATION_CREDENTIALS"
                 ) from None
+            if isinstance(error, GoogleAuthError):
+                raise
 
     def size(self, bucket: str, key: str) -> int:
         blob = self._blob(bucket, key)

@@ -101,7 +101,7 @@ def _open(uri: str) -> tuple[Store, str, str]:
     with _failures(root, "reach"):
         with _lock:
             if name not in _stores:
-                _stores[name] = _make(name, uri)
+                _stores[name] = _make(name, root)
         store = _stores[name]
         if root not in _checked:
             store.check(bucket)
@@ -119,7 +119,7 @@ def _split(uri: str) -> tuple[str, str, str]:
     return scheme, "/".join(parts[:depth]), "/".join(parts[depth:])
 
 
-def _make(name: str, uri: str) -> Store:
+def _make(name: str, root: str) -> Store:
     options = _options.get(name, {})
     try:
         if name not in _CLASSES:
@@ -132,12 +132,12 @@ def _make(name: str, uri: str) -> Store:
     except ImportError as error:
         extra = _EXTRAS.get(name)
         needs = f"pip install 'finehard[{extra}]'" if extra else str(error)
-        raise UsageError(f"cannot use {uri}: a package is missing: {needs}") from None
+        raise UsageError(f"cannot use {root}: a package is missing: {needs}") from None
     except ValueError as error:
         if "not known" not in str(error):
             raise
         raise UsageError(
-            f"cannot use {uri}: unknown scheme; known are local paths, file, "
+            f"cannot use {root}: unknown scheme; known are local paths, file, "
             f"{', '.join(SCHEMES)}, and those of fsspec"
         ) from None
     known = inspect.signature(made).parameters

@@ -90,16 +90,17 @@ def walk(uri: str) -> Iterator[File]:
     if is_remote(uri):
         yield from sorted(_without_skipped(uri.rstrip("/") + "/", _remote().walk(uri)))
         return
-    found = []
-    for folder, subfolders, names in os.walk(uri := _path(uri)):
-        if _JOURNAL in subfolders and folder != uri:
+    found, top = [], _path(uri)
+    prefix = uri[: len(uri) - len(top)]
+    for folder, subfolders, names in os.walk(top):
+        if _JOURNAL in subfolders and folder != top:
             subfolders.clear()
             continue
         subfolders[:] = [s for s in subfolders if not _is_skipped(s)]
         for name in names:
             path = os.path.join(folder, name)
             if os.path.isfile(path):
-                found.append(File(path, os.path.getsize(path)))
+                found.append(File(prefix + path, os.path.getsize(path)))
     yield from sorted(found)
 
 
@@ -121,9 +122,10 @@ def glob(folder: str, prefix: str) -> list[File]:
     """Returns the files directly in `folder` whose names begin with `prefix`, sorted."""
     if is_remote(folder):
         return sorted(_remote().glob(folder, prefix))
-    with contextlib.suppress(FileNotFoundError), os.scandir(_path(folder)) as entries:
+    path = _path(folder)
+    with contextlib.suppress(FileNotFoundError), os.scandir(path) as entries:
         return sorted(
-            File(e.path, e.stat().st_size)
+            File(folder[: len(folder) - len(path)] + e.path, e.stat().st_size)
             for e in entries
             if e.name.startswith(prefix) and e.is_file()
         )

@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import fsspec
 import pytest
 
 from finehard.errors import FinehardError, UsageError
@@ -132,12 +131,13 @@ def no_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def test_an_unknown_scheme_is_one_line() -> None:
-    with pytest.raises(UsageError, match="cannot use nope://host/a.tar: unknown .* s3, .* hf"):
+    with pytest.raises(UsageError, match="cannot use nope://host: unknown .* s3, .* hf"):
         storage.is_dir("nope://host/a.tar")
 
 
 def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     storage.configure({})
+    registry = sys.modules["fsspec.registry"]._registry
     for scheme, module, extra in (
         ("s3", "boto3", "aws"),
         ("gs", "google.cloud.storage", "gcp"),
@@ -147,7 +147,7 @@ def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         for name in ("s3", "gcs", "azure"):
             monkeypatch.delitem(sys.modules, f"finehard.io.{name}", raising=False)
         monkeypatch.setitem(sys.modules, module, None)
-        fsspec.registry._registry.pop(scheme, None)
+        monkeypatch.delitem(registry, scheme, raising=False)
         with pytest.raises(UsageError, match=rf"pip install 'finehard\[{extra}\]'"):
             storage.exists(f"{scheme}://things/a")
 
@@ -181,7 +181,7 @@ def test_azure_without_any_login_is_reported(
     monkeypatch.setenv("AZURE_STORAGE_ACCOUNT_NAME", "nobody")
     storage.configure({})
     start = time.monotonic()
-    with pytest.raises(FinehardError, match=NO_CREDENTIALS["az"]):
+    with pytest.raises(FinehardError, match="no credentials for az://...@nobody: set AZURE_STORAGE_CONN"):
         storage.read_all("az://mine/a.tar")
     assert time.monotonic() - start < 10
 
@@ -330,12 +330,13 @@ def test_a_folder_is_recognised_by_one_key(bucket: str, received: list[int]) -> 
         pytest.skip("it has no requests")
     for n in range(40):
         storage.write(f"{bucket}/many/{n:040d}", b"x")
+    if not bucket.startswith("gs"):  # whose emulator ignores maxResults
+        assert len(list(remote._list(f"{bucket}/many/", True, 1))) == 1
     received.clear()
-    assert storage.is_dir(f"{bucket}/many")
-    assert sum(received) < 2500
-    received.clear()
+    assert storage.is_dir(f"{bucket}/many") and not storage.is_dir(f"{bucket}/man")
+    if bucket.startswith("s3"):  # the other replies cannot be counted, or ignore the limit
+        assert 0 < sum(received) < 2500
     assert len(storage.glob(f"{bucket}/many", "")) == 40
-    assert sum(received) > 2500
 
 
 @pytest.mark.slow
@@ -446,6 +447,8 @@ def test_a_journal_lives_on_an_object_store(bucket: str) -> None:
 
 @pytest.mark.slow
 def test_a_store_that_fails_is_one_line(bucket: str) -> None:
+    if bucket.startswith(("memory", "file")):
+        pytest.skip("it has no buckets")
     nowhere = f"{bucket[:5]}no-such-bucket-here"
     journal = Journal(nowhere)
     journal._rows["caption/0123", "u"] = {}
