@@ -102,7 +102,7 @@ def _open(uri: str) -> tuple[Store, str, str]:
         with _lock:
             if name not in _stores:
                 _stores[name] = _make(name, root)
-        store = _stores[name]
+            store = _stores[name]
         if root not in _checked:
             store.check(bucket)
             _checked.add(root)

@@ -94,7 +94,8 @@ def _renew(uri: str, held: _Lease) -> _Lease | None:
     number = held.heartbeat + 1
     if held.version is not None:
         return _write_if(uri, held.holder, number, held.version)
-    if _still(held.holder, _read(uri)) is None:
+    now = _read(uri)
+    if now is not None and now.holder != held.holder:  # none: a write failed half-way
         return None
     storage.write(uri, _encode(held.holder, number))
     return held._replace(heartbeat=number)

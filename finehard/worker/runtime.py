@@ -34,6 +34,11 @@ class Build:
     run: str
     storage: storage.Options = field(default_factory=dict, repr=False)
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Unpickles, and sets the stores' options: not every step of a worker has a runtime."""
+        self.__dict__.update(state)
+        storage.configure(self.storage)
+
 
 class Runtime:
     """This process's share of a build. Made once, on first use; see `runtime`."""
@@ -43,7 +48,6 @@ class Runtime:
         # fifth less CPU a request. Records and replies are in no cycles: little is left lying about
         gc.freeze()
         gc.set_threshold(20_000, 20, 20)
-        storage.configure(build.storage)
         self.build = build
         self.config = build.config
         self.journal = Journal(build.output)
