@@ -181,9 +181,7 @@ def test_azure_without_any_login_is_reported(
     monkeypatch.setenv("AZURE_STORAGE_ACCOUNT_NAME", "nobody")
     storage.configure({})
     start = time.monotonic()
-    with pytest.raises(
-        FinehardError, match="no credentials for az://...@nobody: set AZURE_STORAGE_CONN"
-    ):
+    with pytest.raises(FinehardError, match="no credentials for az://...@nobody: set AZURE"):
         storage.read_all("az://mine/a.tar")
     assert time.monotonic() - start < 10
 
