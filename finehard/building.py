@@ -62,11 +62,11 @@ def build(
     from finehard.beam import run
 
     options = run.options(list(beam))
-    run.use_storage_options(options)
+    stores = storage.configure(config.storage, run.storage_options(options))
     ready = preflight(config, source, output, pipeline)
     assert ready.output is not None
     with locked(ready.output), contextlib.ExitStack() as stack:
-        built = _build(ready, ready.output, options, progress, stack)
+        built = _build(ready, ready.output, options, stores, progress, stack)
     if built.manifest["counts"]["written"] == 0:
         [(reason, number)] = sorted(built.manifest["rejects"].items(), key=lambda r: -r[1])[:1]
         raise FinehardError(
@@ -80,6 +80,7 @@ def _build(
     ready: Ready,
     output: str,
     options: Any,
+    stores: storage.Options,
     progress: Progress | None,
     stack: contextlib.ExitStack,
 ) -> Built:
@@ -89,7 +90,7 @@ def _build(
     from finehard.worker.runtime import close_all
 
     refuse_changes(output, ready.config, ready.stages)
-    this = _this_build(ready, output)
+    this = _this_build(ready, output, stores)
     _start_server(ready.config, stack)
     _check_endpoints(ready.config)
     for folder in (JOURNAL, "shards", "rejected"):
@@ -122,7 +123,7 @@ def _build(
     return Built(output, manifest, counts, seconds)
 
 
-def _this_build(ready: Ready, output: str) -> Build:
+def _this_build(ready: Ready, output: str, stores: storage.Options) -> Build:
     from finehard.worker.runtime import Build
 
     return Build(
@@ -134,6 +135,7 @@ def _this_build(ready: Ready, output: str) -> Build:
         pickled_stages=pickle.dumps(ready.stages),
         code=registry.user_code(),
         bundled=ready.pipeline.bundled,
+        storage=stores,
     )
 
 

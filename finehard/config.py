@@ -64,6 +64,9 @@ class Config:
     or "refuse" to run."""
     stages: dict[str, dict[str, Any]] = field(default_factory=dict)
     """The settings of a pipeline's own stages, by stage name."""
+    storage: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Options of object stores by scheme (s3, gs, az, hf), as fsspec names them. May hold secrets,
+    so it is in no manifest; the stores' environment variables need nothing here."""
 
 
 PACKAGE = "${finehard}"
@@ -135,6 +138,7 @@ def as_dict(config: Config) -> dict[str, Any]:
     values = dataclasses.asdict(config)
     if values["server"]:
         values["server"]["engine"].pop("env", None)
+    del values["storage"]
     if not values["stages"]:
         del values["stages"]  # newer than the first manifests, which stay as they are
     return values

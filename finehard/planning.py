@@ -10,6 +10,7 @@ from finehard.config import Config
 from finehard.dataset.layout import shard_count
 from finehard.detect.stage import Detect
 from finehard.images import ImageError, header
+from finehard.io import storage
 from finehard.preflight import preflight
 from finehard.settings.prices import PriceConfig
 from finehard.sources import Loaded, SourceFile, read, units
@@ -68,7 +69,7 @@ def plan(
     """
     from finehard.beam import run
 
-    run.use_storage_options(run.options(list(beam)))
+    storage.configure(config.storage, run.storage_options(run.options(list(beam))))
     ready = preflight(config, source, output, pipeline)
     return make_plan(ready.files, ready.images, ready.config, ready.stages)
 

@@ -33,15 +33,18 @@ class ReadSources(beam.PTransform):
 
     def expand(self, pipeline: Any) -> Any:
         """The records, and the counts as a collection of numbers, one a unit."""
-        source = self._build.config.source
         read = (
             pipeline
             | "files" >> beam.Create(self._files, reshuffle=True)
-            | "units" >> beam.FlatMap(units, source)
+            | "units" >> beam.FlatMap(_units, self._build)
             | "spread" >> beam.Reshuffle()
             | "read" >> beam.ParDo(_Read(self._build)).with_outputs(READ, main="records")
         )
         return read["records"], read[READ]
+
+
+def _units(file: SourceFile, build: Build) -> Iterator[Unit]:
+    return units(file, build.config.source)
 
 
 class _Read(beam.DoFn):

@@ -20,10 +20,7 @@ from apache_beam.options.pipeline_options import (
     StandardOptions,
     _BeamArgumentParser,
 )
-from apache_beam.portability.api import beam_provision_api_pb2
-from apache_beam.runners.portability.fn_api_runner import fn_runner
-from apache_beam.runners.portability.portable_runner import JobServiceHandle
-from apache_beam.runners.runner import PipelineRunner, create_runner
+from apache_beam.runners.runner import create_runner
 
 from finehard.errors import FinehardError, UsageError
 
@@ -57,11 +54,32 @@ def options(arguments: list[str]) -> PipelineOptions:
     return parsed
 
 
-def use_storage_options(parsed: PipelineOptions) -> None:
-    """Tells `finehard.io` what Beam's options say of object stores."""
-    from finehard.io import remote
+def storage_options(parsed: PipelineOptions) -> dict[str, dict[str, Any]]:
+    """Returns Beam's options for object stores (`--s3_...`, `--azure_...`, `--no_auth`) as those
+    of `storage.configure`."""
+    given = parsed.get_all_options(drop_default=True)
+    client = {name: given.get(f"s3_{name}") for name in ("region_name", "api_version", "verify")}
+    stores = {
+        "s3": {
+            "key": given.get("s3_access_key_id"),
+            "secret": given.get("s3_secret_access_key"),
+            "token": given.get("s3_session_token"),
+            "endpoint_url": given.get("s3_endpoint_url"),
+            "use_ssl": False if given.get("s3_disable_ssl") else None,
+            "client_kwargs": _set(client) or None,
+        },
+        "gs": {"token": "anon" if given.get("no_auth") else None},
+        "az": {
+            "connection_string": given.get("azure_connection_string"),
+            "account_url": given.get("blob_service_endpoint"),
+            "client_id": given.get("azure_managed_identity_client_id"),
+        },
+    }
+    return {scheme: options for scheme, values in stores.items() if (options := _set(values))}
 
-    remote.use_options(parsed)
+
+def _set(options: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if value is not None}
 
 
 def _known_runner(name: str) -> None:
@@ -112,7 +130,7 @@ def run(construct: Callable[[beam.Pipeline], Any], parsed: PipelineOptions) -> A
     """Builds and runs a pipeline to its end. Raises `FinehardError` when it fails."""
     logging.getLogger("apache_beam").setLevel(logging.CRITICAL)  # one line is told instead
     try:
-        pipeline = beam.Pipeline(runner=_runner(parsed), options=parsed)
+        pipeline = beam.Pipeline(options=parsed)
         construct(pipeline)
         with _ended_with_a_worker():
             result = pipeline.run()
@@ -124,16 +142,6 @@ def run(construct: Callable[[beam.Pipeline], Any], parsed: PipelineOptions) -> A
     if state not in (None, "DONE"):
         raise FinehardError(f"the runner ended in state {state}")
     return result
-
-
-def _runner(parsed: PipelineOptions) -> PipelineRunner | None:
-    """The in-process runner, whose worker processes are told the options (an object store's
-    address and keys are among them); None where Beam makes the runner that is named."""
-    if parsed.view_as(StandardOptions).runner != IN_PROCESS:
-        return None
-    encoded = JobServiceHandle.encode_pipeline_options(parsed.get_all_options())
-    told = beam_provision_api_pb2.ProvisionInfo(pipeline_options=encoded)
-    return fn_runner.FnApiRunner(provision_info=fn_runner.ExtendedProvisionInfo(told))
 
 
 _RAISED = re.compile(r"^(?:finehard\.errors\.)?(?:FinehardError|UsageError): (.*)$", re.MULTILINE)

@@ -1,7 +1,7 @@
 """Files, local or at a URI: listed, read in ranges, written so that they are whole or absent.
 
-Local paths need nothing but the standard library; URIs with a scheme (gs://, s3://, ...) go through
-Beam's FileSystems, imported on first use.
+Local paths (and `file://` URIs, which are the same) need only the standard library. For the other
+schemes see `finehard.io.remote`, which is imported on first use.
 """
 
 from __future__ import annotations
@@ -11,12 +11,17 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
-from typing import IO, BinaryIO, NamedTuple
+from typing import IO, Any, BinaryIO, NamedTuple, cast
 
 from finehard.records import Bytes
+
+Options = Mapping[str, Mapping[str, Any]]
+"""Scheme -> options of its store, under fsspec's names (s3fs, gcsfs, adlfs, HfFileSystem)."""
+_JOURNAL = "_journal"
+"""The folder in a dataset that no other folder has; see `finehard.dataset.layout`."""
 
 
 class File(NamedTuple):
@@ -26,61 +31,101 @@ class File(NamedTuple):
     size: int
 
 
+def configure(*layers: Options) -> dict[str, dict[str, Any]]:
+    """Sets the options of the stores for this process; of two layers the later one wins.
+
+    To be called once in the command and once in each worker, before a store is used. What no
+    layer sets comes from the standard environment variables. Returns the merged options, which
+    may hold secrets.
+    """
+    merged: dict[str, dict[str, Any]] = {}
+    for layer in layers:
+        for scheme, options in layer.items():
+            merged.setdefault(scheme, {}).update(options)
+    _remote().configure(merged)
+    return merged
+
+
 def is_remote(uri: str) -> bool:
-    """Whether `uri` has a scheme, so that Beam's FileSystems must be asked."""
-    return "://" in uri
+    """Returns whether `uri` has a scheme other than `file`."""
+    return "://" in uri and not uri.startswith("file://")
 
 
 def _remote() -> ModuleType:
-    from finehard.io import remote as filesystems
+    from finehard.io import remote
 
-    return filesystems
+    return remote
+
+
+def _path(uri: str) -> str:
+    return uri.removeprefix("file://")
 
 
 def join(base: str, *parts: str) -> str:
-    """`base` and `parts` as one path or URI."""
+    """Returns `base` and `parts` as one path or URI."""
     return "/".join([base.rstrip("/"), *parts]) if parts else base
 
 
 def local(path: str) -> str:
-    """`path` made absolute where it is local; a URI as it is."""
-    return path if is_remote(path) else os.path.abspath(os.path.expanduser(path))
+    """Returns a local path as an absolute one, and a URI as it is."""
+    return path if is_remote(path) else os.path.abspath(os.path.expanduser(_path(path)))
 
 
 def exists(uri: str) -> bool:
-    """Whether a file is at `uri`, or for local paths a directory."""
-    return _remote().exists(uri) if is_remote(uri) else os.path.exists(uri)
+    """Returns whether there is a file at `uri`; for local paths, or a directory."""
+    return _remote().exists(uri) if is_remote(uri) else os.path.exists(_path(uri))
 
 
 def is_dir(uri: str) -> bool:
-    """Whether `uri` is a directory, or a prefix under which remote files lie."""
-    if is_remote(uri):
-        return not _remote().exists(uri) and any(True for _ in _remote().walk(uri))
-    return os.path.isdir(uri)
+    """Returns whether `uri` is a directory, or a prefix of objects. Costs at most two requests."""
+    return _remote().is_dir(uri) if is_remote(uri) else os.path.isdir(_path(uri))
 
 
 def walk(uri: str) -> Iterator[File]:
-    """All files below directory `uri`, sorted by name; hidden and `_` directories left out."""
+    """Yields all files below directory `uri`, sorted by name.
+
+    Leaves out hidden and `_` directories, and datasets of finehard (directories that hold a
+    `_journal`), unless `uri` is one itself.
+    """
     if is_remote(uri):
-        yield from sorted(_remote().walk(uri))
+        yield from sorted(_without_skipped(uri.rstrip("/") + "/", _remote().walk(uri)))
         return
-    found = []
-    for folder, subfolders, names in os.walk(uri):
-        subfolders[:] = [s for s in subfolders if not s.startswith((".", "_"))]
+    found, top = [], _path(uri)
+    prefix = uri[: len(uri) - len(top)]
+    for folder, subfolders, names in os.walk(top):
+        if _JOURNAL in subfolders and folder != top:
+            subfolders.clear()
+            continue
+        subfolders[:] = [s for s in subfolders if not _is_skipped(s)]
         for name in names:
             path = os.path.join(folder, name)
             if os.path.isfile(path):
-                found.append(File(path, os.path.getsize(path)))
+                found.append(File(prefix + path, os.path.getsize(path)))
     yield from sorted(found)
 
 
+def _without_skipped(base: str, files: list[File]) -> Iterator[File]:
+    folders = [file.uri[len(base) :].split("/")[:-1] for file in files]
+    datasets = {tuple(f[: f.index(_JOURNAL)]) for f in folders if _JOURNAL in f} - {()}
+    for file, inside in zip(files, folders, strict=True):
+        if not any(map(_is_skipped, inside)) and not any(
+            tuple(inside[:depth]) in datasets for depth in range(1, len(inside) + 1)
+        ):
+            yield file
+
+
+def _is_skipped(folder: str) -> bool:
+    return folder.startswith((".", "_"))
+
+
 def glob(folder: str, prefix: str) -> list[File]:
-    """The files directly in `folder` whose names begin with `prefix`, sorted."""
+    """Returns the files directly in `folder` whose names begin with `prefix`, sorted."""
     if is_remote(folder):
         return sorted(_remote().glob(folder, prefix))
-    with contextlib.suppress(FileNotFoundError), os.scandir(folder) as entries:
+    path = _path(folder)
+    with contextlib.suppress(FileNotFoundError), os.scandir(path) as entries:
         return sorted(
-            File(e.path, e.stat().st_size)
+            File(folder[: len(folder) - len(path)] + e.path, e.stat().st_size)
             for e in entries
             if e.name.startswith(prefix) and e.is_file()
         )
@@ -88,21 +133,28 @@ def glob(folder: str, prefix: str) -> list[File]:
 
 
 def size(uri: str) -> int:
-    """Size in bytes of the file at `uri`."""
-    return _remote().size(uri) if is_remote(uri) else os.path.getsize(uri)
+    """Returns the size in bytes of the file at `uri`."""
+    return _remote().size(uri) if is_remote(uri) else os.path.getsize(_path(uri))
 
 
 def open_read(uri: str) -> BinaryIO:
-    """The file at `uri`, opened for reading, seekable."""
-    return _remote().open_read(uri) if is_remote(uri) else open(uri, "rb")
+    """Opens the file at `uri` for reading, seekable.
+
+    Raises `FileNotFoundError` if it does not exist. A store that fails, then or at a later read,
+    is no fault of the file: `FinehardError`, which ends the build.
+    """
+    if is_remote(uri):
+        return cast(BinaryIO, _remote().RemoteFile(uri))
+    return open(_path(uri), "rb")
 
 
 def read(where: Bytes) -> bytes:
-    """The bytes at `where`. Raises `EOFError` when the file ends before them."""
+    """Returns the bytes at `where`, and transfers no others. Raises `EOFError` if the file ends
+    before them, else as `open_read`."""
     if is_remote(where.uri):
         data = _remote().read_range(where)
     else:
-        fd = os.open(where.uri, os.O_RDONLY)
+        fd = os.open(_path(where.uri), os.O_RDONLY)
         try:
             data = os.pread(fd, where.length, where.offset)
             while 0 < len(data) < where.length:  # pread gives at most 2 GiB a call
@@ -118,33 +170,34 @@ def read(where: Bytes) -> bytes:
 
 
 def read_all(uri: str) -> bytes:
-    """The whole file at `uri`."""
+    """Returns the whole file at `uri`. Raises as `open_read`."""
+    if is_remote(uri):
+        return bytes(_remote().read(uri))
     with open_read(uri) as file:
         return file.read()
 
 
 @contextlib.contextmanager
 def writing(uri: str, durable: bool = True) -> Iterator[IO[bytes]]:
-    """A file to write, which appears at `uri` whole when the block ends without an error.
+    """Yields a file to write, which appears at `uri` whole when the block ends without an error.
 
-    With `durable` it is on the disk itself then, and outlives a power cut; without, it outlives
-    the process.
-
-    Until then it lies under a temporary name: beside its final place when local (then renamed),
-    on this machine's disk when remote (then uploaded, which object stores do all or nothing).
+    If `durable`, it is on the disk by then and survives a power failure; else it survives only
+    the process. Until then it has a temporary name: beside its final path if local (then it is
+    renamed), on this machine's disk if remote (then it is uploaded).
     """
     if is_remote(uri):
-        with tempfile.TemporaryFile() as file:
+        with tempfile.NamedTemporaryFile() as file:
             yield file
-            file.seek(0)
-            _remote().upload(file, uri)
+            file.flush()
+            _remote().upload(file.name, uri)
         return
+    uri = _path(uri)
     os.makedirs(os.path.dirname(uri) or ".", exist_ok=True)
     temporary = os.path.join(
         os.path.dirname(uri), f".{os.path.basename(uri)}.{os.getpid()}.{os.urandom(4).hex()}.tmp"
     )
     try:
-        with _opened(temporary, uri) as file:
+        with _create(temporary, uri) as file:
             yield file
             file.flush()
             if durable:
@@ -156,8 +209,8 @@ def writing(uri: str, durable: bool = True) -> Iterator[IO[bytes]]:
         raise
 
 
-def _opened(path: str, name: str) -> BinaryIO:
-    """A new file at `path`; where that fails, the error tells of `name`."""
+def _create(path: str, name: str) -> BinaryIO:
+    """Opens a new file at `path`; if that fails, the error names `name`."""
     try:
         return open(path, "w+b")
     except OSError as error:
@@ -165,39 +218,81 @@ def _opened(path: str, name: str) -> BinaryIO:
         raise
 
 
-_LEFT = re.compile(r"\..+\.[0-9]+\.[0-9a-f]{8}\.tmp")
+_TEMPORARY = re.compile(r"\..+\.[0-9]+\.[0-9a-f]{8}\.tmp")
 
 
 def sweep(folder: str) -> None:
-    """Removes what `writing` left below `folder` in processes that were killed.
+    """Removes the temporary files of `writing` below `folder` that killed processes left.
 
-    For a folder that nobody else writes to: no other process may be at work there. Remote stores
-    hold nothing unfinished.
+    No other process may write there. Object stores hold nothing unfinished.
     """
     if is_remote(folder):
         return
-    for path, _, names in os.walk(folder):
+    for path, _, names in os.walk(_path(folder)):
         for name in names:
-            if _LEFT.fullmatch(name):
+            if _TEMPORARY.fullmatch(name):
                 with contextlib.suppress(OSError):
                     os.unlink(os.path.join(path, name))
 
 
 def write(uri: str, data: bytes) -> None:
-    """Puts `data` at `uri`, whole or not at all."""
+    """Writes `data` to `uri`, whole or not at all."""
     with writing(uri) as file:
         file.write(data)
 
 
-def delete(uris: list[str]) -> None:
-    """Removes the files at `uris`; those already gone are no error."""
-    remote = [u for u in uris if is_remote(u)]
-    if remote:
+def create_exclusive(uri: str, data: bytes) -> bool:
+    """Writes `data` to `uri` if nothing is there yet. Returns whether it did.
+
+    Of two callers one wins, except on stores without conditional writes (memory, the Hub).
+    """
+    if is_remote(uri):
+        try:
+            return write_if(uri, data, None) is not None
+        except NotImplementedError:
+            if exists(uri):
+                return False
+            write(uri, data)
+            return True
+    uri = _path(uri)
+    os.makedirs(os.path.dirname(uri) or ".", exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=os.path.dirname(uri) or ".", prefix=".") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+        try:
+            os.link(file.name, uri)
+        except FileExistsError:
+            return False
+    return True
+
+
+def read_version(uri: str) -> tuple[bytes, str]:
+    """Returns a remote file and its version. Raises as `open_read`, and `NotImplementedError` on
+    stores without conditional writes."""
+    data, version = _remote().read_version(uri)
+    return bytes(data), str(version)
+
+
+def write_if(uri: str, data: bytes, version: str | None) -> str | None:
+    """Writes a remote file if its version is still `version` (None: if it does not exist).
+
+    Returns the new version, or None if the condition failed; that is also possible if an earlier
+    attempt succeeded whose answer was lost. Raises `NotImplementedError` as `read_version`.
+    """
+    written: str | None = _remote().write_if(uri, data, version)
+    return written
+
+
+def delete(uris: Iterable[str]) -> None:
+    """Removes the files at `uris`; missing ones are no error."""
+    uris = list(uris)
+    if remote := [u for u in uris if is_remote(u)]:
         _remote().delete(remote)
     for path in uris:
         if not is_remote(path):
             with contextlib.suppress(FileNotFoundError):
-                os.unlink(path)
+                os.unlink(_path(path))
 
 
 def delete_tree(uri: str) -> None:
@@ -205,11 +300,11 @@ def delete_tree(uri: str) -> None:
     if is_remote(uri):
         _remote().delete([f.uri for f in _remote().walk(uri)])
     else:
-        shutil.rmtree(uri, ignore_errors=True)
+        shutil.rmtree(_path(uri), ignore_errors=True)
 
 
 def project_file(folder: str, name: str) -> Path:
-    """A file that ships with finehard: from the checkout, or from the installed package."""
+    """Returns the path of a file that ships with finehard, in the checkout or the package."""
     package = Path(__file__).parents[1]
     for base in (package / "_data", package.parent):
         if (base / folder / name).exists():

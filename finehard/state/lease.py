@@ -1,4 +1,4 @@
-"""One build at a time on a remote output: an object that its holder writes anew while it lives."""
+"""One build at a time on a remote output: an object that the running build rewrites regularly."""
 
 from __future__ import annotations
 
@@ -10,75 +10,142 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from finehard.errors import FinehardError
 from finehard.io import storage
 
-BEAT_S = 5.0
-"""Seconds between two writes of the holder."""
+HEARTBEAT_S = 5.0
+"""Seconds between two writes by the holder."""
 SETTLE_S = 2.0
-"""Seconds after which one of two that began at once finds itself overwritten."""
+"""Seconds after which the loser of two builds that started at once sees that it was overwritten;
+only on stores without conditional writes."""
+
+
+class _Lease(NamedTuple):
+    holder: str
+    heartbeat: int
+    version: str | None
+    """The object's version; None on stores without conditional writes."""
 
 
 @contextlib.contextmanager
 def leased(output: str) -> Iterator[None]:
-    """Holds the remote directory. Raises `FinehardError` when another build does.
+    """Holds the lease of the remote directory. Raises `FinehardError` if another build does.
 
-    Object stores have no locks. A lease that its holder no longer writes anew is a dead one's, and
-    is taken over; what counts is whether it changes, not what time it tells, so that clocks may
-    differ.
+    A lease that has not changed for three heartbeats belonged to a build that was killed, and is
+    taken over. Only changes count, not times, so clocks may differ. Where the store has
+    conditional writes, taking the lease and every heartbeat are one atomic request. A build that
+    lost its lease while it ran ends at once.
     """
     uri = storage.join(output, "_journal", "lease.json")
-    mine = f"process {os.getpid()} on {socket.gethostname()}, {os.urandom(4).hex()}"
-    if (before := _holder(uri)) is not None:
+    me = f"process {os.getpid()} on {socket.gethostname()}, {os.urandom(4).hex()}"
+    before = _read(uri)
+    if before is not None:
         print(
-            f"{output} was held by {before[0]}: looking for {3 * BEAT_S:.0f} s whether it lives",
+            f"{output} was held by {before.holder}: waiting {3 * HEARTBEAT_S:.0f} s to see whether "
+            "that build is still running",
             file=sys.stderr,
         )
-        time.sleep(3 * BEAT_S)
-        _refuse_unless(_holder(uri) in (before, None), output, uri)
-    _write(uri, mine, 0)
-    time.sleep(SETTLE_S)
-    held = _holder(uri)
-    _refuse_unless(held is not None and held[0] == mine, output, uri)
+        time.sleep(3 * HEARTBEAT_S)
+        now = _read(uri)
+        if now not in (before, None):
+            raise _held(output, now)
+        before = now
+    lease = _acquire(uri, me, before)
+    if lease is None:
+        raise _held(output, _read(uri))
     ended = threading.Event()
 
-    def beat() -> None:
-        number = 1
-        while not ended.wait(BEAT_S):
-            with contextlib.suppress(OSError, FinehardError):  # the next one may go through
-                _write(uri, mine, number)
-            number += 1
+    def keep() -> None:
+        held = lease
+        while not ended.wait(HEARTBEAT_S):
+            with contextlib.suppress(OSError, FinehardError):  # the next one may succeed
+                renewed = _renew(uri, held)
+                if renewed is None and not ended.is_set():
+                    _stop(output, _read(uri))
+                held = renewed or held
 
-    thread = threading.Thread(target=beat, name="finehard-lease", daemon=True)
+    thread = threading.Thread(target=keep, name="finehard-lease", daemon=True)
     thread.start()
     try:
         yield
     finally:
         ended.set()
         thread.join()
-        with contextlib.suppress(Exception):  # a lease left behind is taken over
-            storage.delete([uri])
+        with contextlib.suppress(Exception):  # a lease left behind will be taken over
+            last = _read(uri)
+            if last is not None and last.holder == me:
+                storage.delete([uri])
 
 
-def _write(uri: str, holder: str, beat: int) -> None:
-    storage.write(uri, json.dumps({"holder": holder, "beat": beat}).encode())
-
-
-def _holder(uri: str) -> tuple[str, int] | None:
-    """Who wrote the lease last, and its how manieth; None where there is none."""
+def _acquire(uri: str, me: str, before: _Lease | None) -> _Lease | None:
+    """Returns the new lease; None if another build was faster."""
     try:
-        told = json.loads(storage.read_all(uri))
-        return str(told["holder"]), int(told["beat"])
+        return _write_if(uri, me, 0, before.version if before else None)
+    except NotImplementedError:
+        storage.write(uri, _encode(me, 0))
+        time.sleep(SETTLE_S)
+        return _still(me, _read(uri))
+
+
+def _renew(uri: str, held: _Lease) -> _Lease | None:
+    """Writes the next heartbeat. Returns the new lease; None if the lease is lost."""
+    number = held.heartbeat + 1
+    if held.version is not None:
+        return _write_if(uri, held.holder, number, held.version)
+    now = _read(uri)
+    if now is not None and now.holder != held.holder:  # none: a write failed half-way
+        return None
+    storage.write(uri, _encode(held.holder, number))
+    return held._replace(heartbeat=number)
+
+
+def _write_if(uri: str, me: str, number: int, version: str | None) -> _Lease | None:
+    written = storage.write_if(uri, _encode(me, number), version)
+    if written is not None:
+        return _Lease(me, number, written)
+    return _still(me, _read(uri))  # an earlier attempt may have succeeded, its answer been lost
+
+
+def _still(me: str, lease: _Lease | None) -> _Lease | None:
+    return lease if lease is not None and lease.holder == me else None
+
+
+def _encode(holder: str, heartbeat: int) -> bytes:
+    return json.dumps({"holder": holder, "beat": heartbeat}).encode()
+
+
+def _read(uri: str) -> _Lease | None:
+    """Returns the current lease; None if there is none."""
+    version = None
+    try:
+        try:
+            data, version = storage.read_version(uri)
+        except NotImplementedError:
+            data = storage.read_all(uri)
+        values = json.loads(data)
+        return _Lease(str(values["holder"]), int(values["beat"]), version)
     except FileNotFoundError:
         return None
     except (ValueError, TypeError, KeyError):
-        return "another process", -1
+        return _Lease("another process", -1, version)
 
 
-def _refuse_unless(free: bool, output: str, uri: str) -> None:
-    if not free:
-        holder = (_holder(uri) or ("another process", 0))[0]
-        raise FinehardError(
-            f"{output} is being built by {holder}: wait for it, or choose another output"
-        )
+def _held(output: str, lease: _Lease | None) -> FinehardError:
+    holder = lease.holder if lease else "another process"
+    return FinehardError(
+        f"{output} is being built by {holder}: wait for it, or choose another output"
+    )
+
+
+def _stop(output: str, lease: _Lease | None) -> None:
+    """Ends the process: two builds must not write to one output."""
+    taken = f"was taken over by {lease.holder}" if lease else "is free: its lease was deleted"
+    print(
+        f"finehard: {output} {taken} while this build was running, which stops therefore; "
+        "everything answered so far is kept",
+        file=sys.stderr,
+        flush=True,
+    )
+    os._exit(1)

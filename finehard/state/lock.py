@@ -1,4 +1,4 @@
-"""One build at a time on an output: a lock that its holder's death releases."""
+"""One build at a time on an output: a lock that the kernel releases when its holder ends."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _log = logging.getLogger(__name__)
 
 @contextmanager
 def locked(output: str) -> Iterator[None]:
-    """Holds the output directory. Raises `FinehardError` when another build does.
+    """Locks the output directory. Raises `FinehardError` if another build holds it.
 
-    The kernel releases the lock with the process, however it ends. File systems that have no locks
-    are not locked; that is logged. Remote outputs are leased instead.
+    The kernel releases the lock with the process, however it ends. On a file system without locks
+    only a warning is logged. Remote outputs are leased instead.
     """
     if storage.is_remote(output):
         with leased(output):

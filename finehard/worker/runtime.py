@@ -9,7 +9,8 @@ import pickle
 import threading
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from finehard import registry, rejects
 from finehard.config import Config
@@ -28,7 +29,7 @@ from finehard.worker.status import Status
 @dataclass(frozen=True)
 class Build:
     """One build: everything that workers need to know. `run` names this run; a build that was
-    resumed has several."""
+    resumed has several. `storage` holds the options of object stores, secrets among them."""
 
     config: Config
     input: str
@@ -40,6 +41,13 @@ class Build:
     code: registry.UserCode = registry.UserCode()
     bundled: bool = True
     """Whether the pipeline is finehard's own."""
+
+    storage: storage.Options = field(default_factory=dict, repr=False)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Unpickles, and sets the stores' options: not every step in a worker has a runtime."""
+        self.__dict__.update(state)
+        storage.configure(self.storage)
 
     def stages(self) -> tuple[Stage, ...]:
         """Returns the stages in their order; a user's modules become importable here."""
