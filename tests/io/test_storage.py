@@ -285,7 +285,6 @@ def test_a_journal_lives_on_an_object_store(bucket: str) -> None:
 def test_a_store_that_fails_is_one_line(bucket: str) -> None:
     nowhere = f"{bucket[:5]}no-such-bucket-here"
     journal = Journal(nowhere)
-    journal._rows["caption/0123", "u"] = {}
     journal.put("caption/0123", "u", "a", Entry(1, Usage()))
     with pytest.raises(FinehardError, match="cannot write the journal") as caught:
         journal.flush()
