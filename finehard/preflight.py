@@ -43,7 +43,7 @@ def preflight(config: Config, source: str, output: str | None, pipeline: str | N
         output = storage.local(output)
         check_output(output, source)
     files = discover(source, config.source)
-    images = sum(file.count or 0 for file in files)
+    images = sum(file.samples or 0 for file in files)
     if images == 0:
         raise FinehardError(f"{source} holds no images")
     return Ready(resolved(config), source, output, chosen, stages, files, images)

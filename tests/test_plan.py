@@ -31,7 +31,7 @@ def _stages(config: Config) -> tuple[Stage, ...]:
 
 def _plan(source: Path, config: Config) -> Plan:
     files = discover(str(source), config.source)
-    images = sum(file.count or 0 for file in files)
+    images = sum(file.samples or 0 for file in files)
     return make_plan(files, images, config, _stages(config))
 
 

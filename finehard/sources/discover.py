@@ -78,7 +78,7 @@ def _in_folder(path: str, config: SourceConfig) -> list[SourceFile]:
 
 def _inspect(config: SourceConfig, file: SourceFile) -> SourceFile | list[rejected.Row]:
     """Counts the samples of `file`; returns the rows of a table of rejects instead."""
-    if file.count is not None:
+    if file.samples is not None:
         return file
     if not file.uri.endswith(".parquet"):
         return inspect(file, config)
@@ -89,7 +89,7 @@ def _inspect(config: SourceConfig, file: SourceFile) -> SourceFile | list[reject
                 return rejected.rows(table)
             if file.format == "parquet":
                 units = tuple(parquet.split(table, file, config))
-                return file._replace(count=sum(u.count or 0 for u in units), units=units)
+                return file._replace(samples=sum(u.samples or 0 for u in units), units=units)
     except (pa.ArrowException, OSError, ValueError) as error:
         line = " ".join(str(error).split())[:160]
         raise FinehardError(f"{file.uri} is no readable Parquet file: {line}") from None

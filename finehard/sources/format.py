@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
-from typing import Protocol
+from typing import Protocol, cast
 
 from finehard import registry
 from finehard.records import Reject
@@ -36,7 +36,7 @@ class Format(Protocol):
         ...
 
     def units(self, file: SourceFile, config: SourceConfig) -> Iterator[Unit]:
-        """Optional. Splits the file into units, with their `count` where it is known."""
+        """Optional. Splits the file into units, with their `samples` where it is known."""
         ...
 
     def position(self, source: str) -> int | None:
@@ -46,9 +46,9 @@ class Format(Protocol):
 
 
 FORMATS: Mapping[str, Callable[[], Format]] = {
-    "tar": lambda: webdataset,
-    "parquet": lambda: parquet,
-    "folder": lambda: folder,
+    "tar": lambda: cast(Format, webdataset),
+    "parquet": lambda: cast(Format, parquet),
+    "folder": lambda: cast(Format, folder),
 }
 
 
@@ -62,13 +62,13 @@ def inspect(file: SourceFile, config: SourceConfig) -> SourceFile:
     found = load_format(file.format)
     count = found.count(file, config) if hasattr(found, "count") else None
     if count is not None:
-        return file._replace(count=count)
+        return file._replace(samples=count)
     split = tuple(_split(found, file, config))
     counts = (
-        sum(1 for _ in found.read(unit, config)) if unit.count is None else unit.count
+        sum(1 for _ in found.read(unit, config)) if unit.samples is None else unit.samples
         for unit in split
     )
-    return file._replace(count=sum(counts), units=split)
+    return file._replace(samples=sum(counts), units=split)
 
 
 def units(file: SourceFile, config: SourceConfig) -> Iterator[Unit]:

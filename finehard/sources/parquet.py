@@ -108,13 +108,13 @@ def split(table: pq.ParquetFile, file: SourceFile, config: SourceConfig) -> Iter
             stop = min(start + step, size)
             # the id is relative to the group: rows added to another group do not change it
             unit = unit_id(file, f"{group}:{start}")
-            yield Unit(unit, file, first + start, first + stop, count=stop - start)
+            yield Unit(unit, file, first + start, first + stop, samples=stop - start)
         first += size
 
 
 def _whole(file: SourceFile) -> Unit:
     """Returns the one unit of a file that cannot be read: `read` says why."""
-    return Unit(unit_id(file, ""), file, 0, 1, count=1)
+    return Unit(unit_id(file, ""), file, 0, 1, samples=1)
 
 
 def _groups(file: pq.ParquetFile, size: int) -> list[int]:

@@ -39,7 +39,7 @@ class SourceConfig:
 class SourceFile(NamedTuple):
     """One file of the input, or a folder of images. `name` is relative to the input.
 
-    `size` is in bytes, of a folder in images; `count` is the number of samples. `only` is the
+    `size` is in bytes, of a folder in images; `samples` is the number of samples. `only` is the
     sources to read where rejects are fed back, else None. `units` is set where counting meant
     reading the whole file.
     """
@@ -48,7 +48,7 @@ class SourceFile(NamedTuple):
     uri: str
     name: str
     size: int
-    count: int | None = None
+    samples: int | None = None
     only: frozenset[str] | None = None
     units: tuple[Unit, ...] | None = None
 
@@ -56,7 +56,7 @@ class SourceFile(NamedTuple):
 class Unit(NamedTuple):
     """A stretch of a source file: bytes of a tar, rows of a Parquet file, names in a folder.
 
-    `count` is the number of samples where splitting the file told it.
+    `samples` is the number of its samples, where splitting the file determines it.
     """
 
     id: str
@@ -64,7 +64,7 @@ class Unit(NamedTuple):
     start: int
     stop: int
     names: tuple[str, ...] = ()
-    count: int | None = None
+    samples: int | None = None
 
 
 class Loaded(NamedTuple):

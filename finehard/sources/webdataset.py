@@ -117,7 +117,7 @@ def units(file: SourceFile, config: SourceConfig) -> Iterator[Unit]:
         name = first or ""
         ids[name] = ids.get(name, 0) + 1  # a stem can occur again, a unit's id must not
         again = f"~{ids[name]}" if ids[name] > 1 else ""
-        return Unit(unit_id(file, name + again), file, start, stop, count=samples)
+        return Unit(unit_id(file, name + again), file, start, stop, samples=samples)
 
     try:
         with storage.open_read(file.uri) as opened:

@@ -48,7 +48,7 @@ def file_at(path: Path, data: bytes) -> SourceFile:
     path.write_bytes(data)
     [file] = discover(str(path), CONFIG)
     assert file.units is None or file.units == tuple(
-        units(file._replace(count=None, units=None), CONFIG)
+        units(file._replace(samples=None, units=None), CONFIG)
     )
     return file
 

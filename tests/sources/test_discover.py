@@ -92,7 +92,7 @@ def test_rejects_select_exactly_their_own_samples(tmp_path: Path) -> None:
     assert len({file.uri for file in files}) == len(files) == 4
     ids = [unit.id for file in files for unit in units(file, CONFIG)]
     assert len(set(ids)) == len(ids)
-    assert sum(file.count or 0 for file in files) == len(chosen)
+    assert sum(file.samples or 0 for file in files) == len(chosen)
 
 
 @pytest.fixture
@@ -120,7 +120,7 @@ def test_each_file_is_opened_once_to_list_and_count(
         else:
             pq.write_table(pa.table(rows), tmp_path / f"{name}.parquet", row_group_size=5)
     files = discover(str(tmp_path), CONFIG)
-    assert [file.count for file in files] == [20, 20]
+    assert [file.samples for file in files] == [20, 20]
     assert all(len(list(units(file, CONFIG))) > 2 for file in files)
     opened = [call for call in asked if call.startswith("open") and "_stats" not in call]
     assert sorted(opened) == [f"open_read a.{kind}", f"open_read b.{kind}"]
@@ -143,7 +143,7 @@ def test_rejects_ask_once_per_file_and_stay_in_their_units(
     path = _rejected(tmp_path / "r/r.parquet", chosen)
     del asked[:]
     [again] = discover(path, CONFIG)
-    assert len([call for call in asked if source in call]) <= 2 < again.count == len(chosen)
+    assert len([call for call in asked if source in call]) <= 2 < again.samples == len(chosen)
     split = list(units(again, CONFIG))
     assert 2 < len(split) < len(every)  # units without rejects are left out
     for unit in split:

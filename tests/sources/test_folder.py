@@ -32,7 +32,7 @@ def test_images_are_read_at_any_depth_with_the_text_beside_them(tmp_path: Path) 
     assert [i.record.alt_text for i in items] == [None, None, "a \ufffd text", None]
     for item in items:
         assert Path(item.record.source).read_bytes() == item.data
-    assert file.count == 4
+    assert file.samples == 4
 
 
 @given(st.sets(st.from_regex(r"[a-c]/?[a-z]{1,3}", fullmatch=True), max_size=60), st.integers(1, 6))

@@ -68,7 +68,7 @@ def _input(folder: Path, count: int = 3) -> Path:
 @pytest.mark.parametrize("name", ["", "a.jsonl"])
 def test_files_of_a_users_format_are_read(tmp_path: Path, config: SourceConfig, name: str) -> None:
     [file] = discover(str(_input(tmp_path / "in") / name), config)
-    assert (file.name, file.count) == ("a.jsonl", 3)
+    assert (file.name, file.samples) == ("a.jsonl", 3)
     [unit] = units(file, config)
     items = list(read(unit, config))
     assert told(items) == ["row_0", "row_1", "missing_image row_2"]
@@ -85,7 +85,7 @@ def test_rejects_of_a_users_format_are_read_again(tmp_path: Path, config: Source
     pq.write_table(pa.Table.from_pylist(rows, REJECT_SCHEMA), tmp_path / "rejected/r.parquet")
     for path in (tmp_path / "rejected", tmp_path / "rejected/r.parquet"):
         [file] = discover(str(path), config)
-        assert file.count == 1
+        assert file.samples == 1
         assert [told(read(unit, config)) for unit in units(file, config)] == [["row_1"]]
 
 
@@ -93,7 +93,7 @@ def test_a_format_named_in_the_config_is_the_only_one_read(tmp_path: Path) -> No
     folder = _input(tmp_path / "in")
     assert [f.name for f in discover(str(folder), SourceConfig(format="tar"))] == ["b.tar"]
     [loose] = discover(str(folder), SourceConfig(format="folder"))
-    assert (loose.format, loose.count) == ("folder", 2)
+    assert (loose.format, loose.samples) == ("folder", 2)
     with pytest.raises(FinehardError, match="no images in .*: expected .parquet"):
         discover(str(folder), SourceConfig(format="parquet"))
     pq.write_table(pa.table({"image": [jpg()]}), folder / "c.parquet")

@@ -111,7 +111,7 @@ def test_every_row_is_in_exactly_one_unit_in_order(tmp_path: Path, per_group: in
     file = _file(tmp_path / "a.parquet", rows, row_group_size=per_group)
     assert sum(parts(file).values(), []) == rows["key"]
     assert max(map(len, parts(file).values())) <= 4 * CONFIG.unit_size
-    assert file.count == 100
+    assert file.samples == 100
 
 
 def test_rows_added_change_only_the_units_of_their_group(tmp_path: Path) -> None:
@@ -134,7 +134,7 @@ def test_a_file_without_rows_has_none(tmp_path: Path) -> None:
     schema = pa.schema([("image", pa.binary())])
     pq.write_table(schema.empty_table(), tmp_path / "a.parquet")
     [file] = discover(str(tmp_path / "a.parquet"), CONFIG)
-    assert list(units(file, CONFIG)) == [] and file.count == 0
+    assert list(units(file, CONFIG)) == [] and file.samples == 0
 
 
 def test_a_text_that_is_not_utf_8_costs_no_row(tmp_path: Path) -> None:
@@ -191,7 +191,7 @@ def test_mutations_never_raise_and_lose_no_row(
     path.write_bytes(whole)
     try:
         [file] = discover(str(path), CONFIG)
-        promised = file.count
+        promised = file.samples
     except FinehardError:
         return
     taken = list(units(file, CONFIG))

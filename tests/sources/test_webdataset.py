@@ -45,7 +45,7 @@ def test_photographs_in_img2datasets_layout_are_all_read_with_their_texts() -> N
     items = all_of(file)
     assert told(items) == [f"{n:09d}" for n in range(18)]
     assert all(i.record.alt_text and i.record.url for i in items)
-    assert file.count == 18
+    assert file.samples == 18
 
 
 def test_bytes_lie_where_the_record_says(tmp_path: Path) -> None:
@@ -82,7 +82,7 @@ def test_every_sample_is_in_exactly_one_unit_in_order(
     assert in_order(taken, file.size)
     assert [i.data for i in all_of(file, config)] == [b"%d" % n for n in range(len(keys))]
     assert len({unit.id for unit in taken}) == len(taken)
-    assert file.count == len(keys)
+    assert file.samples == len(keys)
 
 
 @pytest.mark.parametrize("place", [0, 11, 40, 99])
@@ -386,7 +386,7 @@ def test_suffixes_in_capitals_and_several_images_make_one_sample(tmp_path: Path)
 def test_statistics_beside_a_tar_are_not_trusted(tmp_path: Path, stats: str) -> None:
     (tmp_path / "a_stats.json").write_text(stats)
     file = file_at(tmp_path / "a.tar", tar_bytes(samples(5)))
-    assert file.count == 5
+    assert file.samples == 5
 
 
 def test_a_tar_that_goes_away_is_a_reject(tmp_path: Path) -> None:
@@ -394,7 +394,7 @@ def test_a_tar_that_goes_away_is_a_reject(tmp_path: Path) -> None:
     [unit, *_] = units(file, CONFIG)
     Path(file.uri).unlink()
     assert told(read(unit, CONFIG)) == ["unreadable_archive a_tar_0"]
-    assert inspect(file._replace(count=None, units=None), CONFIG).count == 1
+    assert inspect(file._replace(samples=None, units=None), CONFIG).samples == 1
 
 
 def _checked(path: Path, data: bytes) -> list[Loaded | Reject]:
@@ -406,7 +406,7 @@ def _checked(path: Path, data: bytes) -> list[Loaded | Reject]:
         list(units(file, SourceConfig(unit_size=2)))
     )
     assert told(items) == told(all_of(file, SourceConfig(unit_size=10_000)))
-    assert inspect(file, CONFIG).count == len(items)
+    assert inspect(file, CONFIG).samples == len(items)
     sources = [i.source if isinstance(i, Reject) else i.record.source for i in items]
     assert len(set(sources)) == len(sources)
     assert "\ud800" not in "".join(sources).encode("utf-8", "strict").decode()
