@@ -71,7 +71,7 @@ def through_the_stages(table: Table, images: int) -> None:
     started = time.process_time()
     loaded = [
         item
-        for file in discover(str(folder))
+        for file in discover(str(folder), SourceConfig())
         for unit in units(file, source)
         for item in read(unit, source)
         if isinstance(item, Loaded)
@@ -194,7 +194,7 @@ def written(table: Table, records: list[Record]) -> None:
 
 def pillow(images: int) -> float:
     """Milliseconds that Pillow takes to decode and encode such an image in full."""
-    [tar] = discover(str(WORK / f"photo-{images}"))[:1]
+    [tar] = discover(str(WORK / f"photo-{images}"), SourceConfig())[:1]
     unit = next(units(tar, SourceConfig()))
     samples = [i.data for i in read(unit, SourceConfig()) if isinstance(i, Loaded)][:32]
     started = time.process_time()

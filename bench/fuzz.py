@@ -37,7 +37,7 @@ from finehard.lmm.reply import InvalidReply, parse_reply
 from finehard.records import Reject, Usage
 from finehard.rejects import REASONS
 from finehard.schemas import reply_schema
-from finehard.sources import SourceConfig, count, discover, read, units
+from finehard.sources import SourceConfig, discover, read, units
 from finehard.state.journal import Entry, Journal
 
 Case = tuple[Callable[[bytes], None], bytes]
@@ -128,8 +128,7 @@ def _sources(folder: Path, chance: random.Random) -> Iterator[Case]:
     def case(name: str, data: bytes) -> None:
         path = folder / name
         path.write_bytes(data)
-        [file] = discover(str(path if path.suffix in (".tar", ".parquet") else folder))
-        count(file, config)
+        [file] = discover(str(path if path.suffix in (".tar", ".parquet") else folder), config)
         for unit in units(file, config):
             for item in read(unit, config):
                 if isinstance(item, Reject):

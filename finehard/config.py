@@ -139,6 +139,9 @@ def as_dict(config: Config) -> dict[str, Any]:
     if values["server"]:
         values["server"]["engine"].pop("env", None)
     del values["storage"]
+    # newer than the first manifests, which stay as they are where these say nothing
     if not values["stages"]:
-        del values["stages"]  # newer than the first manifests, which stay as they are
+        del values["stages"]
+    if values["source"]["format"] == "auto":
+        del values["source"]["format"]
     return values

@@ -11,7 +11,7 @@ from finehard.dataset.layout import JOURNAL, MANIFEST
 from finehard.errors import FinehardError, UsageError
 from finehard.io import storage
 from finehard.pipeline import Pipeline, load_pipeline, make_stages
-from finehard.sources import SourceFile, count, discover
+from finehard.sources import SourceFile, discover
 from finehard.stages.stage import Stage
 
 
@@ -42,8 +42,8 @@ def preflight(config: Config, source: str, output: str | None, pipeline: str | N
     if output is not None:
         output = storage.local(output)
         check_output(output, source)
-    files = discover(source)
-    images = sum(count(file, config.source) for file in files)
+    files = discover(source, config.source)
+    images = sum(file.samples or 0 for file in files)
     if images == 0:
         raise FinehardError(f"{source} holds no images")
     return Ready(resolved(config), source, output, chosen, stages, files, images)

@@ -13,7 +13,7 @@ from finehard.cli.plan_table import print_plan
 from finehard.config import Config, parse_config
 from finehard.pipeline import load_pipeline, make_stages
 from finehard.planning import Plan, make_plan
-from finehard.sources import count, discover
+from finehard.sources import SourceConfig, discover
 from finehard.stages.stage import Stage
 from tests.pictures import jpg
 from tests.sources.tars import samples, tar_bytes
@@ -30,10 +30,9 @@ def _stages(config: Config) -> tuple[Stage, ...]:
 
 
 def _plan(source: Path, config: Config) -> Plan:
-    files = discover(str(source))
-    return make_plan(
-        files, sum(count(file, config.source) for file in files), config, _stages(config)
-    )
+    files = discover(str(source), config.source)
+    images = sum(file.samples or 0 for file in files)
+    return make_plan(files, images, config, _stages(config))
 
 
 @pytest.fixture
@@ -78,7 +77,7 @@ def test_the_numbers_add_up(source: Path) -> None:
 
 def test_twice_the_images_take_twice_as_much(source: Path) -> None:
     config = _config(prices=_PRICES)
-    files = discover(str(source))
+    files = discover(str(source), SourceConfig())
     once, twice = (make_plan(files, n, config, _stages(config)) for n in (500, 1000))
     for first, second in zip(once.stages, twice.stages, strict=True):
         for place in range(2, 7):

@@ -1,10 +1,11 @@
-"""Reads sources in the pipeline: files -> units of work -> records, with every input counted."""
+"""Reads sources in the pipeline: files -> units of work -> records, and counts every input."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from itertools import chain
 from typing import Any
 
 import apache_beam as beam
@@ -13,8 +14,7 @@ from apache_beam.pvalue import TaggedOutput
 from finehard.images import ImageError, header
 from finehard.io import storage
 from finehard.records import Bytes, Record, Reject, reject
-from finehard.sources import Loaded, SourceFile, Unit, read, units
-from finehard.sources.parquet import ELSEWHERE
+from finehard.sources import NOWHERE, Loaded, SourceFile, Unit, read, units
 from finehard.worker.runtime import Build, Runtime, runtime
 
 READ = "read"
@@ -23,7 +23,7 @@ READ = "read"
 class ReadSources(beam.PTransform):
     """Source files -> (records and rejects, number of inputs read).
 
-    Units are spread over the workers; what crosses that shuffle is where they lie.
+    Units are distributed to the workers; that shuffle carries locations only, no samples.
     """
 
     def __init__(self, files: list[SourceFile], build: Build) -> None:
@@ -32,7 +32,7 @@ class ReadSources(beam.PTransform):
         self._build = build
 
     def expand(self, pipeline: Any) -> Any:
-        """The records, and the counts as a collection of numbers, one a unit."""
+        """Returns the records, and a collection of the number of inputs in each unit."""
         read = (
             pipeline
             | "files" >> beam.Create(self._files, reshuffle=True)
@@ -58,9 +58,7 @@ class _Read(beam.DoFn):
         self._runtime.begin_unit(unit.id)
         count = 0
         items: Iterator[Loaded | Reject] = read(unit, self._build.config.source)
-        if unit.file.kind == "parquet":
-            items = self._spilled(unit, items)
-        for item in items:
+        for item in self._located(unit, items):
             count += 1
             self._runtime.count_in(unit.id)
             yield item if isinstance(item, Reject) else self._loaded(item)
@@ -76,27 +74,35 @@ class _Read(beam.DoFn):
         self._runtime.images.put(record, item.data)
         return replace(record, format=found.format, width=found.width, height=found.height)
 
-    def _spilled(self, unit: Unit, items: Iterator[Loaded | Reject]) -> Iterator[Loaded | Reject]:
-        """The unit's items, images from inside columns put where they can be read one by one.
+    def _located(self, unit: Unit, items: Iterator[Loaded | Reject]) -> Iterator[Loaded | Reject]:
+        """Yields the unit's items, all of whose images can be read again by themselves."""
+        for item in items:
+            if isinstance(item, Loaded) and item.record.image == NOWHERE:
+                yield from self._copied(unit, chain([item], items))
+                return
+            yield item
 
-        They are read back from there, so that memory holds one, and not the unit's; from an object
-        store that would take a round trip each, so there they are held.
+    def _copied(self, unit: Unit, items: Iterable[Loaded | Reject]) -> Iterator[Loaded | Reject]:
+        """Yields `items`, with images that are nowhere else copied to a file of this unit.
+
+        Locally they are read back from there, so that memory holds one image and not the unit's;
+        from an object store that would be a round trip each, so there they stay in memory.
         """
         spill = storage.join(self._build.output, "_journal", "_images", f"{unit.id}.bin")
         remote = storage.is_remote(spill)
-        placed: list[Loaded | Reject] = []
+        copied: list[Loaded | Reject] = []
         with storage.writing(spill, durable=False) as file:
             offset = file.write(b"\n")  # some object stores cannot hold an empty file
             for item in items:
                 if isinstance(item, Loaded):
-                    if item.record.image == ELSEWHERE:
+                    if item.record.image == NOWHERE:
                         where = Bytes(spill, offset, len(item.data))
                         file.write(item.data)
                         offset += len(item.data)
                         item = Loaded(replace(item.record, image=where), item.data)
                     item = item if remote else Loaded(item.record, b"")
-                placed.append(item)
-        for item in placed:
+                copied.append(item)
+        for item in copied:
             if isinstance(item, Loaded) and not remote:
                 item = Loaded(item.record, storage.read(item.record.image))
             yield item

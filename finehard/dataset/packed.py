@@ -1,9 +1,9 @@
-"""A finished sample or reject as bytes, a sample's tar members made ahead."""
+"""A finished sample or reject as bytes, with the tar members of a sample."""
 
 from __future__ import annotations
 
-import io
 import struct
+import tarfile
 import zlib
 from typing import Any, NamedTuple
 
@@ -14,7 +14,7 @@ _BLOCK = 512
 
 
 class Finished(NamedTuple):
-    """A finished sample or reject, and of a sample what stands around its image in a tar."""
+    """A finished sample or reject, and for a sample the tar bytes before and after its image."""
 
     item: dict[str, Any]
     head: bytes
@@ -22,21 +22,21 @@ class Finished(NamedTuple):
 
 
 def pack(item: dict[str, Any]) -> bytes:
-    """A finished sample or reject as bytes for the side file that `Pointer.where` points into.
+    """Returns a finished sample or reject as bytes for the side file of its `Pointer`.
 
-    A sample's tar headers and JSON member are made here, while model servers are at work, so that
-    at the end a shard is put together by copying.
+    A sample's tar headers and JSON member are made here, while requests are in flight, so that a
+    shard is later assembled by copying.
     """
     head, tail = b"", b""
     if "sample" in item:
         sample = item["sample"]
-        head, tail = around_image(sample["key"], bytes(item["image"][2]), sample)
+        head, tail = around_image(sample["key"], item["image"][2], sample)
     meta = orjson.dumps(item)
     return zlib.compress(_LENGTHS.pack(len(meta), len(head)) + meta + head + tail, 1)
 
 
 def unpack(data: bytes) -> Finished:
-    """What `pack` was given, with what it made of it."""
+    """Returns what was packed."""
     data = zlib.decompress(data)
     meta, head = _LENGTHS.unpack_from(data)
     start = _LENGTHS.size + meta
@@ -44,26 +44,30 @@ def unpack(data: bytes) -> Finished:
     return Finished(item, data[start : start + head], data[start + head :])
 
 
-def around_image(key: str, image: bytes, sample: dict[str, Any]) -> tuple[bytes, bytes]:
-    """A sample's two tar members as they stand in a shard, headers included, without the image's
-    bytes: what stands before these and after."""
-    from webdataset import TarWriter  # imports torch where that is installed: seconds
+def around_image(key: str, image_size: int, sample: dict[str, Any]) -> tuple[bytes, bytes]:
+    """Returns the bytes before and after the image's in a sample's two tar members.
 
+    Members are in the order of their suffixes, as webdataset writes them.
+    """
     text = orjson.dumps({**sample, "key": key}, option=orjson.OPT_INDENT_2)
-    out = io.BytesIO()
-    tar = TarWriter(out, user="finehard", group="finehard", mtime=0, encoder=False, compress=False)
-    tar.write({"__key__": key, sample["image"]["format"]: image, "json": text})
-    length = tar.tarstream.offset
-    tar.close()
-    block = out.getvalue()[:length]  # without the end mark, which the shard has
-    start = _BLOCK
+    json_member = _header(f"{key}.json", len(text)) + text + bytes(_padded(len(text)) - len(text))
+    image_header = _header(f"{key}.{sample['image']['format']}", image_size)
+    padding = bytes(_padded(image_size) - image_size)
     if _json_first(sample):
-        start += _padded(len(text)) + _BLOCK
-    return block[:start], block[start + len(image) :]
+        return json_member + image_header, padding
+    return image_header, padding + json_member
+
+
+def _header(name: str, size: int) -> bytes:
+    """Returns a member's tar header, in the bytes of webdataset's TarWriter."""
+    info = tarfile.TarInfo(name)
+    info.size, info.mode = size, 0o444
+    info.uname = info.gname = "finehard"
+    return info.tobuf()
 
 
 def json_place(finished: Finished, image_size: int) -> tuple[int, int]:
-    """Offset of the JSON's bytes from the sample's start, and their number."""
+    """Returns the JSON's offset from the start of the sample, and its size, in bytes."""
     if _json_first(finished.item["sample"]):
         return _BLOCK, _size(finished.head, 0)
     padding = _padded(image_size) - image_size
@@ -72,7 +76,7 @@ def json_place(finished: Finished, image_size: int) -> tuple[int, int]:
 
 
 def _json_first(sample: dict[str, Any]) -> bool:
-    """Whether the JSON stands before the image: members stand in the order of their suffixes."""
+    """Returns whether the JSON is before the image: members are sorted by suffix."""
     return bool(sample["image"]["format"] > "json")
 
 

@@ -103,7 +103,7 @@ def _write_sample(
         data, image = _resized(data, image, config, images)
         sample = {**sample, "image": image}
     if resized or not finished.head or key != sample["key"]:
-        finished = Finished({"sample": sample}, *around_image(key, data, sample))
+        finished = Finished({"sample": sample}, *around_image(key, len(data), sample))
     start = shard.written
     for part in (finished.head, data, finished.tail):
         shard.write(part)

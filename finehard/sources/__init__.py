@@ -1,12 +1,35 @@
-"""Where images come from: img2dataset tars, Parquet, folders, and rejects fed back.
+"""Where images come from: img2dataset tars, Parquet, folders, a user's format, and rejects.
 
-`discover` finds the files of an input; `units` cuts a file into stretches of some hundred samples,
-the pieces of work that are handed to workers; `read` gives a unit's samples. Cuts lie where a hash
-of the key says so: a sample added or removed changes only the unit it is in, and what the journal
-knows of the others stays found.
+`discover` lists the files of an input and counts their samples. `units` splits a file into units of
+work of some hundred samples, which are distributed to workers; `read` reads a unit's samples. A
+hash of the key decides where a unit begins, so that a sample that is added or removed changes one
+unit only and the journal's rows for all others stay valid.
 """
 
 from finehard.sources.discover import discover
-from finehard.sources.source import Loaded, SourceConfig, SourceFile, Unit, count, read, units
+from finehard.sources.format import Format, read, units
+from finehard.sources.source import (
+    NOWHERE,
+    Loaded,
+    SourceConfig,
+    SourceFile,
+    Unit,
+    clean_text,
+    safe_key,
+    unit_id,
+)
 
-__all__ = ["Loaded", "SourceConfig", "SourceFile", "Unit", "count", "discover", "read", "units"]
+__all__ = [
+    "NOWHERE",
+    "Format",
+    "Loaded",
+    "SourceConfig",
+    "SourceFile",
+    "Unit",
+    "clean_text",
+    "discover",
+    "read",
+    "safe_key",
+    "unit_id",
+    "units",
+]

@@ -1,15 +1,14 @@
-"""A folder of images; NAME.txt beside NAME.jpg is its alt text."""
+"""A folder of images; the text in NAME.txt is the alt text of NAME.jpg."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 
 from finehard.io import storage
 from finehard.io.ordered_map import ahead
 from finehard.records import Bytes, Record, Reject
-from finehard.sources.discover import IMAGE_SUFFIXES
 from finehard.sources.source import (
     Loaded,
     SourceConfig,
@@ -22,16 +21,18 @@ from finehard.sources.source import (
     wanted,
 )
 
+suffixes = (".jpg", ".jpeg", ".png", ".webp")
 
-def _names(file: SourceFile) -> list[str]:
-    base = len(file.uri.rstrip("/")) + 1
-    names = [f.uri[base:] for f in storage.walk(file.uri)]
-    return [n for n in names if n.lower().endswith(IMAGE_SUFFIXES)]
+
+def image_names(uri: str, files: Iterable[storage.File]) -> list[str]:
+    """Returns the names of images in `files`, which are below folder `uri`, relative to it."""
+    base = len(uri.rstrip("/")) + 1
+    return [file.uri[base:] for file in files if file.uri.lower().endswith(suffixes)]
 
 
 def units(file: SourceFile, config: SourceConfig) -> Iterator[Unit]:
-    """Runs of names; the texts beside them are looked up when read."""
-    names = _names(file)
+    """Splits the sorted names of the images. The texts beside them are looked up in `read`."""
+    names = image_names(file.uri, storage.walk(file.uri))
     start = 0
     for place, cut in enumerate(cuts(names, config.unit_size)):
         if cut:
@@ -41,24 +42,20 @@ def units(file: SourceFile, config: SourceConfig) -> Iterator[Unit]:
 
 
 def _unit(file: SourceFile, names: list[str], start: int, stop: int) -> Iterator[Unit]:
-    taken = [name for name in names[start:stop] if wanted(file, _source(file, name))]
-    if taken:
-        yield Unit(unit_id(file, names[start]), file, start, stop, tuple(taken))
+    chosen = tuple(name for name in names[start:stop] if wanted(file, _source(file, name)))
+    if chosen:
+        every = file._replace(only=None)  # of these names
+        yield Unit(unit_id(file, names[start]), every, start, stop, chosen, len(chosen))
 
 
 def _source(file: SourceFile, name: str) -> str:
-    """The image's path, whole Unicode where the name on the disk is not."""
+    """Returns the image's path, as valid Unicode where the name on disk is not."""
     uri = storage.join(file.uri, name)
     return uri.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
-def count(file: SourceFile, config: SourceConfig) -> int:
-    """Images in the folder."""
-    return len(_names(file))
-
-
 def read(unit: Unit, config: SourceConfig) -> Iterator[Loaded | Reject]:
-    """The unit's images. One that is gone or cannot be read is a reject."""
+    """Yields the unit's images. One that no longer exists or cannot be read is a reject."""
     load = partial(_load, unit, config)
     yield from (
         ahead(load, unit.names) if storage.is_remote(unit.file.uri) else map(load, unit.names)

@@ -1,6 +1,6 @@
-"""Parquet with image bytes in a column, or with a column of paths below a folder.
+"""Parquet files with a column of image bytes, or of paths inside a folder.
 
-URLs are never fetched, and paths never leave `source.image_root`: rows are foreign data.
+The rows are untrusted: URLs are never fetched, and paths cannot leave `source.image_root`.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from finehard.io import storage
 from finehard.io.ordered_map import ahead
 from finehard.records import Bytes, Record, Reject
 from finehard.sources.source import (
+    NOWHERE,
     Loaded,
     SourceConfig,
     SourceFile,
@@ -34,13 +35,13 @@ TEXT_COLUMNS = ("alt_text", "caption", "text", "TEXT", "txt")
 KEY_COLUMNS = ("key", "__key__", "id", "uid")
 _BATCH = 16
 _MAX_ROWS_PER_BYTE = 64
-"""A footer that tells of more rows is a lie: every row names an image."""
-ELSEWHERE = Bytes("", 0, 0)
-"""Bytes inside a Parquet column lie at no place that can be read again for itself."""
+"""A footer that claims more rows is false: every row has at least the name of an image."""
+
+suffixes = (".parquet",)
 
 
 def _columns(schema: pa.Schema, uri: str, config: SourceConfig) -> dict[str, str]:
-    """Role -> column. Raises `FinehardError` when there is neither image nor path."""
+    """Returns the columns by role. Raises `FinehardError` when there is neither image nor path."""
 
     def pick(asked: str | None, usual: tuple[str, ...], fits: Any) -> str | None:
         if asked is not None and asked not in schema.names:
@@ -80,45 +81,59 @@ def _integer(kind: pa.DataType) -> bool:
 
 
 def units(file: SourceFile, config: SourceConfig) -> Iterator[Unit]:
-    """One unit a row group, or a run of `unit_size` rows of it where it is larger than 4 units."""
+    """Yields one unit per row group, or per `unit_size` rows of a group larger than 4 units.
+
+    Raises `FinehardError` when no column fits.
+    """
     try:
         with storage.open_read(file.uri) as opened:
-            sizes = _groups(pq.ParquetFile(opened), file.size)
+            split_file = list(split(pq.ParquetFile(opened), file, config))
     except (pa.ArrowException, OSError, ValueError):
-        yield Unit(unit_id(file, ""), file, 0, 1)  # `read` comes upon it again, and tells
+        split_file = [_whole(file)]
+    yield from split_file
+
+
+def split(table: pq.ParquetFile, file: SourceFile, config: SourceConfig) -> Iterator[Unit]:
+    """Yields the units of `file`, which is open as `table`. Raises as `units`."""
+    try:
+        _columns(table.schema_arrow, file.uri, config)
+        sizes = _groups(table, file.size)
+    except (pa.ArrowException, OSError, ValueError):
+        yield _whole(file)
         return
     first = 0
     for group, size in enumerate(sizes):
         step = size if size <= 4 * config.unit_size else config.unit_size
         for start in range(0, size, max(step, 1)):
-            # named by place in the group: rows added to another group change nothing here
-            rows = (first + start, min(first + start + step, first + size))
-            yield Unit(unit_id(file, f"{group}:{start}"), file, *rows)
+            stop = min(start + step, size)
+            # the id is relative to the group: rows added to another group do not change it
+            unit = unit_id(file, f"{group}:{start}")
+            yield Unit(unit, file, first + start, first + stop, samples=stop - start)
         first += size
 
 
+def _whole(file: SourceFile) -> Unit:
+    """Returns the one unit of a file that cannot be read: `read` says why."""
+    return Unit(unit_id(file, ""), file, 0, 1, samples=1)
+
+
 def _groups(file: pq.ParquetFile, size: int) -> list[int]:
-    """Rows of each row group. Raises `ValueError` when the footer tells what cannot be."""
+    """Returns the rows of each row group. Raises `ValueError` when the footer is impossible."""
     meta = file.metadata
     sizes = [meta.row_group(group).num_rows for group in range(meta.num_row_groups)]
     if any(rows < 0 for rows in sizes) or sum(sizes) > _MAX_ROWS_PER_BYTE * size:
-        raise ValueError(f"its footer tells of {sum(sizes)} rows in {size} bytes")
+        raise ValueError(f"its footer claims {sum(sizes)} rows in {size} bytes")
     return sizes
 
 
-def count(file: SourceFile, config: SourceConfig) -> int:
-    """Rows, from the footer. Raises `FinehardError` when no column fits."""
-    try:
-        with storage.open_read(file.uri) as opened:
-            opened_file = pq.ParquetFile(opened)
-            _columns(opened_file.schema_arrow, file.uri, config)
-            return sum(_groups(opened_file, file.size))
-    except (pa.ArrowException, OSError, ValueError):
-        return 1
+def position(source: str) -> int | None:
+    """Returns the number of the row `source`."""
+    row = source.rpartition("#row=")[2]
+    return int(row) if row.isdecimal() else None
 
 
 def read(unit: Unit, config: SourceConfig) -> Iterator[Loaded | Reject]:
-    """The unit's rows. A file without a footer ends in one reject, damaged pages in one a row."""
+    """Yields the unit's rows. A row in a damaged page is a reject."""
     uri = unit.file.uri
     number = unit.start
     try:
@@ -145,7 +160,7 @@ def read(unit: Unit, config: SourceConfig) -> Iterator[Loaded | Reject]:
 def _rows(
     file: pq.ParquetFile, groups: list[int], unit: Unit, columns: dict[str, str]
 ) -> Iterator[dict[str, Any]]:
-    """The unit's rows as role -> value, holding a few rows of one row group at a time."""
+    """Yields the unit's rows, values by role, with a few rows of one row group in memory."""
     names = list(columns.values())
     end = 0
     for group, size in enumerate(groups):
@@ -162,7 +177,7 @@ def _rows(
             if place >= unit.stop:
                 return
         if place < min(end, unit.stop):
-            raise ValueError(f"row group {group} has fewer rows than its footer tells")
+            raise ValueError(f"row group {group} has fewer rows than its footer claims")
 
 
 def _value(cell: Any) -> Any:
@@ -194,7 +209,7 @@ def _sample(
     if isinstance(image, dict):
         path = image.get("path")
         image = image.get("bytes")
-    where = ELSEWHERE
+    where = NOWHERE
     if image is None:
         if not isinstance(path, str) or not path:
             return Reject(key, source, "source", "missing_image", "the row names no image")
@@ -225,7 +240,7 @@ def _sample(
 
 
 def _below(root: str, path: str) -> str | None:
-    """`path` inside `root`, or None when it has a scheme or leads out, symbolic links followed."""
+    """Returns `path` inside `root`; None for other schemes, and for paths or links out of it."""
     if "\0" in path or "://" in path and not path.startswith(root):
         return None
     if storage.is_remote(root):

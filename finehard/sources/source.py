@@ -1,116 +1,102 @@
-"""What every kind of source gives: files, units of work, samples with their bytes."""
+"""What all source formats have in common: files, units of work, samples with their bytes."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from finehard.digest import digest, number
-from finehard.records import Record, Reject
+from finehard.records import Bytes, Record
 from finehard.settings.ranges import Positive
 
 MAX_TEXT = 10_000
-"""Characters of alt text, URL or licence that are kept."""
+"""Maximum length of alt text, URL and licence, in characters."""
+NOWHERE = Bytes("", 0, 0)
+"""The location of an image whose bytes cannot be read again by themselves, such as those in a
+column of a Parquet file."""
 
 
 @dataclass(frozen=True)
 class SourceConfig:
-    """How input is read. Column names are for Parquet; None: the usual names are looked for."""
+    """How input is read. Column names are for Parquet; None: the usual names are tried."""
 
+    format: str = "auto"
+    """"auto" (by suffix), "tar", "parquet", "folder", or module:attribute of a `Format`."""
     unit_size: Positive = 256
-    """Samples in a unit of work, about."""
+    """Approximate number of samples in a unit of work."""
     key_column: str | None = None
     image_column: str | None = None
     path_column: str | None = None
     text_column: str | None = None
     image_root: str | None = None
-    """Folder that Parquet paths are below; None: the folder of the Parquet file."""
+    """Folder of the paths in a Parquet file; None: the folder of the Parquet file."""
     max_image_bytes: Positive = 100_000_000
-    """Larger image files are rejected unread."""
+    """Larger image files are rejected without being read."""
 
 
 class SourceFile(NamedTuple):
-    """One file of the input, or for a folder of images the folder. `name` is relative to the input.
+    """One file of the input, or a folder of images. `name` is relative to the input.
 
-    `only` holds the sources to take where rejects are fed back, else None.
+    `size` is in bytes, of a folder in images; `samples` is the number of samples. `only` is the
+    sources to read where rejects are fed back, else None. `units` is set where counting meant
+    reading the whole file.
     """
 
-    kind: str
+    format: str
     uri: str
     name: str
     size: int
+    samples: int | None = None
     only: frozenset[str] | None = None
+    units: tuple[Unit, ...] | None = None
 
 
 class Unit(NamedTuple):
-    """A stretch of a source file: bytes of a tar, rows of a Parquet file, names of a folder."""
+    """A stretch of a source file: bytes of a tar, rows of a Parquet file, names in a folder.
+
+    `samples` is the number of its samples, where splitting the file determines it.
+    """
 
     id: str
     file: SourceFile
     start: int
     stop: int
     names: tuple[str, ...] = ()
+    samples: int | None = None
 
 
 class Loaded(NamedTuple):
-    """A sample as it was read. `record.image` is empty where its bytes lie at no fixed place."""
+    """A sample that was read: its record, and the bytes of its image file."""
 
     record: Record
     data: bytes
 
 
-def _kind(file: SourceFile) -> Any:
-    from finehard.sources import folder, parquet, webdataset
-
-    return {"tar": webdataset, "parquet": parquet, "folder": folder}[file.kind]
-
-
-def units(file: SourceFile, config: SourceConfig) -> Iterator[Unit]:
-    """The units of `file`, in order, together all of it."""
-    yield from _kind(file).units(file, config)
-
-
-def read(unit: Unit, config: SourceConfig) -> Iterator[Loaded | Reject]:
-    """The samples of `unit`, one at a time; what cannot be read comes as a reject."""
-    for item in _kind(unit.file).read(unit, config):
-        source = item.source if isinstance(item, Reject) else item.record.source
-        if wanted(unit.file, source):
-            yield replace(item, unit=unit.id) if isinstance(item, Reject) else item
-
-
 def wanted(file: SourceFile, source: str) -> bool:
-    """Whether `source` is to be taken: all are, but where rejects are fed back."""
+    """Returns whether to read `source`: everything, unless rejects are fed back."""
     return file.only is None or source in file.only
 
 
-def count(file: SourceFile, config: SourceConfig) -> int:
-    """How many samples `file` should have: from its footer or statistics where it has some."""
-    if file.only is not None:
-        return len(file.only)
-    return _kind(file).count(file, config)
-
-
 def unit_id(file: SourceFile, first_key: str) -> str:
-    """Names a unit by its file's name in the input and its first key, wherever the input lies."""
+    """Returns a unit's id, made from its file's name in the input and its first key."""
     # names on a disk need not be Unicode
     return digest([n.encode("utf-8", "backslashreplace").hex() for n in (file.name, first_key)], 8)
 
 
 def cuts(keys: Iterable[str | None], size: int) -> Iterator[bool]:
-    """For each key whether a new unit begins with it: about every `size`, at most 4 x `size`.
-
-    None is what no unit may begin with."""
-    held = 0
+    """Yields for each key whether a new unit begins there: on average every `size` keys, at most
+    `4 * size` apart, never at None."""
+    length = 0
     for key in keys:
-        cut = key is not None and held > 0 and (held >= 4 * size or number(key) % size == 0)
-        held = 1 if cut else held + 1
+        cut = key is not None and length > 0 and (length >= 4 * size or number(key) % size == 0)
+        length = 1 if cut else length + 1
         yield cut
 
 
 def safe_key(name: str) -> str:
-    """`name` as a key: letters, digits, _ and -, at most 80 characters (tar headers stay short)."""
+    """Returns `name` as a key: letters, digits, _ and -, at most 80 characters, for tar headers."""
     key = re.sub(r"[^A-Za-z0-9_-]+", "_", name)
     if len(key) > 80:
         key = f"{key[:63]}_{digest(name.encode('utf-8', 'backslashreplace').hex(), 8)}"
@@ -118,7 +104,7 @@ def safe_key(name: str) -> str:
 
 
 def clean_text(value: Any) -> str | None:
-    """`value` as text to keep: None unless it is a string with something in it."""
+    """Returns `value` stripped and cut to `MAX_TEXT`; None unless it is a non-empty string."""
     if not isinstance(value, str):
         return None
     text = value[: MAX_TEXT * 2].encode("utf-8", "replace").decode("utf-8").replace("\0", "")

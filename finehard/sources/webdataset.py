@@ -1,7 +1,7 @@
 """Tar shards in webdataset's layout, as img2dataset writes them: {key}.jpg, {key}.json, {key}.txt.
 
-Members that belong together follow each other and share the name up to the first dot. Nothing is
-unpacked to disk, and no member but one image, .json and .txt is read.
+The members of a sample are adjacent and share the name up to the first dot. Nothing is unpacked to
+disk, and of each sample only one image, .json and .txt are read.
 """
 
 from __future__ import annotations
@@ -28,16 +28,17 @@ from finehard.sources.source import (
 )
 from finehard.sources.tar import BLOCK, Damage, Member, members
 
+suffixes = (".tar",)
 IMAGES = ("jpg", "jpeg", "png", "webp")
 MAX_SIDE_FILE = 4 << 20
-"""Bytes of a .json or .txt member that are read at most."""
+"""Maximum number of bytes read of a .json or .txt member."""
 _MAX_PARTS = 64
-"""Members of one sample at most; a sample has three."""
+"""Maximum members of one sample; a usual sample has three."""
 
 
 @dataclass
 class _Group:
-    """Members that follow each other and share a stem, by suffix; or a damaged stretch."""
+    """Adjacent members that share a stem, by suffix; or a damaged stretch."""
 
     stem: str
     offset: int
@@ -46,7 +47,7 @@ class _Group:
 
     @property
     def image(self) -> Member | None:
-        """The image; where a stem has several, the first kind of `IMAGES`."""
+        """The image; of several, the one whose suffix comes first in `IMAGES`."""
         return next((self.parts[s] for s in IMAGES if s in self.parts), None)
 
 
@@ -68,7 +69,7 @@ def _runs(file: BinaryIO, start: int, stop: int) -> Iterator[_Group]:
             yield _Group(stem, item.offset, damage=item)
             run = None
             continue
-        # a name met again is another sample of that name
+        # a repeated name is another sample of that name
         if run and (run.stem != stem or suffix in run.parts or len(run.parts) >= _MAX_PARTS):
             yield run
             run = None
@@ -79,7 +80,7 @@ def _runs(file: BinaryIO, start: int, stop: int) -> Iterator[_Group]:
 
 
 def _groups(file: BinaryIO, start: int, stop: int) -> Iterator[_Group]:
-    """Samples and damaged stretches. What a damaged stretch leaves of a sample is part of it."""
+    """Yields samples and damaged stretches, a damaged stretch with the rest of its sample."""
     held: _Group | None = None
     for run in _runs(file, start, stop):
         if held and not held.image and not run.image and bool(held.damage) != bool(run.damage):
@@ -94,17 +95,29 @@ def _groups(file: BinaryIO, start: int, stop: int) -> Iterator[_Group]:
         yield held
 
 
+def count(file: SourceFile, config: SourceConfig) -> int | None:
+    """Returns the number of samples in img2dataset's statistics beside the tar; None without."""
+    try:
+        stats = json.loads(storage.read_all(file.uri.removesuffix(".tar") + "_stats.json"))
+        successes = stats["successes"]
+        if isinstance(successes, int) and 0 < successes <= file.size // (2 * BLOCK):
+            return successes
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        pass
+    return None
+
+
 def units(file: SourceFile, config: SourceConfig) -> Iterator[Unit]:
-    """Cuts the tar before samples whose stem's hash says so."""
-    start = 0
+    """Scans the headers and splits the tar before samples whose stem's hash says so."""
+    start = samples = 0
     first: str | None = None
-    named: dict[str, int] = {}
+    ids: dict[str, int] = {}
 
     def unit(stop: int) -> Unit:
         name = first or ""
-        named[name] = named.get(name, 0) + 1  # a stem can come again: ids must not
-        again = f"~{named[name]}" if named[name] > 1 else ""
-        return Unit(unit_id(file, name + again), file, start, stop)
+        ids[name] = ids.get(name, 0) + 1  # a stem can occur again, a unit's id must not
+        again = f"~{ids[name]}" if ids[name] > 1 else ""
+        return Unit(unit_id(file, name + again), file, start, stop, samples=samples)
 
     try:
         with storage.open_read(file.uri) as opened:
@@ -113,34 +126,22 @@ def units(file: SourceFile, config: SourceConfig) -> Iterator[Unit]:
             for group, cut in zip(groups, cuts(stems, config.unit_size), strict=True):
                 if cut:
                     yield unit(group.offset)
-                    start, first = group.offset, None
+                    start, samples, first = group.offset, 0, None
                 first = group.stem if first is None else first
+                samples += 1
     except OSError:
-        pass  # `read` comes upon it again, and tells
+        samples += 1  # `read` fails too, which makes a reject
     yield unit(file.size)
 
 
-def count(file: SourceFile, config: SourceConfig) -> int:
-    """Samples in the tar: what img2dataset's statistics beside it say, else counted by header."""
-    try:
-        stats = json.loads(storage.read_all(file.uri.removesuffix(".tar") + "_stats.json"))
-        told = stats["successes"]
-        if isinstance(told, int) and 0 < told <= file.size // (2 * BLOCK):
-            return told
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        pass
-    found = 0
-    try:
-        with storage.open_read(file.uri) as opened:
-            for _ in _groups(opened, 0, file.size):
-                found += 1
-    except OSError:
-        found += 1
-    return found
+def position(source: str) -> int | None:
+    """Returns the offset in the tar that `source` names, in bytes."""
+    offset = source.rpartition("@")[2]
+    return int(offset) if offset.isdecimal() else None
 
 
 def read(unit: Unit, config: SourceConfig) -> Iterator[Loaded | Reject]:
-    """The unit's samples in order. Each damaged stretch is a reject that names the byte."""
+    """Yields the unit's samples in order. A damaged stretch is a reject that names the byte."""
     uri = unit.file.uri
     try:
         with storage.open_read(uri) as opened:
@@ -219,5 +220,5 @@ def _json(data: bytes) -> dict[str, Any]:
     try:
         value = json.loads(data)
     except (ValueError, RecursionError):
-        return {}  # what came with the image is a bonus, never a reason to lose it
+        return {}  # metadata is optional: the image is read without it
     return value if isinstance(value, dict) else {}

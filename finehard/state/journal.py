@@ -1,11 +1,11 @@
-"""The journal: every model reply is kept, so that no question is asked twice.
+"""The journal: every model reply is saved, so that no question is asked twice.
 
-Rows lie in `_journal/<stage>/<fingerprint>/part-<unit>-<random>-<digest>.parquet`; the digest is
-of the file's bytes, so that all damage is seen (Parquet's checksums leave out its headers). A unit
-is a stretch of one source file (see `finehard.sources`); its rows are looked up when its first
-sample comes by, and forgotten when its last one is through, so memory does not grow with the
-dataset. A thread writes what has come in every `FLUSH_S` seconds, under a temporary name, then
-renamed. When a unit is through, its parts are merged into one.
+Replies are rows of `_journal/<stage>/<fingerprint>/part-<unit>-<random>-<digest>.parquet`. The
+digest covers the whole file, so any damage is detected (Parquet's own checksums leave out its
+headers). A unit is a stretch of one source file (see `finehard.sources`). Its rows are read when
+its first question is looked up and dropped when its last sample is done, so memory does not grow
+with the dataset. A thread writes new rows every `FLUSH_S` seconds, to a temporary name that is then
+renamed. When a unit is done, its parts are merged into one.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ import json
 import logging
 import os
 import threading
-from collections import defaultdict, deque
+from bisect import bisect_left
+from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
@@ -29,7 +30,7 @@ from finehard.io import storage
 from finehard.records import Usage
 
 FLUSH_S = 0.5
-"""Seconds for which a reply may lie in memory only."""
+"""Seconds that a reply may exist in memory only."""
 
 _SCHEMA = pa.schema(
     [
@@ -45,26 +46,45 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Entry:
-    """A kept reply: the JSON value, and what it cost when it was asked for."""
+    """A saved reply: the JSON value, and what the request cost."""
 
     value: Any
     usage: Usage
 
 
+_Place = tuple[str, str]
+"""Stage ("<stage>/<fingerprint>") and unit."""
+
+
+@dataclass
+class _Rows:
+    """The rows of one place that are in memory: at least all rows of `parts`."""
+
+    entries: dict[str, Entry] = field(default_factory=dict)
+    unsaved: dict[str, Entry] = field(default_factory=dict)
+    parts: list[str] = field(default_factory=list)
+    reading: threading.Lock = field(default_factory=threading.Lock)
+    listed: bool = False
+    """The parts in the stage's listing have been read."""
+    complete: bool = False
+    """The unit's parts have been listed since, and read: other keys have no reply."""
+
+
 class Journal:
     """The journal of one output directory, for this process. Thread-safe.
 
-    When a write fails, that and every later call that writes raises `FinehardError`.
+    `put` only takes a lock that is never held during I/O, so it may be called on an event loop.
+    After a failed write, every call that writes raises that `FinehardError`.
     """
 
     def __init__(self, output: str) -> None:
         self.root = storage.join(output, "_journal")
-        self._lock = threading.RLock()
+        self._lock = threading.Lock()
+        self._rows: dict[_Place, _Rows] = {}
+        self._listing = threading.Lock()
+        self._listings: dict[str, list[str]] = {}
         self._writing = threading.Lock()
-        self._rows: dict[tuple[str, str], dict[str, Entry]] = {}
-        self._fresh: dict[tuple[str, str], dict[str, Entry]] = defaultdict(dict)
-        self._parts: dict[tuple[str, str], list[str]] = defaultdict(list)
-        self._through: deque[str] = deque()
+        self._done: deque[str] = deque()
         self._wake = threading.Event()
         self._closed = False
         self._error: FinehardError | None = None
@@ -72,55 +92,58 @@ class Journal:
         self._thread.start()
 
     def get(self, stage: str, unit: str, key: str) -> Entry | None:
-        """The kept reply to question `key`, or None. `stage` is "<stage>/<fingerprint>"."""
+        """Returns the saved reply to question `key`, or None. `stage` is "<stage>/<fingerprint>".
+
+        Raises `FinehardError` when the store fails.
+        """
         place = (stage, unit)
-        with self._lock:
-            rows = self._rows.get(place)
-            if rows is None:
-                rows = self._rows[place] = self._load(place)
-            return rows.get(key)
+        rows = self._at(place)
+        if key not in rows.entries and not rows.complete:
+            with rows.reading:  # other units and `put` do not wait
+                self._look_up(place, rows, key)
+        return rows.entries.get(key)
 
     def put(self, stage: str, unit: str, key: str, entry: Entry) -> None:
-        """Keeps a reply; it is on disk `FLUSH_S` seconds later."""
+        """Saves a reply; it is on disk within `FLUSH_S` seconds."""
         if self._error is not None:
             raise self._error
         with self._lock:
-            self._rows.setdefault((stage, unit), {})[key] = entry
-            self._fresh[stage, unit][key] = entry
+            rows = self._rows.setdefault((stage, unit), _Rows())
+            rows.entries[key] = rows.unsaved[key] = entry
         self._wake.set()
 
     def finish(self, unit: str) -> None:
-        """The unit is through: its rows go to disk as one part a stage, and leave memory, soon."""
+        """Marks a unit as done: soon its rows are one part a stage on disk, and leave memory."""
         if self._error is not None:
             raise self._error
-        self._through.append(unit)
+        self._done.append(unit)
         self._wake.set()
 
     def flush(self) -> None:
-        """Merges the parts of units that are through, and writes all that is not on disk yet."""
+        """Merges the parts of units that are done, and writes every row that is not on disk."""
         with self._writing, self._failing_once():
-            while self._through:
-                self._merge(self._through.popleft())
+            while self._done:
+                self._merge(self._done.popleft())
             with self._lock:
-                fresh, self._fresh = self._fresh, defaultdict(dict)
-            for place, rows in fresh.items():
-                part = self._write(place, rows, durable=False)
+                unsaved = [(place, rows) for place, rows in self._rows.items() if rows.unsaved]
+                new = [rows.unsaved for _, rows in unsaved]
+                for _, rows in unsaved:
+                    rows.unsaved = {}
+            for (place, rows), entries in zip(unsaved, new, strict=True):
+                part = self._write(place, entries, durable=False)
                 with self._lock:
-                    self._parts[place].append(part)
+                    rows.parts.append(part)
 
     def _merge(self, unit: str) -> None:
         with self._lock:
-            places = [p for p in (*self._rows, *self._fresh) if p[1] == unit]
-            merge = {}
-            for place in dict.fromkeys(places):
-                rows = self._rows.pop(place, {})
-                fresh = self._fresh.pop(place, {})
-                old = self._parts.pop(place, [])
-                if fresh or len(old) > 1:
-                    merge[place] = ({**rows, **fresh}, old)
-        for place, (rows, old) in merge.items():
-            self._write(place, rows, durable=True)
-            storage.delete(old)
+            merge = []
+            for place in [place for place in self._rows if place[1] == unit]:
+                rows = self._rows.pop(place)
+                if rows.unsaved or len(rows.parts) > 1:
+                    merge.append((place, dict(rows.entries), list(rows.parts)))
+        for place, entries, parts in merge:
+            self._write(place, entries, durable=True)
+            storage.delete(parts)
 
     def close(self) -> None:
         """Flushes, and ends the thread."""
@@ -138,7 +161,7 @@ class Journal:
             try:
                 self.flush()
             except FinehardError:
-                return  # whoever writes next is told
+                return  # the next call that writes raises it
 
     @contextlib.contextmanager
     def _failing_once(self) -> Iterator[None]:
@@ -154,38 +177,85 @@ class Journal:
             )
             raise self._error from error
 
+    def _at(self, place: _Place) -> _Rows:
+        with self._lock:
+            return self._rows.setdefault(place, _Rows())
+
+    def _look_up(self, place: _Place, rows: _Rows, key: str) -> None:
+        """Reads the parts of `place` until `key` is in `rows`, or all parts are.
+
+        The stage's folder is listed once per process. Another process may have written parts of
+        this unit since (a bundle that failed there is retried here), so the unit's parts are
+        listed again before a question counts as unanswered.
+        """
+        if not rows.listed:
+            self._read_parts(rows, self._listed_parts(place))
+            rows.listed = True
+        if key in rows.entries or rows.complete:
+            return
+        for _ in range(3):  # another process may merge parts while they are read
+            if self._read_parts(rows, self._list_parts(place)):
+                break
+        rows.complete = True
+
+    def _read_parts(self, rows: _Rows, uris: list[str]) -> bool:
+        """Adds the rows of the parts `uris` to `rows`. Returns whether all of them still exist."""
+        entries: dict[str, Entry] = {}
+        parts = []
+        exist = True
+        for uri in uris:
+            if uri in rows.parts:
+                continue
+            data = _read(uri)
+            if data is None:
+                exist = False
+                continue
+            try:
+                entries.update(_decode(data, uri))
+            except (pa.ArrowException, OSError, ValueError, TypeError) as error:
+                _log.warning("journal part %s is damaged, its questions are asked again: %s",
+                             uri, _one_line(error))  # fmt: skip
+                with contextlib.suppress(OSError):
+                    storage.delete([uri])
+                continue
+            parts.append(uri)
+        with self._lock:
+            for key, entry in entries.items():
+                rows.entries.setdefault(key, entry)
+            rows.parts += [uri for uri in parts if uri not in rows.parts]
+        return exist
+
+    def _listed_parts(self, place: _Place) -> list[str]:
+        """Returns the parts of `place` in the listing of its stage's folder, sorted."""
+        stage, unit = place
+        if stage not in self._listings:
+            with self._listing:
+                if stage not in self._listings:
+                    files = storage.glob(self._folder(stage), "part-")
+                    self._listings[stage] = [file.uri for file in files]
+        uris = self._listings[stage]
+        prefix = storage.join(self._folder(stage), f"part-{unit}-")
+        start = bisect_left(uris, prefix)
+        stop = bisect_left(uris, prefix + "\U0010ffff", start)
+        return self._parts_of(place, uris[start:stop])
+
+    def _list_parts(self, place: _Place) -> list[str]:
+        """Lists the parts of `place` in the store, sorted."""
+        stage, unit = place
+        files = storage.glob(self._folder(stage), f"part-{unit}-")
+        return self._parts_of(place, [file.uri for file in files])
+
+    def _parts_of(self, place: _Place, uris: list[str]) -> list[str]:
+        """Leaves out parts of units whose name begins with this unit's name and a dash."""
+        stage, unit = place
+        name = f"part-{unit}-{_NAME_END.format('0', '0')}"
+        length = len(storage.join(self._folder(stage), name))
+        return [uri for uri in uris if len(uri) == length]
+
     def _folder(self, stage: str) -> str:
         return storage.join(self.root, stage)
 
-    def _load(self, place: tuple[str, str]) -> dict[str, Entry]:
-        stage, unit = place
-        prefix = f"part-{unit}-"
-        length = len(storage.join(self._folder(stage), prefix + _NAME_END.format("0", "0")))
-        rows: dict[str, Entry] = {}
-        for _ in range(3):  # another process may merge parts away while they are read
-            rows, parts, vanished = {}, [], False
-            for file in storage.glob(self._folder(stage), prefix):
-                if len(file.uri) != length:
-                    continue  # a part of another unit
-                data = _read(file.uri)
-                if data is None:
-                    vanished = True
-                    continue
-                try:
-                    rows.update(_decode(data, file.uri))
-                except (pa.ArrowException, OSError, ValueError, TypeError) as error:
-                    _log.warning("journal part %s is damaged, its questions are asked again: %s",
-                                 file.uri, _one_line(error))  # fmt: skip
-                    with contextlib.suppress(OSError):
-                        storage.delete([file.uri])
-                    continue
-                parts.append(file.uri)
-            if not vanished:
-                break
-        self._parts[place] += parts
-        return rows
-
-    def _write(self, place: tuple[str, str], rows: dict[str, Entry], durable: bool) -> str:
+    def _write(self, place: _Place, rows: dict[str, Entry], durable: bool) -> str:
         stage, unit = place
         data = _encode(rows)
         end = _NAME_END.format(os.urandom(6).hex(), _digest(data))
@@ -217,7 +287,7 @@ def _encode(rows: dict[str, Entry]) -> memoryview:
 
 def _decode(data: bytes, uri: str) -> dict[str, Entry]:
     if not uri.endswith(f"-{_digest(data)}.parquet"):
-        raise ValueError("its bytes are not those that were written")
+        raise ValueError("its digest does not match its name")
     return {
         row["key"]: Entry(
             json.loads(row["value"]),
@@ -228,7 +298,7 @@ def _decode(data: bytes, uri: str) -> dict[str, Entry]:
 
 
 def _read(uri: str) -> bytes | None:
-    """The file's bytes, or None where it is gone. A store that fails is no damaged part."""
+    """Returns the file's bytes, or None if it does not exist. A failing store raises."""
     try:
         return storage.read_all(uri)
     except FileNotFoundError:
@@ -238,7 +308,7 @@ def _read(uri: str) -> bytes | None:
 
 
 def _root(error: BaseException) -> BaseException:
-    """What the store said, where `storage` has put its own words around it."""
+    """Returns the store's own error where `storage` has wrapped it."""
     return error.__cause__ if isinstance(error, FinehardError) and error.__cause__ else error
 
 

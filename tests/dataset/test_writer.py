@@ -14,7 +14,7 @@ import webdataset
 from PIL import Image
 
 from finehard.dataset.layout import ShardsConfig, shard_count, shard_name, shard_of
-from finehard.dataset.packed import pack, unpack
+from finehard.dataset.packed import around_image, pack, unpack
 from finehard.dataset.tables import index_part
 from finehard.io.storage import read
 from finehard.records import Bytes, Reject, reject
@@ -95,6 +95,24 @@ def test_every_tool_opens_a_shard(tmp_path: Path) -> None:
     with tarfile.open(_tar(tmp_path)) as tar:
         for member in tar:
             assert member.isreg() and member.mtime == 0 and member.uname == "finehard"
+
+
+@pytest.mark.parametrize("size", [0, 1, 511, 512, 513, 5000])
+@pytest.mark.parametrize("kind", ["jpg", "png", "webp"])
+@pytest.mark.parametrize("key", ["a", "K" * 80 + "~2"])
+def test_members_are_those_of_webdatasets_writer(key: str, kind: str, size: int) -> None:
+    image = bytes(n % 251 for n in range(size))
+    sample = {"key": key.split("~")[0], "image": {"format": kind}, "alt_text": "täxt 😀" * size}
+    head, tail = around_image(key, size, sample)
+    out = io.BytesIO()
+    writer = webdataset.TarWriter(
+        out, user="finehard", group="finehard", mtime=0, encoder=False, compress=False
+    )
+    text = json.dumps({**sample, "key": key}, indent=2, ensure_ascii=False)
+    writer.write({"__key__": key, kind: image, "json": text.encode()})
+    end = writer.tarstream.offset
+    writer.close()
+    assert head + image + tail == out.getvalue()[:end]
 
 
 def test_a_shard_that_nothing_fell_into_is_a_tar_all_the_same(tmp_path: Path) -> None:

@@ -451,7 +451,6 @@ def test_a_store_that_fails_is_one_line(bucket: str) -> None:
         pytest.skip("it has no buckets")
     nowhere = f"{bucket[:5]}no-such-bucket-here"
     journal = Journal(nowhere)
-    journal._rows["caption/0123", "u"] = {}
     journal.put("caption/0123", "u", "a", Entry(1, Usage()))
     with pytest.raises(FinehardError, match="cannot write the journal") as caught:
         journal.flush()

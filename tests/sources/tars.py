@@ -1,11 +1,11 @@
-"""Makes tars, good and bad, and reads them as a build does."""
+"""Builds valid and damaged tars, and reads them as a build does."""
 
 from __future__ import annotations
 
 import io
 import json
 import tarfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from finehard.records import Reject
@@ -17,7 +17,7 @@ Members = Sequence[tuple[str | tarfile.TarInfo, bytes]]
 
 
 def tar_bytes(members: Members, kind: int = tarfile.USTAR_FORMAT) -> bytes:
-    """A tar of (name or header, data), without the zeros that fill the last 10 KiB."""
+    """Returns a tar of (name or header, data), without the padding to 10 KiB."""
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w", format=kind) as tar:
         for name, data in members:
@@ -29,7 +29,7 @@ def tar_bytes(members: Members, kind: int = tarfile.USTAR_FORMAT) -> bytes:
 
 
 def sample(key: str, seed: int = 0) -> list[tuple[str, bytes]]:
-    """One sample in img2dataset's layout."""
+    """Returns the members of one sample in img2dataset's layout."""
     meta = {"caption": f"meta {key}", "url": f"http://x.test/{key}", "license": "CC0"}
     return [
         (f"{key}.jpg", jpg(seed)),
@@ -39,37 +39,44 @@ def sample(key: str, seed: int = 0) -> list[tuple[str, bytes]]:
 
 
 def samples(count: int) -> list[tuple[str, bytes]]:
-    """`count` samples with keys 000, 001, ..."""
+    """Returns the members of `count` samples with keys 000, 001, ..."""
     return [member for number in range(count) for member in sample(f"{number:03d}", number)]
 
 
 def file_at(path: Path, data: bytes) -> SourceFile:
-    """The source file that `data` becomes at `path`."""
+    """Writes `data` to `path`, and returns it as a source file."""
     path.write_bytes(data)
-    [file] = discover(str(path))
+    [file] = discover(str(path), CONFIG)
+    assert file.units is None or file.units == tuple(
+        units(file._replace(samples=None, units=None), CONFIG)
+    )
     return file
 
 
 def all_of(file: SourceFile, config: SourceConfig = CONFIG) -> list[Loaded | Reject]:
-    """Everything that all units of `file` give."""
-    return [item for unit in units(file, config) for item in read(unit, config)]
+    """Returns the samples and rejects of all units of `file`."""
+    return [item for unit in _split(file, config) for item in read(unit, config)]
+
+
+def _split(file: SourceFile, config: SourceConfig) -> Iterator[Unit]:
+    return units(file._replace(units=None), config)  # known units are those of `CONFIG`
 
 
 def told(items: Iterable[Loaded | Reject]) -> list[str]:
-    """Keys of what was loaded, and "reason key" of rejects."""
+    """Returns the keys of samples, and "reason key" of rejects."""
     return [f"{i.reason} {i.key}" if isinstance(i, Reject) else i.record.key for i in items]
 
 
 def parts(file: SourceFile, config: SourceConfig = CONFIG) -> dict[str, list[str]]:
-    """The keys in each unit, by the unit's id, which must be unlike all others."""
+    """Returns the keys in each unit by its id, which must be unique."""
     found: dict[str, list[str]] = {}
-    for unit in units(file, config):
+    for unit in _split(file, config):
         assert unit.id not in found
         found[unit.id] = told(read(unit, config))
     return found
 
 
 def in_order(taken: list[Unit], size: int) -> bool:
-    """Whether byte units follow each other without a gap over all of `size` bytes."""
+    """Returns whether units of a tar cover all `size` bytes, in order and without gaps."""
     edges = [0, *(unit.stop for unit in taken)]
     return [unit.start for unit in taken] == edges[:-1] and edges[-1] == size

@@ -1,7 +1,9 @@
-"""What an input is found to be; and rejects fed back."""
+"""What an input consists of, and rejects fed back."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
@@ -10,14 +12,15 @@ import pytest
 
 from finehard.dataset.tables import REJECT_SCHEMA
 from finehard.errors import FinehardError, UsageError
+from finehard.io import storage
 from finehard.records import Reject
-from finehard.sources import Loaded, count, discover, units
+from finehard.sources import Loaded, discover, read, units
 from tests.pictures import jpg
 from tests.sources.tars import CONFIG, all_of, sample, samples, tar_bytes, told
 
 
 def _everything(path: str) -> list[Loaded | Reject]:
-    return [item for file in discover(path) for item in all_of(file)]
+    return [item for file in discover(path, CONFIG) for item in all_of(file)]
 
 
 def _source(item: Loaded | Reject) -> str:
@@ -44,27 +47,27 @@ def _rejected(path: Path, items: list[Loaded | Reject]) -> str:
         (lambda p: p.write_text("x"), UsageError, "neither a folder"),
     ],
 )
-def test_what_is_no_input_is_told_in_one_line(
+def test_an_input_with_nothing_to_read_is_an_error(
     tmp_path: Path, make: object, error: type, says: str
 ) -> None:
     make(tmp_path / "in")  # type: ignore[operator]
     with pytest.raises(error, match=says):
-        discover(str(tmp_path / "in"))
+        discover(str(tmp_path / "in"), CONFIG)
 
 
-def test_tars_come_before_their_sidecars_and_loose_images(tmp_path: Path) -> None:
+def test_a_folder_with_tars_is_read_for_its_tars_only(tmp_path: Path) -> None:
     (tmp_path / "sub").mkdir()
     for name in ("b.tar", "sub/a.tar"):
         (tmp_path / name).write_bytes(tar_bytes(samples(2)))
     (tmp_path / "b.parquet").write_bytes(b"not looked at")
     (tmp_path / "c.jpg").write_bytes(jpg())
-    assert [(f.kind, f.name) for f in discover(str(tmp_path))] == [
+    assert [(f.format, f.name) for f in discover(str(tmp_path), CONFIG)] == [
         ("tar", "b.tar"),
         ("tar", "sub/a.tar"),
     ]
 
 
-def test_rejects_from_every_kind_of_source_select_exactly_these(tmp_path: Path) -> None:
+def test_rejects_select_exactly_their_own_samples(tmp_path: Path) -> None:
     inputs = tmp_path / "in #1.tar#"  # names with what separates a source's parts
     for folder in ("x", "y"):
         (inputs / folder).mkdir(parents=True)
@@ -82,17 +85,76 @@ def test_rejects_from_every_kind_of_source_select_exactly_these(tmp_path: Path) 
               *found["p.parquet"][7:9], *found["loose"][1:]]  # fmt: skip
     _rejected(tmp_path / "rejected/one.parquet", chosen[::2])
     _rejected(tmp_path / "rejected/two.parquet", chosen[1::2])
-    files = discover(str(tmp_path / "rejected"))
+    files = discover(str(tmp_path / "rejected"), CONFIG)
     again = [item for file in files for item in all_of(file)]
     assert sorted(map(_source, again)) == sorted(map(_source, chosen))
     assert sorted(told(again)) == sorted(told(chosen))  # under their own keys
     assert len({file.uri for file in files}) == len(files) == 4
     ids = [unit.id for file in files for unit in units(file, CONFIG)]
     assert len(set(ids)) == len(ids)
-    assert sum(count(file, CONFIG) for file in files) == len(chosen)
+    assert sum(file.samples or 0 for file in files) == len(chosen)
 
 
-def test_a_key_that_was_made_unique_is_found_again(tmp_path: Path) -> None:
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What `storage` is asked, as "function name", in order."""
+    calls: list[str] = []
+
+    def record(name: str, function: Callable[[str], object], uri: str) -> object:
+        calls.append(f"{name} {Path(uri).name}")
+        return function(uri)
+
+    for name in ("open_read", "size", "exists", "is_dir"):
+        monkeypatch.setattr(storage, name, partial(record, name, getattr(storage, name)))
+    return calls
+
+
+@pytest.mark.parametrize("kind", ["tar", "parquet"])
+def test_each_file_is_opened_once_to_list_and_count(
+    tmp_path: Path, kind: str, asked: list[str]
+) -> None:
+    rows = {"key": [f"{n:03d}" for n in range(20)], "image": [jpg()] * 20}
+    for name in ("a", "b"):
+        if kind == "tar":
+            (tmp_path / f"{name}.tar").write_bytes(tar_bytes(samples(20)))
+        else:
+            pq.write_table(pa.table(rows), tmp_path / f"{name}.parquet", row_group_size=5)
+    files = discover(str(tmp_path), CONFIG)
+    assert [file.samples for file in files] == [20, 20]
+    assert all(len(list(units(file, CONFIG))) > 2 for file in files)
+    opened = [call for call in asked if call.startswith("open") and "_stats" not in call]
+    assert sorted(opened) == [f"open_read a.{kind}", f"open_read b.{kind}"]
+
+
+@pytest.mark.parametrize("source", ["a.tar", "a.parquet", "loose"])
+def test_rejects_ask_once_per_file_and_stay_in_their_units(
+    tmp_path: Path, source: str, asked: list[str]
+) -> None:
+    (tmp_path / "a.tar").write_bytes(tar_bytes(samples(60)))
+    rows = {"key": [f"k{n}" for n in range(60)], "image": [jpg()] * 60}
+    pq.write_table(pa.table(rows), tmp_path / "a.parquet", row_group_size=5)
+    (tmp_path / "loose").mkdir()
+    for n in range(60):
+        (tmp_path / f"loose/{n:03d}.jpg").write_bytes(jpg())
+    [file] = discover(str(tmp_path / source), CONFIG)
+    every = {unit.id: read(unit, CONFIG) for unit in units(file, CONFIG)}
+    sources = {id: {_source(item) for item in items} for id, items in every.items()}
+    chosen = [item for item in all_of(file) if "3" in _source(item).removeprefix(str(tmp_path))]
+    path = _rejected(tmp_path / "r/r.parquet", chosen)
+    del asked[:]
+    [again] = discover(path, CONFIG)
+    assert len([call for call in asked if source in call]) <= 2 < again.samples == len(chosen)
+    split = list(units(again, CONFIG))
+    assert 2 < len(split) < len(every)  # units without rejects are left out
+    for unit in split:
+        found = {_source(item) for item in read(unit, CONFIG)}
+        assert found and found <= sources[unit.id]
+        assert (unit.file.only or set(unit.names)) == (
+            set(unit.names) if source == "loose" else found
+        )
+
+
+def test_a_reject_with_a_renamed_key_is_read_again(tmp_path: Path) -> None:
     (tmp_path / "sub").mkdir()
     (tmp_path / "sub/a.jpg").write_bytes(jpg())
     [item] = _everything(str(tmp_path))
@@ -101,22 +163,21 @@ def test_a_key_that_was_made_unique_is_found_again(tmp_path: Path) -> None:
     assert again.record.key == "sub_a"
 
 
-def test_rejects_of_what_is_gone_are_told(tmp_path: Path) -> None:
+def test_rejects_of_a_deleted_file_are_an_error(tmp_path: Path) -> None:
     (tmp_path / "a.tar").write_bytes(tar_bytes(sample("a")))
     items = _everything(str(tmp_path / "a.tar"))
     path = _rejected(tmp_path / "r/r.parquet", items)
     (tmp_path / "a.tar").unlink()
     with pytest.raises(FinehardError, match="a.tar, named in the rejects, is no longer there"):
-        discover(path)
+        discover(path, CONFIG)
 
 
-def test_parquet_that_only_looks_like_rejects_is_read_as_images(tmp_path: Path) -> None:
+def test_a_table_that_resembles_rejects_is_a_source(tmp_path: Path) -> None:
     columns = {name: ["/etc/hostname.tar"] for name in REJECT_SCHEMA.names}
     pq.write_table(pa.table({**columns, "image": [jpg()]}), tmp_path / "a.parquet")
-    [file] = discover(str(tmp_path / "a.parquet"))
+    [file] = discover(str(tmp_path / "a.parquet"), CONFIG)
     assert file.only is None and told(all_of(file)) == ["_etc_hostname_tar"]
     odd = {name: [1] for name in REJECT_SCHEMA.names}
     pq.write_table(pa.table(odd), tmp_path / "b.parquet")
-    [file] = discover(str(tmp_path / "b.parquet"))
     with pytest.raises(FinehardError, match="no column of image bytes"):
-        count(file, CONFIG)
+        discover(str(tmp_path / "b.parquet"), CONFIG)

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from finehard.records import Reject
-from finehard.sources import SourceConfig, count, discover, read, units
+from finehard.sources import SourceConfig, discover, read, units
 from tests.pictures import jpg
 from tests.sources.tars import CONFIG, all_of, parts, told
 
@@ -26,13 +26,13 @@ def test_images_are_read_at_any_depth_with_the_text_beside_them(tmp_path: Path) 
     names = ["a.jpg", "sub/a.PNG", "sub/deep/b.webp", "c.jpeg"]
     _folder(tmp_path, [*names, "notes.md", ".hidden/d.jpg", "_journal/e.jpg"])
     (tmp_path / "sub/a.txt").write_bytes(b" a \xff text\0 ")
-    [file] = discover(str(tmp_path))
+    [file] = discover(str(tmp_path), CONFIG)
     items = all_of(file)
     assert told(items) == ["a", "c", "sub_a", "sub_deep_b"]
     assert [i.record.alt_text for i in items] == [None, None, "a \ufffd text", None]
     for item in items:
         assert Path(item.record.source).read_bytes() == item.data
-    assert count(file, CONFIG) == 4
+    assert file.samples == 4
 
 
 @given(st.sets(st.from_regex(r"[a-c]/?[a-z]{1,3}", fullmatch=True), max_size=60), st.integers(1, 6))
@@ -41,7 +41,7 @@ def test_every_image_is_in_exactly_one_unit_in_order(
     tmp_path_factory: pytest.TempPathFactory, stems: set[str], size: int
 ) -> None:
     folder = _folder(tmp_path_factory.mktemp("f"), ["0.jpg", *(f"{stem}.jpg" for stem in stems)])
-    [file] = discover(str(folder))
+    [file] = discover(str(folder), CONFIG)
     config = SourceConfig(unit_size=size)
     taken = list(units(file, config))
     names = [name for unit in taken for name in unit.names]
@@ -52,8 +52,8 @@ def test_every_image_is_in_exactly_one_unit_in_order(
 
 def test_an_image_added_changes_only_its_unit_wherever_the_folder_lies(tmp_path: Path) -> None:
     names = [f"{n:03d}.jpg" for n in range(80)]
-    [file] = discover(str(_folder(tmp_path / "one", names)))
-    [more] = discover(str(_folder(tmp_path / "two", [*names, "040x.jpg"])))
+    [file] = discover(str(_folder(tmp_path / "one", names)), CONFIG)
+    [more] = discover(str(_folder(tmp_path / "two", [*names, "040x.jpg"])), CONFIG)
     before, after = parts(file), parts(more)
     changed = [keys for unit, keys in before.items() if after.get(unit) != keys]
     assert len(before) > 10 and len(changed) == 1 and "040" in changed[0]
@@ -61,7 +61,7 @@ def test_an_image_added_changes_only_its_unit_wherever_the_folder_lies(tmp_path:
 
 def test_what_cannot_be_read_is_rejected(tmp_path: Path) -> None:
     _folder(tmp_path, ["a.jpg", "b.jpg", "c.jpg"])
-    [file] = discover(str(tmp_path))
+    [file] = discover(str(tmp_path), CONFIG)
     taken = list(units(file, CONFIG))
     (tmp_path / "b.jpg").unlink()
     small = SourceConfig(max_image_bytes=10)
@@ -74,7 +74,7 @@ def test_a_name_that_is_not_unicode_is_rejected_not_crashed_on(tmp_path: Path) -
     _folder(tmp_path, ["a.jpg"])
     with open(os.path.join(os.fsencode(tmp_path), b"\xff\xfe.jpg"), "wb") as file:
         file.write(jpg())
-    [found] = discover(str(tmp_path))
+    [found] = discover(str(tmp_path), CONFIG)
     first, second = all_of(found)
     assert first.record.key == "a"
     assert isinstance(second, Reject) and second.reason == "unreadable_image"

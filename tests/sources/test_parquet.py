@@ -13,15 +13,14 @@ from hypothesis import strategies as st
 
 from finehard.errors import FinehardError
 from finehard.records import Reject
-from finehard.sources import Loaded, SourceConfig, SourceFile, count, discover, read, units
-from finehard.sources.parquet import ELSEWHERE
+from finehard.sources import NOWHERE, Loaded, SourceConfig, SourceFile, discover, read, units
 from tests.pictures import jpg
 from tests.sources.tars import CONFIG, all_of, parts, told
 
 
 def _file(path: Path, columns: dict, **options: object) -> SourceFile:
     pq.write_table(pa.table(columns), path, **options)
-    [file] = discover(str(path))
+    [file] = discover(str(path), CONFIG)
     return file
 
 
@@ -41,7 +40,7 @@ def test_image_bytes_keys_and_texts_are_read(tmp_path: Path) -> None:
     assert [i.record.alt_text for i in items] == columns["caption"]
     assert [i.record.url for i in items] == ["u", None, "w"]
     assert [i.record.license for i in items] == ["CC0", None, "x"]
-    assert all(i.record.image == ELSEWHERE for i in items)
+    assert all(i.record.image == NOWHERE for i in items)
 
 
 def test_the_hubs_image_struct_is_read_with_bytes_or_with_a_path(tmp_path: Path) -> None:
@@ -100,9 +99,9 @@ def test_rows_without_an_image_or_with_senseless_values_are_rejected(tmp_path: P
 def test_columns_that_do_not_fit_are_told_in_one_line(
     tmp_path: Path, columns: dict, config: SourceConfig, says: str
 ) -> None:
-    file = _file(tmp_path / "a.parquet", columns)
+    pq.write_table(pa.table(columns), tmp_path / "a.parquet")
     with pytest.raises(FinehardError, match=says) as told_once:
-        count(file, config)
+        discover(str(tmp_path / "a.parquet"), config)
     assert "\n" not in str(told_once.value) and "a.parquet" in str(told_once.value)
 
 
@@ -112,7 +111,7 @@ def test_every_row_is_in_exactly_one_unit_in_order(tmp_path: Path, per_group: in
     file = _file(tmp_path / "a.parquet", rows, row_group_size=per_group)
     assert sum(parts(file).values(), []) == rows["key"]
     assert max(map(len, parts(file).values())) <= 4 * CONFIG.unit_size
-    assert count(file, CONFIG) == 100
+    assert file.samples == 100
 
 
 def test_rows_added_change_only_the_units_of_their_group(tmp_path: Path) -> None:
@@ -123,7 +122,7 @@ def test_rows_added_change_only_the_units_of_their_group(tmp_path: Path) -> None
             for group, size in enumerate(sizes):
                 rows = {**_rows(size), "key": [f"g{group}-{n}" for n in range(size)]}
                 writer.write_table(pa.table(rows, schema))
-        [file] = discover(str(path))
+        [file] = discover(str(path), CONFIG)
         return parts(file)
 
     before, after = written([5, 30, 7, 0, 3]), written([5, 31, 7, 0, 3])
@@ -134,8 +133,8 @@ def test_rows_added_change_only_the_units_of_their_group(tmp_path: Path) -> None
 def test_a_file_without_rows_has_none(tmp_path: Path) -> None:
     schema = pa.schema([("image", pa.binary())])
     pq.write_table(schema.empty_table(), tmp_path / "a.parquet")
-    [file] = discover(str(tmp_path / "a.parquet"))
-    assert list(units(file, CONFIG)) == [] and count(file, CONFIG) == 0
+    [file] = discover(str(tmp_path / "a.parquet"), CONFIG)
+    assert list(units(file, CONFIG)) == [] and file.samples == 0
 
 
 def test_a_text_that_is_not_utf_8_costs_no_row(tmp_path: Path) -> None:
@@ -171,7 +170,7 @@ def test_a_cut_file_is_told_when_it_is_found(tmp_path: Path, cut: int) -> None:
     file = _file(path, _rows(9))
     path.write_bytes(path.read_bytes()[:cut])
     with pytest.raises(FinehardError, match="no readable Parquet file"):
-        discover(str(path))
+        discover(str(path), CONFIG)
     items = all_of(file)  # cut after it was found
     assert [i.reason for i in items] == ["unreadable_archive"]
 
@@ -191,8 +190,8 @@ def test_mutations_never_raise_and_lose_no_row(
         whole[at : at + len(new)] = new
     path.write_bytes(whole)
     try:
-        [file] = discover(str(path))
-        promised = count(file, CONFIG)
+        [file] = discover(str(path), CONFIG)
+        promised = file.samples
     except FinehardError:
         return
     taken = list(units(file, CONFIG))

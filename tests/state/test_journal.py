@@ -1,4 +1,4 @@
-"""The journal: what was answered outlives the process, and damage is seen."""
+"""The journal: replies outlive the process, and damage is detected."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +52,7 @@ def kept(output: Path, unit: str, *keys: str) -> list[str]:
     return [key for key, value in found.items() if value]
 
 
-def test_a_reply_is_found_again_with_what_it_cost(tmp_path: Path) -> None:
+def test_a_reply_is_read_back_with_its_usage(tmp_path: Path) -> None:
     value = {"a": [1, 2.5, None, True, "ä \u2028 \x00 \U0001f600"], "b": {"c": -1e-300}}
     journal = Journal(str(tmp_path))
     assert journal.get(STAGE, "u", "k") is None
@@ -64,7 +67,7 @@ def test_a_reply_is_found_again_with_what_it_cost(tmp_path: Path) -> None:
     again.close()
 
 
-def test_a_reply_is_on_disk_soon_without_being_asked(tmp_path: Path) -> None:
+def test_a_reply_is_written_without_a_flush(tmp_path: Path) -> None:
     journal = Journal(str(tmp_path))
     journal.put(STAGE, "u", "k", entry("k"))
     end = time.monotonic() + FLUSH_S + 10
@@ -75,7 +78,7 @@ def test_a_reply_is_on_disk_soon_without_being_asked(tmp_path: Path) -> None:
     journal.close()
 
 
-def test_a_killed_process_loses_the_last_second_at_most(tmp_path: Path) -> None:
+def test_a_killed_process_loses_at_most_one_second(tmp_path: Path) -> None:
     program = """
         import sys, time
         from finehard.state.journal import Entry, Journal
@@ -103,7 +106,7 @@ def test_a_killed_process_loses_the_last_second_at_most(tmp_path: Path) -> None:
     assert kept(tmp_path, "u", *due) == due
 
 
-def test_a_finished_unit_is_one_part_and_is_forgotten(tmp_path: Path) -> None:
+def test_a_finished_unit_is_merged_and_leaves_memory(tmp_path: Path) -> None:
     for key in ("a", "b", "c"):
         written(tmp_path, "u", key)
     written(tmp_path, "v", "d")
@@ -114,7 +117,7 @@ def test_a_finished_unit_is_one_part_and_is_forgotten(tmp_path: Path) -> None:
     journal.finish("u")
     journal.flush()
     assert len(parts(tmp_path)) == 2
-    assert journal._rows == {} and not journal._fresh and not journal._parts
+    assert not journal._rows
     journal.finish("u")
     journal.finish("never seen")
     journal.close()
@@ -123,7 +126,7 @@ def test_a_finished_unit_is_one_part_and_is_forgotten(tmp_path: Path) -> None:
     assert kept(tmp_path, "v", "d") == ["d"]
 
 
-def test_a_unit_that_brought_nothing_new_is_not_written_again(tmp_path: Path) -> None:
+def test_a_unit_without_new_rows_is_not_rewritten(tmp_path: Path) -> None:
     written(tmp_path, "u", "a")
     [before] = parts(tmp_path)
     journal = Journal(str(tmp_path))
@@ -133,13 +136,13 @@ def test_a_unit_that_brought_nothing_new_is_not_written_again(tmp_path: Path) ->
     assert parts(tmp_path) == [before]
 
 
-def test_a_unit_whose_name_begins_like_another_has_its_own_rows(tmp_path: Path) -> None:
+def test_units_with_a_common_prefix_are_separate(tmp_path: Path) -> None:
     written(tmp_path, "u-1", "a")
     assert kept(tmp_path, "u", "a") == []
     assert kept(tmp_path, "u-1", "a") == ["a"]
 
 
-def test_every_flipped_bit_is_seen_and_loses_that_part_only(
+def test_a_flipped_bit_is_detected_and_loses_one_part(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     written(tmp_path, "u", "good")
@@ -148,20 +151,19 @@ def test_every_flipped_bit_is_seen_and_loses_that_part_only(
     [bad] = [p for p in parts(tmp_path) if p != good]
     data = bad.read_bytes()
     caplog.set_level(logging.CRITICAL)
-    journal = Journal(str(tmp_path))
     for bit in range(0, len(data) * 8, 5):
         damaged = bytearray(data)
         damaged[bit // 8] ^= 1 << bit % 8
         bad.write_bytes(damaged)
-        journal._rows.clear()
+        journal = Journal(str(tmp_path))
         assert journal.get(STAGE, "u", "bad") is None, f"bit {bit}"
         assert journal.get(STAGE, "u", "good") == entry("good")
         assert not bad.exists()
-    journal.close()
+        journal.close()
 
 
 @pytest.mark.parametrize("length", [0, 1, 4, 100, -1])
-def test_a_truncated_part_is_told_and_its_questions_are_asked_again(
+def test_a_truncated_part_is_logged_and_dropped(
     length: int, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     written(tmp_path, "u", "a")
@@ -173,7 +175,7 @@ def test_a_truncated_part_is_told_and_its_questions_are_asked_again(
     assert kept(tmp_path, "u", "a") == ["a"]
 
 
-def test_temporary_and_foreign_files_are_never_read(tmp_path: Path) -> None:
+def test_temporary_and_foreign_files_are_ignored(tmp_path: Path) -> None:
     written(tmp_path, "u", "a")
     [part] = parts(tmp_path)
     part.rename(part.with_name(f".{part.name}.1.ab.tmp"))
@@ -182,7 +184,7 @@ def test_temporary_and_foreign_files_are_never_read(tmp_path: Path) -> None:
     assert kept(tmp_path, "u", "a") == []
 
 
-def test_a_part_that_cannot_be_read_now_is_an_error_and_stays(tmp_path: Path) -> None:
+def test_a_failing_read_raises_and_keeps_the_part(tmp_path: Path) -> None:
     written(tmp_path, "u", "a")
     [part] = parts(tmp_path)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -212,7 +214,7 @@ def test_a_part_that_cannot_be_read_now_is_an_error_and_stays(tmp_path: Path) ->
     journal.close()
 
 
-def test_two_processes_that_write_the_same_unit_do_not_clash(tmp_path: Path) -> None:
+def test_two_processes_can_write_the_same_unit(tmp_path: Path) -> None:
     program = """
         import sys
         from finehard.state.journal import Entry, Journal
@@ -233,6 +235,91 @@ def test_two_processes_that_write_the_same_unit_do_not_clash(tmp_path: Path) -> 
     assert [process.wait(120) for process in both] == [0, 0]
     keys = [f"{n}-{t}-{i}" for n in ("one", "two") for t in range(15) for i in range(5)]
     assert kept(tmp_path, "u", *keys) == keys
+
+
+class _Store:
+    """Counts the listings and reads of `storage`, and can make them wait."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.listings: list[str] = []
+        self.reads: list[str] = []
+        self.waits_for: threading.Event | None = None
+        self.waiting = threading.Event()
+        for name, calls in (("glob", self.listings), ("read_all", self.reads)):
+            monkeypatch.setattr(storage, name, partial(self._call, getattr(storage, name), calls))
+
+    def _call(self, function: Any, calls: list[str], uri: str, *rest: str) -> Any:
+        calls.append(rest[0] if rest else uri)
+        if self.waits_for is not None:
+            self.waiting.set()
+            assert self.waits_for.wait(20)
+        return function(uri, *rest)
+
+
+def test_a_slow_store_holds_up_one_unit_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for unit in ("slow", "other"):
+        written(tmp_path, unit, unit)
+    journal = Journal(str(tmp_path))
+    assert journal.get(STAGE, "other", "other")  # its rows are in memory now
+    store = _Store(monkeypatch)
+    store.waits_for = answers = threading.Event()
+    with ThreadPoolExecutor(4) as pool:
+        try:
+            slow = [pool.submit(journal.get, STAGE, "slow", "slow") for _ in range(2)]
+            assert store.waiting.wait(10)
+            pool.submit(journal.put, STAGE, "slow", "new", entry("new")).result(10)
+            assert pool.submit(journal.get, STAGE, "other", "other").result(10) == entry("other")
+            assert pool.submit(journal.get, STAGE, "slow", "new").result(10) == entry("new")
+            assert not any(future.done() for future in slow)
+        finally:
+            answers.set()
+        assert [future.result(10) for future in slow] == [entry("slow")] * 2
+    assert len(store.reads) == 1
+    journal.close()
+
+
+def test_a_stage_is_listed_once_per_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    units = [f"u{n}" for n in range(5)]
+    for unit in units:
+        written(tmp_path, unit, "a", "b")
+    store = _Store(monkeypatch)
+    journal = Journal(str(tmp_path))
+    for unit in units:
+        assert journal.get(STAGE, unit, "a") and journal.get(STAGE, unit, "b")
+    assert store.listings == ["part-"]
+    assert [journal.get(STAGE, "u0", key) for key in ("c", "d")] == [None, None]
+    assert store.listings == ["part-", "part-u0-"]
+    journal.close()
+
+
+def test_parts_written_after_the_listing_are_read(tmp_path: Path) -> None:
+    written(tmp_path, "u", "before")
+    journal = Journal(str(tmp_path))
+    assert journal.get(STAGE, "first", "x") is None  # lists the stage
+    written(tmp_path, "u", "after")
+    written(tmp_path, "new", "n")
+    assert journal.get(STAGE, "u", "before") == entry("before")
+    assert journal.get(STAGE, "u", "after") == entry("after")
+    assert journal.get(STAGE, "new", "n") == entry("n")
+    journal.close()
+
+
+def test_parts_merged_after_the_listing_are_read(tmp_path: Path) -> None:
+    for key in ("a", "b"):
+        written(tmp_path, "u", key)
+    journal = Journal(str(tmp_path))
+    assert journal.get(STAGE, "first", "x") is None  # lists the stage
+    other = Journal(str(tmp_path))
+    assert other.get(STAGE, "u", "a")
+    other.finish("u")
+    other.close()
+    assert len(parts(tmp_path)) == 1
+    assert journal.get(STAGE, "u", "a") and journal.get(STAGE, "u", "b")
+    journal.close()
 
 
 @pytest.fixture
@@ -266,12 +353,12 @@ def _full(output: Path) -> None:
     assert [f.name for f in (output / "_journal" / STAGE).iterdir()] == [parts(output)[0].name]
 
 
-def test_a_full_disk_is_one_error_and_leaves_nothing_half_written(small_disk: Path) -> None:
+def test_a_full_disk_is_one_error_without_partial_files(small_disk: Path) -> None:
     _full(small_disk)
     assert kept(small_disk, "u", "small", "big", "after") == ["small"]
 
 
-def test_a_file_size_limit_is_one_error_and_leaves_nothing_half_written(tmp_path: Path) -> None:
+def test_a_size_limit_is_one_error_without_partial_files(tmp_path: Path) -> None:
     program = """
         import resource, sys
         from pathlib import Path
@@ -285,7 +372,7 @@ def test_a_file_size_limit_is_one_error_and_leaves_nothing_half_written(tmp_path
     assert kept(tmp_path, "u", "small", "big", "after") == ["small"]
 
 
-def test_a_write_that_fails_in_the_background_stops_the_next_put(tmp_path: Path) -> None:
+def test_a_failed_background_write_stops_the_next_put(tmp_path: Path) -> None:
     (tmp_path / "_journal").mkdir()
     (tmp_path / "_journal" / "caption").write_text("in the way")
     journal = Journal(str(tmp_path))

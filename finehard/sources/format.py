@@ -1,0 +1,101 @@
+"""The contract of a source format, and how files of any format are counted, split and read."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
+from typing import Protocol, cast
+
+from finehard import registry
+from finehard.records import Reject
+from finehard.sources import folder, parquet, webdataset
+from finehard.sources.source import Loaded, SourceConfig, SourceFile, Unit, unit_id, wanted
+
+
+class Format(Protocol):
+    """How one kind of source file is read: a module, or an object with these attributes.
+
+    A user's own format, named in `source.format` as module:attribute, needs `suffixes` and `read`
+    only. A file that cannot be split is one unit; one that cannot be counted is read for that.
+    """
+
+    suffixes: tuple[str, ...]
+    """File name endings, with the dot, by which files in a folder are recognised."""
+
+    def read(self, unit: Unit, config: SourceConfig) -> Iterator[Loaded | Reject]:
+        """Yields the unit's samples, and a reject for each that cannot be read.
+
+        A record's `source` must be the file's URI, or begin with it and "#"; its `image` is
+        `NOWHERE` unless the image's bytes can be read again at that place.
+        """
+        ...
+
+    def count(self, file: SourceFile, config: SourceConfig) -> int | None:
+        """Optional. Returns the number of samples; None if only `units` can tell."""
+        ...
+
+    def units(self, file: SourceFile, config: SourceConfig) -> Iterator[Unit]:
+        """Optional. Splits the file into units, with their `samples` where it is known."""
+        ...
+
+    def position(self, source: str) -> int | None:
+        """Optional. Returns where a source is, on the scale of a unit's `start` and `stop`: units
+        that have none of the rejects fed back are then left out."""
+        ...
+
+
+FORMATS: Mapping[str, Callable[[], Format]] = {
+    "tar": lambda: cast(Format, webdataset),
+    "parquet": lambda: cast(Format, parquet),
+    "folder": lambda: cast(Format, folder),
+}
+
+
+def load_format(spec: str) -> Format:
+    """Returns the format `spec`: a key of `FORMATS`, or module:attribute. Raises `UsageError`."""
+    return registry.load(spec, FORMATS, "source.format")
+
+
+def inspect(file: SourceFile, config: SourceConfig) -> SourceFile:
+    """Returns `file` with its count, and with its units where counting meant reading the file."""
+    found = load_format(file.format)
+    count = found.count(file, config) if hasattr(found, "count") else None
+    if count is not None:
+        return file._replace(samples=count)
+    split = tuple(_split(found, file, config))
+    counts = (
+        sum(1 for _ in found.read(unit, config)) if unit.samples is None else unit.samples
+        for unit in split
+    )
+    return file._replace(samples=sum(counts), units=split)
+
+
+def units(file: SourceFile, config: SourceConfig) -> Iterator[Unit]:
+    """Yields the units of `file`, in order; where rejects are fed back, only those with some."""
+    found = load_format(file.format)
+    split = _split(found, file, config) if file.units is None else file.units
+    if file.only is None or not hasattr(found, "position"):
+        yield from split
+        return
+    positions = ((found.position(source), source) for source in file.only)
+    ordered = sorted((at, source) for at, source in positions if at is not None)
+    for unit in split:
+        start, stop = (bisect_left(ordered, (at,)) for at in (unit.start, unit.stop))
+        if start < stop:
+            only = frozenset(source for _, source in ordered[start:stop])
+            yield unit._replace(file=unit.file._replace(only=only))
+
+
+def _split(found: Format, file: SourceFile, config: SourceConfig) -> Iterable[Unit]:
+    if hasattr(found, "units"):
+        return found.units(file, config)
+    return [Unit(unit_id(file, ""), file, 0, file.size)]
+
+
+def read(unit: Unit, config: SourceConfig) -> Iterator[Loaded | Reject]:
+    """Yields the samples of `unit`; one that cannot be read is a reject."""
+    for item in load_format(unit.file.format).read(unit, config):
+        source = item.source if isinstance(item, Reject) else item.record.source
+        if wanted(unit.file, source):
+            yield replace(item, unit=unit.id) if isinstance(item, Reject) else item
