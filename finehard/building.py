@@ -117,6 +117,7 @@ def _build(
     except FinehardError as error:  # concerns only what is saved for a later run
         _log.warning("%s; the dataset is complete", error)
     manifest = json.loads(storage.read_all(storage.join(output, MANIFEST)))
+    complete.remove_side_files(output, this.run)
     counts, seconds = poll(), time.monotonic() - started
     storage.delete_tree(status.folder(output, this.run))
     _write_report(output, this.run, seconds, counts)

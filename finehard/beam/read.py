@@ -11,6 +11,7 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.pvalue import TaggedOutput
 
+from finehard.dataset.layout import side_files
 from finehard.images import ImageError, header
 from finehard.io import storage
 from finehard.records import Bytes, Record, Reject, reject
@@ -88,7 +89,9 @@ class _Read(beam.DoFn):
         Locally they are read back from there, so that memory holds one image and not the unit's;
         from an object store that would be a round trip each, so there they stay in memory.
         """
-        spill = storage.join(self._build.output, "_journal", "_images", f"{unit.id}.bin")
+        spill = storage.join(
+            side_files(self._build.output, self._build.run, "_images"), f"{unit.id}.bin"
+        )
         remote = storage.is_remote(spill)
         copied: list[Loaded | Reject] = []
         with storage.writing(spill, durable=False) as file:

@@ -11,8 +11,9 @@ from apache_beam.transforms.window import GlobalWindow
 from apache_beam.utils.timestamp import MIN_TIMESTAMP
 from apache_beam.utils.windowed_value import WindowedValue
 
-from finehard.dataset.complete import complete
-from finehard.dataset.layout import shard_of
+from finehard.config import as_dict
+from finehard.dataset.complete import Origin, complete
+from finehard.dataset.layout import shard_of, side_files
 from finehard.dataset.packed import pack
 from finehard.dataset.pointers import Pointer
 from finehard.dataset.summary import ShardSummary
@@ -20,7 +21,7 @@ from finehard.dataset.writer import write_shard
 from finehard.io import storage
 from finehard.negatives.balance import Balance, Tally, merged, tally
 from finehard.records import Bytes, Record, Reject, sample_json
-from finehard.state.provenance import Provenance, provenance
+from finehard.stages.provenance import Provenance, provenance
 from finehard.worker.runtime import Build, runtime
 
 _SPILL_BYTES = 4 << 20
@@ -78,7 +79,9 @@ class _Spill(beam.DoFn):
 
     def _begin(self) -> None:
         name = os.urandom(8).hex()
-        self._uri = storage.join(self._build.output, "_journal", "_records", f"{name}.bin")
+        self._uri = storage.join(
+            side_files(self._build.output, self._build.run, "_records"), f"{name}.bin"
+        )
         self._items: list[tuple[Record | Reject, bytes]] = []
         self._bytes = 0
         self._tally: Tally = {}
@@ -152,6 +155,7 @@ class _Write(beam.DoFn):
             self._balance = Balance(total, chosen.per_region, chosen.balance_loss)
         yield write_shard(
             self._build.output,
+            self._build.run,
             index,
             self._build.shards,
             found,
@@ -168,4 +172,5 @@ def _complete(
     read: int,
 ) -> None:
     summaries = sorted(group[1], key=lambda summary: summary.index)
-    complete(build, summaries, read, made_by)
+    origin = Origin(build.input, as_dict(build.config), made_by)
+    complete(build.output, build.run, origin, summaries, read)

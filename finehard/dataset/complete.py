@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
+import os
+import re
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from finehard import __version__
-from finehard.config import as_dict
 from finehard.dataset.card import card
 from finehard.dataset.croissant import croissant
 from finehard.dataset.layout import (
@@ -22,35 +25,54 @@ from finehard.dataset.layout import (
     MANIFEST,
     REPORT,
     SCHEMA_VERSION,
+    SHARD_NAME,
+    SIDE_FILES,
     SIZES,
+    side_files,
 )
 from finehard.dataset.summary import EXAMPLES, ShardSummary
 from finehard.dataset.tables import INDEX_SCHEMA, index_part
 from finehard.errors import FinehardError
 from finehard.io import storage
+from finehard.io.ordered_map import ordered_map
+from finehard.stages.provenance import Provenance
 
-if TYPE_CHECKING:
-    from finehard.state.provenance import Provenance
-    from finehard.worker.runtime import Build
+
+class Origin(NamedTuple):
+    """What a dataset is made from: its input, the config as plain values, models and prompts."""
+
+    source: str
+    config: dict[str, Any]
+    made_by: Provenance
 
 
 def begin(output: str) -> None:
-    """Takes away the marks of completeness, so that nothing half-written looks whole."""
+    """Deletes the marks of a complete dataset, so that nothing half-written looks whole, and the
+    side files of runs that were killed."""
     storage.delete([storage.join(output, name) for name in (MANIFEST, REPORT)])
+    for kind in SIDE_FILES:
+        storage.delete_tree(storage.join(output, JOURNAL, kind))
+
+
+def remove_side_files(output: str, run: str) -> None:
+    """Deletes the side files of `run`, once its dataset is complete."""
+    for kind in SIDE_FILES:
+        folder = side_files(output, run, kind)
+        storage.delete_tree(folder)
+        if not storage.is_remote(folder):
+            with contextlib.suppress(OSError):  # another run's are in it
+                os.rmdir(os.path.dirname(folder))
 
 
 def complete(
-    build: Build,
-    summaries: list[ShardSummary],
-    read: int,
-    made_by: Provenance,
+    output: str, run: str, origin: Origin, summaries: list[ShardSummary], read: int
 ) -> dict[str, Any]:
     """Writes what describes the dataset, the manifest last, and returns the manifest.
 
-    `read` is the number of inputs, counted where they are read. Raises `FinehardError` when it is
-    not the number of samples and rejects: then something was lost, and no manifest is written.
+    May be repeated: runners do so after a failure. `read` is the number of inputs, counted where
+    they are read. Raises `FinehardError` when it is not the number of samples and rejects: then
+    something was lost, and no manifest is written.
     """
-    output = build.output
     written = sum(s.samples for s in summaries)
     rejected = sum(s.rejects for s in summaries)
     if read != written + rejected:
@@ -63,12 +85,12 @@ def complete(
         storage.writing(storage.join(output, INDEX)) as file,
         pq.ParquetWriter(file, INDEX_SCHEMA, compression="zstd") as index,
     ):
-        for summary in summaries:
-            with storage.open_read(index_part(output, summary.name)) as part:
-                index.write_table(pq.read_table(part, schema=INDEX_SCHEMA))
+        parts = (index_part(output, run, summary.name) for summary in summaries)
+        for data in ordered_map(storage.read_all, parts):
+            index.write_table(pq.read_table(pa.BufferReader(data), schema=INDEX_SCHEMA))
     sizes = {f"{s.name}.tar": s.samples for s in summaries}
     storage.write(storage.join(output, SIZES), json.dumps(sizes, indent=1).encode())
-    manifest = _manifest(build, summaries, read, made_by)
+    manifest = _manifest(origin, summaries, read)
     storage.write(storage.join(output, CARD), card(manifest).encode("utf-8", "replace"))
     index_sha256 = _sha256(storage.join(output, INDEX))
     described = json.dumps(croissant(manifest, index_sha256), indent=1, ensure_ascii=False)
@@ -76,8 +98,6 @@ def complete(
     text = json.dumps(manifest, indent=1, ensure_ascii=False, sort_keys=False)
     storage.write(storage.join(output, MANIFEST), text.encode())
     storage.write(storage.join(output, JOURNAL, DROPPED), json.dumps(_examples(summaries)).encode())
-    for folder in ("_records", "_images", "_index"):
-        storage.delete_tree(storage.join(output, "_journal", folder))
     return manifest
 
 
@@ -89,12 +109,7 @@ def _sha256(uri: str) -> str:
     return sha256.hexdigest()
 
 
-def _manifest(
-    build: Build,
-    summaries: list[ShardSummary],
-    read: int,
-    made_by: Provenance,
-) -> dict[str, Any]:
+def _manifest(origin: Origin, summaries: list[ShardSummary], read: int) -> dict[str, Any]:
     reasons: Counter[str] = Counter()
     dropped: Counter[str] = Counter()
     usage: dict[str, list[int]] = {}
@@ -107,7 +122,7 @@ def _manifest(
     return {
         "schema_version": SCHEMA_VERSION,
         "finehard": __version__,
-        "input": build.input,
+        "input": origin.source,
         "counts": {
             "read": read,
             "written": sum(s.samples for s in summaries),
@@ -122,19 +137,19 @@ def _manifest(
             stage: dict(zip(("requests", "prompt_tokens", "completion_tokens"), spent, strict=True))
             for stage, spent in sorted(usage.items())
         },
-        "stages": made_by.stages,
-        "prompts": {p.name: {"sha256": p.sha256, "text": p.text} for p in made_by.prompts},
-        "config": as_dict(build.config),
+        "stages": origin.made_by.stages,
+        "prompts": {p.name: {"sha256": p.sha256, "text": p.text} for p in origin.made_by.prompts},
+        "config": origin.config,
         "shards": [
             {"name": f"{s.name}.tar", "samples": s.samples, "bytes": s.bytes, "sha256": s.sha256}
             for s in summaries
         ],
-        **made_by.own,
+        **origin.made_by.own,
     }
 
 
 def _examples(summaries: list[ShardSummary]) -> dict[str, list[tuple[str, str]]]:
-    """Of each rule that dropped something: keys of the first samples, and what it was of theirs."""
+    """Returns the first samples' keys of which each rule dropped something, and what it was."""
     found: dict[str, list[tuple[str, str]]] = {}
     for summary in summaries:
         for rule, told in summary.examples.items():
@@ -143,10 +158,16 @@ def _examples(summaries: list[ShardSummary]) -> dict[str, list[tuple[str, str]]]
 
 
 def _remove_strangers(output: str, summaries: list[ShardSummary]) -> None:
-    """Shards and rejects of an earlier build with another number of shards."""
-    ours = {s.name for s in summaries}
+    """Deletes shards and rejects of an earlier build with another number of shards."""
+    ours = {summary.name for summary in summaries}
     for folder, suffix in (("shards", ".tar"), ("rejected", ".parquet")):
-        found = storage.glob(storage.join(output, folder), "")
+        names = re.compile(SHARD_NAME.pattern + re.escape(suffix))
+        files = storage.glob(storage.join(output, folder), "")
         storage.delete(
-            [f.uri for f in found if f.uri.rsplit("/", 1)[1].removesuffix(suffix) not in ours]
+            [
+                file.uri
+                for file in files
+                if names.fullmatch(name := file.uri.rsplit("/", 1)[1])
+                and name.removesuffix(suffix) not in ours
+            ]
         )

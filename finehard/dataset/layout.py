@@ -1,7 +1,8 @@
-"""Where everything lies in a dataset, and which shard a key belongs to."""
+"""The files of a dataset, and which shard a key belongs to."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from finehard.digest import number
@@ -16,6 +17,9 @@ REPORT = "report.html"
 JOURNAL = "_journal"
 DROPPED = "_dropped.json"
 """In the journal's folder: examples of what each rule left out, for the report."""
+SIDE_FILES = ("_records", "_images", "_index")
+"""In the journal's folder, while a build runs: finished samples, images that are nowhere else, and
+parts of the index."""
 SCHEMA_VERSION = "1.0"
 
 
@@ -33,16 +37,25 @@ class ShardsConfig:
     """JPEG quality where images are resized."""
 
 
+SHARD_NAME = re.compile("finehard-[0-9]{5,}-of-[0-9]{5,}")
+"""What `shard_name` returns."""
+
+
+def side_files(output: str, run: str, kind: str) -> str:
+    """Returns the folder of the side files of one `kind` of `run`."""
+    return "/".join([output.rstrip("/"), JOURNAL, kind, run])
+
+
 def shard_count(samples: int, config: ShardsConfig) -> int:
-    """How many shards a dataset of `samples` inputs has."""
+    """Returns the number of shards for `samples` inputs."""
     return max(1, -(-samples // config.samples_per_shard))
 
 
 def shard_of(key: str, count: int) -> int:
-    """The shard of `key`, which is a sample's key before a "~n" told it from its doubles."""
+    """Returns the index of the shard of `key`, not counting a "~n" that tells equal keys apart."""
     return number(key.split("~", 1)[0]) % count
 
 
 def shard_name(index: int, count: int) -> str:
-    """File name without suffix, of shard `index` of `count`."""
+    """Returns the file name, without suffix, of shard `index` of `count`."""
     return f"finehard-{index:05d}-of-{count:05d}"

@@ -29,7 +29,8 @@ def pack(item: dict[str, Any]) -> bytes:
     """
     head, tail = b"", b""
     if "sample" in item:
-        sample = item["sample"]
+        item = dict(item)
+        sample = item.pop("sample")  # its JSON member has it
         head, tail = around_image(sample["key"], item["image"][2], sample)
     meta = orjson.dumps(item)
     return zlib.compress(_LENGTHS.pack(len(meta), len(head)) + meta + head + tail, 1)
@@ -41,7 +42,15 @@ def unpack(data: bytes) -> Finished:
     meta, head = _LENGTHS.unpack_from(data)
     start = _LENGTHS.size + meta
     item = orjson.loads(data[_LENGTHS.size : start])
-    return Finished(item, data[start : start + head], data[start + head :])
+    before, after = data[start : start + head], data[start + head :]
+    if "reject" not in item:
+        item["sample"] = orjson.loads(_json(before, after, item["image"][2]))
+    return Finished(item, before, after)
+
+
+def _json(head: bytes, tail: bytes, image_size: int) -> bytes:
+    block, start = (head, 0) if len(head) > _BLOCK else (tail, _padded(image_size) - image_size)
+    return block[start + _BLOCK :][: _size(block, start)]
 
 
 def around_image(key: str, image_size: int, sample: dict[str, Any]) -> tuple[bytes, bytes]:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from finehard.dataset.packed import Finished, unpack
 from finehard.io import storage
-from finehard.io.ordered_map import ahead
+from finehard.io.ordered_map import ordered_map
 from finehard.records import Bytes
 
 
@@ -30,7 +30,7 @@ def in_order(pointers: Iterable[Pointer]) -> Iterator[tuple[str, bool, Finished,
     before, double = None, 1
     ordered = sorted(set(pointers))
     remote = bool(ordered) and storage.is_remote(ordered[0].where.uri)
-    fetched = ahead(_fetch, ordered) if remote else map(_fetch, ordered)
+    fetched = ordered_map(_fetch, ordered) if remote else map(_fetch, ordered)
     for pointer, (finished, data) in zip(ordered, fetched, strict=True):
         double = double + 1 if pointer.key == before else 1
         before = pointer.key

@@ -32,7 +32,7 @@ from finehard.dataset.shard import Entry, Sample, ShardSamples, scan_shard
 from finehard.dataset.shard_cache import ShardCache
 from finehard.errors import FinehardError, UsageError
 from finehard.io import storage
-from finehard.io.ordered_map import ahead
+from finehard.io.ordered_map import ordered_map
 from finehard.records import Bytes
 
 LOCATION = ["key", "shard", "image_offset", "image_size", "json_offset", "json_size"]
@@ -165,7 +165,7 @@ class Dataset:
 
     def read_ahead(self, samples: Iterable[Sample]) -> Iterator[Sample]:
         """`samples` with their JSON read; from a remote dataset, several at a time."""
-        return (ahead if storage.is_remote(self.uri) else map)(_with_json, samples)
+        return (ordered_map if storage.is_remote(self.uri) else map)(_with_json, samples)
 
     def scan(self, uri: str) -> ShardSamples:
         """The samples of the tar at `uri`, located by its headers.

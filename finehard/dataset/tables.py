@@ -7,6 +7,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from finehard.dataset.layout import side_files
 from finehard.io import storage
 
 REJECT_SCHEMA = pa.schema(
@@ -32,13 +33,13 @@ INDEX_SCHEMA = pa.schema(
 """A row per sample. Offsets and sizes are of the members' data in the tar, in bytes."""
 
 
-def index_part(output: str, name: str) -> str:
-    """Where a shard's rows lie until the index is put together."""
-    return storage.join(output, "_journal", "_index", name + ".parquet")
+def index_part(output: str, run: str, name: str) -> str:
+    """Returns the file of a shard's rows until the index is put together."""
+    return storage.join(side_files(output, run, "_index"), name + ".parquet")
 
 
 def described(sample: dict[str, Any]) -> dict[str, Any]:
-    """What the index tells of a sample, but for where it lies."""
+    """Returns the index columns that describe a sample, without those that locate it."""
     return {
         "format": sample["image"]["format"],
         "width": sample["image"]["width"],

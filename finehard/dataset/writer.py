@@ -40,6 +40,7 @@ class _Hashed:
 
 def write_shard(
     output: str,
+    run: str,
     index: int,
     count: int,
     pointers: Iterable[Pointer],
@@ -77,7 +78,7 @@ def write_shard(
         hashed.write(bytes(end if end >= 1024 else end + tarfile.RECORDSIZE))
     summary.samples, summary.rejects = len(rows), len(rejects)
     summary.bytes, summary.sha256 = hashed.written, hashed.sha256.hexdigest()
-    write_table(index_part(output, summary.name), rows, INDEX_SCHEMA)
+    write_table(index_part(output, run, summary.name), rows, INDEX_SCHEMA)
     rejected = storage.join(output, "rejected", summary.name + ".parquet")
     if rejects:
         write_table(rejected, rejects, REJECT_SCHEMA)

@@ -25,7 +25,7 @@ from azure.storage.blob import (
 )
 
 from finehard.errors import FinehardError
-from finehard.io.ordered_map import ahead
+from finehard.io.ordered_map import ordered_map
 
 _BINARY = ContentSettings(content_type="application/octet-stream")
 
@@ -122,7 +122,7 @@ class Azure:
             with contextlib.suppress(ResourceNotFoundError):
                 self._blob(bucket, key).delete_blob()
 
-        for _ in ahead(delete, keys):
+        for _ in ordered_map(delete, keys):
             pass
 
     def read_version(self, bucket: str, key: str) -> tuple[bytes, str]:

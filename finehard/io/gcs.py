@@ -21,7 +21,7 @@ from google.cloud import storage
 from google.cloud.storage.retry import DEFAULT_RETRY
 
 from finehard.errors import FinehardError
-from finehard.io.ordered_map import ahead
+from finehard.io.ordered_map import ordered_map
 
 _SCOPES = ["https://www.googleapis.com/auth/devstorage.read_write"]
 _RETRY = DEFAULT_RETRY.with_timeout(20)
@@ -120,7 +120,7 @@ class GCS:
             with contextlib.suppress(NotFound):
                 self._blob(bucket, key).delete(timeout=_TIMEOUT, retry=_RETRY)
 
-        for _ in ahead(delete, keys):
+        for _ in ordered_map(delete, keys):
             pass
 
     def read_version(self, bucket: str, key: str) -> tuple[bytes, str]:

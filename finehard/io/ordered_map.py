@@ -1,4 +1,4 @@
-"""Work that waits for an object store, done some at a time, its results in order."""
+"""Maps a slow function, such as a request to an object store, over items in parallel, in order."""
 
 from __future__ import annotations
 
@@ -11,32 +11,34 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 AT_ONCE = 16
-"""Pieces of work under way; as many results again may wait to be taken."""
+"""Calls in flight; as many results again may wait to be taken."""
 
 
-def ahead(work: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
-    """`work` of each of `items`, in their order. What fails, also in getting an item, is raised
-    after the results of all before it."""
+def ordered_map(function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
+    """Yields `function` of each item, in the order of `items`.
+
+    An error, also one in getting an item, is raised after the results before it.
+    """
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        under_way: deque[Future[R]] = deque()
+        in_flight: deque[Future[R]] = deque()
         try:
-            broken = None
-            left = iter(items)
+            error = None
+            rest = iter(items)
             while True:
                 try:
-                    item = next(left)
+                    item = next(rest)
                 except StopIteration:
                     break
-                except Exception as error:
-                    broken = error
+                except Exception as raised:
+                    error = raised
                     break
-                under_way.append(pool.submit(work, item))
-                if len(under_way) == 2 * AT_ONCE:
-                    yield under_way.popleft().result()
-            while under_way:
-                yield under_way.popleft().result()
-            if broken:
-                raise broken
+                in_flight.append(pool.submit(function, item))
+                if len(in_flight) == 2 * AT_ONCE:
+                    yield in_flight.popleft().result()
+            while in_flight:
+                yield in_flight.popleft().result()
+            if error:
+                raise error
         finally:
-            for future in under_way:
+            for future in in_flight:
                 future.cancel()

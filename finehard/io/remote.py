@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import fsspec
 
 from finehard.errors import FinehardError, UsageError
-from finehard.io.storage import File
+from finehard.io.file import File
 from finehard.records import Bytes
 
 SCHEMES = {

@@ -14,21 +14,15 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
-from typing import IO, Any, BinaryIO, NamedTuple, cast
+from typing import IO, Any, BinaryIO, cast
 
+from finehard.io.file import File
 from finehard.records import Bytes
 
 Options = Mapping[str, Mapping[str, Any]]
 """Scheme -> options of its store, under fsspec's names (s3fs, gcsfs, adlfs, HfFileSystem)."""
 _JOURNAL = "_journal"
 """The folder in a dataset that no other folder has; see `finehard.dataset.layout`."""
-
-
-class File(NamedTuple):
-    """A file and its size in bytes."""
-
-    uri: str
-    size: int
 
 
 def configure(*layers: Options) -> dict[str, dict[str, Any]]:

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 
 from finehard.errors import FinehardError, UsageError
 from finehard.io import storage
-from finehard.io.ordered_map import ahead
+from finehard.io.ordered_map import ordered_map
 from finehard.sources import folder, parquet, rejected
 from finehard.sources.format import inspect, load_format
 from finehard.sources.source import SourceConfig, SourceFile
@@ -35,7 +35,7 @@ def discover(path: str, config: SourceConfig) -> list[SourceFile]:
         raise UsageError(f"input {path} does not exist")
     sources: list[SourceFile] = []
     rows: list[rejected.Row] = []
-    for found in ahead(partial(_inspect, config), files):
+    for found in ordered_map(partial(_inspect, config), files):
         if isinstance(found, SourceFile):
             sources.append(found)
         else:

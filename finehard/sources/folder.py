@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from functools import partial
 
 from finehard.io import storage
-from finehard.io.ordered_map import ahead
+from finehard.io.ordered_map import ordered_map
 from finehard.records import Bytes, Record, Reject
 from finehard.sources.source import (
     Loaded,
@@ -58,7 +58,7 @@ def read(unit: Unit, config: SourceConfig) -> Iterator[Loaded | Reject]:
     """Yields the unit's images. One that no longer exists or cannot be read is a reject."""
     load = partial(_load, unit, config)
     yield from (
-        ahead(load, unit.names) if storage.is_remote(unit.file.uri) else map(load, unit.names)
+        ordered_map(load, unit.names) if storage.is_remote(unit.file.uri) else map(load, unit.names)
     )
 
 

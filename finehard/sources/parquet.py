@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from finehard.errors import FinehardError
 from finehard.io import storage
-from finehard.io.ordered_map import ahead
+from finehard.io.ordered_map import ordered_map
 from finehard.records import Bytes, Record, Reject
 from finehard.sources.source import (
     NOWHERE,
@@ -145,7 +145,7 @@ def read(unit: Unit, config: SourceConfig) -> Iterator[Loaded | Reject]:
             taken = (row for row in rows if wanted(unit.file, f"{uri}#row={row[0]}"))
             load = partial(_load, unit, config)
             # paths in the rows may lead into an object store
-            loaded = ahead(load, taken) if storage.is_remote(uri) else map(load, taken)
+            loaded = ordered_map(load, taken) if storage.is_remote(uri) else map(load, taken)
             for number, sample in loaded:
                 yield sample
                 number += 1

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from finehard.errors import FinehardError
 from finehard.io import storage
-from finehard.io.ordered_map import ahead
+from finehard.io.ordered_map import ordered_map
 from finehard.sources import folder
 from finehard.sources.format import load_format
 from finehard.sources.source import SourceConfig, SourceFile, safe_key
@@ -84,7 +84,7 @@ def _formats(config: SourceConfig) -> dict[str, str]:
 
 def _each(ask: Callable[[str], T], uris: set[str]) -> dict[str, T]:
     ordered = sorted(uris)
-    return dict(zip(ordered, ahead(ask, ordered), strict=True))
+    return dict(zip(ordered, ordered_map(ask, ordered), strict=True))
 
 
 def _file_size(uri: str) -> int | None:

@@ -11,8 +11,8 @@ from finehard.config import Config, as_dict
 from finehard.dataset.layout import JOURNAL, MANIFEST
 from finehard.errors import FinehardError, UsageError
 from finehard.io import storage
+from finehard.stages.provenance import provenance
 from finehard.stages.stage import Stage
-from finehard.state.provenance import provenance
 
 _NOT_IN_THE_DATA = {
     "": {"server", "prices", "when_changed"},

@@ -37,7 +37,7 @@ class Build:
     shards: int
     run: str
     pickled_stages: bytes = b""
-    """Unpickled only after `code` is installed, whose classes they may be instances of."""
+    """Unpickled after `code` is installed, whose classes they may be instances of."""
     code: registry.UserCode = registry.UserCode()
     bundled: bool = True
     """Whether the pipeline is finehard's own."""
@@ -45,13 +45,13 @@ class Build:
     storage: storage.Options = field(default_factory=dict, repr=False)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Unpickles, and sets the stores' options: not every step in a worker has a runtime."""
+        """Unpickles, and makes stores' options and the user's modules known in this process."""
         self.__dict__.update(state)
         storage.configure(self.storage)
+        registry.install(self.code)
 
     def stages(self) -> tuple[Stage, ...]:
-        """Returns the stages in their order; a user's modules become importable here."""
-        registry.install(self.code)
+        """Returns the stages in their order."""
         return pickle.loads(self.pickled_stages) if self.pickled_stages else ()
 
 

@@ -6,8 +6,8 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
-from finehard.config import parse_config
-from finehard.dataset.complete import complete
+from finehard.config import as_dict, parse_config
+from finehard.dataset.complete import Origin, complete, remove_side_files
 from finehard.dataset.layout import ShardsConfig, shard_of
 from finehard.dataset.packed import pack
 from finehard.dataset.pointers import Pointer
@@ -15,9 +15,8 @@ from finehard.dataset.summary import ShardSummary
 from finehard.dataset.writer import write_shard
 from finehard.images import ImagesConfig, header
 from finehard.records import Bytes, HardNegative, Record, Reject, sample_json
-from finehard.stages.prompts import load_prompt
-from finehard.state.provenance import Provenance
-from finehard.worker.runtime import Build
+from finehard.stages.prompts import Prompt, load_prompt
+from finehard.stages.provenance import Provenance
 from tests.pictures import encoded, jpg, picture, region
 
 STAGES = {"caption": {"model": "m", "revision": None, "fingerprint": "f"}}
@@ -72,7 +71,7 @@ def shard(
 ) -> ShardSummary:
     """Writes one shard."""
     config = ShardsConfig(**settings)
-    return write_shard(str(output), index, count, pointers, config, ImagesConfig())
+    return write_shard(str(output), "run", index, count, pointers, config, ImagesConfig())
 
 
 def dataset(folder: Path, count: int = 3) -> Path:
@@ -84,11 +83,15 @@ def dataset(folder: Path, count: int = 3) -> Path:
     model = {"model": "m", "endpoints": ["http://127.0.0.1:1/v1"]}
     config = parse_config({"models": {"lmm": model, "llm": model}}, "test")
     output = folder / "dataset"
-    build = Build(config, str(folder / "in"), str(output), count, "run")
+    origin = Origin(str(folder / "in"), as_dict(config), Provenance(STAGES, _prompts()))
     summaries = [
         shard(output, [p for p in pointers if shard_of(p.key, count) == n], n, count)
         for n in range(count)
     ]
-    prompts = (load_prompt("caption.v1", "caption", ("long_words", "alt_text")),)
-    complete(build, summaries, len(pointers), Provenance(STAGES, prompts))
+    complete(str(output), "run", origin, summaries, len(pointers))
+    remove_side_files(str(output), "run")
     return output
+
+
+def _prompts() -> tuple[Prompt, ...]:
+    return (load_prompt("caption.v1", "caption", ("long_words", "alt_text")),)

@@ -13,7 +13,8 @@ import pytest
 import webdataset
 from PIL import Image
 
-from finehard.dataset.layout import ShardsConfig, shard_count, shard_name, shard_of
+from finehard.dataset.complete import remove_side_files
+from finehard.dataset.layout import ShardsConfig, shard_count, shard_name, shard_of, side_files
 from finehard.dataset.packed import around_image, pack, unpack
 from finehard.dataset.tables import index_part
 from finehard.io.storage import read
@@ -44,7 +45,7 @@ def test_the_order_in_which_samples_come_changes_no_byte(tmp_path: Path) -> None
         output = tmp_path / f"out{turn}"
         summary = shard(output, pointers * (1 + turn % 2))  # a pointer come twice is one sample
         rejected = (output / "rejected" / f"{NAME}.parquet").read_bytes()
-        index = Path(index_part(str(output), NAME)).read_bytes()
+        index = Path(index_part(str(output), "run", NAME)).read_bytes()
         seen.add((_tar(output).read_bytes(), rejected, index, summary.sha256, summary.samples))
     assert len(seen) == 1
 
@@ -68,7 +69,7 @@ def test_keys_met_again_are_told_apart_and_stay_in_their_shard(tmp_path: Path) -
 def test_the_index_points_at_the_members_data(tmp_path: Path, kind: str, key: str) -> None:
     store = Store(tmp_path / "in")
     shard(tmp_path, [store.sample(key, n, kind) for n in range(3)])
-    rows = pq.read_table(index_part(str(tmp_path), NAME)).to_pylist()
+    rows = pq.read_table(index_part(str(tmp_path), "run", NAME)).to_pylist()
     with tarfile.open(_tar(tmp_path)) as tar:
         members = {m.name: (m.offset_data, m.size) for m in tar}
     assert len(members) == 6
@@ -121,7 +122,7 @@ def test_a_shard_that_nothing_fell_into_is_a_tar_all_the_same(tmp_path: Path) ->
     summary = shard(tmp_path, [])
     assert (summary.samples, summary.rejects) == (0, 0)
     assert _members(tmp_path) == {} and summary.bytes == _tar(tmp_path).stat().st_size
-    assert len(pq.read_table(index_part(str(tmp_path), NAME))) == 0
+    assert len(pq.read_table(index_part(str(tmp_path), "run", NAME))) == 0
     assert not (tmp_path / "rejected" / f"{NAME}.parquet").exists()
 
 
@@ -204,3 +205,25 @@ def test_rejects_know_their_reasons_and_are_short() -> None:
     with pytest.raises(ValueError, match="unknown reject reason"):
         reject(record(), "caption", "whatever")
     assert len(reject(record(), "caption", "timeout", "x" * 1000).detail) == 300
+
+
+def test_complete_can_be_repeated_and_leaves_other_files(tmp_path: Path) -> None:
+    output = dataset(tmp_path)
+    before = {p.name: p.read_bytes() for p in output.iterdir() if p.is_file()}
+    (output / "shards" / "notes.txt").write_text("mine")
+    (output / "shards" / "finehard-00007-of-00009.tar").write_bytes(b"of another build")
+    again = dataset(tmp_path)
+    assert {p.name: p.read_bytes() for p in again.iterdir() if p.is_file()} == before
+    names = {p.name for p in (output / "shards").iterdir()}
+    assert "notes.txt" in names and "finehard-00007-of-00009.tar" not in names
+
+
+def test_a_run_removes_its_own_side_files_only(tmp_path: Path) -> None:
+    mine, other = (Path(side_files(str(tmp_path), run, "_records")) for run in ("a", "b"))
+    for folder in (mine, other):
+        folder.mkdir(parents=True)
+        (folder / "x.bin").write_bytes(b"x")
+    remove_side_files(str(tmp_path), "a")
+    assert not mine.exists() and (other / "x.bin").exists()
+    remove_side_files(str(tmp_path), "b")
+    assert not other.parent.exists()

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from finehard.io.ordered_map import AT_ONCE, ahead
+from finehard.io.ordered_map import AT_ONCE, ordered_map
 
 
 def test_results_come_in_order_though_later_ones_are_ready_first() -> None:
@@ -16,8 +16,8 @@ def test_results_come_in_order_though_later_ones_are_ready_first() -> None:
         time.sleep(0.02 if n % 7 == 0 else 0)
         return n * n
 
-    assert list(ahead(slow, range(100))) == [n * n for n in range(100)]
-    assert list(ahead(slow, [])) == []
+    assert list(ordered_map(slow, range(100))) == [n * n for n in range(100)]
+    assert list(ordered_map(slow, [])) == []
 
 
 def test_much_is_under_way_at_once_but_no_more_than_said() -> None:
@@ -40,7 +40,7 @@ def test_much_is_under_way_at_once_but_no_more_than_said() -> None:
             taken.append(n)
             yield n
 
-    for n in ahead(work, items()):
+    for n in ordered_map(work, items()):
         assert len(taken) <= n + 2 * AT_ONCE
     assert 2 <= most <= AT_ONCE
 
@@ -52,11 +52,11 @@ def test_an_error_comes_after_the_results_before_it() -> None:
 
     got = []
     with pytest.raises(OSError, match="damaged"):
-        for n in ahead(lambda n: n, items()):
+        for n in ordered_map(lambda n: n, items()):
             got.append(n)
     assert got == [0, 1, 2, 3, 4]
     got = []
     with pytest.raises(ZeroDivisionError):
-        for n in ahead(lambda n: 1 // (3 - n), range(9)):
+        for n in ordered_map(lambda n: 1 // (3 - n), range(9)):
             got.append(n)
     assert got == [0, 0, 1]

@@ -11,14 +11,13 @@ from typing import Any
 
 from PIL import Image
 
-from finehard.config import parse_config
-from finehard.dataset.complete import complete
+from finehard.config import as_dict, parse_config
+from finehard.dataset.complete import Origin, complete, remove_side_files
 from finehard.dataset.packed import pack
 from finehard.dataset.pointers import Pointer
 from finehard.records import HardNegative, Record, Region, sample_json
 from finehard.stages.prompts import load_prompt
-from finehard.state.provenance import Provenance
-from finehard.worker.runtime import Build
+from finehard.stages.provenance import Provenance
 from tests.dataset.finished import Store, shard
 from tests.pictures import encoded, picture
 
@@ -79,10 +78,11 @@ def dataset(folder: Path, store: Store, pointers: list[Pointer], text: str = "m"
     model = {"model": "m", "endpoints": ["http://127.0.0.1:1/v1"]}
     config = parse_config({"models": {"lmm": model, "llm": model}}, "test")
     output = folder / "dataset"
-    build = Build(config, f"/in/{text}", str(output), 1, "run")
     stages = {"caption": {"model": text, "revision": text, "fingerprint": "f"}}
     prompts = (load_prompt("caption.v1", "caption", ("long_words", "alt_text")),)
-    complete(build, [shard(output, pointers)], len(pointers), Provenance(stages, prompts))
+    origin = Origin(f"/in/{text}", as_dict(config), Provenance(stages, prompts))
+    complete(str(output), "run", origin, [shard(output, pointers)], len(pointers))
+    remove_side_files(str(output), "run")
     return output
 
 
