@@ -35,6 +35,7 @@ from finehard.dataset.tables import INDEX_SCHEMA, index_part
 from finehard.errors import FinehardError
 from finehard.io import storage
 from finehard.io.ordered_map import ordered_map
+from finehard.io.parquet import read_table
 from finehard.stages.provenance import Provenance
 
 
@@ -87,7 +88,7 @@ def complete(
     ):
         parts = (index_part(output, run, summary.name) for summary in summaries)
         for data in ordered_map(storage.read_all, parts):
-            index.write_table(pq.read_table(pa.BufferReader(data), schema=INDEX_SCHEMA))
+            index.write_table(read_table(pa.BufferReader(data), schema=INDEX_SCHEMA))
     sizes = {f"{s.name}.tar": s.samples for s in summaries}
     storage.write(storage.join(output, SIZES), json.dumps(sizes, indent=1).encode())
     manifest = _manifest(origin, summaries, read)

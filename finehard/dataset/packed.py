@@ -43,7 +43,7 @@ def unpack(data: bytes) -> Finished:
     start = _LENGTHS.size + meta
     item = orjson.loads(data[_LENGTHS.size : start])
     before, after = data[start : start + head], data[start + head :]
-    if "reject" not in item:
+    if before:
         item["sample"] = orjson.loads(_json(before, after, item["image"][2]))
     return Finished(item, before, after)
 

@@ -33,6 +33,7 @@ from finehard.dataset.shard_cache import ShardCache
 from finehard.errors import FinehardError, UsageError
 from finehard.io import storage
 from finehard.io.ordered_map import ordered_map
+from finehard.io.parquet import read_table
 from finehard.records import Bytes
 
 LOCATION = ["key", "shard", "image_offset", "image_size", "json_offset", "json_size"]
@@ -224,7 +225,7 @@ class Dataset:
         if not self._has_index:
             return self.scan(uri)
         with self._index() as file:
-            rows = pq.read_table(file, columns=LOCATION, filters=[("shard", "=", _name(uri))])
+            rows = read_table(file, columns=LOCATION, filters=[("shard", "=", _name(uri))])
         entries = [_entry(uri, row) for row in rows.to_pylist()]
         return ShardSamples(uri, entries, from_index=True)
 

@@ -19,6 +19,7 @@ from finehard.dataset.tables import INDEX_SCHEMA, REJECT_SCHEMA, described
 from finehard.errors import UsageError
 from finehard.images import ImageError, ImagesConfig, header
 from finehard.io import storage
+from finehard.io.parquet import read_table
 from finehard.negatives.swap import normal
 from finehard.records import Bytes
 from finehard.rejects import REASONS
@@ -200,7 +201,7 @@ def _rejected_keys(dataset: str, shard: str) -> set[str]:
     uri = storage.join(dataset, "rejected", shard.removesuffix(".tar") + ".parquet")
     try:
         with storage.open_read(uri) as file:
-            return set(pq.read_table(file, columns=["key"]).column("key").to_pylist())
+            return set(read_table(file, columns=["key"]).column("key").to_pylist())
     except (pa.ArrowException, OSError, ValueError):
         return set()  # it need not exist; `_rejects` reports one that cannot be read
 
@@ -282,7 +283,7 @@ def _rejects(dataset: str, manifest: dict[str, Any]) -> Iterator[str]:
         name = "rejected/" + file.uri.rsplit("/", 1)[1]
         try:
             with storage.open_read(file.uri) as opened:
-                table = pq.read_table(opened)
+                table = read_table(opened)
         except (pa.ArrowException, OSError, ValueError) as error:
             yield f"{name} cannot be read: {' '.join(str(error).split())[:160]}"
             continue

@@ -6,7 +6,6 @@ import difflib
 import io
 from typing import Any
 
-import pyarrow.parquet as pq
 from rich.console import Console
 from rich.padding import Padding
 from rich.text import Text
@@ -17,6 +16,7 @@ from finehard.dataset.shard import Sample
 from finehard.errors import FinehardError, UsageError
 from finehard.images import ImageError
 from finehard.io import storage
+from finehard.io.parquet import read_table
 from finehard.records import one_line
 from finehard.report.diff import diff_words
 from finehard.report.extra import extra_lines
@@ -54,7 +54,7 @@ def find_sample(dataset: Dataset, key: str) -> Sample:
     rejected = storage.join(dataset.uri, "rejected", f"{name}.parquet")
     if storage.exists(rejected):
         with storage.open_read(rejected) as file:
-            for row in pq.read_table(file).to_pylist():
+            for row in read_table(file).to_pylist():
                 if row["key"] == key:
                     raise UsageError(
                         f"{key} was rejected at {row['stage']} for {row['reason']}: "

@@ -14,12 +14,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from finehard.dataset.reader import LOCATION, Dataset
 from finehard.dataset.shard import Sample
 from finehard.io import storage
+from finehard.io.parquet import read_table
 from finehard.phrases import Extraction
 from finehard.report.expressions import Expressions, build_extractor
 from finehard.state.reply_tokens import reply_tokens
@@ -250,7 +250,7 @@ def rejects(dataset: Dataset, seed: int) -> Rejected:
     random.Random(seed).shuffle(files)
     for file in files:
         with storage.open_read(file.uri) as opened:
-            table = pq.read_table(opened)
+            table = read_table(opened)
         stages = table.column("stage").to_pylist()
         reasons = table.column("reason").to_pylist()
         rejected.counts.update(zip(stages, reasons, strict=True))

@@ -27,6 +27,7 @@ import pyarrow.parquet as pq
 
 from finehard.errors import FinehardError
 from finehard.io import storage
+from finehard.io.parquet import read_table
 from finehard.records import Usage
 
 FLUSH_S = 0.5
@@ -293,7 +294,7 @@ def _decode(data: bytes, uri: str) -> dict[str, Entry]:
             json.loads(row["value"]),
             Usage(row["requests"], row["prompt_tokens"], row["completion_tokens"]),
         )
-        for row in pq.read_table(pa.BufferReader(data)).to_pylist()
+        for row in read_table(pa.BufferReader(data)).to_pylist()
     }
 
 

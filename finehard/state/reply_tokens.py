@@ -7,11 +7,11 @@ from collections.abc import Iterator
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from finehard.dataset.layout import JOURNAL
 from finehard.io import storage
+from finehard.io.parquet import read_table
 
 
 def reply_tokens(
@@ -27,7 +27,7 @@ def reply_tokens(
     for part in parts:
         try:
             with storage.open_read(part.uri) as file:
-                table = pq.read_table(file, columns=["requests", "completion_tokens"])
+                table = read_table(file, columns=["requests", "completion_tokens"])
         except (OSError, pa.ArrowException):
             continue
         requests, tokens = (column.to_numpy() for column in table.columns)
