@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from difflib import get_close_matches
 
+from finehard.detect.backends import BACKENDS
 from finehard.errors import UsageError
 
-BACKENDS = ("owlv2", "yolo_world", "grounding_dino")
 DTYPES = ("float32", "float16", "bfloat16")
 _FRACTIONS = ("floor", "raw_nms_iou", "score", "nms_iou", "cross_nms_iou", "min_area", "max_area")
 _POSITIVE = ("batch_size", "max_raw", "max_boxes", "max_boxes_per_phrase")

@@ -13,7 +13,6 @@ from PIL import Image
 
 from finehard.detect.boxes import Detection, tidy
 from finehard.detect.config import DetectConfig
-from finehard.detect.identity import detector_identity
 from finehard.detect.letterbox import corners, letterbox
 from finehard.detect.loading import (
     Runtime,
@@ -45,7 +44,6 @@ class GroundingDinoDetector:
     def __init__(
         self, model: Any, tokenizer: Any, processor: Any, config: DetectConfig, runtime: Runtime
     ) -> None:
-        self.identity = detector_identity(config)
         self._config = config
         self._runtime = runtime
         self._model = model

@@ -12,7 +12,6 @@ from PIL import Image
 
 from finehard.detect.boxes import Detection, tidy
 from finehard.detect.config import DetectConfig
-from finehard.detect.identity import detector_identity
 from finehard.detect.letterbox import Placement, back, corners, letterbox
 from finehard.detect.loading import (
     Runtime,
@@ -39,7 +38,6 @@ class OwlDetector:
     ) -> None:
         import torch
 
-        self.identity = detector_identity(config)
         self._config = config
         self._runtime = runtime
         self._model = model

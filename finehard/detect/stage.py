@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from finehard.detect import DetectConfig, Detection, detector_identity, select
+from finehard.detect import DetectConfig, Detection, check_detector, detector_identity, select
 from finehard.digest import digest
 from finehard.records import Record, Region
 from finehard.stages.stage import Settings, Stage
@@ -16,6 +16,10 @@ class Detect(Stage):
 
     name = "detect"
     config_type = DetectConfig
+
+    def check(self, settings: Settings) -> None:
+        """Raises `FinehardError` if the detector cannot be loaded; loads no weights."""
+        check_detector(self.config)
 
     def identity(self) -> dict[str, Any]:
         """Returns everything that changes the detector's raw boxes."""

@@ -18,7 +18,6 @@ from PIL import Image
 
 from finehard.detect.boxes import Detection, tidy
 from finehard.detect.config import DetectConfig
-from finehard.detect.identity import detector_identity
 from finehard.detect.letterbox import back, corners, letterbox
 from finehard.detect.loading import (
     Runtime,
@@ -26,8 +25,8 @@ from finehard.detect.loading import (
     fixed_batches,
     from_pretrained,
     load_model,
-    need,
     prepare,
+    require,
 )
 from finehard.detect.phrase_embedding import PhraseEmbedder
 from finehard.errors import FinehardError, UsageError
@@ -58,24 +57,40 @@ def quiet_ultralytics() -> None:
         os.environ.setdefault(name, value)
 
 
-def load_weights(config: DetectConfig) -> Any:
-    """The network named by `config.model`. Raises FinehardError."""
+def check_weights(config: DetectConfig) -> Any:
+    """Returns `ultralytics.nn.tasks`. Raises `FinehardError` if ultralytics or `config.model` is
+    missing."""
     quiet_ultralytics()
-    tasks = need("ultralytics.nn.tasks", "yolo", "detect.backend")
+    tasks = require("ultralytics.nn.tasks", "yolo", "detect.backend")
     suffix = Path(config.model).suffix
     if suffix == ".yaml":
-        # A bare name may be an architecture that ships with ultralytics.
-        try:
-            return tasks.WorldModel(config.model, verbose=False)
+        try:  # a bare name may be an architecture that ships with ultralytics
+            tasks.yaml_model_load(config.model)
         except (OSError, KeyError, TypeError, AttributeError) as error:
-            raise FinehardError(
-                f"detect.model: {config.model!r} is no YOLO-World architecture ({error})."
-            ) from error
-    if suffix != ".pt" or not Path(config.model).is_file():
+            raise _not_an_architecture(config, error) from error
+    elif suffix != ".pt" or not Path(config.model).is_file():
         raise FinehardError(
             f"detect.model: there is no file {config.model!r}; yolo_world needs a local .pt file "
             "or a .yaml architecture (weights are not downloaded)."
         )
+    return tasks
+
+
+def _not_an_architecture(config: DetectConfig, error: Exception) -> FinehardError:
+    reason = " ".join(str(error).split())
+    return FinehardError(
+        f"detect.model: {config.model!r} is not a YOLO-World architecture ({reason})."
+    )
+
+
+def load_weights(config: DetectConfig) -> Any:
+    """Returns the network named by `config.model`. Raises `FinehardError`."""
+    tasks = check_weights(config)
+    if Path(config.model).suffix == ".yaml":
+        try:
+            return tasks.WorldModel(config.model, verbose=False)
+        except (OSError, KeyError, TypeError, AttributeError) as error:
+            raise _not_an_architecture(config, error) from error
     try:
         checkpoint, _ = tasks.torch_safe_load(config.model, safe_only=not config.allow_pickle)
         model = checkpoint.get("ema") or checkpoint["model"]
@@ -98,7 +113,6 @@ class YoloWorldDetector:
     def __init__(
         self, model: Any, text_model: Any, tokenizer: Any, config: DetectConfig, runtime: Runtime
     ) -> None:
-        self.identity = detector_identity(config)
         self._config = config
         self._runtime = runtime
         self._model = model

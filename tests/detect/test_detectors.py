@@ -64,7 +64,6 @@ def test_batches_of_one_size_give_the_same_boxes_whatever_is_in_them(name, tiny,
 
 def test_a_second_load_gives_the_same_boxes(detector, tiny, photos):
     again = load_detector(detector._config)
-    assert again.identity == detector.identity
     assert again.detect(photos[:2], PHRASES[:2]) == detector.detect(photos[:2], PHRASES[:2])
 
 

@@ -9,8 +9,14 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from finehard.detect import DetectConfig, Detection, detector_identity, load_detector
-from finehard.errors import FinehardError, UsageError
+from finehard.detect import (
+    DetectConfig,
+    Detection,
+    check_detector,
+    detector_identity,
+    load_detector,
+)
+from finehard.errors import FinehardError
 
 
 def one_line(config: DetectConfig) -> str:
@@ -115,9 +121,9 @@ def test_a_yaml_architecture_loads(tiny):
 def test_a_missing_package_is_told_with_its_extra(blocked, backend, extra):
     code = (
         f"import sys; sys.modules[{blocked!r}] = None\n"
-        "from finehard.detect import DetectConfig, load_detector\n"
+        "from finehard.detect import DetectConfig, check_detector\n"
         "from finehard.errors import FinehardError\n"
-        f"try: load_detector(DetectConfig(backend={backend!r}, model='x.yaml', device='cpu'))\n"
+        f"try: check_detector(DetectConfig(backend={backend!r}, model='x.yaml', device='cpu'))\n"
         "except FinehardError as error: print(error)"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -142,7 +148,6 @@ class Fixed:
     """A user's detector that answers what the test put into `answer`."""
 
     answer: list = []
-    identity = {"mine": 1}
 
     def detect(self, images, phrases):
         return [list(self.answer) for _ in images]
@@ -155,7 +160,6 @@ def make_fixed(config):
 def test_a_users_own_detector_is_checked_and_tidied(monkeypatch):
     config = DetectConfig(backend=f"{__name__}:make_fixed")
     detector = load_detector(config)
-    assert detector.identity["mine"] == 1 and detector.identity["backend"] == config.backend
     weak, wide = Detection(0, (0.1, 0.1, 0.2, 0.2), 0.01), Detection(1, (-0.5, 0.1, 0.5, 2.0), 0.77)
     best = Detection(0, (0.1, 0.1, 0.2, 0.2), 0.912345)
     image = [Image.new("RGB", (4, 4))]
@@ -165,10 +169,16 @@ def test_a_users_own_detector_is_checked_and_tidied(monkeypatch):
     ]
     with pytest.raises(FinehardError, match="phrase index 1 of 1"):
         detector.detect(image, [["a"]])
-    with pytest.raises(UsageError, match="cannot be imported"):
-        load_detector(DetectConfig(backend="no.such.module:make"))
-    with pytest.raises(UsageError, match="cannot be imported"):
-        load_detector(DetectConfig(backend=f"{__name__}:nothing"))
+
+
+def fail_to_load(config):
+    raise RuntimeError("no weights\nat all")
+
+
+def test_a_users_load_function_that_fails_is_one_line():
+    assert "RuntimeError: no weights at all" in one_line(
+        DetectConfig(backend=f"{__name__}:fail_to_load")
+    )
 
 
 def test_the_identity_follows_the_content_and_not_the_place(tiny, tmp_path):
@@ -179,7 +189,6 @@ def test_the_identity_follows_the_content_and_not_the_place(tiny, tmp_path):
         (copy / file.name).write_bytes(file.read_bytes())
     moved = replace(config, model=str(copy))
     assert detector_identity(moved) == detector_identity(config)
-    assert load_detector(config).identity == detector_identity(config)
     weights = bytearray((copy / "model.safetensors").read_bytes())
     weights[-1] ^= 1
     (copy / "model.safetensors").write_bytes(weights)
@@ -194,3 +203,41 @@ def test_the_identity_leaves_out_the_selection_and_the_machine():
     other = {"floor": 0.1, "max_raw": 7, "revision": "abc", "dtype": "float16", "image_size": 480}
     for name, value in other.items():
         assert detector_identity(replace(base, **{name: value})) != detector_identity(base), name
+
+
+@pytest.mark.parametrize("load", [check_detector, load_detector])
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"backend": "no.such.module:make"}, "cannot import no.such.module"),
+        ({"backend": f"{__name__}:nothing"}, "there is no 'nothing' in"),
+        ({"backend": f"{__name__}:__name__"}, "is not a function"),
+        ({"model": "/no/such/folder"}, "detect.model: there is no folder '/no/such/folder'"),
+        ({"model": ""}, "detect.model"),
+        ({"backend": "yolo_world", "model": "none.pt"}, "detect.model: there is no file 'none.pt'"),
+        ({"backend": "yolo_world", "model": "none.yaml"}, "detect.model: 'none.yaml' is not a"),
+        ({"backend": "yolo_world", "model": "yolov8n-worldv2.yaml", "text_model": "/none"},
+         "detect.text_model: there is no folder"),
+        ({"device": "cuda:63"}, "detect.device: 'cuda:63' cannot be used"),
+        ({"device": "toaster"}, "detect.device: 'toaster' cannot be used"),
+    ],
+)  # fmt: skip
+def test_preflight_and_loading_refuse_the_same(load, values, message):
+    with pytest.raises(FinehardError) as raised:
+        load(DetectConfig(**values))
+    assert message in str(raised.value) and "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("name", ["owlv2", "grounding_dino", "yolo_world"])
+def test_preflight_accepts_what_loads(name, tiny):
+    check_detector(tiny(name))
+
+
+def test_preflight_accepts_hub_names_and_users_modules():
+    check_detector(DetectConfig(model="nobody/nothing-of-this-name", device="cpu"))
+    check_detector(DetectConfig(backend=f"{__name__}:fail_to_load"))
+
+
+def test_preflight_refuses_an_incomplete_folder(tmp_path):
+    with pytest.raises(FinehardError, match="no config.json"):
+        check_detector(DetectConfig(model=str(tmp_path)))
