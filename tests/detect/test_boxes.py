@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -13,6 +13,7 @@ from finehard.boxes import iou
 from finehard.detect.boxes import RULES, Detection, check, select, tidy
 from finehard.detect.config import DetectConfig
 from finehard.errors import UsageError
+from finehard.settings.read import checked
 
 OPEN = DetectConfig(
     floor=0.0,
@@ -197,6 +198,11 @@ def test_select_needs_no_torch():
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
+@dataclass(frozen=True)
+class Sections:
+    detect: DetectConfig
+
+
 @pytest.mark.parametrize(
     ("values", "key"),
     [
@@ -210,9 +216,12 @@ def test_select_needs_no_torch():
         ({"min_area": 0.99}, "detect.min_area"),
         ({"dtype": "int8"}, "detect.dtype"),
         ({"image_size": 0}, "detect.image_size"),
+        ({"threads": 0}, "detect.threads"),
+        ({"max_area": float("nan")}, "detect.max_area"),
+        ({"max_raw": 0}, "detect.max_raw"),
     ],
 )
 def test_a_wrong_setting_is_told_by_its_key(values, key):
     with pytest.raises(UsageError, match=key) as told:
-        DetectConfig(**values)
+        checked({"detect": values}, Sections, "my.yaml")
     assert "\n" not in str(told.value)
