@@ -53,10 +53,10 @@ def find_backend(config: DetectConfig) -> Load:
 
     Raises `UsageError` if there is no such module or function.
     """
-    found = registry.load(config.backend, BACKENDS, "detect.backend")
-    if not callable(found):
+    load = registry.load(config.backend, BACKENDS, "detect.backend")
+    if not callable(load):
         raise UsageError(f"detect.backend: {config.backend} is not a function")
-    return found
+    return load
 
 
 def load_detector(config: DetectConfig) -> Detector:

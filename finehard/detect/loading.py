@@ -1,4 +1,4 @@
-"""What the backends share: torch's settings, loading a model, batches of one size."""
+"""Shared by the backends: torch settings, model loading, fixed-size batches."""
 
 from collections.abc import Iterator, Sequence
 from importlib import import_module
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
 
 class Runtime(NamedTuple):
-    """Where and how a model runs."""
+    """The device and precision a model runs with."""
 
     device: "torch.device"
     dtype: "torch.dtype"
     rows: int
-    """Rows in every forward pass."""
+    """Batch size of every forward pass."""
 
 
 def require(module: str, extra: str, key: str) -> Any:
@@ -79,9 +79,9 @@ def check_model(name: str, key: str) -> None:
 
 
 def from_pretrained(auto_class: str, name: str, key: str, revision: str | None, **more: Any) -> Any:
-    """`transformers.<auto_class>.from_pretrained`, without remote code.
+    """Calls `transformers.<auto_class>.from_pretrained` without remote code.
 
-    A local folder is read without the network. Raises FinehardError naming the config key.
+    A local folder is read without network access. Raises `FinehardError` naming the config key.
     """
     transformers = require("transformers", "detect", key)
     transformers.utils.logging.disable_progress_bar()
@@ -105,16 +105,16 @@ def from_pretrained(auto_class: str, name: str, key: str, revision: str | None, 
 
 
 def load_model(auto_class: str, name: str, key: str, revision: str | None, runtime: Runtime) -> Any:
-    """A transformers model in eval mode, from safetensors only. Raises FinehardError."""
+    """Loads a transformers model from safetensors, in eval mode. Raises `FinehardError`."""
     model = from_pretrained(auto_class, name, key, revision, use_safetensors=True)
     return model.to(device=runtime.device, dtype=runtime.dtype).eval().requires_grad_(False)
 
 
 def fixed_batches(items: Sequence[Any], rows: int) -> Iterator[tuple[list[Any], int]]:
-    """`items` in lists of exactly `rows`, the last one filled up with copies of its last item.
+    """Yields `items` in lists of exactly `rows`, each with its number of real entries.
 
-    Yields each list and how many of its entries are real. A model that always sees the same
-    shape always takes the same way through its kernels.
+    The last list is padded with copies of its last item: with a constant batch shape torch always
+    chooses the same kernels, so results do not depend on the batch.
     """
     rest = iter(items)
     while batch := list(islice(rest, rows)):
@@ -122,7 +122,7 @@ def fixed_batches(items: Sequence[Any], rows: int) -> Iterator[tuple[list[Any], 
 
 
 def bucket(count: int, smallest: int) -> int:
-    """`smallest` doubled until `count` fits."""
+    """Returns `smallest`, doubled until it is at least `count`."""
     while smallest < count:
         smallest *= 2
     return smallest
