@@ -24,8 +24,9 @@ import numpy as np
 import torch
 import webdataset
 
+from finehard.article import with_article
 from finehard.demo.render import encode, render
-from finehard.demo.texts import article, long_caption, noun_phrase, region_caption, short_caption
+from finehard.demo.texts import long_caption, noun_phrase, region_caption, short_caption
 from finehard.demo.world import COLORS, PATTERNS, Scene, Thing
 from finehard.fgclip.config import load_train_config
 from finehard.fgclip.train import train
@@ -50,7 +51,7 @@ def negatives(thing: Thing, rng: random.Random) -> list[dict[str, Any]]:
     swaps += rng.sample(colors, 10 - len(swaps))
     return [
         {
-            "text": article(
+            "text": with_article(
                 noun_phrase(
                     new if attribute == "color" else thing.color,
                     new if attribute == "pattern" else thing.pattern,
@@ -72,7 +73,7 @@ def sample(key: str, scene: Scene, seed: int) -> dict[str, Any]:
     size = (scene.width, scene.height) * 2
     regions = []
     for thing in scene.things:
-        expression = article(noun_phrase(thing.color, thing.pattern, thing.kind))
+        expression = with_article(noun_phrase(thing.color, thing.pattern, thing.kind))
         regions.append(
             {
                 "box": [v / s for v, s in zip(thing.box, size, strict=True)],

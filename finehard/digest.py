@@ -1,30 +1,33 @@
-"""Hashes that name things: a question, a stage's fingerprint, the shard of a key."""
+"""Stable hashes: of JSON values, of strings, and of model files."""
 
 from __future__ import annotations
 
 import hashlib
 import os
+from pathlib import Path
 from typing import Any
 
 import orjson
 
+_MODEL_FILES = (".safetensors", ".json", ".txt", ".pt", ".yaml")
+
 
 def digest(value: Any, size: int = 16) -> str:
-    """Hex BLAKE2b of `value` as canonical JSON, `size` bytes: equal values give equal digests."""
+    """Returns the hex BLAKE2b of `value` as canonical JSON, `size` bytes long."""
     data = orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
     return hashlib.blake2b(data, digest_size=size).hexdigest()
 
 
 def number(text: str) -> int:
-    """A 64-bit number that depends on `text` only, spread evenly."""
+    """Returns a uniformly distributed 64-bit hash of `text`."""
     data = text.encode("utf-8", "surrogatepass")
     return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "big")
 
 
 def folder_revision(path: str) -> str | None:
-    """Names the content of a local model folder or file, or None when `path` is neither.
+    """Returns a fast content hash of a local model folder or file, or None if there is none.
 
-    Large files count by size, first and last MiB: enough to tell two trainings apart, and quick.
+    Of each file it reads the size and the first and last MiB, which differ between two trainings.
     """
     if os.path.isfile(path):
         files = [path]
@@ -33,13 +36,29 @@ def folder_revision(path: str) -> str | None:
         files = [f for f in (os.path.join(path, n) for n in names) if os.path.isfile(f)]
     else:
         return None
-    seen = hashlib.blake2b(digest_size=12)
+    blake2b = hashlib.blake2b(digest_size=12)
     for file in files:
         size = os.path.getsize(file)
-        seen.update(f"{os.path.basename(file)} {size} ".encode())
+        blake2b.update(f"{os.path.basename(file)} {size} ".encode())
         with open(file, "rb") as opened:
-            seen.update(opened.read(1 << 20))
+            blake2b.update(opened.read(1 << 20))
             if size > 2 << 20:
                 opened.seek(-(1 << 20), os.SEEK_END)
-                seen.update(opened.read())
-    return "content-" + seen.hexdigest()
+                blake2b.update(opened.read())
+    return "content-" + blake2b.hexdigest()
+
+
+def content_hash(path: Path) -> str:
+    """Returns the SHA-256 of a model file, or of the model files in a folder: names and all bytes.
+
+    Detectors are recorded by this hash, language models by `folder_revision`. Both are stored in
+    journals, so neither can replace the other.
+    """
+    files = [path] if path.is_file() else sorted(path.iterdir())
+    sha256 = hashlib.sha256()
+    for file in files:
+        if file.is_file() and file.suffix in _MODEL_FILES:
+            with file.open("rb") as opened:
+                inner = hashlib.file_digest(opened, "sha256").hexdigest()
+            sha256.update(f"{file.name} {inner}\n".encode())
+    return sha256.hexdigest()

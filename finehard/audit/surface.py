@@ -6,8 +6,8 @@ import re
 from functools import lru_cache
 from typing import Any
 
+from finehard.article import article
 from finehard.audit.item import Item
-from finehard.negatives.article import article
 
 _ARTICLE = re.compile(r"(?<![\w'.-])(an?)\s+(\S+)", re.IGNORECASE)
 

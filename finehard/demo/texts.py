@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from finehard.article import with_article
 from finehard.demo.world import COLORS, KINDS, PATTERNS, Scene, Thing
 
 COUNT_WORDS = ("One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight")
@@ -17,11 +18,6 @@ SIZE_TAIL = {"small": ", quite small,", "medium": "", "large": ", quite large,"}
 _STEPS = (1, 3, 5, 8)
 
 
-def article(words: str) -> str:
-    """`words` with "a" or "an" before them."""
-    return ("an " if words[0] in "aeiou" else "a ") + words
-
-
 def noun_phrase(color: str, pattern: str, kind: str) -> str:
     """ "red striped mug", without an article."""
     return " ".join(w for w in (color, "" if pattern == "plain" else pattern, kind) if w)
@@ -29,7 +25,7 @@ def noun_phrase(color: str, pattern: str, kind: str) -> str:
 
 def thing_phrase(thing: Thing) -> str:
     """ "a red striped mug"."""
-    return article(noun_phrase(thing.color, thing.pattern, thing.kind))
+    return with_article(noun_phrase(thing.color, thing.pattern, thing.kind))
 
 
 def listed(scene: Scene) -> list[Thing]:
@@ -114,7 +110,7 @@ def false_statement(thing: Thing, rng: np.random.Generator) -> str:
         pattern = _other(PATTERNS, pattern, rng)
     else:
         kind = _other(KINDS, kind, rng)
-    return article(noun_phrase(color, pattern, kind))
+    return with_article(noun_phrase(color, pattern, kind))
 
 
 def _other(words: tuple[str, ...], word: str, rng: np.random.Generator) -> str:
@@ -123,7 +119,7 @@ def _other(words: tuple[str, ...], word: str, rng: np.random.Generator) -> str:
 
 def random_phrase(rng: np.random.Generator) -> str:
     """A noun phrase of this world, held-out pairs included: it is text only, without a picture."""
-    return article(noun_phrase(_any(COLORS, rng), _pattern(rng), _any(KINDS, rng)))
+    return with_article(noun_phrase(_any(COLORS, rng), _pattern(rng), _any(KINDS, rng)))
 
 
 def _any(words: tuple[str, ...], rng: np.random.Generator) -> str:

@@ -1,6 +1,6 @@
-"""Boxes of one image: bring a model's raw output into order, and choose what is kept.
+"""Post-processing of one image's boxes: raw model output to detections, and their selection.
 
-numpy only; every image passes through here.
+Uses numpy only: selection must not import torch.
 """
 
 import math
@@ -24,16 +24,16 @@ RULES = (
     "too_many_for_phrase",
     "too_many_boxes",
 )
-# Rounding hides the last bits, in which machines and batch sizes differ.
 DECIMALS = 4
-# Raw boxes that enter the raw NMS; a dense detector has 8,400 and the weak ones never win.
+"""Rounding hides differences in the last bits between machines and batch sizes."""
 CANDIDATES = 1000
+"""Boxes that enter the raw NMS, best first; a dense detector outputs 8,400, nearly all weak."""
 
 Floats = NDArray[np.float64]
 
 
 class Detection(NamedTuple):
-    """One box that a detector proposes for one phrase."""
+    """One detected box of one phrase."""
 
     phrase: int
     """Index into the image's phrases."""
@@ -43,18 +43,18 @@ class Detection(NamedTuple):
     """0 to 1."""
 
 
-def tidy(
+def postprocess(
     boxes: Floats,
     scores: Floats,
     phrases: NDArray[np.int64],
     config: DetectConfig,
 ) -> list[Detection]:
-    """Raw model output of one image as detections, best first.
+    """Converts the raw model output of one image to detections, best first.
 
-    boxes (N, 4) normalised xyxy of any range, scores (N,), phrases (N,). Boxes are clipped and
-    rounded to 4 decimals, empty and non-finite ones and those below `config.floor` dropped, near
-    copies within a phrase merged (`raw_nms_iou`), and the best `max_raw` returned. The order
-    depends on the rounded values alone.
+    `boxes` are (N, 4) normalised xyxy, not necessarily in [0, 1]; `scores` and `phrases` are (N,).
+    Clips and rounds the boxes, drops empty and non-finite ones and those below `config.floor`,
+    applies NMS within each phrase (`raw_nms_iou`), and returns the best `max_raw`. The order
+    depends only on the rounded values.
     """
     boxes = np.clip(boxes.astype(np.float64), 0.0, 1.0).round(DECIMALS)
     scores = scores.astype(np.float64).round(DECIMALS)
@@ -62,24 +62,24 @@ def tidy(
     boxes, scores, phrases = boxes[valid], scores[valid], phrases[valid]
     order = np.lexsort((*boxes.T[::-1], phrases, -scores))[:CANDIDATES]
     boxes, scores, phrases = boxes[order], scores[order], phrases[order]
-    found: list[Detection] = []
+    detections: list[Detection] = []
     alive = np.ones(len(scores), dtype=bool)
     for index in range(len(scores)):
         if not alive[index]:
             continue
         x1, y1, x2, y2 = boxes[index].tolist()
-        found.append(Detection(int(phrases[index]), (x1, y1, x2, y2), float(scores[index])))
-        if len(found) == config.max_raw:
+        detections.append(Detection(int(phrases[index]), (x1, y1, x2, y2), float(scores[index])))
+        if len(detections) == config.max_raw:
             break
         copies = iou(boxes[index], boxes[index + 1 :]) > config.raw_nms_iou
         alive[index + 1 :] &= ~(copies & (phrases[index + 1 :] == phrases[index]))
-    return found
+    return detections
 
 
 def _shape_rule(detection: Detection, config: DetectConfig, width: int, height: int) -> str | None:
-    """The first rule on the box alone that drops it, or None.
+    """Returns the first per-box rule that drops `detection`, or None.
 
-    Comparisons are written so that NaN is dropped.
+    The comparisons are written so that NaN is dropped.
     """
     x1, y1, x2, y2 = detection.box
     if not detection.score >= config.score:
@@ -96,7 +96,7 @@ def _shape_rule(detection: Detection, config: DetectConfig, width: int, height: 
 
 
 def _suppress(overlap: NDArray[np.bool_], alive: list[bool]) -> list[int]:
-    """Greedy NMS in the given order; clears flags in `alive` and returns which it cleared."""
+    """Runs greedy NMS in the given order: clears flags in `alive`, returns the cleared indices."""
     cleared = []
     for index in np.flatnonzero(overlap.any(axis=1)).tolist():
         if alive[index]:
@@ -110,12 +110,12 @@ def _suppress(overlap: NDArray[np.bool_], alive: list[bool]) -> list[int]:
 def select(
     detections: Sequence[Detection], config: DetectConfig, width: int, height: int
 ) -> tuple[list[Detection], dict[str, list[Detection]]]:
-    """The detections to keep, best first, and those that each rule of RULES dropped.
+    """Returns the selected detections, best first, and those that each rule of `RULES` dropped.
 
-    `width` and `height` are the image's, in pixels. Kept + dropped = given. The result does not
-    depend on the order of `detections`: ties in score go to the lower phrase index, then to the
-    box further to the upper left. Greedy NMS runs within each phrase first, then across phrases
-    on what is left.
+    `width` and `height` are the image's, in pixels. Every detection is in exactly one of the two.
+    The result does not depend on the order of `detections`: ties in score go to the lower phrase
+    index, then to the smaller box coordinates. Greedy NMS runs within each phrase first, then
+    across phrases on the remaining boxes.
     """
     dropped: dict[str, list[Detection]] = {rule: [] for rule in RULES}
     kept: list[Detection] = []
@@ -153,9 +153,9 @@ def select(
 
 
 def check(detections: Sequence[Detection], phrases: int, config: DetectConfig) -> list[Detection]:
-    """The answer of a detector that is not ours, tidied like the answer of our own.
+    """Validates the output of a user's detector for one image, and post-processes it.
 
-    Raises ValueError where a detection is malformed or names a phrase that was not asked.
+    Raises `ValueError` if a detection is malformed or its phrase index is out of range.
     """
     for phrase, box, score in detections:
         if not 0 <= phrase < phrases:
@@ -164,7 +164,7 @@ def check(detections: Sequence[Detection], phrases: int, config: DetectConfig) -
             raise ValueError(f"box {box} with score {score}")
     if not detections:
         return []
-    return tidy(
+    return postprocess(
         np.array([detection[1] for detection in detections]),
         np.array([detection[2] for detection in detections]),
         np.array([detection[0] for detection in detections]),

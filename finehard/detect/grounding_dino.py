@@ -1,8 +1,7 @@
 """GroundingDINO and MM-GroundingDINO (transformers).
 
-All phrases of an image go into one text, "a dog . a red ball .", which is put together from token
-ids here, so that it is known which token belongs to which phrase. A text beyond the model's limit
-is split into several passes.
+All phrases of an image form one prompt, "a dog . a red ball .". It is assembled from token ids, so
+that each token's phrase is known. A prompt beyond the model's limit is split into several passes.
 """
 
 from collections.abc import Iterator
@@ -11,10 +10,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
-from finehard.detect.boxes import Detection, tidy
+from finehard.detect.boxes import Detection, postprocess
 from finehard.detect.config import DetectConfig
-from finehard.detect.identity import detector_identity
-from finehard.detect.letterbox import corners, letterbox
+from finehard.detect.letterbox import cxcywh_to_xyxy, letterbox
 from finehard.detect.loading import (
     Runtime,
     bucket,
@@ -25,27 +23,26 @@ from finehard.detect.loading import (
 )
 from finehard.errors import FinehardError
 
-# Training used a shortest side of 800 pixels: 1066 for the usual 4:3.
 SIZE = 1066
+"""Training used a shortest side of 800 pixels, which makes 1066 of a 4:3 image."""
 SMALLEST_BUCKET = 64
 
 
 class Text(NamedTuple):
-    """One pass over one image."""
+    """The prompt of one forward pass over one image."""
 
     image: int
     ids: list[int]
     spans: list[tuple[int, int, int]]
-    """(phrase, first token, token after the last)"""
+    """(phrase index, first token, end token, exclusive)"""
 
 
 class GroundingDinoDetector:
-    """Detector over GroundingDINO or MM-GroundingDINO."""
+    """Detects phrases with GroundingDINO or MM-GroundingDINO."""
 
     def __init__(
         self, model: Any, tokenizer: Any, processor: Any, config: DetectConfig, runtime: Runtime
     ) -> None:
-        self.identity = detector_identity(config)
         self._config = config
         self._runtime = runtime
         self._model = model
@@ -55,14 +52,14 @@ class GroundingDinoDetector:
         self._mean = np.array(processor.image_mean, dtype=np.float32) * 255
         self._std = np.array(processor.image_std, dtype=np.float32) * 255
         self._dot = int(tokenizer.convert_tokens_to_ids("."))
-        # The model itself ends a phrase at these four ids, wherever they stand.
+        # The model ends a phrase at any of these four ids.
         special = {int(token) for token in tokenizer.all_special_ids} - {tokenizer.unk_token_id}
         self._ends = special | {self._dot, int(tokenizer.convert_tokens_to_ids("?"))}
 
     def texts(self, image: int, phrases: list[str]) -> Iterator[Text]:
-        """The texts that together ask for all phrases of one image.
+        """Yields the prompts that together hold all phrases of one image.
 
-        A phrase longer than the model's limit is cut; one without a token is left out.
+        A phrase longer than the model's limit is truncated; one without tokens is skipped.
         """
         room = self._limit - 2
         ids: list[int] = []
@@ -77,7 +74,7 @@ class GroundingDinoDetector:
             if len(ids) + len(tokens) + 1 > room:
                 yield self._text(image, ids, spans)
                 ids, spans = [], []
-            # 1 for the start mark.
+            # + 1 for the [CLS] token.
             spans.append((phrase, len(ids) + 1, len(ids) + 1 + len(tokens)))
             ids += [*tokens, self._dot]
         if spans:
@@ -88,7 +85,7 @@ class GroundingDinoDetector:
         return Text(image, [start, *ids, end], spans)
 
     def detect(self, images: list[Image.Image], phrases: list[list[str]]) -> list[list[Detection]]:
-        """As in Detector."""
+        """Implements `Detector.detect`."""
         by_length: dict[int, list[Text]] = {}
         for index, asked in enumerate(phrases[: len(images)]):
             for text in self.texts(index, asked):
@@ -99,29 +96,29 @@ class GroundingDinoDetector:
             for batch, real in fixed_batches(texts, self._runtime.rows):
                 logits, boxes = self._forward(images, batch, length)
                 for row, text in enumerate(batch[:real]):
-                    # A phrase's score is that of its best token, as in the model's processor.
+                    # As in the model's processor, a phrase scores as its best token.
                     scores = np.stack(
                         [logits[row][:, first:end].max(axis=1) for _, first, end in text.spans]
                     )
                     best = scores.argmax(axis=0)
                     labels = np.array([phrase for phrase, _, _ in text.spans])[best]
-                    raw[text.image].append((corners(boxes[row]), scores.max(axis=0), labels))
-        found: list[list[Detection]] = []
+                    raw[text.image].append((cxcywh_to_xyxy(boxes[row]), scores.max(axis=0), labels))
+        detections: list[list[Detection]] = []
         for passes in raw:
             if not passes:
-                found.append([])
+                detections.append([])
                 continue
             boxes, scores, labels = (np.concatenate(parts) for parts in zip(*passes, strict=True))
-            found.append(tidy(boxes, scores, labels, self._config))
-        return found
+            detections.append(postprocess(boxes, scores, labels, self._config))
+        return detections
 
     def _forward(
         self, images: list[Image.Image], texts: list[Text], length: int
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Token scores (rows, queries, tokens) and boxes (rows, queries, 4) cxcywh.
+        """Returns token scores (rows, queries, tokens) and boxes (rows, queries, 4).
 
-        The boxes are normalised to the image itself: the model reads its place on the canvas
-        from the pixel mask.
+        The boxes are cxcywh normalised to the image, not the canvas: the model gets the image's
+        extent from the pixel mask.
         """
         import torch
 
@@ -152,7 +149,7 @@ class GroundingDinoDetector:
 
 
 def load_grounding_dino(config: DetectConfig) -> GroundingDinoDetector:
-    """The GroundingDINO detector of the config. Raises FinehardError when it cannot be loaded."""
+    """Returns the configured detector. Raises `FinehardError` if it cannot be loaded."""
     runtime = prepare(config)
     where = (config.model, "detect.model", config.revision)
     tokenizer = from_pretrained("AutoTokenizer", *where)

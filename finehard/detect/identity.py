@@ -1,30 +1,19 @@
-"""What a detector's answers depend on: part of the journal's fingerprint."""
+"""The detector's identity: the settings and weights that its fingerprint is made of."""
 
-import hashlib
+from __future__ import annotations
+
 from pathlib import Path
 from typing import Any
 
 from finehard.detect.config import DetectConfig
+from finehard.digest import content_hash
 
-# Raise it when the code of a backend gives other answers than before.
 CODE_VERSION = 1
-_WEIGHTS = (".safetensors", ".json", ".txt", ".pt", ".yaml")
+"""Increase it when a backend's code changes its output."""
 
 
-def content_hash(path: Path) -> str:
-    """sha256 over the names and bytes of a model file, or of the model files in a folder."""
-    files = [path] if path.is_file() else sorted(path.iterdir())
-    digest = hashlib.sha256()
-    for file in files:
-        if file.is_file() and file.suffix in _WEIGHTS:
-            with file.open("rb") as stream:
-                inner = hashlib.file_digest(stream, "sha256").hexdigest()
-            digest.update(f"{file.name} {inner}\n".encode())
-    return digest.hexdigest()
-
-
-def _named(name: str, key: str) -> dict[str, Any]:
-    """A hub name as it is; a local path by its last part and the hash of what it holds."""
+def _model_identity(name: str, key: str) -> dict[str, Any]:
+    """Returns a hub name as it is; a local path as its base name and content hash."""
     path = Path(name)
     if path.exists():
         return {key: path.name, f"{key}_sha256": content_hash(path)}
@@ -32,16 +21,16 @@ def _named(name: str, key: str) -> dict[str, Any]:
 
 
 def detector_identity(config: DetectConfig) -> dict[str, Any]:
-    """All that changes a detector's answers, as JSON-ready values; loads no model.
+    """Returns everything that changes the detector's raw output, JSON-ready; loads no model.
 
-    Local models count by content, so that moving a folder asks nothing again and changing it asks
-    everything again. A hub model without `revision` counts by name only: set the revision. Device,
-    threads and batch size do not count, nor does the selection.
+    A local model is identified by its content: moving it invalidates nothing, changing it
+    invalidates all answers. A hub model is identified by its name and `revision`. Device, threads,
+    batch size and selection are left out.
     """
     identity: dict[str, Any] = {
         "backend": config.backend,
         "code_version": CODE_VERSION,
-        **_named(config.model, "model"),
+        **_model_identity(config.model, "model"),
         "revision": config.revision,
         "dtype": config.dtype,
         "image_size": config.image_size,
@@ -50,5 +39,5 @@ def detector_identity(config: DetectConfig) -> dict[str, Any]:
         "raw_nms_iou": config.raw_nms_iou,
     }
     if config.backend == "yolo_world":
-        identity |= _named(config.text_model, "text_model")
+        identity |= _model_identity(config.text_model, "text_model")
     return identity

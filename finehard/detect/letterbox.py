@@ -1,4 +1,4 @@
-"""Put an image of any shape on a square canvas of one size, and find boxes on it back."""
+"""Letterboxing: pads images to a square canvas, and maps boxes back to the image."""
 
 from typing import NamedTuple
 
@@ -8,7 +8,7 @@ from PIL import Image
 
 
 class Placement(NamedTuple):
-    """Where the scaled image lies on the canvas, in canvas pixels."""
+    """Position and size of the scaled image on the canvas, in canvas pixels."""
 
     left: int
     top: int
@@ -19,11 +19,10 @@ class Placement(NamedTuple):
 def letterbox(
     image: Image.Image, size: int, fill: int, centred: bool
 ) -> tuple[NDArray[np.uint8], Placement]:
-    """The image scaled to `size` on its longest side, on a square of grey `fill`.
+    """Scales the longest side of `image` to `size`, and pads with grey `fill` to a square.
 
-    Returns the canvas (size, size, 3) uint8 RGB and where the image lies on it. The image keeps
-    its shape, but no side is scaled below one pixel. It lies in the middle (`centred`) or in the
-    upper left corner.
+    Returns the canvas, (size, size, 3) uint8 RGB, and the image's placement: centred, or in the
+    upper left corner. The aspect ratio is kept, but each side has at least one pixel.
     """
     scale = size / max(image.width, image.height)
     width = min(size, max(1, round(image.width * scale)))
@@ -35,15 +34,15 @@ def letterbox(
     return canvas, Placement(left, top, width, height)
 
 
-def back(boxes: NDArray[np.floating], placement: Placement) -> NDArray[np.float64]:
-    """Boxes (N, 4), xyxy in canvas pixels, as xyxy normalised to the image; not clipped."""
+def undo_letterbox(boxes: NDArray[np.floating], placement: Placement) -> NDArray[np.float64]:
+    """Converts xyxy boxes (N, 4) from canvas pixels to image fractions, without clipping."""
     offset = np.array([placement.left, placement.top] * 2, dtype=np.float64)
     extent = np.array([placement.width, placement.height] * 2, dtype=np.float64)
     return (boxes.astype(np.float64) - offset) / extent
 
 
-def corners(boxes: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Boxes (N, 4) from centre, width, height to xyxy."""
+def cxcywh_to_xyxy(boxes: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Converts boxes (N, 4) from cxcywh to xyxy."""
     boxes = boxes.astype(np.float64)
     half = boxes[:, 2:] / 2.0
     return np.concatenate([boxes[:, :2] - half, boxes[:, :2] + half], axis=1)

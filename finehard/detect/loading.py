@@ -1,4 +1,4 @@
-"""What the backends share: torch's settings, loading a model, batches of one size."""
+"""Shared by the backends: torch settings, model loading, fixed-size batches."""
 
 from collections.abc import Iterator, Sequence
 from importlib import import_module
@@ -14,16 +14,16 @@ if TYPE_CHECKING:
 
 
 class Runtime(NamedTuple):
-    """Where and how a model runs."""
+    """The device and precision a model runs with."""
 
     device: "torch.device"
     dtype: "torch.dtype"
     rows: int
-    """Rows in every forward pass."""
+    """Batch size of every forward pass."""
 
 
-def need(module: str, extra: str, key: str) -> Any:
-    """The imported module. Raises FinehardError naming the extra that brings it."""
+def require(module: str, extra: str, key: str) -> Any:
+    """Imports and returns `module`. Raises `FinehardError` naming the extra that installs it."""
     try:
         return import_module(module)
     except ImportError as error:
@@ -34,14 +34,9 @@ def need(module: str, extra: str, key: str) -> Any:
         ) from error
 
 
-def prepare(config: DetectConfig) -> Runtime:
-    """Torch set up for repeatable results. Raises FinehardError when the device is not there.
-
-    On a CPU one row runs at a time: rows of a larger batch can differ in their last bits with
-    their place in it, and larger batches bring little there. Threads and cuDNN's choice of
-    kernels are settings of the whole process.
-    """
-    torch = need("torch", "detect", "detect.backend")
+def find_device(config: DetectConfig) -> "torch.device":
+    """Returns the configured device. Raises `FinehardError` if it is not available."""
+    torch = require("torch", "detect", "detect.backend")
     name = config.device
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
@@ -53,6 +48,18 @@ def prepare(config: DetectConfig) -> Runtime:
         raise FinehardError(
             f"detect.device: {config.device!r} cannot be used ({reason}); set it to auto or cpu."
         ) from error
+    return device
+
+
+def prepare(config: DetectConfig) -> Runtime:
+    """Configures torch for reproducible results, for the whole process.
+
+    On a CPU the batch size is 1: a row's last bits can depend on its position in a larger batch,
+    which would be little faster. Raises `FinehardError` if the device is not available.
+    """
+    device = find_device(config)
+    import torch
+
     if config.threads is not None:
         torch.set_num_threads(config.threads)
     torch.backends.cudnn.benchmark = False
@@ -61,16 +68,25 @@ def prepare(config: DetectConfig) -> Runtime:
     return Runtime(device, getattr(torch, config.dtype), rows)
 
 
-def from_pretrained(auto_class: str, name: str, key: str, revision: str | None, **more: Any) -> Any:
-    """`transformers.<auto_class>.from_pretrained`, without remote code.
+def check_model(name: str, key: str) -> None:
+    """Raises `FinehardError` unless `name` is a local model folder or could be a hub name."""
+    path = Path(name)
+    is_local = not name or path.is_absolute() or path.suffix in (".pt", ".yaml")
+    if is_local and not (name and path.is_dir()):
+        raise FinehardError(f"{key}: there is no folder {name!r}.")
+    if path.is_dir() and not (path / "config.json").is_file():
+        raise FinehardError(f"{key}: the folder {name!r} is not a complete model (no config.json).")
 
-    A local folder is read without the network. Raises FinehardError naming the config key.
+
+def from_pretrained(auto_class: str, name: str, key: str, revision: str | None, **more: Any) -> Any:
+    """Calls `transformers.<auto_class>.from_pretrained` without remote code.
+
+    A local folder is read without network access. Raises `FinehardError` naming the config key.
     """
-    transformers = need("transformers", "detect", key)
+    transformers = require("transformers", "detect", key)
     transformers.utils.logging.disable_progress_bar()
+    check_model(name, key)
     local = Path(name).is_dir()
-    if not local and Path(name).is_absolute():
-        raise FinehardError(f"{key}: there is no folder {name}.")
     try:
         return getattr(transformers, auto_class).from_pretrained(
             name,
@@ -89,16 +105,16 @@ def from_pretrained(auto_class: str, name: str, key: str, revision: str | None, 
 
 
 def load_model(auto_class: str, name: str, key: str, revision: str | None, runtime: Runtime) -> Any:
-    """A transformers model in eval mode, from safetensors only. Raises FinehardError."""
+    """Loads a transformers model from safetensors, in eval mode. Raises `FinehardError`."""
     model = from_pretrained(auto_class, name, key, revision, use_safetensors=True)
     return model.to(device=runtime.device, dtype=runtime.dtype).eval().requires_grad_(False)
 
 
 def fixed_batches(items: Sequence[Any], rows: int) -> Iterator[tuple[list[Any], int]]:
-    """`items` in lists of exactly `rows`, the last one filled up with copies of its last item.
+    """Yields `items` in lists of exactly `rows`, each with its number of real entries.
 
-    Yields each list and how many of its entries are real. A model that always sees the same
-    shape always takes the same way through its kernels.
+    The last list is padded with copies of its last item: with a constant batch shape torch always
+    chooses the same kernels, so results do not depend on the batch.
     """
     rest = iter(items)
     while batch := list(islice(rest, rows)):
@@ -106,7 +122,7 @@ def fixed_batches(items: Sequence[Any], rows: int) -> Iterator[tuple[list[Any], 
 
 
 def bucket(count: int, smallest: int) -> int:
-    """`smallest` doubled until `count` fits."""
+    """Returns `smallest`, doubled until it is at least `count`."""
     while smallest < count:
         smallest *= 2
     return smallest

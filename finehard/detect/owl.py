@@ -1,8 +1,8 @@
 """OWLv2 and OWL-ViT (transformers).
 
-Image and text towers run apart: phrases are embedded once, and the image pass does not depend on
-how many phrases there are. Each box goes to the phrase that scores highest on it, as in the
-models' own post-processing.
+The image and text towers run separately: each phrase is embedded once, and the cost of an image
+does not depend on the number of phrases. Each box is assigned to its highest-scoring phrase, as in
+the models' own post-processing.
 """
 
 from typing import Any
@@ -10,10 +10,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from finehard.detect.boxes import Detection, tidy
+from finehard.detect.boxes import Detection, postprocess
 from finehard.detect.config import DetectConfig
-from finehard.detect.identity import detector_identity
-from finehard.detect.letterbox import Placement, back, corners, letterbox
+from finehard.detect.letterbox import Placement, cxcywh_to_xyxy, letterbox, undo_letterbox
 from finehard.detect.loading import (
     Runtime,
     bucket,
@@ -25,25 +24,24 @@ from finehard.detect.loading import (
 from finehard.detect.phrase_embedding import PhraseEmbedder
 from finehard.errors import FinehardError, UsageError
 
-# OWLv2 was trained on images padded with middle grey at the right and the bottom (Minderer et
-# al. 2023, scenic's released code).
 GREY = 128
+"""OWLv2 was trained on images padded with this grey at the right and bottom (Minderer et al. 2023,
+scenic's released code)."""
 SMALLEST_BUCKET = 32
 
 
 class OwlDetector:
-    """Detector over OWLv2 or OWL-ViT."""
+    """Detects phrases with OWLv2 or OWL-ViT."""
 
     def __init__(
         self, model: Any, tokenizer: Any, processor: Any, config: DetectConfig, runtime: Runtime
     ) -> None:
         import torch
 
-        self.identity = detector_identity(config)
         self._config = config
         self._runtime = runtime
         self._model = model
-        # OWL-ViT squashes the image to a square, OWLv2 pads it.
+        # OWL-ViT resizes the image to a square, OWLv2 pads it.
         self._pads = model.config.model_type == "owlv2"
         vision = model.config.vision_config
         self._size: int = config.image_size or vision.image_size
@@ -72,10 +70,10 @@ class OwlDetector:
         return np.asarray(squashed), Placement(0, 0, self._size, self._size)
 
     def detect(self, images: list[Image.Image], phrases: list[list[str]]) -> list[list[Detection]]:
-        """As in Detector."""
+        """Implements `Detector.detect`."""
         import torch
 
-        found: list[list[Detection]] = [[] for _ in images]
+        detections: list[list[Detection]] = [[] for _ in images]
         asked = [index for index, texts in enumerate(phrases[: len(images)]) if texts]
         with torch.inference_mode():
             for batch, real in fixed_batches(asked, self._runtime.rows):
@@ -89,15 +87,16 @@ class OwlDetector:
                 boxes = boxes.float().cpu().numpy()
                 for row, index in enumerate(batch[:real]):
                     scores, labels = self._scores(features[row : row + 1], phrases[index])
-                    placed = back(corners(boxes[row]) * self._size, canvases[index][1])
-                    found[index] = tidy(placed, scores, labels, self._config)
-        return found
+                    boxes_in_image = undo_letterbox(
+                        cxcywh_to_xyxy(boxes[row]) * self._size, canvases[index][1]
+                    )
+                    detections[index] = postprocess(boxes_in_image, scores, labels, self._config)
+        return detections
 
     def _scores(self, features: Any, phrases: list[str]) -> tuple[np.ndarray, np.ndarray]:
-        """Best score and its phrase for each box, both (boxes,).
+        """Returns each box's best score and its phrase index, both (boxes,).
 
-        The phrases are filled up to a fixed count with copies of the first; the copies' scores
-        are not read.
+        The phrases are padded to a fixed count with copies of the first, whose scores are ignored.
         """
         filled = bucket(len(phrases), SMALLEST_BUCKET)
         queries = self._embed(phrases + [phrases[0]] * (filled - len(phrases)))
@@ -107,7 +106,7 @@ class OwlDetector:
 
 
 def load_owl(config: DetectConfig) -> OwlDetector:
-    """The OWL detector of the config. Raises FinehardError when it cannot be loaded."""
+    """Returns the configured OWL detector. Raises `FinehardError` if it cannot be loaded."""
     runtime = prepare(config)
     where = (config.model, "detect.model", config.revision)
     tokenizer = from_pretrained("AutoTokenizer", *where)

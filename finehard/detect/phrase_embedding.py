@@ -1,4 +1,4 @@
-"""Text embeddings of phrases, each computed once."""
+"""Cached text embeddings of phrases."""
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -9,16 +9,16 @@ from finehard.detect.loading import Runtime, fixed_batches
 if TYPE_CHECKING:
     import torch
 
-# 512 floats each: 40 MB. Phrases repeat much within a dataset.
 CACHED = 20_000
+"""Embeddings in the cache; 40 MB with 512 floats each. Phrases recur often within a dataset."""
 
 
 class PhraseEmbedder:
-    """Embeds phrases with a text model and keeps the latest embeddings.
+    """Embeds phrases with a text model, with a least-recently-used cache.
 
-    `encode` takes token ids and attention mask (rows, length) and returns (rows, D). `lengths`,
-    ascending, are the token counts that texts are padded to; longer ones are cut to the last.
-    A phrase's embedding does not depend on the phrases beside it.
+    `encode` maps token ids and attention mask, both (rows, length), to (rows, D). Phrases are
+    padded to one of `lengths` (ascending) and truncated to the last. The embedding of a phrase
+    does not depend on the rest of the batch.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class PhraseEmbedder:
         pad = self._tokenizer.pad_token_id or 0
         by_length: dict[int, list[tuple[str, list[int]]]] = {}
         for phrase in phrases:
-            # The tokenizer cuts between tokens and keeps the end mark, which CLIP reads from.
+            # Truncation keeps the end-of-text token, from which CLIP takes the embedding.
             ids = self._tokenizer(phrase, truncation=True, max_length=self._lengths[-1])
             tokens = ids["input_ids"]
             length = next(length for length in self._lengths if length >= len(tokens))
@@ -57,7 +57,7 @@ class PhraseEmbedder:
                     self._cache[phrase] = embedding
 
     def __call__(self, phrases: Sequence[str]) -> "torch.Tensor":
-        """Embeddings (len(phrases), D) on the model's device, scaled to length 1."""
+        """Returns unit-length embeddings, (len(phrases), D), on the model's device."""
         import torch
 
         new = [phrase for phrase in dict.fromkeys(phrases) if phrase not in self._cache]

@@ -1,21 +1,25 @@
-"""The detect stage: phrases -> boxes. Raw boxes are journaled; selection may change afterwards."""
+"""The detect stage: phrases -> boxes. Raw boxes are journaled, so selection can be redone."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from typing import Any
 
-from finehard.detect import DetectConfig, Detection, detector_identity, select
+from finehard.detect import DetectConfig, Detection, check_detector, detector_identity, select
 from finehard.digest import digest
 from finehard.records import Record, Region
 from finehard.stages.stage import Settings, Stage
 
 
 class Detect(Stage):
-    """Phrases -> regions: the boxes in which the detector locates them."""
+    """Phrases -> regions: the boxes that the detector locates them in."""
 
     name = "detect"
     config_type = DetectConfig
+
+    def check(self, settings: Settings) -> None:
+        """Raises `FinehardError` if the detector cannot be loaded; loads no weights."""
+        check_detector(self.config)
 
     def identity(self) -> dict[str, Any]:
         """Returns everything that changes the detector's raw boxes."""
@@ -32,11 +36,11 @@ class Detect(Stage):
         }
 
     def question(self, record: Record) -> list[str]:
-        """Returns the phrases to ask the detector for; none where there is nothing to ask."""
+        """Returns the phrases to detect."""
         return [phrase.text for phrase in record.phrases]
 
     def answer_raw(self, record: Record, raw: list[Any]) -> Record:
-        """Returns `record` with the regions selected of raw boxes [phrase, xyxy, score]."""
+        """Returns `record` with the regions selected from raw boxes [phrase index, xyxy, score]."""
         detections = [Detection(phrase, tuple(box), score) for phrase, box, score in raw]
         selected, dropped = select(detections, self.config, record.width, record.height)
         left_out = {

@@ -1,11 +1,10 @@
 """YOLO-World through ultralytics (AGPL-3.0, an optional extra).
 
-Phrases are embedded with transformers' CLIP text model and handed to the network, so no `clip`
-package and no download is needed.
+Phrases are embedded with transformers' CLIP text model, which needs neither the `clip` package nor
+a download.
 
-A .pt file is a pickle. It is read with ultralytics' restricted loader, which rebuilds known model
-classes only; `allow_pickle` turns that off, for files that the restricted loader refuses and that
-you trust as much as a program.
+A .pt file is a pickle. It is read with ultralytics' restricted loader, which only constructs known
+model classes. `allow_pickle` turns the restriction off, for trusted files that it refuses.
 """
 
 import os
@@ -16,35 +15,34 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from finehard.detect.boxes import Detection, tidy
+from finehard.detect.boxes import Detection, postprocess
 from finehard.detect.config import DetectConfig
-from finehard.detect.identity import detector_identity
-from finehard.detect.letterbox import back, corners, letterbox
+from finehard.detect.letterbox import cxcywh_to_xyxy, letterbox, undo_letterbox
 from finehard.detect.loading import (
     Runtime,
     bucket,
     fixed_batches,
     from_pretrained,
     load_model,
-    need,
     prepare,
+    require,
 )
 from finehard.detect.phrase_embedding import PhraseEmbedder
 from finehard.errors import FinehardError, UsageError
 
 SIZE = 640
 STRIDE = 32
-# The grey of ultralytics' own letterbox, on which the models were trained.
 GREY = 114
+"""Padding of ultralytics' own letterbox, with which the models were trained."""
 SMALLEST_BUCKET = 32
 
 _settings_folder: TemporaryDirectory[str] | None = None
 
 
 def quiet_ultralytics() -> None:
-    """Set what ultralytics reads on import: no download, no pip, no settings in the home folder.
+    """Sets what ultralytics reads on import: no downloads, no pip, no files in the home folder.
 
-    Values that the user has set stay.
+    Variables that the user has set are left alone.
     """
     global _settings_folder
     if "YOLO_CONFIG_DIR" not in os.environ:
@@ -58,32 +56,48 @@ def quiet_ultralytics() -> None:
         os.environ.setdefault(name, value)
 
 
-def load_weights(config: DetectConfig) -> Any:
-    """The network named by `config.model`. Raises FinehardError."""
+def check_weights(config: DetectConfig) -> Any:
+    """Returns `ultralytics.nn.tasks`. Raises `FinehardError` if ultralytics or `config.model` is
+    missing."""
     quiet_ultralytics()
-    tasks = need("ultralytics.nn.tasks", "yolo", "detect.backend")
+    tasks = require("ultralytics.nn.tasks", "yolo", "detect.backend")
     suffix = Path(config.model).suffix
     if suffix == ".yaml":
-        # A bare name may be an architecture that ships with ultralytics.
-        try:
-            return tasks.WorldModel(config.model, verbose=False)
+        try:  # a bare name may be an architecture that ships with ultralytics
+            tasks.yaml_model_load(config.model)
         except (OSError, KeyError, TypeError, AttributeError) as error:
-            raise FinehardError(
-                f"detect.model: {config.model!r} is no YOLO-World architecture ({error})."
-            ) from error
-    if suffix != ".pt" or not Path(config.model).is_file():
+            raise _not_an_architecture(config, error) from error
+    elif suffix != ".pt" or not Path(config.model).is_file():
         raise FinehardError(
             f"detect.model: there is no file {config.model!r}; yolo_world needs a local .pt file "
             "or a .yaml architecture (weights are not downloaded)."
         )
+    return tasks
+
+
+def _not_an_architecture(config: DetectConfig, error: Exception) -> FinehardError:
+    reason = " ".join(str(error).split())
+    return FinehardError(
+        f"detect.model: {config.model!r} is not a YOLO-World architecture ({reason})."
+    )
+
+
+def load_weights(config: DetectConfig) -> Any:
+    """Returns the network named by `config.model`. Raises `FinehardError`."""
+    tasks = check_weights(config)
+    if Path(config.model).suffix == ".yaml":
+        try:
+            return tasks.WorldModel(config.model, verbose=False)
+        except (OSError, KeyError, TypeError, AttributeError) as error:
+            raise _not_an_architecture(config, error) from error
     try:
         checkpoint, _ = tasks.torch_safe_load(config.model, safe_only=not config.allow_pickle)
         model = checkpoint.get("ema") or checkpoint["model"]
     except Exception as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise FinehardError(
-            f"detect.model: cannot load {config.model!r} ({reason}); if you trust the file like a "
-            "program, detect.allow_pickle: true loads it without checks."
+            f"detect.model: cannot load {config.model!r} ({reason}); if you trust the file, "
+            "detect.allow_pickle: true loads it and runs any code in it."
         ) from error
     if not isinstance(model, tasks.WorldModel):
         raise FinehardError(
@@ -93,12 +107,11 @@ def load_weights(config: DetectConfig) -> Any:
 
 
 class YoloWorldDetector:
-    """Detector over YOLO-World."""
+    """Detects phrases with YOLO-World."""
 
     def __init__(
         self, model: Any, text_model: Any, tokenizer: Any, config: DetectConfig, runtime: Runtime
     ) -> None:
-        self.identity = detector_identity(config)
         self._config = config
         self._runtime = runtime
         self._model = model
@@ -114,8 +127,8 @@ class YoloWorldDetector:
         self._embed = PhraseEmbedder(tokenizer, encode, lengths, runtime)
 
     def detect(self, images: list[Image.Image], phrases: list[list[str]]) -> list[list[Detection]]:
-        """As in Detector. Each box goes to the phrase that scores highest on it."""
-        found: list[list[Detection]] = [[] for _ in images]
+        """Implements `Detector.detect`. Each box is assigned to its highest-scoring phrase."""
+        detections: list[list[Detection]] = [[] for _ in images]
         by_count: dict[int, list[int]] = {}
         for index, asked in enumerate(phrases[: len(images)]):
             if asked:
@@ -131,17 +144,19 @@ class YoloWorldDetector:
                     count,
                 )
                 for row, index in enumerate(batch[:real]):
-                    placed = back(corners(boxes[row]), canvases[row][1])
-                    found[index] = tidy(placed, scores[row], labels[row], self._config)
-        return found
+                    boxes_in_image = undo_letterbox(cxcywh_to_xyxy(boxes[row]), canvases[row][1])
+                    detections[index] = postprocess(
+                        boxes_in_image, scores[row], labels[row], self._config
+                    )
+        return detections
 
     def _forward(
         self, pixels: np.ndarray, phrases: list[list[str]], count: int
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Boxes (rows, A, 4) cxcywh in canvas pixels, best scores and their phrases (rows, A).
+        """Returns boxes (rows, A, 4), cxcywh in canvas pixels; best scores and phrases (rows, A).
 
-        Phrases are filled up to `count` with copies of the first one. The network takes a maximum
-        over texts, which a copy cannot change and a row of zeros can.
+        Phrases are padded to `count` with copies of the first: the network takes a maximum over
+        texts, which a copy does not change but a row of zeros could.
         """
         import torch
 
@@ -151,11 +166,11 @@ class YoloWorldDetector:
             )
             values = torch.from_numpy(pixels).to(self._runtime.device).permute(0, 3, 1, 2)
             values = values.to(self._runtime.dtype) / 255
-            # The head sizes its output by the number of texts.
+            # The head's output size depends on the number of texts.
             self._model.model[-1].nc = count
             output = self._model.predict(values.contiguous(), txt_feats=texts.to(values.dtype))
             output = (output[0] if isinstance(output, tuple) else output).float()
-            # The copies' scores are not read.
+            # The scores of the padding are ignored.
             best = [
                 row[4 : 4 + len(asked)].max(dim=0)
                 for row, asked in zip(output, phrases, strict=True)
@@ -167,7 +182,7 @@ class YoloWorldDetector:
 
 
 def load_yolo_world(config: DetectConfig) -> YoloWorldDetector:
-    """The YOLO-World detector of the config. Raises FinehardError when it cannot be loaded."""
+    """Returns the configured YOLO-World detector. Raises `FinehardError` if it cannot be loaded."""
     runtime = prepare(config)
     model = load_weights(config).to(runtime.device, runtime.dtype).eval().requires_grad_(False)
     tokenizer = from_pretrained("AutoTokenizer", config.text_model, "detect.text_model", None)

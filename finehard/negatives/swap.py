@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
-from finehard.negatives.article import article
+from finehard.article import article
 from finehard.negatives.relations import related, too_close
 from finehard.phrases.lexicon import reading
 from finehard.records import HardNegative, one_line

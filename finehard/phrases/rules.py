@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
+from finehard.article import with_article
 from finehard.phrases.chunks import Chunk, Tokens
 from finehard.phrases.lexicon import broader, category, compound_of
 from finehard.phrases.marks import sentence_marks
@@ -58,16 +59,16 @@ class Extraction:
     dropped: dict[str, list[str]]
 
 
-def _article(tokens: Tokens, one: Chunk, first: str) -> str:
+def _with_article(tokens: Tokens, one: Chunk, core: str) -> str:
+    """Returns `core` with an indefinite article, if its head is singular and countable."""
     # The article follows the written head: "a pair of shoes" takes one though shoes do not.
     if tokens.plural[one.head] or tokens.tags[one.head] == "PROPN":
-        return ""
+        return core
     # What the caption counts is counted: "a cloth", but "the water" is asked for as "water".
     counted = tokens.lower[one.start] in ("a", "an", "each", "another", "one")
     if not counted and tokens.lemmas[one.head] in MASS and tokens.lemmas[one.head] not in UNITS:
-        return ""
-    vowel = first[:1].lower() in "aeio" or first[:1] == "u" and not first.startswith(("uni", "us"))
-    return "an " if vowel and not first.startswith(("one", "euro")) else "a "
+        return core
+    return with_article(core)
 
 
 def _surface(tokens: Tokens, start: int, end: int) -> str:
@@ -111,11 +112,10 @@ def _ask(tokens: Tokens, one: Chunk) -> tuple[str, str]:
     if lead:
         return f"{lead} {core}", core
     if "'s " in core or "’s " in core or "s' " in core:
-        owner_plural = tokens.plural[first]
-        return ("" if owner_plural else _article(tokens, Chunk(first, one.end, first), core)) + (
-            core
-        ), core
-    return _article(tokens, one, core) + core, core
+        if tokens.plural[first]:
+            return core, core
+        return _with_article(tokens, Chunk(first, one.end, first), core), core
+    return _with_article(tokens, one, core), core
 
 
 def _verb_before(tokens: Tokens, i: int) -> bool:

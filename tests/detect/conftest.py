@@ -1,4 +1,4 @@
-"""Tiny models on disk, made once for the tests of detection."""
+"""Tiny models on disk, built once per session."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -8,13 +8,13 @@ from PIL import Image
 
 from finehard.detect import DetectConfig
 
-# Every box counts, and the whole raw output is seen.
+# No filtering: the detections are the whole raw output.
 SHOW_ALL = {"floor": 0.0, "score": 0.0, "max_raw": 60, "threads": 1, "device": "cpu"}
 
 
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], DetectConfig]:
-    """Makes the config for owlv2, owlvit, yolo_world, grounding_dino or mm_grounding_dino."""
+    """Returns a function from a model's name (owlv2, yolo_world, ...) to its config."""
     for module in ("torch", "transformers", "ultralytics"):
         pytest.importorskip(module)
     from tests.detect import tiny_models
@@ -49,7 +49,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], DetectConf
 
 @pytest.fixture(scope="session")
 def photos() -> list[Image.Image]:
-    """Four different photographs in different shapes, from the two that ultralytics ships."""
+    """Four photographs of different shapes, made from the two that ultralytics ships."""
     pytest.importorskip("ultralytics")
     from finehard.detect.yolo_world import quiet_ultralytics
 

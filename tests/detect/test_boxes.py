@@ -1,8 +1,8 @@
-"""select() keeps what the config allows, and accounts for every box."""
+"""Post-processing and selection of boxes."""
 
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -10,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from finehard.boxes import iou
-from finehard.detect.boxes import RULES, Detection, check, select, tidy
+from finehard.detect.boxes import RULES, Detection, check, postprocess, select
 from finehard.detect.config import DetectConfig
 from finehard.errors import UsageError
+from finehard.settings.read import checked
 
 OPEN = DetectConfig(
     floor=0.0,
@@ -27,7 +28,7 @@ OPEN = DetectConfig(
     max_boxes_per_phrase=1000,
 )
 
-# Coarse numbers make ties and equal boxes frequent.
+# Coarse coordinates make ties and equal boxes frequent.
 units = st.integers(0, 20).map(lambda step: step / 20)
 
 
@@ -58,7 +59,7 @@ def pair_iou(one: Detection, other: Detection) -> float:
 
 @settings(max_examples=300, deadline=None)
 @given(st.lists(detection(), max_size=25), configs, st.integers(1, 4000), st.integers(1, 4000))
-def test_kept_boxes_obey_every_limit_and_nothing_is_lost(found, config, width, height):
+def test_selected_boxes_obey_every_limit(found, config, width, height):
     kept, dropped = select(found, config, width, height)
     assert set(dropped) == set(RULES)
     everything = [*kept, *(one for boxes in dropped.values() for one in boxes)]
@@ -83,7 +84,7 @@ def test_kept_boxes_obey_every_limit_and_nothing_is_lost(found, config, width, h
 @given(
     st.lists(detection(), max_size=25).flatmap(lambda a: st.tuples(st.just(a), st.permutations(a)))
 )
-def test_the_order_of_the_input_does_not_matter(both):
+def test_selection_ignores_input_order(both):
     config = DetectConfig(floor=0.0, score=0.1, max_boxes=6)
     one, other = (select(found, config, 640, 480) for found in both)
     assert one[0] == other[0]
@@ -92,7 +93,7 @@ def test_the_order_of_the_input_does_not_matter(both):
 
 @settings(max_examples=100, deadline=None)
 @given(st.lists(detection(), max_size=25))
-def test_selecting_from_a_selection_changes_nothing(found):
+def test_selection_is_idempotent(found):
     config = DetectConfig(floor=0.0, score=0.1, max_boxes=6)
     kept, _ = select(found, config, 640, 480)
     assert select(kept, config, 640, 480)[0] == kept
@@ -117,21 +118,21 @@ BIG = Detection(0, (0.1, 0.1, 0.5, 0.5), 0.9)
         ("too_many_boxes", {"max_boxes": 1}, [BIG, BIG._replace(phrase=1)]),
     ],
 )
-def test_each_rule_drops_and_is_counted_under_its_name(rule, config, found):
+def test_each_rule_reports_what_it_drops(rule, config, found):
     kept, dropped = select(found, replace(OPEN, **config), 200, 100)
     assert repr(dropped) == repr({**{name: [] for name in RULES}, rule: found[-1:]})
     assert kept == found[:-1]
 
 
-def test_across_phrases_the_higher_score_stays_and_a_tie_goes_to_the_lower_index():
+def test_cross_phrase_nms_keeps_the_best_then_lowest_index():
     config = replace(OPEN, cross_nms_iou=0.5)
     later = BIG._replace(phrase=1, score=0.95)
     assert select([BIG, later], config, 100, 100)[0] == [later]
     assert select([BIG._replace(phrase=1), BIG], config, 100, 100)[0] == [BIG]
 
 
-def test_a_box_dropped_within_its_phrase_drops_no_other():
-    # b loses to a within phrase 0; c overlaps b only and must stay.
+def test_suppressed_box_suppresses_no_other():
+    # a suppresses b within phrase 0; c overlaps only b and must remain.
     a = Detection(0, (0.0, 0.0, 0.4, 0.4), 0.9)
     b = Detection(0, (0.1, 0.0, 0.5, 0.4), 0.8)
     c = Detection(1, (0.2, 0.0, 0.6, 0.4), 0.7)
@@ -151,12 +152,12 @@ numbers = st.floats(-2, 3, width=32) | st.just(float("nan"))
     ),
     st.randoms(use_true_random=False),
 )
-def test_raw_output_becomes_valid_rounded_boxes_in_one_order(rows, random):
+def test_postprocess_returns_valid_boxes_in_a_fixed_order(rows, random):
     config = DetectConfig(floor=0.1, max_raw=5, raw_nms_iou=0.7)
 
     def answer(rows):
         boxes, scores, phrases = zip(*rows, strict=True)
-        return tidy(np.array(boxes), np.array(scores), np.array(phrases), config)
+        return postprocess(np.array(boxes), np.array(scores), np.array(phrases), config)
 
     found = answer(rows)
     assert len(found) <= 5
@@ -170,18 +171,18 @@ def test_raw_output_becomes_valid_rounded_boxes_in_one_order(rows, random):
     assert answer(rows) == found
 
 
-def test_raw_boxes_of_one_score_have_one_order():
+def test_postprocess_breaks_score_ties_consistently():
     boxes = np.array([[0.5, 0.1, 0.6, 0.2], [0.1, 0.1, 0.2, 0.2], [0.1, 0.1, 0.2, 0.2]])
     phrases = np.array([0, 1, 0])
     found = [
-        tidy(boxes[order], np.full(3, 0.5), phrases[order], OPEN)
+        postprocess(boxes[order], np.full(3, 0.5), phrases[order], OPEN)
         for order in ([0, 1, 2], [2, 1, 0], [1, 2, 0])
     ]
     assert found[0] == found[1] == found[2]
     assert [(one.phrase, one.box[0]) for one in found[0]] == [(0, 0.1), (0, 0.5), (1, 0.1)]
 
 
-def test_a_phrase_that_was_not_asked_is_refused():
+def test_check_refuses_unknown_phrases_and_nan():
     with pytest.raises(ValueError, match="phrase index 3 of 2"):
         check([BIG._replace(phrase=3)], 2, OPEN)
     with pytest.raises(ValueError, match="nan"):
@@ -197,6 +198,11 @@ def test_select_needs_no_torch():
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
+@dataclass(frozen=True)
+class Sections:
+    detect: DetectConfig
+
+
 @pytest.mark.parametrize(
     ("values", "key"),
     [
@@ -210,9 +216,12 @@ def test_select_needs_no_torch():
         ({"min_area": 0.99}, "detect.min_area"),
         ({"dtype": "int8"}, "detect.dtype"),
         ({"image_size": 0}, "detect.image_size"),
+        ({"threads": 0}, "detect.threads"),
+        ({"max_area": float("nan")}, "detect.max_area"),
+        ({"max_raw": 0}, "detect.max_raw"),
     ],
 )
-def test_a_wrong_setting_is_told_by_its_key(values, key):
-    with pytest.raises(UsageError, match=key) as told:
-        DetectConfig(**values)
-    assert "\n" not in str(told.value)
+def test_invalid_setting_is_reported_by_key(values, key):
+    with pytest.raises(UsageError, match=key) as raised:
+        checked({"detect": values}, Sections, "my.yaml")
+    assert "\n" not in str(raised.value)

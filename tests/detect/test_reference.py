@@ -1,4 +1,4 @@
-"""Our way through each model gives what the model's own library gives for the same input."""
+"""Each backend agrees with the model's own library on the same input."""
 
 from dataclasses import replace
 
@@ -7,26 +7,26 @@ import pytest
 from PIL import Image
 
 from finehard.detect import Detection, load_detector
-from finehard.detect.boxes import tidy
-from finehard.detect.letterbox import back, letterbox
+from finehard.detect.boxes import postprocess
+from finehard.detect.letterbox import letterbox, undo_letterbox
 
 PHRASES = ["a bus", "a man in a long coat", "a red wheel", "a window"]
 
 
 def assert_same(found: list[Detection], expected: list[Detection]) -> None:
-    """Equal but for the last bits of float32, which may swap two boxes of nearly one score."""
+    """Compares up to float32 rounding, which can swap two boxes of nearly equal score."""
     assert len(found) == len(expected) > 5
     for one, other in zip(sorted(found), sorted(expected), strict=True):
         assert one.phrase == other.phrase
         assert [*one.box, one.score] == pytest.approx([*other.box, other.score], abs=3e-4)
 
 
-def tidied(detector, boxes, scores, labels) -> list[Detection]:
-    return tidy(np.asarray(boxes), np.asarray(scores), np.asarray(labels), detector._config)
+def postprocessed(detector, boxes, scores, labels) -> list[Detection]:
+    return postprocess(np.asarray(boxes), np.asarray(scores), np.asarray(labels), detector._config)
 
 
 @pytest.mark.parametrize("name", ["owlv2", "owlvit"])
-def test_owl_agrees_with_forward_and_post_processing_of_transformers(name, tiny, photos):
+def test_owl_agrees_with_transformers(name, tiny, photos):
     import torch
     from transformers import AutoImageProcessor, AutoTokenizer
 
@@ -35,7 +35,7 @@ def test_owl_agrees_with_forward_and_post_processing_of_transformers(name, tiny,
     tokenizer = AutoTokenizer.from_pretrained(folder)
     processor = AutoImageProcessor.from_pretrained(folder)
     canvas, place = detector._canvas(photos[0])
-    # The canvas needs no resizing; only mean and deviation are the processor's.
+    # The canvas needs no resizing; the processor only normalises it.
     pixels = processor([Image.fromarray(canvas)], return_tensors="pt").pixel_values
     text = tokenizer(
         PHRASES, padding="max_length", truncation=True, max_length=16, return_tensors="pt"
@@ -48,13 +48,13 @@ def test_owl_agrees_with_forward_and_post_processing_of_transformers(name, tiny,
     result = processor.post_process_object_detection(
         output, threshold=-1.0, target_sizes=torch.tensor([[side, side]])
     )[0]
-    boxes = back(result["boxes"].numpy(), place)
-    expected = tidied(detector, boxes, result["scores"], result["labels"])
+    boxes = undo_letterbox(result["boxes"].numpy(), place)
+    expected = postprocessed(detector, boxes, result["scores"], result["labels"])
     assert_same(detector.detect(photos[:1], [PHRASES])[0], expected)
 
 
 @pytest.mark.parametrize("name", ["grounding_dino", "mm_grounding_dino"])
-def test_grounding_dino_agrees_with_forward_and_post_processing_of_transformers(name, tiny, photos):
+def test_grounding_dino_agrees_with_transformers(name, tiny, photos):
     import torch
     from transformers import AutoImageProcessor, AutoTokenizer
 
@@ -62,10 +62,10 @@ def test_grounding_dino_agrees_with_forward_and_post_processing_of_transformers(
     detector = load_detector(config)
     tokenizer = AutoTokenizer.from_pretrained(config.model)
     processor = AutoImageProcessor.from_pretrained(config.model)
-    image = photos[2]  # wide: the canvas has padding
+    image = photos[2]  # wide, so that the canvas has padding
     canvas, place = letterbox(image, 128, 0, centred=False)
     inside = Image.fromarray(canvas[: place.height, : place.width])
-    # A square image beside it makes the processor pad ours.
+    # The square image makes the processor pad the first one.
     pixels = processor([inside, Image.new("RGB", (128, 128))], return_tensors="pt", do_resize=False)
     text = tokenizer(" . ".join(PHRASES) + " .", return_tensors="pt")
     with torch.inference_mode():
@@ -84,38 +84,38 @@ def test_grounding_dino_agrees_with_forward_and_post_processing_of_transformers(
     half = output.pred_boxes[0, :, 2:] / 2
     centre = output.pred_boxes[0, :, :2]
     boxes = torch.cat([centre - half, centre + half], dim=1)
-    expected = tidied(detector, boxes, best.values, phrase_of[best.indices])
+    expected = postprocessed(detector, boxes, best.values, phrase_of[best.indices])
     found = detector.detect([image], [PHRASES])[0]
     assert_same(found, expected)
-    # Where a word wins and not a mark, the score is the one that transformers itself reports.
+    # Where a word scores higher than any special token, transformers reports the same score.
     official = probabilities.max(dim=1).values
     assert (torch.isclose(official, best.values)).sum() > 5
 
 
-def test_yolo_world_agrees_with_ultralytics_predictor(tiny, photos):
+def test_yolo_world_agrees_with_ultralytics(tiny, photos):
     from ultralytics import YOLOWorld
 
     config = replace(tiny("yolo_world"), raw_nms_iou=1.0, floor=0.01, score=0.01, max_raw=999)
     detector = load_detector(config)
     embedded = detector._embed(PHRASES)
-    image = photos[0].resize((160, 120))  # nothing to scale, and grey above and below
+    image = photos[0].resize((160, 120))  # no scaling, and padding above and below
     theirs = YOLOWorld("yolov8n-worldv2.yaml")
     theirs.model.load_state_dict(detector._model.state_dict())
     theirs.model.txt_feats = embedded[None].clone()
     theirs.model.model[-1].nc = len(PHRASES)
     theirs.model.names = list(PHRASES)
     theirs.predictor = None
-    # Without NMS: theirs runs on boxes that still leave the image, ours on clipped ones.
+    # Without NMS: theirs runs on unclipped boxes, ours on clipped ones.
     result = theirs.predict(
         image, imgsz=160, conf=0.009, iou=1.0, max_det=999, rect=False, verbose=False, device="cpu"
     )[0].boxes
-    expected = tidied(detector, result.xyxyn, result.conf, result.cls.long())
+    expected = postprocessed(detector, result.xyxyn, result.conf, result.cls.long())
     found = detector.detect([image], [PHRASES])[0]
     assert len(found) > 100
     assert_same(found, expected)
 
 
-def test_filling_up_with_copies_keeps_yolo_world_scores_and_zeros_would_not(tiny, photos):
+def test_yolo_world_padding_does_not_change_scores(tiny, photos):
     import torch
 
     detector = load_detector(tiny("yolo_world"))
@@ -137,7 +137,7 @@ def test_filling_up_with_copies_keeps_yolo_world_scores_and_zeros_would_not(tiny
 
 
 @pytest.mark.parametrize("name", ["owlv2", "grounding_dino"])
-def test_filling_up_texts_keeps_the_scores(name, tiny, photos, monkeypatch):
+def test_text_padding_does_not_change_scores(name, tiny, photos, monkeypatch):
     module = "owl" if name == "owlv2" else name
     config = tiny(name)
     filled = load_detector(config).detect(photos[:1], [PHRASES])[0]
@@ -146,24 +146,24 @@ def test_filling_up_texts_keeps_the_scores(name, tiny, photos, monkeypatch):
     assert_same(filled, bare)
 
 
-def test_grounding_dino_spans_name_the_right_tokens(tiny):
+def test_grounding_dino_spans_cover_their_phrases(tiny):
     detector = load_detector(tiny("grounding_dino"))
     phrases = ["A Dog", "no. 5 bus?", "", "?.", "une théière", *("x" * n for n in range(9, 60))]
     texts = list(detector.texts(0, phrases))
     assert len(texts) > 3
-    seen = {}
+    decoded = {}
     for text in texts:
         assert len(text.ids) <= detector._limit
         assert text.ids[0] == 101 and text.ids[-2:] == [1012, 102]
         for phrase, first, end in text.spans:
             assert text.ids[end] == 1012 and text.ids[first - 1] in (101, 1012)
             assert not {101, 102, 1012, 1029} & set(text.ids[first:end])
-            assert phrase not in seen
-            seen[phrase] = detector._tokenizer.decode(text.ids[first:end])
-    words = {phrase: text.replace("##", "").replace(" ", "") for phrase, text in seen.items()}
+            assert phrase not in decoded
+            decoded[phrase] = detector._tokenizer.decode(text.ids[first:end])
+    words = {phrase: text.replace("##", "").replace(" ", "") for phrase, text in decoded.items()}
     assert words[0] == "adog"
     assert words[1] == "no5bus"
-    # Accents go, as in BERT's own tokenizer; a phrase without a word asks nothing.
+    # BERT's tokenizer strips accents; a phrase without words is skipped.
     assert words[4] == "unetheiere"
     assert words[20] == "x" * 24
-    assert set(range(len(phrases))) - set(seen) == {2, 3}
+    assert set(range(len(phrases))) - set(decoded) == {2, 3}

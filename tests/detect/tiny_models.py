@@ -1,8 +1,4 @@
-"""Tiny detectors with random weights, written to a folder as a trained one would be.
-
-Their boxes mean nothing. They run the same code as trained ones: configs, tokenizers and weights
-are read from disk through the same classes.
-"""
+"""Tiny detectors with random weights, saved like trained ones and loaded by the same code."""
 
 from pathlib import Path
 
@@ -31,7 +27,7 @@ START, END = "<|startoftext|>", "<|endoftext|>"
 
 
 def clip_tokenizer(length: int) -> PreTrainedTokenizerFast:
-    """One token a byte; padding is id 0 and the end mark has the highest id, as in CLIP."""
+    """Byte-level; padding is id 0 and the end-of-text token has the highest id, as in CLIP."""
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     vocabulary = {token: index for index, token in enumerate(["!pad", *alphabet, START, END])}
     tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[], unk_token=END))
@@ -53,7 +49,7 @@ def clip_tokenizer(length: int) -> PreTrainedTokenizerFast:
 
 
 def bert_tokenizer() -> PreTrainedTokenizerFast:
-    """One token a character; the special ids are BERT's, which GroundingDINO's code counts on."""
+    """Character-level, with BERT's special ids, which GroundingDINO's code hard-codes."""
     fixed = {0: "[PAD]", 100: "[UNK]", 101: "[CLS]", 102: "[SEP]", 103: "[MASK]"}
     fixed |= {1012: ".", 1029: "?"}
     letters = [chr(code) for code in range(33, 127) if chr(code) not in ".?"]
@@ -76,9 +72,9 @@ def bert_tokenizer() -> PreTrainedTokenizerFast:
 
 
 def _spread(model: torch.nn.Module, names: tuple[str, ...], std: float) -> torch.nn.Module:
-    """The model with larger random weights in the named parts.
+    """Draws larger random weights for the parts named; returns the model.
 
-    Freshly made models answer nearly the same for every place, image and phrase.
+    With default initialisation the output is nearly the same for every image and phrase.
     """
     with torch.no_grad():
         for name, parameter in model.named_parameters():
@@ -88,7 +84,7 @@ def _spread(model: torch.nn.Module, names: tuple[str, ...], std: float) -> torch
 
 
 def write_owl(folder: Path, version: int = 2, image_size: int = 64) -> Path:
-    """A tiny OWLv2 (version 2) or OWL-ViT (version 1)."""
+    """Writes a tiny OWLv2 (version 2) or OWL-ViT (version 1)."""
     torch.manual_seed(0)
     length = 16
     tokenizer = clip_tokenizer(length)
@@ -116,7 +112,7 @@ def write_owl(folder: Path, version: int = 2, image_size: int = 64) -> Path:
 
 
 def write_grounding_dino(folder: Path, mm: bool = False, max_text_len: int = 96) -> Path:
-    """A tiny GroundingDINO, or MM-GroundingDINO."""
+    """Writes a tiny GroundingDINO, or MM-GroundingDINO."""
     torch.manual_seed(0)
     tokenizer = bert_tokenizer()
     config_class = MMGroundingDinoConfig if mm else GroundingDinoConfig
@@ -156,7 +152,7 @@ def write_grounding_dino(folder: Path, mm: bool = False, max_text_len: int = 96)
 
 
 def write_clip_text(folder: Path) -> Path:
-    """A tiny CLIP text model with 512-wide output, which YOLO-World expects."""
+    """Writes a tiny CLIP text model with 512-dimensional output, as YOLO-World expects."""
     torch.manual_seed(0)
     length = 40
     tokenizer = clip_tokenizer(length)
@@ -178,13 +174,13 @@ def write_clip_text(folder: Path) -> Path:
 
 
 def _smooth_noise() -> torch.Tensor:
-    """Images (8, 3, 160, 160) whose statistics are nearer to photographs than white noise is."""
+    """Returns images (8, 3, 160, 160) with statistics closer to photographs than white noise."""
     coarse = torch.rand(8, 3, 10, 10)
     return torch.nn.functional.interpolate(coarse, size=(160, 160), mode="bicubic").clamp(0, 1)
 
 
 def write_yolo_world(path: Path) -> Path:
-    """YOLO-World n with random weights, saved to `path` (.pt) as ultralytics saves."""
+    """Writes YOLO-World n with random weights to `path` (.pt), in ultralytics' format."""
     from finehard.detect.yolo_world import quiet_ultralytics
 
     quiet_ultralytics()
@@ -195,13 +191,13 @@ def write_yolo_world(path: Path) -> Path:
     head = model.model[-1]
     norms = [part for part in model.modules() if isinstance(part, torch.nn.BatchNorm2d)]
     with torch.no_grad():
-        # A fresh head scores 5e-5 for every place and phrase.
+        # With default initialisation every score is 5e-5.
         for contrast, boxes, classes in zip(head.cv4, head.cv2, head.cv3, strict=True):
             contrast.bias.fill_(-2.0)
             contrast.logit_scale.fill_(-3.0)
             boxes[-1].weight.normal_(0.0, 0.5)
             classes[-1].weight.normal_(0.0, 0.2)
-        # Through so many fresh layers the signal fades, unless batch norm knows its size.
+        # Calibrate batch norm, or the signal vanishes through the untrained layers.
         for norm in norms:
             norm.momentum = None
         model.train()

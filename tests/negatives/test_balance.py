@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
+from finehard.article import with_article
 from finehard.audit import audit
 from finehard.audit.item import of_samples
 from finehard.demo.texts import noun_phrase
 from finehard.demo.world import COLORS, KINDS, PATTERNS
-from finehard.negatives.article import article
 from finehard.negatives.balance import Balance, Tally, merged, tally
 from finehard.negatives.lexicon import swaps
 from finehard.negatives.swap import check
@@ -27,7 +27,7 @@ def _samples(count: int, never_true: str = "") -> list[dict[str, Any]]:
     samples = []
     for number in range(count):
         phrase = noun_phrase(chance.choice(COLORS), chance.choice(PATTERNS), chance.choice(KINDS))
-        text = f"{article(phrase)} {phrase}"
+        text = with_article(phrase)
         kept: list[HardNegative] = []
         for swap in swaps(text):
             if never_true and not kept:

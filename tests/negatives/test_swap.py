@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from finehard.negatives.article import article
+from finehard.article import article
 from finehard.negatives.swap import Swap, check, normal
 from finehard.records import HardNegative
 

@@ -34,6 +34,7 @@ def texts(caption: str) -> list[str]:
         ("A large, fluffy cat sits.", ["a large, fluffy cat"]),
         ("The half-open doors creak.", ["half-open doors"]),
         ("The other umbrella is open.", ["an umbrella"]),
+        ("The hourglass stands by the utility pole.", ["an hourglass", "a utility pole"]),
         ("There is a variety of fruits on the tray.", ["fruits", "a tray"]),
         ("The water is calm.", ["water"]),
         ("He is wearing jeans.", ["jeans"]),

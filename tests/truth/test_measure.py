@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
+from finehard.article import with_article
 from finehard.demo.render import render
 from finehard.demo.texts import (
-    article,
     captions,
     noun_phrase,
     region_caption,
@@ -47,7 +47,7 @@ def perfect(key: str, index: int) -> tuple[Sample, dict[str, Any]]:
                 "long_expr": region_caption(thing, scene),
                 "hard_negatives": [
                     {
-                        "text": article(noun_phrase(other, thing.pattern, thing.kind)),
+                        "text": with_article(noun_phrase(other, thing.pattern, thing.kind)),
                         "attribute": "color",
                         "original": thing.color,
                         "replacement": other,

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from finehard.demo.texts import COUNT_WORDS, article
+from finehard.article import with_article
+from finehard.demo.texts import COUNT_WORDS
 from finehard.demo.world import (
     COLORS,
     HELD_OUT,
@@ -38,7 +39,7 @@ def phrase(spec: Spec, rng: np.random.Generator) -> str:
     color, pattern, kind = spec
     words = " ".join(w for w in (color, pattern, kind or "object") if w)
     draw = rng.random()
-    return words if draw < 0.15 else f"the {words}" if draw < 0.25 else article(words)
+    return words if draw < 0.15 else f"the {words}" if draw < 0.25 else with_article(words)
 
 
 def matches(spec: Spec, thing: Thing) -> bool:

@@ -1,4 +1,4 @@
-"""Whether a word wants "a" or "an": by its sound, as far as spelling tells it."""
+"""Chooses between "a" and "an" by pronunciation, as far as spelling shows it."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ _SPOKEN_AS_CONSONANT = re.compile(
 )
 _SILENT_H = re.compile(r"hour|honest|honou?r|heir")
 _SPELLED = re.compile(r"(?:LED|LCD|LP|MP\d?|SUV|RV|HD|HP|FM|XX?L|NBA|NFL|SOS)\b")
-"""Capitals that are spoken letter by letter, the first of which begins with a vowel's sound."""
+"""Initialisms whose first letter is pronounced with a vowel."""
 _LETTER = re.compile(r"([a-z])(?![a-z'])")
 _SPOKEN_WITH_VOWEL = frozenset("aefhilmnorsx")
 _DIGITS = re.compile(r"\d+")
 
 
 def article(words: str) -> str:
-    """ "an" where `words` begin with the sound of a vowel, else "a"."""
+    """Returns "an" if `words` begin with a vowel sound, else "a"."""
     spelled = words.lstrip("\"'([")
     word = unicodedata.normalize("NFD", spelled).lower()
     if digits := _DIGITS.match(word):
@@ -32,3 +32,8 @@ def article(words: str) -> str:
     if _SILENT_H.match(word) or _SPELLED.match(spelled):
         return "an"
     return "an" if word[:1] in tuple("aeiou") and not _SPOKEN_AS_CONSONANT.match(word) else "a"
+
+
+def with_article(words: str) -> str:
+    """Returns `words` preceded by "a" or "an"."""
+    return f"{article(words)} {words}"
