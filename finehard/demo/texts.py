@@ -1,4 +1,4 @@
-"""What a perfect model would answer to each prompt about a scene: the training texts."""
+"""The ideal answer to each prompt about a scene: training texts of the demo models."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ COUNT_WORDS = ("One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight")
 PLACE = {"left": " on the left", "middle": " in the middle", "right": " on the right"}
 SIZE_TAIL = {"small": ", quite small,", "medium": "", "large": ", quite large,"}
 
-# Cyclic steps along COLORS. Over all colours each step gives every colour once, so no colour is
-# more frequent as a replacement than as a truth, and no word tells a negative.
 _STEPS = (1, 3, 5, 8)
+"""Cyclic steps along COLORS. Over all colours each step yields every colour once, so no colour is
+more frequent as a replacement than in positives, and no word gives a negative away."""
 
 
 def noun_phrase(color: str, pattern: str, kind: str) -> str:
-    """ "red striped mug", without an article."""
+    """Returns a noun phrase without an article: "red striped mug"."""
     return " ".join(w for w in (color, "" if pattern == "plain" else pattern, kind) if w)
 
 
 def thing_phrase(thing: Thing) -> str:
-    """ "a red striped mug"."""
+    """Returns the object's noun phrase: "a red striped mug"."""
     return with_article(noun_phrase(thing.color, thing.pattern, thing.kind))
 
 
 def listed(scene: Scene) -> list[Thing]:
-    """The objects in the order in which captions name them: by color, pattern and kind.
+    """Returns the objects in caption order: by color, pattern and kind.
 
-    What comes next can be told from what was named last and what is to be seen, word by word and
-    without counting: a small model learns that far sooner than "the fourth from the left".
+    The next object follows from the last one and the image without counting, which a small model
+    learns far sooner than "the fourth from the left".
     """
     order = (COLORS, PATTERNS, KINDS)
 
@@ -40,11 +40,11 @@ def listed(scene: Scene) -> list[Thing]:
         words = (thing.color, thing.pattern, thing.kind)
         return tuple(known.index(word) for known, word in zip(order, words, strict=True))
 
-    return sorted(scene.things, key=place)  # equal ones from left to right, as they stand
+    return sorted(scene.things, key=place)  # stable: equal ones remain from left to right
 
 
 def short_caption(scene: Scene) -> str:
-    """One sentence of 10 to 25 words: how many objects, the first and the last of them."""
+    """Returns one sentence of 10 to 25 words: the number of objects, the first and the last."""
     surface = f"on a {scene.surface} table"
     things = listed(scene)
     first = thing_phrase(things[0])
@@ -55,7 +55,7 @@ def short_caption(scene: Scene) -> str:
 
 
 def long_caption(scene: Scene) -> str:
-    """Every object with its color, pattern, size and place, and the setting."""
+    """Returns a caption with every object's color, pattern, size and position, and the setting."""
     count = COUNT_WORDS[len(scene.things) - 1]
     verb = "object stands" if len(scene.things) == 1 else "objects stand"
     named = ";".join(
@@ -70,12 +70,12 @@ def long_caption(scene: Scene) -> str:
 
 
 def region_caption(thing: Thing, scene: Scene) -> str:
-    """The object of a cut-out and what it stands on."""
+    """Returns a caption of an object's crop: the object and the surface under it."""
     return f"{thing_phrase(thing)} on a {scene.surface} table"
 
 
 def words_of(text: str) -> tuple[str, str, str] | None:
-    """(color, pattern, kind) that a noun phrase of this world names; None where it names none."""
+    """Returns (color, pattern, kind) of a noun phrase, or None if it has no color or kind."""
     words = text.lower().split()
     color = next((w for w in words if w in COLORS), None)
     kind = next((w for w in words if w in KINDS), None)
@@ -85,11 +85,11 @@ def words_of(text: str) -> tuple[str, str, str] | None:
 
 
 def swaps(text: str, count: int) -> list[dict[str, str]]:
-    """`count` swaps for a noun phrase: two of its pattern where it has one, else of its color."""
-    found = words_of(text)
-    if found is None:
+    """Returns `count` swaps for a noun phrase: two of its pattern, if any, then of its color."""
+    words = words_of(text)
+    if words is None:
         return []
-    color, pattern, _ = found
+    color, pattern, _ = words
     made = []
     for step in (1, 2) if pattern != "plain" else ():
         replacement = PATTERNS[1 + (PATTERNS.index(pattern) - 1 + step) % 3]
@@ -101,7 +101,7 @@ def swaps(text: str, count: int) -> list[dict[str, str]]:
 
 
 def false_statement(thing: Thing, rng: np.random.Generator) -> str:
-    """The object's noun phrase with one thing wrong: mostly its color, else pattern or kind."""
+    """Returns the object's noun phrase with a false color (mostly), pattern or kind."""
     color, pattern, kind = thing.color, thing.pattern, thing.kind
     draw = rng.random()
     if draw < 0.5:
@@ -118,7 +118,7 @@ def _other(words: tuple[str, ...], word: str, rng: np.random.Generator) -> str:
 
 
 def random_phrase(rng: np.random.Generator) -> str:
-    """A noun phrase of this world, held-out pairs included: it is text only, without a picture."""
+    """Returns a random noun phrase, held-out pairs included, since it is text only."""
     return with_article(noun_phrase(_any(COLORS, rng), _pattern(rng), _any(KINDS, rng)))
 
 
@@ -131,5 +131,5 @@ def _pattern(rng: np.random.Generator) -> str:
 
 
 def captions(scene: Scene) -> dict[str, Any]:
-    """The reply to the caption prompt."""
+    """Returns the reply to the caption prompt."""
     return {"short_caption": short_caption(scene), "long_caption": long_caption(scene)}

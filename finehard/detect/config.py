@@ -6,9 +6,15 @@ from typing import Annotated, Literal
 
 from annotated_types import Ge
 
-from finehard.detect.backends import BACKENDS
 from finehard.errors import UsageError
 from finehard.settings.ranges import Positive, Share
+
+BACKENDS = {
+    "owlv2": "finehard.detect.owl:load_owl",
+    "yolo_world": "finehard.detect.yolo_world:load_yolo_world",
+    "grounding_dino": "finehard.detect.grounding_dino:load_grounding_dino",
+}
+"""The built-in detectors. Their modules are imported only when used."""
 
 
 @dataclass(frozen=True)

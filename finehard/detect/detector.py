@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Protocol
 
 from PIL import Image
 
 from finehard import registry
-from finehard.detect.backends import BACKENDS, Load
 from finehard.detect.boxes import Detection, check
-from finehard.detect.config import DetectConfig
+from finehard.detect.config import BACKENDS, DetectConfig
 from finehard.errors import FinehardError, UsageError
 
 
@@ -23,6 +23,12 @@ class Detector(Protocol):
         The result for an image must not depend on the other images in the call.
         """
         ...
+
+
+Load = Callable[[DetectConfig], Detector]
+_BUILT_IN: dict[str, Callable[[], Load]] = {
+    name: partial(registry.load, target, {}, "detect.backend") for name, target in BACKENDS.items()
+}
 
 
 class CheckedDetector:
@@ -53,7 +59,7 @@ def find_backend(config: DetectConfig) -> Load:
 
     Raises `UsageError` if there is no such module or function.
     """
-    load = registry.load(config.backend, BACKENDS, "detect.backend")
+    load = registry.load(config.backend, _BUILT_IN, "detect.backend")
     if not callable(load):
         raise UsageError(f"detect.backend: {config.backend} is not a function")
     return load

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from finehard.detect.backends import BACKENDS
-from finehard.detect.config import DetectConfig
+from finehard.detect.config import BACKENDS, DetectConfig
 from finehard.detect.detector import find_backend
 from finehard.detect.loading import check_model, find_device, require
 

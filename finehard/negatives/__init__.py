@@ -1,4 +1,4 @@
-"""Hard negatives: a region's short expression with one attribute swapped, so that it is false."""
+"""Hard negatives: a region's short expression made false by swapping one attribute."""
 
 from finehard.negatives.stage import Negatives, NegativesConfig
 

@@ -3,7 +3,7 @@
     apt-get download wordnet-base && dpkg -x wordnet-base_*.deb wn
     python -m finehard.negatives.build_relations wn/usr/share/wordnet
 
-The same files give the same bytes. The format is described in `relations.py`; the licence is in
+The output is deterministic. The format is described in `relations.py`; the licence is in
 `finehard/phrases/data/LICENSE.wordnet`.
 """
 
@@ -16,20 +16,22 @@ from pathlib import Path
 
 OUT = Path(__file__).parent / "data" / "relations.txt.xz"
 SENSES = {"a": 3, "n": 2, "v": 2}
-"""Senses kept: by rare ones nearly all words are related ("blue" as "gloomy")."""
+"""Senses used: through rare senses nearly all words are related ("blue" as "gloomy")."""
 FILES = {"a": "adj", "n": "noun", "v": "verb"}
 UP = {"a": {"&"}, "n": {"@"}, "v": {"@"}}
-"""Pointers followed: hypernyms; of adjectives the head that they are similar to."""
+"""Pointers followed: hypernyms; for adjectives "similar to"."""
 CATEGORIES = {"a": {0}, "n": {6, 7, 25, 26, 27}, "v": {29, 30, 34, 35, 38, 39, 42}}
-"""Lexicographer files: adjectives; nouns of artifacts (cloths), attributes (colours), shapes,
-states, substances; verbs of bodies, change, consumption, contact, motion, perception, being."""
+"""Lexicographer files used: adjectives; nouns of artifacts (fabrics), attributes (colours), shapes,
+states, substances; verbs of body, change, consumption, contact, motion, perception, stative."""
 WORD = re.compile(r"[a-z][a-z'-]*")
 
 
 def _parents(folder: Path, pos: str) -> dict[str, tuple[int, str, list[str]]]:
-    """Synset offset -> lexicographer file, type (a head adjective is "a", its satellites "s"),
-    the synsets above it."""
-    found = {}
+    """Returns, by synset offset, the lexicographer file, the synset type and the parents.
+
+    A head adjective has the type "a", its satellites "s".
+    """
+    synsets = {}
     for line in (folder / f"data.{FILES[pos]}").read_text("utf-8").splitlines():
         if line.startswith("  "):
             continue
@@ -37,12 +39,12 @@ def _parents(folder: Path, pos: str) -> dict[str, tuple[int, str, list[str]]]:
         start = 5 + 2 * int(fields[3], 16)
         pointers = [fields[n : n + 4] for n in range(start, start + 4 * int(fields[start - 1]), 4)]
         up = [target for symbol, target, *_ in pointers if symbol in UP[pos]]
-        found[fields[0]] = (int(fields[1]), fields[2], [] if fields[2] == "a" else up)
-    return found
+        synsets[fields[0]] = (int(fields[1]), fields[2], [] if fields[2] == "a" else up)
+    return synsets
 
 
 def build(folder: Path) -> bytes:
-    """The compressed relations."""
+    """Returns the compressed relations, from a folder with WordNet's database files."""
     words: dict[str, list[str]] = {}
     above: dict[str, list[str]] = {}
     for pos, name in FILES.items():
@@ -54,9 +56,9 @@ def build(folder: Path) -> bytes:
             if not WORD.fullmatch(parts[0]):
                 continue
             offsets = parts[-int(parts[2]) :][: SENSES[pos]]
-            kept = [o for o in offsets if parents[o][0] in CATEGORIES[pos]]
-            words.setdefault(parts[0], []).extend(pos + offset for offset in kept)
-            for offset in kept:
+            used = [o for o in offsets if parents[o][0] in CATEGORIES[pos]]
+            words.setdefault(parts[0], []).extend(pos + offset for offset in used)
+            for offset in used:
                 above[pos + offset] = [pos + up for up in parents[offset][2]]
     numbers: dict[str, int] = {}
     named = {word: ids for word, ids in sorted(words.items()) if ids}

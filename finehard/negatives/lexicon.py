@@ -1,4 +1,4 @@
-"""Swaps without a model: attribute words for others of their kind."""
+"""Swaps without a model: attribute words replaced by others of the same attribute."""
 
 from __future__ import annotations
 
@@ -28,17 +28,19 @@ WORDS = {
     "shape": ["round", "square", "triangular", "oval"],
     "state": ["open", "closed", "empty", "full"],
 }
-"""Attribute -> words of which none is true where another is."""
+"""Attribute -> mutually exclusive words."""
 
 
 def swaps(text: str) -> list[Swap]:
-    """Swaps for each attribute word in `text`, attributes by turns, in an order that depends on
-    `text` only."""
-    found = []
+    """Returns swaps for each attribute word in `text`, alternating between attributes.
+
+    The order depends only on `text`.
+    """
+    by_word = []
     for attribute, words in WORDS.items():
         for original in (w for w in text.lower().split() if w in words):
             others = [w for w in words if w != original]
             first = number(f"{text} {original}") % len(others)
-            turned = others[first:] + others[:first]
-            found.append([Swap(attribute, original, other) for other in turned])
-    return [swap for turn in zip_longest(*found) for swap in turn if swap is not None]
+            rotated = others[first:] + others[:first]
+            by_word.append([Swap(attribute, original, other) for other in rotated])
+    return [swap for turn in zip_longest(*by_word) for swap in turn if swap is not None]

@@ -1,9 +1,9 @@
 """Whether two attribute words can be true of the same thing: synonyms, hypernyms, near shades.
 
-WordNet's part of this is vendored in `data/relations.txt.xz`: a word a line with the numbers of
-its common senses, then under `#above` a sense and those above it. A word's relatives are those
-that share a sense, or whose sense lies at most two steps above (hypernyms; for an adjective the
-one that it is similar to). What WordNet does not know of colours and common attribute words is
+WordNet's relations are vendored in `data/relations.txt.xz`: one word per line with the numbers of
+its common senses, then under `#above` each sense with its parents (hypernyms; for an adjective the
+head that it is similar to). Two words are related if they share a sense, or a sense of one is a
+parent of a sense of the other. Colours and common attribute words, on which WordNet is sparse, are
 added by hand below.
 """
 
@@ -74,8 +74,8 @@ NEAR = (
     "two pair couple both",
     "single one",
 )
-"""Words of which the same thing may be said by two people, a line each; a word may be in several.
-Written by hand: WordNet 3.0 has no near shades, and few of the words for patterns."""
+"""Groups of words that may describe the same thing; a word can be in several. Written by hand:
+WordNet 3.0 has no near shades, and few words for patterns."""
 
 KINDS = {
     "wooden wood": "oak pine walnut mahogany bamboo birch maple plywood",
@@ -85,7 +85,7 @@ KINDS = {
     "plastic": "vinyl acrylic",
     "patterned": "striped dotted checkered floral plaid",
 }
-"""Words, and words for kinds of them: each is true of its kinds, the kinds not of each other."""
+"""Hypernyms and their hyponyms, which exclude each other."""
 
 DEGREES = frozenset(
     [
@@ -104,7 +104,7 @@ DEGREES = frozenset(
         "rich",
     ]
 )
-"""Words that shade another: what is dark blue is blue."""
+"""Modifiers that do not change the attribute: what is dark blue is blue."""
 
 
 @cache
@@ -128,7 +128,7 @@ def _near() -> dict[str, frozenset[int]]:
     for number, words in enumerate(NEAR):
         for word in words.split():
             groups.setdefault(word, set()).add(number)
-    return {word: frozenset(found) for word, found in groups.items()}
+    return {word: frozenset(numbers) for word, numbers in groups.items()}
 
 
 @cache
@@ -161,7 +161,7 @@ def _above(senses: frozenset[int]) -> frozenset[int]:
 
 @lru_cache(100_000)
 def related(one: str, other: str) -> str | None:
-    """ "near_shade", "synonym" or "hypernym" where both words can be true of one thing, else None.
+    """Returns "near_shade", "synonym" or "hypernym" if both words can be true of one thing.
 
     Both are single lower-case words; the order does not matter.
     """
@@ -171,7 +171,7 @@ def related(one: str, other: str) -> str | None:
     if (one, other) in _kinds():
         return "hypernym"
     if one in _by_hand() and other in _by_hand():
-        return None  # both known by hand: WordNet's rarer readings would only blur it
+        return None  # both listed by hand: WordNet's rarer senses would add false relations
     first, second = _senses(one), _senses(other)
     if first & second:
         return "synonym"
@@ -181,14 +181,14 @@ def related(one: str, other: str) -> str | None:
 
 
 def too_close(original: str, replacement: str) -> str | None:
-    """The relation by which `replacement` may be as true as `original`, or None.
+    """Returns the relation by which `replacement` may be true where `original` is, or None.
 
-    Phrases are compared without the words that they share, and without words of degree: "dark
-    blue" is as true as "blue", "pale green" is not as true as "light red".
+    Phrases are compared without shared words and without words of degree: "dark blue" may be true
+    where "blue" is, "pale green" is not true where "light red" is.
     """
     old, new = original.lower().split(), replacement.lower().split()
     if set(old) - DEGREES == set(new) - DEGREES and set(new) - DEGREES:
-        # "blue", "dark blue"; but "light blue" against "dark blue" is a swap
+        # "blue" to "dark blue" is no swap, but "light blue" to "dark blue" is
         return None if set(old) & DEGREES and set(new) & DEGREES else "near_shade"
     plain_old = [w for w in old if w not in DEGREES and w not in new]
     plain_new = [w for w in new if w not in DEGREES and w not in old]

@@ -1,8 +1,7 @@
 """The hard negative stage: attribute swaps from a model or from the lexicon, checked by rules.
 
-The model only names swaps (attribute, original, replacement); the text is made here by putting the
-replacement in the original's position. So a negative differs from its positive in one position by
-construction, and a reply has half the tokens.
+The model only names swaps (attribute, original, replacement), which are applied to the text here: a
+negative then differs from its positive only in the swap, and a reply takes half the tokens.
 """
 
 from __future__ import annotations
@@ -31,29 +30,29 @@ from finehard.stages.stage import (
 
 @dataclass(frozen=True)
 class NegativesConfig:
-    """How hard negatives are made. `model` is a name under `models`."""
+    """Settings of the negatives stage. `model` is a name under `models`."""
 
     backend: Literal["llm", "lexicon"] = "llm"
     """"lexicon" swaps attribute words without a model."""
     model: str = "llm"
     prompt: str = "negatives.v1"
     per_region: Count = 10
-    """Negatives kept per region at most (FG-CLIP: 10). Fewer valid ones are written as fewer."""
+    """Maximum per region (FG-CLIP: 10); a region may have fewer valid ones."""
     ask_for: Positive = 12
-    """Swaps asked for per region: more than are kept, since some fail the checks."""
+    """Swaps requested per region: more than `per_region`, since some fail the checks."""
     fill: bool = False
-    """Where the model's swaps make fewer than `per_region`, the lexicon's are taken after them."""
+    """Add swaps from the lexicon where the model's make fewer than `per_region`."""
     balance: bool = False
-    """Choose a region's negatives so that no word tells them from truths; all that pass the
-    checks, up to `ask_for`, then go through verification. False: the first `per_region`."""
+    """Choose a region's negatives so that their words alone do not give them away. Up to `ask_for`
+    valid ones are then verified. False: the first `per_region` are used."""
     balance_loss: Share = 0.15
-    """Share of the negatives that may be dropped to balance."""
+    """Fraction of the negatives that balancing may drop."""
     max_tokens: Positive = 40
-    """Per swap asked for."""
+    """Per requested swap."""
 
     @property
     def candidates(self) -> int:
-        """Negatives per region that are verified at most."""
+        """The maximum number of negatives per region to verify."""
         wanted = self.per_region
         return max(wanted, self.ask_for) if self.balance and wanted else wanted
 
@@ -76,7 +75,7 @@ class Negatives(Stage):
         return LexiconNegatives(config) if config.backend == "lexicon" else cls(config)
 
     def questions(self, record: Record) -> Sequence[Ask]:
-        """The short expressions of all regions; no image."""
+        """Returns one question about the short expressions of all regions, without an image."""
         if not record.regions or not self.config.per_region:
             return ()
         texts = numbered([fence(region.short_expr, 200) for region in record.regions])
@@ -89,27 +88,27 @@ class Negatives(Stage):
         return (ask,)
 
     def answer(self, record: Record, values: Sequence[Any]) -> Record:
-        """`record` with the swaps that pass the checks, in the model's order; the rest counted."""
+        """Returns `record` with the valid swaps in the model's order; counts the refused ones."""
         [value] = values
         dropped: dict[str, list[str]] = {}
         regions = []
         most = self.config.candidates
         for number, region in enumerate(record.regions, 1):
-            named = [Swap(**said) for said in value[str(number)]]
-            kept, broken = pick(region.short_expr, named, most)
-            for rule, told in broken.items():
-                dropped.setdefault(rule, []).extend(told)
+            named = [Swap(**swap) for swap in value[str(number)]]
+            kept, refused = pick(region.short_expr, named, most)
+            for rule, examples in refused.items():
+                dropped.setdefault(rule, []).extend(examples)
             if self.config.fill and len(kept) < most:
                 kept, _ = pick(region.short_expr, swaps(region.short_expr), most, kept)
             regions.append(replace(region, hard_negatives=tuple(kept)))
         return replace(record, regions=tuple(regions)).dropping(self.name, dropped)
 
     def estimate(self, image: AverageImage) -> Estimate | None:
-        """One request an image, without the image."""
+        """Returns one text-only request per image."""
         if not self.config.per_region:
             return None
-        said = 24 * self.config.ask_for * image.regions + 10
-        return Estimate(1, prompt_tokens(self.prompt) + 10 * image.regions, said)
+        reply_tokens = 24 * self.config.ask_for * image.regions + 10
+        return Estimate(1, prompt_tokens(self.prompt) + 10 * image.regions, reply_tokens)
 
 
 class LexiconNegatives(Negatives):
@@ -122,13 +121,13 @@ class LexiconNegatives(Negatives):
     def apply(self, record: Record) -> Record:
         """Returns `record` with each region's hard negatives."""
         dropped: dict[str, list[str]] = {}
-        regions = tuple(self._swapped(region, dropped) for region in record.regions)
+        regions = tuple(self._swap(region, dropped) for region in record.regions)
         return replace(record, regions=regions).dropping(self.name, dropped)
 
-    def _swapped(self, region: Region, dropped: dict[str, list[str]]) -> Region:
+    def _swap(self, region: Region, dropped: dict[str, list[str]]) -> Region:
         text, most = region.short_expr, self.config.candidates
-        negatives, broken = pick(text, swaps(text), most)
-        for rule, examples in broken.items():
+        negatives, refused = pick(text, swaps(text), most)
+        for rule, examples in refused.items():
             dropped.setdefault(rule, []).extend(examples)
         return replace(region, hard_negatives=tuple(negatives))
 
@@ -138,4 +137,4 @@ class LexiconNegatives(Negatives):
         return {"model": "lexicon", "revision": str(VERSION), "fingerprint": fingerprint}
 
     def estimate(self, image: AverageImage) -> None:
-        """Asks nothing."""
+        """Returns None: no requests."""

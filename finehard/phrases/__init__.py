@@ -1,8 +1,8 @@
-"""The things a long caption names, as short phrases that a detector can be asked for.
+"""Extracts groundable noun phrases from long captions: short phrases to give to a detector.
 
-`extractor(config)` gives a function from a caption to its phrases and to counts of what was left
-out. Two ways to noun chunks: a spaCy model's parser where one is installed, else WordNet's parts
-of speech and chunk rules (`tagger.py`, `chunks.py`). All later rules are the same (`rules.py`).
+`extractor(config)` returns a function from a caption to its phrases and the noun phrases that rules
+dropped. Noun chunks come from a spaCy model's parser if one is installed, else from WordNet's parts
+of speech and chunk rules (`tagger.py`, `chunks.py`). The later rules (`rules.py`) are the same.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ from finehard.settings.ranges import Positive
 __all__ = ["Extraction", "Phrase", "PhrasesConfig", "extractor", "identity"]
 
 MAX_CHARS = 20_000
-"""Longer captions are cut: no captioner writes them, and the time of one must have a bound."""
+"""Longer captions are truncated, which bounds the time one caption can take."""
 RULES = "7"
-"""Version of the rules; a change of what they give must change it, for journals are keyed by it."""
+"""Version of the rules. Change it when their output changes: journals are keyed by it."""
 BACKENDS = ("auto", "spacy", "wordnet")
 
 
 @dataclass(frozen=True)
 class PhrasesConfig:
-    """How phrases are found."""
+    """Settings of the phrases stage."""
 
     backend: str = "auto"
-    """auto | spacy | wordnet. auto: spacy where `spacy_model` is installed, else wordnet."""
+    """auto | spacy | wordnet. auto: spacy if `spacy_model` is installed, else wordnet."""
     spacy_model: str = "en_core_web_sm"
     max_phrases: Positive = 20
-    """Per caption; the first ones are kept."""
+    """Maximum per caption, in order of the text."""
 
 
 def _backend(config: PhrasesConfig) -> str:
@@ -47,7 +47,7 @@ def _backend(config: PhrasesConfig) -> str:
     if config.backend == "wordnet":
         return "wordnet"
     with suppress(PackageNotFoundError, ValueError):
-        distribution(config.spacy_model)  # as spaCy's is_package, without seconds of imports
+        distribution(config.spacy_model)  # like spaCy's is_package, without importing it
         return "spacy"
     if config.backend == "auto":
         return "wordnet"
@@ -58,7 +58,7 @@ def _backend(config: PhrasesConfig) -> str:
 
 
 def identity(config: PhrasesConfig) -> dict[str, Any]:
-    """What decides the phrases of a caption: backend, model, versions, limit. JSON-ready."""
+    """Returns everything that determines a caption's phrases, JSON-ready."""
     backend = _backend(config)
     words = lexicon.version()
     if backend == "spacy":
@@ -78,9 +78,9 @@ def identity(config: PhrasesConfig) -> dict[str, Any]:
 
 
 def extractor(config: PhrasesConfig) -> Callable[[str], Extraction]:
-    """A function from a caption to its phrases. It raises on no text.
+    """Returns a function from a caption to its phrases; it accepts any text.
 
-    Raises UsageError here, before any caption is read, where the configuration cannot work.
+    Raises `UsageError` if the backend or its model is not available.
     """
     from finehard.phrases import docs
 

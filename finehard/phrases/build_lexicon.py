@@ -3,7 +3,7 @@
     apt-get download wordnet-base && dpkg -x wordnet-base_*.deb wn
     python -m finehard.phrases.build_lexicon wn/usr/share/wordnet
 
-The same files give the same bytes. The format is described in `lexicon.py`.
+The output is deterministic. The format is described in `lexicon.py`.
 """
 
 from __future__ import annotations
@@ -17,29 +17,29 @@ from pathlib import Path
 DATA = Path(__file__).parent / "data"
 POS = {"n": "noun", "v": "verb", "a": "adj", "r": "adv"}
 SENSES = 6
-"""Noun senses kept. Later ones are rare readings, which no rule asks for."""
+"""Noun senses stored; later ones are rare, and no rule uses them."""
 WORD = re.compile(r"[a-z][a-z'-]*")
 PAIR = re.compile(r"[a-z]+_[a-z]+")
 PAIR_CATEGORIES = frozenset({5, 6, 13, 18})
-"""Animal, artifact, food, person: two-word nouns are kept where the first sense is of these."""
+"""Animal, artifact, food, person: categories of the two-word nouns that are stored."""
 BROADER = PAIR_CATEGORIES | {8, 17, 20}
-"""With body, object and plant: the categories whose nouns have their broader nouns listed."""
+"""With body, object and plant: the categories whose nouns are stored with their hypernyms."""
 TOP = frozenset(
     ("entity", "object", "whole", "unit", "thing", "artifact", "artefact", "organism", "being",
      "cause", "agent", "creation", "product", "structure", "part", "piece", "location", "region",
      "area", "way", "substance", "matter", "material")
 )  # fmt: skip
-"""Nouns too broad to name a thing again."""
+"""Hypernyms too broad to refer back to an object."""
 VENUES = (
     "room", "place_of_business", "workplace", "station", "athletic_facility", "menagerie",
     "airfield", "restaurant", "medical_building", "depository", "outbuilding", "stadium",
     "public_square", "playground", "farm", "school", "theater",
 )  # fmt: skip
-"""Their hyponyms can hold a whole picture: rooms, shops, stations, stadiums."""
+"""Hypernyms of places that can contain a whole scene: rooms, shops, stations, stadiums."""
 
 
 def _counts(folder: Path) -> dict[tuple[str, str, int], int]:
-    """(lemma, part of speech, sense number) -> times it was tagged in the sense-tagged texts."""
+    """Returns the number of taggings by (lemma, part of speech, sense number)."""
     counts: dict[tuple[str, str, int], int] = defaultdict(int)
     for line in (folder / "cntlist.rev").read_text("utf-8").splitlines():
         key, sense, count = line.split(" ")
@@ -49,7 +49,7 @@ def _counts(folder: Path) -> dict[tuple[str, str, int], int]:
 
 
 def _noun_categories(folder: Path) -> dict[str, int]:
-    """Synset offset -> number of its lexicographer file (3 to 28)."""
+    """Returns the number of the lexicographer file (3 to 28) by synset offset."""
     lines = (folder / "data.noun").read_text("utf-8").splitlines()
     return {line[:8]: int(line[9:11]) for line in lines if not line.startswith("  ")}
 
@@ -82,7 +82,7 @@ def _entries(folder: Path) -> dict[str, list[str]]:
 
 
 def _relations(folder: Path) -> tuple[list[str], list[str]]:
-    """Lines of the blocks `broader` (noun, its hypernyms' words) and `venue` (noun, 1)."""
+    """Returns the lines of the blocks `broader` (noun, its hypernyms) and `venue` (noun, 1)."""
     counts = _counts(folder)
     used = {lemma for (lemma, pos, _), count in counts.items() if pos == "n" and count}
     words: dict[str, list[str]] = {}
@@ -100,10 +100,10 @@ def _relations(folder: Path) -> tuple[list[str], list[str]]:
         category[parts[0]] = int(parts[1])
 
     def ancestors(offset: str) -> list[str]:
-        found = [offset]
-        for one in found:
-            found += [up for up in above[one] if up not in found]
-        return found[1:]
+        chain = [offset]
+        for one in chain:
+            chain += [up for up in above[one] if up not in chain]
+        return chain[1:]
 
     broader, venues = [], []
     for line in (folder / "index.noun").read_text("utf-8").splitlines():
@@ -132,7 +132,7 @@ def _irregular(folder: Path, name: str) -> list[str]:
 
 
 def build(folder: Path) -> tuple[bytes, str]:
-    """The compressed lexicon and the licence text, from a folder with WordNet's database files."""
+    """Returns the compressed lexicon and the licence, from a folder with WordNet's files."""
     entries = _entries(folder)
     lines = ["WordNet 3.0", *(f"{w}\t{' '.join(e)}" for w, e in sorted(entries.items()))]
     for name in ("noun", "verb", "adj"):

@@ -1,4 +1,4 @@
-"""Base noun phrases of a tagged text, as half-open token ranges."""
+"""Base noun phrases of a tagged text, as half-open ranges of tokens."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _SPECIFIERS = frozenset({"DET", "NUM"})
 
 @dataclass(frozen=True)
 class Tokens:
-    """A tagged text as parallel lists: what every later rule reads."""
+    """A tagged text as parallel lists, one item per token."""
 
     lower: list[str]
     text: list[str]
@@ -30,9 +30,9 @@ class Tokens:
 
 @dataclass(frozen=True)
 class Chunk:
-    """Tokens `start` to `end` (exclusive). `head` is the head noun, -1 where the noun is missing.
+    """Tokens `start` to `end` (exclusive); `head` is the head noun, -1 if it is missing.
 
-    `unit` is the end of the "pair of" part of "pair of shoes", else -1.
+    `unit` is the end of "pair of" in "pair of shoes", else -1.
     """
 
     start: int
@@ -42,9 +42,10 @@ class Chunk:
 
 
 def _attributive(tokens: Tokens, start: int) -> bool:
-    """Whether adjectives without an article stand before a noun ("with long, curved tusks"), not
-    after "is" or a noun ("the walls are high, white clouds ..."): a preposition or "has" governs
-    them."""
+    """Whether adjectives without an article modify the noun after them ("with long, curved tusks").
+
+    They do after a preposition or "has", not after "is" ("the walls are high, white clouds ...").
+    """
     before = start - 1
     if before < 0 or tokens.lower[before] == ".":
         return True
@@ -52,7 +53,7 @@ def _attributive(tokens: Tokens, start: int) -> bool:
 
 
 def _one(tokens: Tokens, start: int) -> Chunk | None:
-    """The base noun phrase that begins at `start`, if one does."""
+    """Returns the base noun phrase that begins at `start`, or None."""
     tags, size = tokens.tags, len(tokens)
     i = start
     while i < size and tags[i] in _SPECIFIERS:
@@ -95,24 +96,25 @@ def _one(tokens: Tokens, start: int) -> Chunk | None:
 
 
 def chunk(tokens: Tokens) -> list[Chunk]:
-    """Base noun phrases from left to right, by the tags alone. They do not overlap."""
-    found = []
+    """Returns base noun phrases by tags alone, from left to right, without overlap."""
+    chunks = []
     i = 0
     starts = _SPECIFIERS | _MIDDLE | {"ADV"}
     while i < len(tokens):
         one = _one(tokens, i) if tokens.tags[i] in starts else None
         if one:
-            found.append(one)
+            chunks.append(one)
             i = one.end
         else:
             i += 1
-    return found
+    return chunks
 
 
 def _partitive(tokens: Tokens, first: Chunk, second: Chunk) -> bool:
-    """Whether "a plume of smoke", "traces of chocolate": an indefinite noun measures out a noun
-    without article. Persons ("a lover of books") and depictions ("a photo of mountains") do not,
-    nor is anything measured by a quality ("a jacket of good quality").
+    """Whether "X of Y" is a partitive: an indefinite measure of a noun without an article.
+
+    "A plume of smoke" and "traces of chocolate" are; persons ("a lover of books"), depictions ("a
+    photo of mountains") and qualities ("a jacket of good quality") are not.
     """
     lemma, word = tokens.lemmas[first.head], tokens.lower[first.start]
     indefinite = tokens.tags[first.start] != "DET" or word not in ("the", "this", "that", "these")
@@ -122,7 +124,7 @@ def _partitive(tokens: Tokens, first: Chunk, second: Chunk) -> bool:
 
 
 def join_units(tokens: Tokens, chunks: list[Chunk]) -> list[Chunk]:
-    """Joins "a pair" + "of" + "shoes"; makes of "a variety of fruits" just "fruits"."""
+    """Joins "a pair" + "of" + "shoes"; reduces "a variety of fruits" to "fruits"."""
     joined: list[Chunk] = []
     for one in chunks:
         before = joined[-1] if joined else None
@@ -133,7 +135,7 @@ def join_units(tokens: Tokens, chunks: list[Chunk]) -> list[Chunk]:
                 if lemma in AMOUNTS:
                     joined[-1] = one
                     continue
-                # A whole that is not told apart stays with its part: "facades of old buildings".
+                # An indefinite whole stays with its parts: "facades of old buildings".
                 part = tokens.plural[before.head] and tokens.plural[one.head]
                 part = part and lemma not in DEPICTIONS
                 part = part and tokens.lemmas[one.head] not in UNGROUNDABLE

@@ -1,7 +1,7 @@
-"""Every main clause has a finite verb: where the tagger found none, the best candidate becomes it.
+"""Repairs clauses that the tagger left without a finite verb: the best candidate becomes the verb.
 
-"Patches of snow cling to the slope": each word by itself can be read as a noun, but then the
-sentence has no verb. Titles ("A close-up of a dog") have none either: they stay as they are.
+In "Patches of snow cling to the slope" each word could be a noun, but then the sentence would have
+no verb. Titles ("A close-up of a dog") have none and are left alone.
 """
 
 from __future__ import annotations
@@ -13,28 +13,28 @@ from finehard.phrases.lexicon import Reading, lexicon
 from finehard.phrases.words import COLORS, TITLES
 
 OPENERS = frozenset(("while", "whereas", "because", "although", "though", ";", ".", "!", "?"))
-"""Words after which a new clause begins."""
+"""Words that begin a new clause."""
 _RELATIVES = frozenset(("which", "who", "whom", "whose", "that"))
 _NOUNS = frozenset({"NOUN", "PROPN"})
 _BEFORE = _NOUNS | {"ADV", "NUM", "PRON"}
 _AFTER = frozenset({"ADP", "DET", "NUM", "PRON", "ADV", "SCONJ", "PUNCT", "PART", "CCONJ"})
 _ELLIPTIC = frozenset(("one", "other", "others", "left", "right"))
-"""Words that stand as a subject without a noun: "the other kneels"."""
+"""Words that can be a subject without a noun: "the other kneels"."""
 _RARE = 0.25
-"""A verb reading that WordNet's texts have less often than this for each noun is not believed."""
+"""Lowest ratio of verb to noun counts in WordNet at which a word can become the verb."""
 
 
 @dataclass(slots=True)
 class Clause:
-    """The main clause that is being read."""
+    """State of the current main clause."""
 
     first: int = 0
     finite: bool = False
     relative: bool = False
-    """Inside ", which ...", to the next comma: its verb is not that of the main clause."""
+    """Inside a relative clause, whose verb is not that of the main clause."""
 
     def note(self, word: str, pos: str, form: str, before: str) -> None:
-        """Takes note of a verb (its `form`), or of the begin or end of a relative clause."""
+        """Updates the state with the next word; `form` is a verb's form."""
         if pos == "AUX" or pos == "VERB" and form in ("", "s") and before != "to":
             self.finite = self.finite or not self.relative
         elif word == ",":
@@ -44,12 +44,12 @@ class Clause:
 
 
 def _can_be_verb(words: list[str], tags: list[str], i: int, r: Reading, ratio: float) -> bool:
-    """Whether the neighbours of noun `i` let it be a verb, `ratio` times as common as the noun."""
+    """Whether noun `i` can be a verb between its neighbours; `ratio` is verb to noun count."""
     before, word = tags[i - 1], words[i - 1]
     after = tags[i + 1] if i + 1 < len(tags) else "PUNCT"
     third = r.verb_form == "s"
     if third and after in ("DET", "PRON") and before != "DET":
-        return ratio > _RARE / 10  # no noun goes before "the": "hands her a banknote"
+        return ratio > _RARE / 10  # no noun precedes "the": "hands her a banknote"
     if word in COLORS:
         if words[i - 2] not in ("in", "all"):  # "a woman in white stands", but not "green leaves"
             return False
@@ -57,7 +57,7 @@ def _can_be_verb(words: list[str], tags: list[str], i: int, r: Reading, ratio: f
         word in (",", *_ELLIPTIC) or third and before in ("VERB", "ADJ") and word.endswith("ed")
     ):
         return False
-    # A plural makes no compound: "practices yoga", but "city street".
+    # A plural does not modify a noun: "practices yoga", but "city street".
     return ratio > _RARE and (ratio > 1 or after in _AFTER or third and after in ("NOUN", "ADJ"))
 
 
@@ -68,7 +68,7 @@ def finite_verb(
     clause: tuple[int, int],
     read: Callable[[str], Reading],
 ) -> int:
-    """The token of a clause (first, end) that best reads as its finite verb, or -1."""
+    """Returns the best candidate for the finite verb of a clause (first, end), or -1."""
     nouns, relative = [], False
     for i in range(*clause):
         relative = words[i] != "," and (relative or words[i] in _RELATIVES and tags[i] != "DET")
@@ -76,7 +76,7 @@ def finite_verb(
             nouns.append(i)
     if not nouns or words[nouns[0]] in TITLES:
         return -1
-    found, best = -1, 0.0
+    verb, best = -1, 0.0
     for k, i in enumerate(nouns[1:], 1):
         r = read(words[i])
         ratio = r.verb_count / max(1, r.noun_count)
@@ -89,5 +89,5 @@ def finite_verb(
         inverted = tags[clause[0]] == "ADP" and tags[i + 1 : i + 2] in (["DET"], ["NUM"])
         compound = r.verb_form == "" and f"{words[i - 1]} {r.noun}" in lexicon().entries
         if (agrees or inverted) and not compound:  # "On the wall hang two paintings"
-            found, best = i, ratio
-    return found
+            verb, best = i, ratio
+    return verb

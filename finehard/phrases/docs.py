@@ -1,4 +1,4 @@
-"""Captions as spaCy Docs, and Docs as tokens and chunks. Imports spaCy."""
+"""Parses captions to spaCy Docs, and converts Docs to tokens and chunks. Imports spaCy."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from finehard.phrases.tagger import tag
 
 
 def parser(backend: str, model: str) -> Callable[[str], Doc]:
-    """A function from text to a Doc with parts of speech, by a spaCy model or by WordNet."""
+    """Returns a function from text to a Doc with parts of speech, from a spaCy model or WordNet."""
     if backend == "spacy":
         return spacy.load(model, exclude=["ner"])
     nlp = spacy.blank("en")
-    lexicon()  # read now, not with the first caption
-    # "half-empty" stays one token: the chunk rules read it by its last part.
+    lexicon()  # loaded now rather than with the first caption
+    # "half-empty" stays one token, which is tagged by its last part.
     infixes = [x for x in nlp.Defaults.infixes if "-|" not in x]  # type: ignore[attr-defined]
     nlp.tokenizer.infix_finditer = compile_infix_regex(infixes).finditer  # type: ignore[attr-defined]
 
@@ -38,28 +38,28 @@ def parser(backend: str, model: str) -> Callable[[str], Doc]:
 
 
 class _Strings(dict[int, str]):
-    """Strings by spaCy's hash, each fetched from its store once."""
+    """A cache of spaCy's string store: hash -> string."""
 
     def __init__(self, store: StringStore) -> None:
         super().__init__()
         self._store = store
 
     def __missing__(self, key: int) -> str:
-        found = self[key] = self._store[key]
-        return found
+        string = self[key] = self._store[key]
+        return string
 
 
 _strings = lru_cache(maxsize=1)(_Strings)
 
 
 def _columns(doc: Doc, attributes: list[int]) -> list[list[int]]:
-    """The values of some attributes, each for all tokens. Token objects would take far longer."""
-    found: list[list[int]] = doc.to_array(attributes).T.tolist()
-    return found
+    """Returns each attribute's values for all tokens, far faster than through Token objects."""
+    columns: list[list[int]] = doc.to_array(attributes).T.tolist()
+    return columns
 
 
 def set_tags(doc: Doc) -> None:
-    """Sets part of speech, lemma and the Number of nouns on every token of a Doc, in place."""
+    """Sets the part of speech, lemma and number of every token of a Doc in place."""
     if not len(doc):
         return
     strings = _strings(doc.vocab.strings)
@@ -75,7 +75,7 @@ def set_tags(doc: Doc) -> None:
 
 
 def read(doc: Doc) -> tuple[Tokens, list[Chunk]]:
-    """A tagged Doc as tokens and base noun phrases: the parser's where it has one, else by rule."""
+    """Returns a Doc's tokens and base noun phrases: the parser's if it has one, else by rule."""
     strings = _strings(doc.vocab.strings)
     orths, spaces, tags, lemmas, morphs = _columns(doc, [ORTH, SPACY, POS, LEMMA, MORPH])
     texts = [strings[key] for key in orths]
@@ -91,7 +91,7 @@ def read(doc: Doc) -> tuple[Tokens, list[Chunk]]:
     )
     if not doc.has_annotation("DEP"):
         return tokens, chunk(tokens)
-    # A chunk whose root is an adjective or a determiner has lost its noun.
+    # A chunk whose root is an adjective or a determiner lacks its noun.
     nouns = ("NOUN", "PROPN", "PRON")
     chunks = [
         Chunk(c.start, c.end, c.root.i if c.root.pos_ in nouns else -1) for c in doc.noun_chunks

@@ -1,10 +1,10 @@
-"""WordNet's parts of speech, reduced: word -> how it can be read, and what its noun senses are.
+"""A reduced WordNet: possible readings of a word form, and categories of its noun senses.
 
-`data/lexicon.txt.xz` holds one word a line: the word, a tab, then for each part of speech
-`n|v|a|r` + number of senses, "," + number of taggings. A noun goes on with the lexicographer
-category of each of its first senses as a letter (a = 3, noun.Tops ... z = 28, noun.time) and how
-often each was tagged. Irregular forms follow under `#noun`, `#verb`, `#adj`; then `#broader`, a
-noun and the words of its hypernyms, and `#venue`, nouns for rooms and places that hold a picture.
+`data/lexicon.txt.xz` has one word per line: the word, a tab, then for each part of speech
+`n|v|a|r` + number of senses, "," + number of taggings. A noun also has the lexicographer category
+of each of its first senses as a letter (a = 3, noun.Tops ... z = 28, noun.time), and the number of
+taggings of each. Blocks follow: irregular forms in `#noun`, `#verb` and `#adj`; nouns with their
+hypernyms in `#broader`; nouns for rooms and places that can contain a whole scene in `#venue`.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from pathlib import Path
 
 PATH = Path(__file__).parent / "data" / "lexicon.txt.xz"
 PHYSICAL = frozenset("acdfkopry")
-"""Letters of top nouns (person, animal, food ...), animal, artifact, body, food, object, person,
-plant, substance."""
+"""Letters of the categories tops (person, animal, food ...), animal, artifact, body, food, object,
+person, plant, substance."""
 
 PLURAL_ONLY = frozenset(
     ("jeans", "pants", "trousers", "scissors", "sunglasses", "goggles", "binoculars", "headphones")
@@ -37,7 +37,7 @@ _ADJ = (("iest", "y"), ("ier", "y"), ("est", ""), ("er", ""), ("est", "e"), ("er
 
 @dataclass(frozen=True)
 class Reading:
-    """How a word form can be read. A reading that cannot be has an empty lemma and a count of 0."""
+    """Possible readings of a word form. An impossible one has an empty lemma and a count of 0."""
 
     noun: str = ""
     noun_count: int = 0
@@ -54,27 +54,27 @@ class Reading:
 
 @dataclass(frozen=True)
 class Lexicon:
-    """The loaded file: entries as text, split when asked."""
+    """The loaded file. Entries are text, split on access."""
 
     entries: dict[str, str]
     irregular: dict[str, dict[str, str]]
 
     def part(self, word: str, pos: str) -> list[str] | None:
-        """The comma-separated fields of one part of speech of a word, or None."""
+        """Returns the comma-separated fields of one part of speech of a word, or None."""
         for entry in self.entries.get(word, "").split(" "):
             if entry[:1] == pos:
                 return entry[1:].split(",")
         return None
 
     def count(self, word: str, pos: str) -> int:
-        """Taggings of a word as that part of speech plus one; 0 where it cannot be one."""
+        """Returns the taggings of a word as a part of speech plus one; 0 if it cannot be one."""
         fields = self.part(word, pos)
         return int(fields[1]) + 1 if fields else 0
 
 
 @cache
 def lexicon() -> Lexicon:
-    """The vendored lexicon, read once per process (about 0.2 s)."""
+    """Returns the vendored lexicon, loaded once per process (about 0.2 s)."""
     text = lzma.decompress(PATH.read_bytes()).decode("utf-8")
     words, *blocks = text.split("\n#")
     entries = dict(line.split("\t") for line in words.splitlines()[1:])
@@ -87,12 +87,12 @@ def lexicon() -> Lexicon:
 
 @cache
 def version() -> str:
-    """WordNet's version and the hash of the vendored file."""
+    """Returns WordNet's version and the hash of the vendored file."""
     return "3.0-" + hashlib.sha256(PATH.read_bytes()).hexdigest()[:12]
 
 
 def _doubled(stem: str) -> str:
-    """A stem without its doubled consonant: "runn" (of "running") gives "run"."""
+    """Returns a stem without its doubled consonant: "run" for "runn"; "" if it has none."""
     return stem[:-1] if len(stem) > 3 and stem[-1] == stem[-2] and stem[-1] not in "aeiousl" else ""
 
 
@@ -106,7 +106,7 @@ def _noun(word: str, lex: Lexicon) -> tuple[str, bool]:
         for end, new in _NOUN:
             stem = word[: -len(end)] + new
             if word.endswith(end) and lex.count(stem, "n"):
-                # "glasses" and "jeans" are words of their own, but the plural is meant as often.
+                # "glasses" is also a word of its own, but the plural is as frequent.
                 return stem, True
         if word.endswith("ves") and lex.count(word[:-3] + "fe", "n"):
             return word[:-3] + "fe", True
@@ -128,7 +128,7 @@ def _verb(word: str, lex: Lexicon) -> tuple[str, str]:
             if stem == "be":
                 continue  # "bees"
             if lex.count(stem + new, "v") > (lex.count(word, "v") if form == "d" else 0):
-                return stem + new, form  # "feed" is no past tense of "fee"
+                return stem + new, form  # "feed" is not a past tense of "fee"
             if form != "s" and (short := _doubled(stem)) and lex.count(short, "v"):
                 return short, form
     return (word, "") if lex.count(word, "v") else ("", "")
@@ -151,7 +151,7 @@ def _adj(word: str, lex: Lexicon) -> str:
 
 @lru_cache(maxsize=100_000)
 def reading(word: str) -> Reading:
-    """All readings of a lower-case word form. Unknown words give an empty Reading."""
+    """Returns all readings of a lower-case word form, empty for unknown words."""
     lex = lexicon()
     noun, plural = _noun(word, lex)
     verb, form = _verb(word, lex)
@@ -166,34 +166,33 @@ def reading(word: str) -> Reading:
 
 @lru_cache(maxsize=100_000)
 def broader(noun: str) -> tuple[str, ...]:
-    """The words for what a noun is a kind of: "retriever" is a dog, an animal."""
+    """Returns the hypernyms of a noun: dog and animal for "retriever"."""
     return tuple(lexicon().irregular["broader"].get(noun, "").split(","))
 
 
 def compound_of(word: str, head: str) -> bool:
-    """Whether a word is another noun and `head` written as one: "sailboat", but not "woman"."""
+    """Whether a word is a closed compound of a noun and `head`: "sailboat", but not "woman"."""
     return word != head and word.endswith(head) and bool(reading(word[: -len(head)]).noun)
 
 
 def venue(noun: str) -> bool:
-    """Whether a noun names a room or a place that can hold a whole picture."""
+    """Whether a noun is a room or place that can contain a whole scene."""
     return noun in lexicon().irregular["venue"]
 
 
 @lru_cache(maxsize=100_000)
 def category(noun: str) -> str:
-    """The letter of a noun's first lexicographer category; "" for a word WordNet lacks."""
+    """Returns the letter of the category of a noun's first sense; "" for an unknown word."""
     fields = lexicon().part(noun, "n")
     return fields[2][0] if fields else ""
 
 
 @lru_cache(maxsize=100_000)
 def physical(noun: str) -> bool:
-    """Whether a noun's common senses include a thing that can be seen and boxed.
+    """Whether a common sense of a noun is a physical object.
 
-    Common: the first sense, one or two more where texts rarely say which is meant, and any that
-    was tagged at least a fifth as often as the most frequent. A noun that WordNet does not know
-    is taken for a thing ("hoodie", "tuktuk").
+    Common senses are the first, one or two more if WordNet has few taggings, and any tagged at
+    least a fifth as often as the most frequent. Unknown nouns count as physical ("hoodie").
     """
     fields = lexicon().part(noun, "n")
     if not fields:

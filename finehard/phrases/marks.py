@@ -1,4 +1,4 @@
-"""What sentences and clauses do to the nouns in them: talk of the caption, "no ...", quotations."""
+"""Marks tokens by context: boilerplate sentences, negation, comparison, quoted text."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _NOMINAL = frozenset({"NOUN", "PROPN", "NUM"})
 
 
 def boilerplate(tokens: Tokens) -> list[bool]:
-    """For each token whether its sentence speaks of the description, not of the picture."""
+    """Returns for each token whether its sentence is about the description, not the image."""
     marks: list[bool] = []
     first = 0
     text, size = tokens.text, len(tokens)
@@ -38,23 +38,23 @@ def boilerplate(tokens: Tokens) -> list[bool]:
 
 
 def written(tokens: Tokens) -> list[bool]:
-    """For each token whether it stands in double quotation marks: the words of a sign."""
+    """Returns for each token whether it is inside double quotation marks: text on a sign."""
     lower = tokens.lower
     if not _QUOTES.intersection(lower):
         return [False] * len(lower)
     marks: list[bool] = []
     inside = False
-    left = sum(word in _QUOTES for word in lower)
+    remaining = sum(word in _QUOTES for word in lower)
     for word in lower:
         if word in _QUOTES:
-            left -= 1
-            inside = word == "“" or word == '"' and not inside and left > 0
+            remaining -= 1
+            inside = word == "“" or word == '"' and not inside and remaining > 0
         marks.append(inside)
     return marks
 
 
 def _compares(tokens: Tokens, i: int) -> bool:
-    """Whether "like" or "than" says what something else resembles: "looks like a toy".
+    """Whether "like" or "than" introduces a comparison ("looks like a toy").
 
     "What looks like a toy" names the toy, and "fruits like apples" are apples.
     """
@@ -66,12 +66,12 @@ def _compares(tokens: Tokens, i: int) -> bool:
 
 
 def unseen(tokens: Tokens) -> list[str]:
-    """For each token the rule that leaves out what follows in its clause or sentence, or "".
+    """Returns for each token the rule by which a noun phrase there is not depicted, or "".
 
-    "absent": after "no" or "not", to the next comma, "and", "but" or preposition; after "without"
-    also to the next verb that is no participle ("a dog without a collar pulls ...").
-    "comparison": after "looks like" or "than", to the next comma or verb.
-    "interpretation": after "suggests", "as if", to the end of the sentence.
+    "absent": after "no" or "not", up to the next comma, "and", "but" or preposition; after
+    "without" also up to the next finite verb ("a dog without a collar pulls ...").
+    "comparison": after "looks like" or "than", up to the next comma or verb.
+    "interpretation": after "suggests" or "as if", up to the end of the sentence.
     """
     marks: list[str] = []
     absent = read_into = lacking = compared = False
@@ -113,7 +113,7 @@ def unseen(tokens: Tokens) -> list[str]:
 
 
 def sentence_marks(tokens: Tokens) -> list[str]:
-    """For each token the rule that leaves out what begins there, or ""."""
+    """Returns for each token the rule that drops a noun phrase that begins there, or ""."""
     talk, quoted = boilerplate(tokens), written(tokens)
     return [
         "boilerplate" if of_caption else "written" if text else rule

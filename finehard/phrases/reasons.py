@@ -1,4 +1,4 @@
-"""The named rules that leave out a noun phrase, each with what it is for."""
+"""The named rules by which noun phrases are dropped."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from finehard.phrases.words import (
     MEDIA,
     NOT_HEADS,
     NOT_VENUES,
+    OBJECTS_IF_SPECIFIED,
     PLACED,
     POSSESSIVES,
     SETTING,
     SHOWS,
     SITES,
-    THINGS_IF_TOLD,
     TITLES,
     UNGROUNDABLE,
     WITHIN,
@@ -34,15 +34,15 @@ from finehard.phrases.words import (
 )
 
 MAX_WORDS = 8
-"""Longer noun phrases are lists or mistakes; detectors' text encoders see them as noise."""
+"""Longer noun phrases are lists or mistakes, which detectors handle badly."""
 _SIDES = (["left"], ["right"], ["other"], ["free"])
 _BE = frozenset(("is", "are", "was", "were"))
 
 
-def seen_noun(tokens: Tokens, one: Chunk) -> int:
-    """The token that says what is seen: "a pair of shoes" the shoes, "a cup of tea" the cup.
+def visible_noun(tokens: Tokens, one: Chunk) -> int:
+    """Returns the token of the visible object: "shoes" in "a pair of shoes", "cup" in "cup of tea".
 
-    Of a unit that is no thing itself ("a trail of footprints") it is what there is of it.
+    For a unit that is not an object itself ("a trail of footprints") it is the noun after "of".
     """
     unit = tokens.lemmas[one.head]
     if one.unit >= 0 and (unit in COLLECTIVES or unit not in GROUNDABLE and not physical(unit)):
@@ -51,7 +51,7 @@ def seen_noun(tokens: Tokens, one: Chunk) -> int:
 
 
 def _place(tokens: Tokens, one: Chunk) -> bool:
-    """Whether a chunk is the room or place that holds the picture: "in a classroom"."""
+    """Whether a chunk is the room or place of the whole scene: "in a classroom"."""
     before = tokens.lower[one.start - 1] if one.start else ""
     lemma = tokens.lemmas[one.head]
     if lemma == "corner" and one.head > one.start:  # "a street corner"
@@ -59,7 +59,7 @@ def _place(tokens: Tokens, one: Chunk) -> bool:
     if tokens.lower[max(0, one.start - 4) : one.start] == ["what", "appears", "to", "be"]:
         before = tokens.lower[one.start - 5] if one.start > 4 else ""  # "in what appears to be"
     if before == "of" and tokens.lemmas[one.start - 2] in ("interior", "inside"):
-        return True  # whatever has one: "the interior of a vintage car"
+        return True  # of anything: "the interior of a vintage car"
     if tokens.plural[one.head] or lemma in NOT_VENUES or not (lemma in SITES or venue(lemma)):
         return False
     if tokens.lower[one.start : one.end] == ["the", tokens.lower[one.head]]:
@@ -72,10 +72,9 @@ def _place(tokens: Tokens, one: Chunk) -> bool:
 
 
 def _setting(tokens: Tokens, one: Chunk) -> bool:
-    """Whether a chunk names what is around, and nothing tells it apart: "on the wall".
+    """Whether a chunk is an unspecific part of the surroundings: "on the wall".
 
-    Terrain is around wherever it goes with a preposition, and what all else is seen in or through
-    as well: "in the water", "through the mist".
+    So is terrain after a preposition, and a medium: "in the water", "through the mist".
     """
     if tokens.lower[one.start] != "the" or one.end - one.start != 2:
         return False
@@ -87,13 +86,13 @@ def _setting(tokens: Tokens, one: Chunk) -> bool:
 
 
 def _whole(tokens: Tokens, one: Chunk) -> bool:
-    """Whether a chunk only says of what a part was named: "at the top of the stairs"."""
+    """Whether a chunk only names the whole of a part: "at the top of the stairs"."""
     of = one.start > 1 and tokens.lower[one.start - 1] == "of"
     return of and one.end - one.start == 2 and tokens.lower[one.start] == "the"
 
 
 def _material(tokens: Tokens, one: Chunk) -> bool:
-    """Whether a chunk says what something is made of or drawn with: "upholstered in leather"."""
+    """Whether a chunk is what something is made of or drawn with: "upholstered in leather"."""
     if one.start < 2 or tokens.tags[one.start - 1] != "ADP":
         return False
     before, verb = tokens.lower[one.start - 1], tokens.lemmas[one.start - 2]
@@ -105,7 +104,7 @@ def _material(tokens: Tokens, one: Chunk) -> bool:
 
 
 def _substance(tokens: Tokens, one: Chunk) -> bool:
-    """Whether a chunk is a bare mass noun that only goes with a thing: "stained with oil"."""
+    """Whether a chunk is a bare mass noun that only describes an object: "stained with oil"."""
     lemma = tokens.lemmas[one.head]
     if one.end - one.start > 1 or tokens.plural[one.head]:
         return False
@@ -119,23 +118,25 @@ def _substance(tokens: Tokens, one: Chunk) -> bool:
 
 
 def _part_of(tokens: Tokens, one: Chunk) -> bool:
-    """Whether a bare noun is only told by what it belongs to: "the foot of the bed"."""
+    """Whether a bare noun is a part of the noun after "of": "the foot of the bed"."""
     definite = one.end - one.start == 2 and tokens.lower[one.start] in ("the", "a", "an")
     return definite and tokens.lower[one.end : one.end + 1] == ["of"]
 
 
-def _told(tokens: Tokens, one: Chunk, lemma: str) -> bool:
-    """Whether an adjective makes a thing of a vague noun: "a sleeveless top", not "the top"."""
+def _is_specified(tokens: Tokens, one: Chunk, lemma: str) -> bool:
+    """Whether a modifier makes a vague noun an object: "a sleeveless top", not "the top"."""
     light = lemma == "light" and tokens.plural[one.head]
-    if not (light or lemma in THINGS_IF_TOLD) or tokens.lower[one.end : one.end + 1] == ["of"]:
+    if not (light or lemma in OBJECTS_IF_SPECIFIED) or tokens.lower[one.end : one.end + 1] == [
+        "of"
+    ]:
         return False
     return one.head > one.start and tokens.tags[one.head - 1] in ("ADJ", "NOUN")
 
 
 def _done_with(tokens: Tokens, one: Chunk) -> bool:
-    """Whether a chunk says with which limb something is done: "kicks with his right foot".
+    """Whether a chunk is the limb an action is done with: "kicks with his right foot".
 
-    One that rests somewhere is seen for itself: "with one hand on the rail".
+    With a location it counts as an object: "with one hand on the rail".
     """
     words = tokens.lower[one.start : one.end]
     if tokens.lower[max(0, one.start - 1)] != "with" or words[-1] not in LIMBS:
@@ -146,7 +147,7 @@ def _done_with(tokens: Tokens, one: Chunk) -> bool:
 
 
 def _position(tokens: Tokens, one: Chunk) -> bool:
-    """Whether a noun is only told by where it is: "the upper floor", "in one hand"."""
+    """Whether a noun is specified only by its position: "the upper floor", "in one hand"."""
     words = tokens.lower[one.start : one.end]
     if words == ["one", "hand"] and one.start and tokens.lower[one.start - 1] == "in":
         return True
@@ -155,7 +156,7 @@ def _position(tokens: Tokens, one: Chunk) -> bool:
 
 
 def _titled(tokens: Tokens, one: Chunk) -> bool:
-    """Whether a chunk is the picture itself: "A portrait of ...", "The image is a poster"."""
+    """Whether a chunk is the image itself: "A portrait of ...", "The image is a poster"."""
     if tokens.lemmas[one.head] not in TITLES:
         return False
     if one.start == 0:
@@ -168,7 +169,7 @@ def _titled(tokens: Tokens, one: Chunk) -> bool:
 
 
 def _denied(tokens: Tokens, one: Chunk) -> bool:
-    """Whether the caption says that a thing is not seen, or how few there are of it."""
+    """Whether the caption says that an object is not visible, or that there are few."""
     words, after = tokens.lower[one.start : one.end], tokens.lower[one.end : one.end + 3]
     if (
         words[0] in ("no", "neither", "any", "few")
@@ -180,8 +181,8 @@ def _denied(tokens: Tokens, one: Chunk) -> bool:
     return hidden and after[2:] in (["visible"], ["seen"], ["shown"], ["present"], ["in"])
 
 
-def _would(tokens: Tokens, one: Chunk) -> bool:
-    """Whether a chunk does what nobody sees: "which many families will recognize"."""
+def _speculative(tokens: Tokens, one: Chunk) -> bool:
+    """Whether a chunk is the subject of speculation: "which many families will recognize"."""
     after = tokens.lower[one.end : one.end + 2]
     if one.start > 0 and tokens.lower[one.start - 1] in GUESSES:
         return True
@@ -189,7 +190,7 @@ def _would(tokens: Tokens, one: Chunk) -> bool:
 
 
 def _bare_singular(tokens: Tokens, one: Chunk) -> bool:
-    """Whether a countable noun stands alone without article: an adjective or a part of a verb."""
+    """Whether a singular countable noun has no article: an adjective, or part of a verb."""
     if tokens.lower[one.end - 1] in COLORS:
         return True  # "the carpet is light brown", "a patch of blue"
     before = tokens.tags[one.start - 1] if one.start else ""
@@ -199,8 +200,10 @@ def _bare_singular(tokens: Tokens, one: Chunk) -> bool:
     if one.end - one.start > 1 or tokens.plural[one.head] or tokens.tags[one.head] != "NOUN":
         return False
     if before == "CCONJ" and tokens.tags[one.start - 2] == "ADJ":
-        told = tokens.lemmas[one.start - 3] in LOOKS or tokens.tags[one.start - 3] == "AUX"
-        return told and tokens.tags[one.end : one.end + 1] == ["PUNCT"]  # "looks clean and tidy."
+        predicate = tokens.lemmas[one.start - 3] in LOOKS or tokens.tags[one.start - 3] == "AUX"
+        return predicate and tokens.tags[one.end : one.end + 1] == [
+            "PUNCT"
+        ]  # "looks clean and tidy."
     lemma = tokens.lemmas[one.head]
     if lemma in MASS or lemma in GROUNDABLE or category(lemma) in BARE_CATEGORIES:
         return False
@@ -212,18 +215,18 @@ def _counts(tokens: Tokens, one: Chunk, lemma: str) -> bool:
     if one.unit >= 0:
         measured = tokens.lemmas[one.end - 1] in UNGROUNDABLE and not tokens.plural[one.end - 1]
         return measured or lemma in AMOUNTS
-    told = one.head > one.start and tokens.tags[one.head - 1] in ("ADJ", "NOUN")
-    return lemma in AMOUNTS or lemma in COUNTS_ONLY and not told
+    specified = one.head > one.start and tokens.tags[one.head - 1] in ("ADJ", "NOUN")
+    return lemma in AMOUNTS or lemma in COUNTS_ONLY and not specified
 
 
 def _invisible(tokens: Tokens, one: Chunk) -> str:
-    """ "ungroundable" or "abstract" where the head noun names nothing that fits a box, or ""."""
-    lemma = tokens.lemmas[seen_noun(tokens, one)]
+    """Returns "ungroundable" or "abstract" if the head noun cannot be boxed, else ""."""
+    lemma = tokens.lemmas[visible_noun(tokens, one)]
     if not lemma[:1].isalpha() or len(lemma) < 2 or _counts(tokens, one, lemma):
         return "ungroundable"
     if lemma in COLORS and tokens.plural[one.head] and category(lemma) != "k":
         return "ungroundable"  # "whites and grays"
-    if _told(tokens, one, lemma):
+    if _is_specified(tokens, one, lemma):
         return ""
     pair = f"{tokens.lower[one.head - 1]} {lemma}" if one.head > one.start else ""
     if pair in GROUNDABLE_PAIRS:
@@ -234,7 +237,7 @@ def _invisible(tokens: Tokens, one: Chunk) -> str:
 
 
 def reason(tokens: Tokens, one: Chunk, marks: list[str], terminated: bool) -> str:
-    """The rule that leaves a chunk out, or ""."""
+    """Returns the rule that drops a chunk, or ""."""
     if marks[one.start] == "boilerplate":
         return "boilerplate"
     words = tokens.lower[one.start : one.end]
@@ -244,7 +247,7 @@ def reason(tokens: Tokens, one: Chunk, marks: list[str], terminated: bool) -> st
         return "lost_noun"
     if marks[one.start]:
         return marks[one.start]
-    if _would(tokens, one):
+    if _speculative(tokens, one):
         return "interpretation"
     if tokens.tags[one.head] == "PRON" or words[-1] in NOT_HEADS:
         return "pronoun"

@@ -1,4 +1,4 @@
-"""From chunks to phrases: what is left out and why, how a phrase is asked for, how far it goes."""
+"""From chunks to phrases: which are dropped and why, their wording, and their extent."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from finehard.article import with_article
 from finehard.phrases.chunks import Chunk, Tokens
 from finehard.phrases.lexicon import broader, category, compound_of
 from finehard.phrases.marks import sentence_marks
-from finehard.phrases.reasons import reason, seen_noun
+from finehard.phrases.reasons import reason, visible_noun
 from finehard.phrases.words import (
     ARTICLES,
     COMPANIONS,
@@ -30,18 +30,18 @@ MAX_LONG_WORDS = 24
 
 _PARTICIPLES = ("ing", "ed", "en", "wn", "ung", "ilt", "ut", "ade")
 _AGAIN = frozenset(("the", "this", "that", "these", "those", "each", "its", "another"))
-"""Determiners of what may have been named before."""
+"""Determiners that can refer to something named before."""
 _CLAUSE_ENDS = frozenset(".!?;,")
 _CLOSING = frozenset(".!?\"')]”’…")
 
 
 @dataclass(frozen=True)
 class Phrase:
-    """A thing the caption names, and the words to ask a detector for it.
+    """An object named in the caption, worded for the detector.
 
-    `text` has an indefinite article or a number ("a brown leather bag"), `head` is the lemma of
-    its head noun, `long` goes on with what the caption says of it ("... hanging from the chair",
-    or `text`). `start` and `end` are character offsets of the short span in the caption.
+    `text` has an indefinite article or a number ("a brown leather bag"); `head` is the lemma of its
+    head noun; `long` adds the modifiers after it, if any ("... hanging from the chair"). `start`
+    and `end` are the character offsets of the short phrase in the caption.
     """
 
     text: str
@@ -53,7 +53,7 @@ class Phrase:
 
 @dataclass(frozen=True)
 class Extraction:
-    """Phrases in the order of the text, and the noun phrases that each named rule left out."""
+    """Phrases in text order, and the noun phrases that each rule dropped."""
 
     phrases: list[Phrase]
     dropped: dict[str, list[str]]
@@ -61,10 +61,10 @@ class Extraction:
 
 def _with_article(tokens: Tokens, one: Chunk, core: str) -> str:
     """Returns `core` with an indefinite article, if its head is singular and countable."""
-    # The article follows the written head: "a pair of shoes" takes one though shoes do not.
+    # The syntactic head decides: "a pair of shoes" takes an article though shoes do not.
     if tokens.plural[one.head] or tokens.tags[one.head] == "PROPN":
         return core
-    # What the caption counts is counted: "a cloth", but "the water" is asked for as "water".
+    # Countable if counted in the caption: "a cloth", but "the water" becomes "water".
     counted = tokens.lower[one.start] in ("a", "an", "each", "another", "one")
     if not counted and tokens.lemmas[one.head] in MASS and tokens.lemmas[one.head] not in UNITS:
         return core
@@ -72,7 +72,7 @@ def _with_article(tokens: Tokens, one: Chunk, core: str) -> str:
 
 
 def _surface(tokens: Tokens, start: int, end: int) -> str:
-    """Tokens as one line of text, spaced as in the caption, lower-cased but for names."""
+    """Returns tokens as one line of text, spaced as in the caption, in lower case except names."""
     parts: list[str] = []
     for i in range(start, end):
         apart = i > start and tokens.start[i] > tokens.start[i - 1] + len(tokens.text[i - 1])
@@ -82,8 +82,8 @@ def _surface(tokens: Tokens, start: int, end: int) -> str:
 
 
 def _core(tokens: Tokens, one: Chunk) -> tuple[str, int]:
-    """The number or quantity that leads the phrase ("two", "a few", "" for none), and the token
-    where the rest begins."""
+    """Returns the number or quantity that begins the phrase ("two", "a few", or ""), and the first
+    token of the rest."""
     lead = ""
     i = one.start
     while i < one.head:
@@ -105,8 +105,8 @@ def _core(tokens: Tokens, one: Chunk) -> tuple[str, int]:
     return lead, i
 
 
-def _ask(tokens: Tokens, one: Chunk) -> tuple[str, str]:
-    """The text to ask for, and the core: the same without article and number."""
+def _wording(tokens: Tokens, one: Chunk) -> tuple[str, str]:
+    """Returns the phrase for the detector, and the same without article and number."""
     lead, first = _core(tokens, one)
     core = _surface(tokens, first, one.end)
     if lead:
@@ -119,7 +119,7 @@ def _ask(tokens: Tokens, one: Chunk) -> tuple[str, str]:
 
 
 def _verb_before(tokens: Tokens, i: int) -> bool:
-    """Whether a verb stands before token `i` in its clause."""
+    """Whether a verb precedes token `i` in its clause."""
     while i and tokens.lower[i - 1] not in _CLAUSE_ENDS:
         i -= 1
         if tokens.tags[i] in ("VERB", "AUX"):
@@ -128,11 +128,10 @@ def _verb_before(tokens: Tokens, i: int) -> bool:
 
 
 def _long_end(tokens: Tokens, one: Chunk, ends: dict[int, int], verb_before: bool) -> int:
-    """The token after the longest expression that still belongs to the noun.
+    """Returns the end of the longest expression that modifies the noun.
 
-    A prepositional phrase belongs to the noun where no verb came before it in the clause; after a
-    verb only "of", "with" and participles are taken, for "holds a cup in his hand" says where he
-    holds it.
+    A prepositional phrase modifies the noun if no verb precedes it in the clause. After a verb only
+    "of", "with" and participles do: in "holds a cup in his hand", "in" modifies the verb.
     """
     end, limit = one.end, min(len(tokens), one.start + MAX_LONG_WORDS)
     participle = False
@@ -161,8 +160,8 @@ def _long_end(tokens: Tokens, one: Chunk, ends: dict[int, int], verb_before: boo
     return end
 
 
-def _known(head: str, kinds: set[str], heads: Iterable[str]) -> bool:
-    """Whether "the `head`" can be one of the `heads` named before, which are kinds of `kinds`."""
+def _refers_back(head: str, kinds: set[str], heads: Iterable[str]) -> bool:
+    """Whether "the `head`" can refer to one of `heads`, whose hypernyms are `kinds`."""
     if head in kinds or any(compound_of(known, head) for known in heads):
         return True
     if head in GENERIC and any(heads):
@@ -173,10 +172,10 @@ def _known(head: str, kinds: set[str], heads: Iterable[str]) -> bool:
     )
 
 
-def _known_otherwise(tokens: Tokens, one: Chunk, seen: Collection[str]) -> bool:
-    """Whether a bare noun names by its role what was named by its kind.
+def _refers_by_role(tokens: Tokens, one: Chunk, seen: Collection[str]) -> bool:
+    """Whether a bare noun refers by its role to something named before by its kind.
 
-    "His companion" after "two men", "the water" after "a river".
+    For example "his companion" after "two men", "the water" after "a river".
     """
     lemma = tokens.lemmas[one.head]
     if lemma == "water":
@@ -186,7 +185,7 @@ def _known_otherwise(tokens: Tokens, one: Chunk, seen: Collection[str]) -> bool:
 
 
 def _apposition(tokens: Tokens, one: Chunk, before: Chunk | None) -> bool:
-    """Whether a chunk says again who a person is: "the driver, a blond woman in red"."""
+    """Whether a chunk is an apposition to a person: "the driver, a blond woman in red"."""
     if before is None or before.head < 0 or before.end != one.start - 1:
         return False
     named, again = tokens.lemmas[before.head], tokens.lemmas[one.head]
@@ -203,17 +202,17 @@ def _apposition(tokens: Tokens, one: Chunk, before: Chunk | None) -> bool:
 def select(
     tokens: Tokens, chunks: Iterable[Chunk], terminated: bool, max_phrases: int
 ) -> Extraction:
-    """The phrases to ask for. Every chunk is a phrase or left out by one rule.
+    """Returns the phrases. Every chunk either becomes a phrase or is dropped by one rule.
 
-    `terminated` says whether the text ends as a sentence does; where not, the model ran into its
-    token limit and the last phrase may be cut.
+    If the text is not `terminated`, the captioner reached its token limit, and the last phrase may
+    be incomplete.
     """
     chunks = list(chunks)
     marks = sentence_marks(tokens)
     ends = {one.start: one.end for one in chunks if one.head >= 0}
     dropped: dict[str, list[str]] = {}
 
-    def leave_out(rule: str, one: Chunk) -> None:
+    def drop(rule: str, one: Chunk) -> None:
         dropped.setdefault(rule, []).append(_surface(tokens, one.start, one.end))
 
     phrases: list[Phrase] = []
@@ -225,24 +224,24 @@ def select(
         if not rule and _apposition(tokens, one, before):
             rule = "named_again"
         if rule:
-            leave_out(rule, one)
+            drop(rule, one)
             continue
-        text, core = _ask(tokens, one)
-        head = tokens.lemmas[seen_noun(tokens, one)]
+        text, core = _wording(tokens, one)
+        head = tokens.lemmas[visible_noun(tokens, one)]
         words = set(core.split()) - {tokens.lower[one.head]}
         again = tokens.lower[one.start] in _AGAIN
         if any(words == w or again and words <= w for w in seen.get(head, ())):
-            leave_out("duplicate", one)
+            drop("duplicate", one)
             continue
-        if not words and _known_otherwise(tokens, one, seen):
-            leave_out("named_again", one)
+        if not words and _refers_by_role(tokens, one, seen):
+            drop("named_again", one)
             continue
-        if again and not words and (head in inner or _known(head, kinds, seen)):
+        if again and not words and (head in inner or _refers_back(head, kinds, seen)):
             # "The dog" after "a golden retriever", "the boat" after "a sailboat".
-            leave_out("named_again", one)
+            drop("named_again", one)
             continue
         if len(phrases) >= max_phrases:
-            leave_out("over_limit", one)
+            drop("over_limit", one)
             continue
         seen.setdefault(head, []).append(words)
         if one.unit >= 0:
@@ -264,5 +263,5 @@ def select(
 
 
 def is_terminated(text: str) -> bool:
-    """Whether a text ends as a sentence does."""
+    """Whether the text ends with a sentence's final punctuation."""
     return text.rstrip()[-1:] in _CLOSING

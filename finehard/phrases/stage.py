@@ -1,4 +1,4 @@
-"""The phrases stage: the long caption's groundable noun phrases, by rules."""
+"""The phrases stage: extracts groundable noun phrases from the long caption by rules."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from finehard.stages.stage import Settings, Stage
 
 
 class Phrases(Stage):
-    """Long caption -> noun phrases that a detector can be asked for."""
+    """Long caption -> noun phrases for the detector."""
 
     name = "phrases"
     config_type = PhrasesConfig
 
     def check(self, settings: Settings) -> None:
-        """Raises `UsageError` where the phrase backend is not installed."""
+        """Raises `UsageError` if the phrase backend is not installed."""
         identity(self.config)
 
     def prepare(self) -> None:
-        """Loads the parser or the lexicon: a second or two."""
+        """Loads the parser or the lexicon, which takes a second or two."""
         self._extract = extractor(self.config)
 
     def apply(self, record: Record) -> Record:
-        """Returns `record` with its phrases; what each rule left out is counted."""
+        """Returns `record` with its phrases, and counts of what each rule dropped."""
         extraction = self._extract(record.long_caption)
         phrases = tuple(Phrase(p.text, p.head, p.long) for p in extraction.phrases)
         return replace(record, phrases=phrases).dropping(self.name, extraction.dropped)

@@ -1,7 +1,7 @@
-"""Parts of speech from WordNet's counts and a word's neighbours.
+"""A rule-based part-of-speech tagger that uses WordNet's counts and neighbouring words.
 
-Made for captions: present tense, declarative, concrete. Each rule looks at the tag before and
-the word after; there is no trained model.
+It is designed for captions: present tense, declarative, concrete. Rules use the preceding tag and
+the following words; there is no trained model.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ from finehard.phrases.words import CLOSED, COLORS, DEGREES, MASS, POSSESSIVES
 _INSIDE = frozenset({"DET", "NUM", "ADJ"})
 _RELATIVES = frozenset(("which", "who", "that"))
 _ONE = frozenset(("a", "an", "another", "each", "every"))
-"""Determiners that no plural goes with."""
+"""Determiners that are not followed by a plural."""
 _NOMINAL = frozenset({"ADJ", "NOUN", "PROPN", "ADV"})
 _OBJECTS = frozenset(("him", "them", "himself", "herself", "itself", "themselves"))
-"""Pronouns that a verb goes before, and no noun."""
+"""Pronouns that follow a verb, never a noun."""
 _SOME = frozenset(("some", "many", "most", "one", "each", "both"))
 _ENDS = frozenset(".!?;:\n")
 _IN_WORDS = frozenset("'’&")
-"""Punctuation that begins words: "'s", "&"."""
+"""Punctuation that can begin a word: "'s", "&"."""
 
 
 @lru_cache(maxsize=100_000)
 def _read(word: str) -> Reading:
-    """The reading of a word; of a hyphenated one that WordNet lacks, that of its last part."""
-    found = reading(word)
-    if "-" in word.strip("-") and not (found.noun or found.adj or found.verb):
+    """Returns the reading of a word; for an unknown hyphenated word, that of its last part."""
+    whole = reading(word)
+    if "-" in word.strip("-") and not (whole.noun or whole.adj or whole.verb):
         last = reading(word.rsplit("-", 1)[1])
         if last.verb_form in ("d", "g") or last.adj_count > last.noun_count:
             return Reading(adj=word, adj_count=1)
@@ -39,11 +39,11 @@ def _read(word: str) -> Reading:
             return Reading(noun=lemma, noun_count=1, plural=last.plural)
         if word.endswith("ed") or last.adj:
             return Reading(adj=word, adj_count=1)
-    return found
+    return whole
 
 
 def _nominal(word: str) -> bool:
-    """Whether a word can go on a noun phrase."""
+    """Whether a word can continue a noun phrase."""
     if word in CLOSED or not word[:1].isalpha():
         return False
     r = _read(word)
@@ -52,13 +52,13 @@ def _nominal(word: str) -> bool:
 
 
 def _modifies(r: Reading, following: str, after: str) -> bool:
-    """Whether what stands before `following` is a modifier in the same noun phrase."""
+    """Whether the word before `following` is a modifier in the same noun phrase."""
     if not _nominal(following):
         return False
     f = _read(following)
     if f.verb_form == "s" and f.verb_count > 3 * f.noun_count and not r.adj_count > r.noun_count:
         return False
-    # "a striped hanging in" reads as a noun that hangs; "a large hanging lamp" does not.
+    # "hanging" is a verb in "a striped hanging in", a modifier in "a large hanging lamp".
     if f.verb_form in ("g", "d") and not f.noun and not f.adj:
         return _nominal(after)
     return True
@@ -69,10 +69,10 @@ def _plural(word: str) -> bool:
 
 
 def _bare_compound(r: Reading, before: str, nxt: str) -> bool:
-    """Whether a noun goes on a singular noun without article: "neon signs", "maple leaves".
+    """Whether a noun forms a compound with the article-less singular before it: "neon signs".
 
-    What can be counted is no subject without an article, so that no verb follows it; a mass noun
-    is one ("smoke drifts"), as are persons and animals in telegrams ("man walks dog").
+    A countable noun without an article is not a subject, so no verb follows it. A mass noun can be
+    one ("smoke drifts"), and so can persons and animals in headlines ("man walks dog").
     """
     if CLOSED.get(nxt) in ("DET", "PRON"):
         return False
@@ -92,9 +92,9 @@ def _after_noun(
     nxt: str,
     pair: bool,
 ) -> str:
-    """The tag of an open-class word after a noun: a compound, or the verb.
+    """Returns the tag of an open-class word after a noun: part of a compound, or the verb.
 
-    `joined`: the subject has an "and", so that a plural verb may follow a singular noun.
+    `joined`: the subject contains "and", so a plural verb may follow a singular noun.
     """
     of = nxt == "of" and r.noun and not r.verb_form and r.adj_count <= r.noun_count
     if pair or before == "sports" or of:
@@ -111,9 +111,9 @@ def _after_noun(
         return "NOUN"
     rare = r.noun_count > 10 * r.verb_count
     if plural and r.verb_form in ("", "s") and not rare:
-        return "VERB"  # plurals make no compounds: "cushions faces", "clouds glow"
+        return "VERB"  # plurals do not modify nouns: "cushions faces", "clouds glow"
     if r.verb_form == "g":
-        # A person paints, a brick does not: "a woman painting", but "a brick building".
+        # A person can be the agent, a brick cannot: "a woman painting", "a brick building".
         thing = category(r.noun) == "d" and 4 * r.noun_count > r.verb_count
         thing = thing and category(before) not in ("p", "c") and not plural
         if r.noun and (r.noun_count >= r.verb_count or thing and CLOSED.get(nxt) != "DET"):
@@ -130,7 +130,7 @@ def _after_noun(
         return "VERB"
     before_object = CLOSED.get(nxt) == "PRON" or not fits and nxt in ("the", "a", "an")
     if before_object and not verb_seen:
-        return "VERB"  # no noun goes before "him" or "the": "a husky watches him"
+        return "VERB"  # no noun precedes "him" or "the": "a husky watches him"
     if not fits or verb_seen:
         return "NOUN"
     if CLOSED.get(nxt) == "DET" or nxt in ("her", "up", "down", "into", "onto", "toward"):
@@ -147,7 +147,7 @@ def _after_noun(
 
 
 def _start(r: Reading, before: str, nxt: str, after: str, prev: str, verb_seen: bool) -> str:
-    """The tag of an open-class word that may begin a noun phrase, or be a verb."""
+    """Returns the tag of an open-class word that begins a noun phrase or is a verb."""
     object_next = CLOSED.get(nxt) in ("DET", "NUM", "ADP", "PRON", "PART") or nxt == "her"
     if r.adv_count > max(r.noun_count, r.adj_count, r.verb_count):
         return "ADV"
@@ -187,7 +187,7 @@ def _start(r: Reading, before: str, nxt: str, after: str, prev: str, verb_seen: 
 
 
 def _inside(r: Reading, nxt: str, after: str) -> str:
-    """The tag of an open-class word inside a noun phrase that has no noun yet."""
+    """Returns the tag of an open-class word in a noun phrase that has no noun yet."""
     more = _modifies(r, nxt, after)
     if nxt in (",", "and") and r.adj_count > r.noun_count:
         return "ADJ"
@@ -207,26 +207,27 @@ def _inside(r: Reading, nxt: str, after: str) -> str:
 
 @dataclass(slots=True)
 class _Sentence:
-    """What is known of a sentence while it is read from left to right."""
+    """State of the sentence being tagged, from left to right."""
 
     words: list[str]
     tags: list[str]
     plurals: list[bool]
     prev: str = ""
-    """The tag before, as the rules see it: "" after punctuation and at the start."""
+    """The preceding tag for the rules: "" after punctuation and at the start."""
     verb_seen: bool = False
     said: bool = False
-    """A verb was seen in the sentence, not only in this clause."""
+    """A verb was seen earlier in the sentence, if not in this clause."""
     joined: bool = False
-    """The subject has an "and"."""
+    """The subject contains "and"."""
     specified: bool = True
+    """The noun phrase has a determiner, number or possessive, or begins the sentence."""
     single: bool = False
-    """The noun phrase has an article, a number or a possessive, or begins the sentence."""
+    """The noun phrase begins with one of `_ONE`."""
     starts: bool = True
-    """The next word is the first of its sentence."""
+    """The next word begins a sentence."""
 
-    def go_on(self, word: str, pos: str) -> None:
-        """Takes note of one more word and its tag."""
+    def advance(self, word: str, pos: str) -> None:
+        """Updates the state with the next word and its tag."""
         if pos == "AUX" or pos == "VERB" and _read(word).verb_form not in ("g", "d"):
             self.verb_seen, self.said, self.joined = True, True, False
         elif pos in ("SCONJ", "CCONJ") or word in (",", ";", "which", "who"):
@@ -243,12 +244,12 @@ class _Sentence:
         elif pos == "PRON" and word in POSSESSIVES:
             self.prev = "DET"
         elif pos != "ADV" or self.prev not in _INSIDE:
-            # An adverb inside a noun phrase ("a freshly baked loaf") does not end it.
+            # An adverb does not end a noun phrase: "a freshly baked loaf".
             self.prev = pos
 
 
 def _by_form(word: str) -> str:
-    """The tag of what is no word: digits, punctuation, space; else ""."""
+    """Returns the tag of digits, punctuation or space; "" for a word."""
     first = word[:1]
     if first.isalpha():
         return ""
@@ -264,11 +265,11 @@ _BY_WORD = frozenset(
     ("'s", "’s", "'", "’", "her", "that", "to", "past", "down", "up", "inside", "outside", "one",
      "ones", "left", "right", "back", "well", "can", "cans", *COLORS)
 )  # fmt: skip
-"""Words with rules of their own, beside those after a degree ("quite small")."""
+"""Words with their own rules, in addition to adjectives of degree ("quite small")."""
 
 
 def _by_word(word: str, before: str, prev: str, nxt: str, after: str) -> str:
-    """The tag that the rules for single words give between `before` and `nxt`; else ""."""
+    """Returns the tag by the rules for individual words, or ""."""
     if word in ("'s", "’s"):
         return "PART" if prev in ("NOUN", "PROPN") and _nominal(nxt) else "AUX"
     if word in ("'", "’"):
@@ -286,11 +287,11 @@ def _by_word(word: str, before: str, prev: str, nxt: str, after: str) -> str:
     if word in ("past", "down", "up", "inside", "outside", "back", "well") and prev in _INSIDE:
         return "ADJ" if _nominal(nxt) else "NOUN"
     if word in ("one", "ones") and prev == "ADJ":
-        return "NOUN"  # "the smaller one": a pronoun in a noun's place
+        return "NOUN"  # "the smaller one": a pronoun in the position of a noun
     if word in ("left", "right") and prev == "DET" and _read(nxt).verb_form == "s":
         return "NOUN"  # "the man on the left wears"
     if before in DEGREES and _read(word).adj and not _nominal(nxt):
-        return "ADJ"  # "a mug, quite small.": WordNet has "small" as a noun too
+        return "ADJ"  # "a mug, quite small.": in WordNet "small" is also a noun
     if word in COLORS and nxt in ("and", ",") and after in COLORS:
         return "ADJ"
     modal = _read(nxt).verb or nxt == "be" or after == "be"  # "can be seen", "can almost be felt"
@@ -300,7 +301,7 @@ def _by_word(word: str, before: str, prev: str, nxt: str, after: str) -> str:
 
 
 def _unknown(word: str, name: bool, nxt: str) -> tuple[str, str, bool]:
-    """Tag, lemma and plural of a word that WordNet lacks; `name`: a capital inside a sentence."""
+    """Returns tag, lemma and plural of an unknown word; `name`: capitalised within a sentence."""
     plural = word.endswith("s") and not word.endswith("ss")
     if name:
         return "PROPN", word, False
@@ -311,7 +312,7 @@ def _unknown(word: str, name: bool, nxt: str) -> tuple[str, str, bool]:
 
 
 def _known(r: Reading, s: _Sentence, i: int, nxt: str, after: str) -> str:
-    """The tag of word `i`, of an open class, which WordNet knows as `r`."""
+    """Returns the tag of the open-class word `i`, whose reading is `r`."""
     entries = lexicon().entries
     word, before, prev = s.words[i], s.words[i - 1] if i else "", s.prev
     bare = prev == "NOUN" and not s.specified and not s.plurals[-1]
@@ -328,7 +329,7 @@ def _known(r: Reading, s: _Sentence, i: int, nxt: str, after: str) -> str:
     if prev == "NOUN" and s.single and r.plural and r.verb_form == "s" and not _nominal(nxt):
         return "VERB"  # "a husky watches"
     if prev in ("NOUN", "PROPN"):
-        # "small white" and "large white" are butterflies to WordNet: colours make no pairs.
+        # Not for colours: WordNet lists butterflies named "small white" and "large white".
         pair = bool(i and r.noun) and word not in COLORS and f"{before} {r.noun}" in entries
         plural = s.plurals[-1] or before == "people"
         return _after_noun(r, word, before, plural, s.joined, s.verb_seen, nxt, pair)
@@ -341,7 +342,7 @@ def _known(r: Reading, s: _Sentence, i: int, nxt: str, after: str) -> str:
             return "VERB"
         return "NOUN" if r.noun and prev != "PRON" else "ADJ"
     if before in ("another", "each") and r.verb_form == "s":
-        return "VERB"  # "another waves": no plural goes after it
+        return "VERB"  # "another waves": no plural follows it
     if prev in _INSIDE or prev == "PART" and (before != "to" or not r.verb):
         return _inside(r, nxt, after)
     if prev == "PART":
@@ -350,9 +351,9 @@ def _known(r: Reading, s: _Sentence, i: int, nxt: str, after: str) -> str:
 
 
 def tag(words: list[str], originals: list[str]) -> tuple[list[str], list[str], list[bool]]:
-    """Tags (universal parts of speech), lemmas, and which nouns are plural.
+    """Returns each token's tag (universal parts of speech), lemma, and whether it is a plural noun.
 
-    `words` are the lower-cased tokens, `originals` the tokens as written.
+    `words` are the tokens in lower case, `originals` as written.
     """
     sentence = _Sentence(words, [], [])
     tags, plurals = sentence.tags, sentence.plurals
@@ -379,7 +380,7 @@ def tag(words: list[str], originals: list[str]) -> tuple[list[str], list[str], l
             else:
                 name = originals[i][:1].isupper() and not sentence.starts
                 pos, lemma, plural = _unknown(word, name, nxt)
-        sentence.go_on(word, pos)
+        sentence.advance(word, pos)
         tags.append(pos)
         plurals.append(plural)
         lemmas.append(lemma)

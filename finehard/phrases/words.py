@@ -1,4 +1,4 @@
-"""The closed word classes of English, and the lists that the rules of this stage read."""
+"""The closed word classes of English, and the word lists of this stage's rules."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ UNITS = _set(
     "pitcher carton packet pack roll bar sheet cluster bundle string line heap tuft patch bed "
     "school stream trio team band family dozen handful dish platter tub barrel tin spoon bale"
 )
-"""Nouns that join "of" and a bare noun phrase into one phrase: "a pair of shoes"."""
+"""Nouns that form one phrase with "of" and a bare noun phrase: "a pair of shoes"."""
 
 AMOUNTS = _set(
     "number variety range array series lot plenty kind type sort part portion assortment "
     "collection selection amount mix mixture majority abundance bit"
 )
-"""Nouns that only count what follows "of": "a variety of fruits" is fruits."""
+"""Nouns that only quantify what follows "of": "a variety of fruits" is fruits."""
 
 UNGROUNDABLE = _set(
     "view scene image background foreground backdrop atmosphere side left right top bottom center "
@@ -68,7 +68,7 @@ UNGROUNDABLE = _set(
     "hint glimpse clue action palette ground air mid-air intersection match game event breakfast "
     "lunch dinner rain"
 )
-"""Heads that no box can be drawn for, whatever WordNet says of some sense of theirs."""
+"""Heads that cannot be boxed, even if WordNet has a physical sense of them."""
 
 GROUNDABLE = _set(
     "droplet drop skyline "
@@ -84,7 +84,7 @@ GROUNDABLE = _set(
     "television racket lawn meadow terrain step peak cliff overalls scrubs throw blaze "
     "pearl brochure leaflet pamphlet flyer seaweed audience procession orchestra choir queue"
 )
-"""Heads that can be boxed though WordNet files them under groups, places or messages."""
+"""Heads that can be boxed, though WordNet classifies them as groups, places or messages."""
 
 MASS = _set(
     "water grass sand snow ice hair fur sky fruit food bread rice cheese meat furniture clothing "
@@ -94,10 +94,10 @@ MASS = _set(
     "cutlery tableware laundry equipment machinery salad steam fog mist dust makeup eyewear "
     "headgear footwear jeans denim"
 )
-"""Nouns that take no indefinite article."""
+"""Nouns without an indefinite article."""
 
 EMPTY_ADJECTIVES = _set("other another same own such certain main overall respective")
-"""Adjectives that tell one thing from another only within the text; left out of phrases."""
+"""Adjectives that identify an object only within the text; omitted from phrases."""
 
 NOT_HEADS = _set("one ones other others such former latter")
 
@@ -108,7 +108,7 @@ COLORS = _set(
 )
 
 COLLECTIVES = _set("pair couple group bunch stack row pile set cluster herd flock")
-"""Units whose members are the thing that is seen: the head of "a pair of shoes" is the shoe."""
+"""Units whose members are the visible object: the head of "a pair of shoes" is the shoe."""
 
 GROUNDABLE_PAIRS = frozenset(
     {
@@ -122,94 +122,94 @@ GROUNDABLE_PAIRS = frozenset(
         "guitar case", "instrument case", "phone case", "pillow case", "display case",
     }
 )  # fmt: skip
-"""Last two words that can be boxed though the last alone cannot."""
+"""Pairs of last words that can be boxed, though the last word alone cannot."""
 
 DEGREES = frozenset(["very", "quite", "rather", "too", "fairly", "slightly", "extremely"])
-"""Adverbs that go before an adjective, not before a noun."""
+"""Adverbs that modify adjectives, not nouns."""
 
 READS_INTO = _set(
     "suggest indicate imply convey evoke symbolize emphasize highlight illustrate express radiate "
     "document underline underscore reminiscent hint resemble"
 )
-"""What follows in the sentence is what the writer makes of the picture, not what it shows."""
+"""Verbs after which the sentence interprets the image rather than describing it."""
 
 SHOWS = _set("show depict capture feature present display see")
 WITHIN = _set("in at inside within into from through")
 BARE_CATEGORIES = frozenset("kyr")
-"""Categories whose singular goes without an article: food, substance, plant."""
+"""Categories whose singular needs no article: food, substance, plant."""
 
-THINGS_IF_TOLD = _set("top frame case shade line design surface ground")
-"""Ungroundable heads that are things where an adjective tells which: "a sleeveless top"."""
+OBJECTS_IF_SPECIFIED = _set("top frame case shade line design surface ground")
+"""Ungroundable heads that are objects with a modifier: "a sleeveless top"."""
 
 PLACED = _set(
     "upper lower far near nearest closest farthest furthest outer inner leading opposite remaining"
 )
-"""Adjectives that only say where: "the upper floor"."""
+"""Adjectives of position: "the upper floor"."""
 
 PERSONS = _set("man woman boy girl child person kid lady figure couple crew people")
-"""Nouns that say no more than that it is a person: "the man" after "a cyclist" is the cyclist."""
+"""Generic nouns for persons: "the man" after "a cyclist" is the cyclist."""
 
 MEN = _set("man boy")
 WOMEN = _set("woman girl lady")
 
 SETTING = _set("wall sky ceiling grass window air ground entrance exit terrain land savanna")
-"""What is around: boxed where the caption says which ("a brick wall"), not as "the wall"."""
+"""Surroundings: boxed if specified ("a brick wall"), not as "the wall"."""
 
 MEDIA = _set("in into through from")
-"""Prepositions of what other things are seen in: "in the water", "through the mist"."""
+"""Prepositions before a medium: "in the water", "through the mist"."""
 
 COATS = _set("dust cap sprinkle stain coat dot smear streak splatter caked flavor season")
-"""Participles whose "with" says what lies on a thing, no thing itself: "dusted with flour"."""
+"""Participles whose "with" names a coating rather than an object: "dusted with flour"."""
 
 LIMBS = _set("hand foot arm leg paw")
-"""What something is done with: "kicks with his right foot"."""
+"""Limbs that an action is done with: "kicks with his right foot"."""
 
 SITES = _set(
     "street road avenue alley market park playground garden square plaza platform beach office "
     "village valley arena underpass tunnel farmyard barnyard pub tavern hall"
 )
-"""Open places that hold a whole picture, beside WordNet's venues."""
+"""Open places that can contain a whole scene, in addition to WordNet's venues."""
 
 COUNTS_ONLY = _set("row pair group bunch set line series string cluster dozen couple")
-"""Units that name no thing where no "of" follows: "hang in a row"."""
+"""Units that are not objects unless "of" follows: "hang in a row"."""
 
 TITLES = _set(
     "view shot close-up closeup photo photograph picture image portrait scene snapshot selfie "
     "painting drawing illustration depiction rendering sketch screenshot scan collage poster"
 )
-"""Nouns for the picture itself; a caption that begins with one may be a title without a verb."""
+"""Nouns for the image itself; a caption that begins with one may be a title without a verb."""
 
 DEPICTIONS = TITLES | _set(
     "statue sculpture figure figurine model map print mural image silhouette outline reflection "
     "shape bust poster sign symbol"
 )
-"""Nouns whose "of" says what they show, not what they are made of or hold."""
+"""Nouns whose "of" names what they depict, not what they consist of or contain."""
 
 LOOKS = _set("look shape seem appear feel be more much rather something almost")
-"""Words before "like" where it compares, as in "looks like a toy"."""
+"""Words after which "like" is a comparison: "looks like a toy"."""
 
 MAKES = _set(
     "make build carve craft construct forge weave finish upholster sculpt knit sew cast clad"
 )
-"""Verbs whose "of", "from" or "in" says the material."""
+"""Verbs whose "of", "from" or "in" names the material."""
 
 WRITES = _set("write draw print paint outline letter sketch inscribe ink")
-"""Verbs whose "in" says with what it was written: "written in black ink"."""
+"""Verbs whose "in" names the writing material: "written in black ink"."""
 
 WATERS = _set(
     "river stream lake sea ocean pond pool bay canal creek lagoon harbor harbour fountain "
     "waterfall wave brook rapid puddle reservoir inlet cove fjord surf"
 )
-"""Bodies of water: "the water" after one is its water."""
+"""Bodies of water, which a later "the water" refers to."""
 
 COMPANIONS = _set("companion friend partner colleague teammate counterpart opponent")
-"""Persons named by what they are to another: "his companion" is one of the "two men"."""
+"""Persons named by their relation to another: "his companion" is one of the "two men"."""
 
 NOT_VENUES = _set("stall toilet bar booth kiosk doghouse birdhouse")
-"""Venues to WordNet that are mostly seen from outside, as things."""
+"""Venues in WordNet that are mostly objects seen from outside."""
 
 GENERIC = _set("animal creature vehicle structure")
-"""Nouns that name again whatever was named: "the animal"."""
+"""Generic nouns that refer back to something named before: "the animal"."""
 
 GUESSES = _set("probably perhaps possibly likely presumably maybe")
-"""Adverbs before what the writer only guesses: "a woman, probably the teacher"."""
+"""Adverbs before a guess: "a woman, probably the teacher"."""

@@ -1,4 +1,4 @@
-"""Balanced selection: what the text tells before, and no longer tells after."""
+"""Balanced selection: words give negatives away before it, and no longer after it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LOSS = 0.15
 
 
 def _samples(count: int, never_true: str = "") -> list[dict[str, Any]]:
-    """Samples with demo phrases and the lexicon's swaps; one of them to `never_true`, if given."""
+    """Returns samples with demo phrases and swaps; one swap each to `never_true`, if given."""
     chance = random.Random(3)
     samples = []
     for number in range(count):
@@ -68,8 +68,8 @@ def _count(samples: list[dict[str, Any]]) -> int:
 
 
 @pytest.mark.parametrize(("never_true", "attribute"), [("", "pattern"), ("teal", "color")])
-def test_what_told_the_truth_before_no_longer_does(never_true: str, attribute: str) -> None:
-    """ "floral" is in the lexicon and never true in the demo; "teal" is put into every region."""
+def test_words_no_longer_give_negatives_away(never_true: str, attribute: str) -> None:
+    """In the demo "floral" is never true; "teal" is added as a negative of every region."""
     samples = _samples(5000, never_true)
     chosen, dropped = _chosen(samples)
     before, after = (audit(lambda s=s: of_samples(s)) for s in (samples, chosen))
@@ -78,27 +78,28 @@ def test_what_told_the_truth_before_no_longer_does(never_true: str, attribute: s
     assert after["eleven_way"]["accuracy"] <= 0.14
     assert after["accuracy_texts_seen"] <= 0.14
     assert _count(samples) - _count(chosen) == sum(dropped.values())
-    # "teal" costs 0.25: more than the loss that was set; what neighbours tell is not counted in it
+    # "teal" costs 0.25, more than the loss setting, which does not count neighbours
     assert sum(dropped.values()) <= (0.27 if never_true else 0.2) * _count(samples)
 
 
-def test_no_region_has_more_than_wanted() -> None:
+def test_per_region_is_the_maximum() -> None:
     chosen, dropped = _chosen(_samples(300))
     assert max(len(s["regions"][0]["hard_negatives"]) for s in chosen) == 10
     assert dropped["over_limit"] > 0
 
 
-def test_the_choice_depends_neither_on_order_nor_on_how_the_counting_was_shared() -> None:
+def test_selection_does_not_depend_on_order_or_sharding() -> None:
     samples = _samples(400)
-    whole, turned = _tally(samples), _tally(samples[::-1])
+    whole, reversed_ = _tally(samples), _tally(samples[::-1])
     parts = merged([_tally(samples[300:]), _tally(samples[:100]), _tally(samples[100:300])])
     choices = [
-        [Balance(total, 10, LOSS).choose(s)[0] for s in samples] for total in (whole, turned, parts)
+        [Balance(total, 10, LOSS).choose(s)[0] for s in samples]
+        for total in (whole, reversed_, parts)
     ]
     assert choices[0] == choices[1] == choices[2]
 
 
-def test_what_is_kept_is_as_it_was_and_in_its_order() -> None:
+def test_selected_negatives_are_unchanged_and_in_order() -> None:
     samples = _samples(200)
     for before, after in zip(samples, _chosen(samples)[0], strict=True):
         given = before["regions"][0]["hard_negatives"]
@@ -107,14 +108,14 @@ def test_what_is_kept_is_as_it_was_and_in_its_order() -> None:
         assert {**after, "regions": 0} == {**before, "regions": 0}
 
 
-def test_a_sample_of_which_all_is_kept_is_passed_on_itself() -> None:
+def test_sample_with_nothing_dropped_is_returned_itself() -> None:
     sample = {"key": "k", "regions": [{"short_expr": "a mug", "hard_negatives": []}]}
     chosen, dropped = Balance({}, 10, LOSS).choose(sample)
     assert chosen is sample and dropped == {}
 
 
-def test_nothing_is_dropped_to_balance_without_a_loss() -> None:
+def test_zero_loss_drops_almost_nothing() -> None:
     samples = _samples(300, "teal")
     balance = Balance(_tally(samples), 100, 0.0)
     lost = sum(len(balance.choose(s)[1].get("balanced_away", ())) for s in samples)
-    assert lost < 0.06 * _count(samples)  # neighbours may tell a little
+    assert lost < 0.06 * _count(samples)  # neighbours still have an effect

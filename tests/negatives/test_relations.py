@@ -1,4 +1,4 @@
-"""Which words are too close for a swap, and which are not."""
+"""Which pairs of words are too close for a swap."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from finehard.negatives.swap import Swap, check
         ("a dark navy coat", "dark", "blue", "said_of_another_word"),
     ],
 )
-def test_words_that_may_both_be_true_make_no_negative(
+def test_swap_that_may_be_true_is_refused(
     text: str, original: str, replacement: str, rule: str
 ) -> None:
     assert check(text, Swap("other", original, replacement), ()) == rule
@@ -51,16 +51,16 @@ def test_words_that_may_both_be_true_make_no_negative(
         ("a small red mug", "small", "large"),
     ],
 )
-def test_words_of_which_one_is_false_do(text: str, original: str, replacement: str) -> None:
+def test_exclusive_words_are_accepted(text: str, original: str, replacement: str) -> None:
     assert not isinstance(check(text, Swap("other", original, replacement), ()), str)
 
 
-def test_no_words_of_the_lexicon_or_the_demo_are_too_close() -> None:
+def test_lexicon_and_demo_words_exclude_each_other() -> None:
     for words in (*WORDS.values(), COLORS, PATTERNS):
         assert [pair for pair in combinations(words, 2) if too_close(*pair)] == []
 
 
-def test_the_order_of_two_words_does_not_matter() -> None:
+def test_related_is_symmetric() -> None:
     words = [
         "gray",
         "grey",

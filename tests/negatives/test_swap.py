@@ -1,4 +1,4 @@
-"""The rules that a swap must pass, and the text that it makes."""
+"""The rules that a swap must pass, and the text it results in."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from finehard.records import HardNegative
 
 
 def _made(text: str, original: str, replacement: str) -> str:
-    """The negative's text, or the rule that is broken."""
+    """Returns the negative's text, or the rule that is broken."""
     made = check(text, Swap("color", original, replacement), ())
     return made if isinstance(made, str) else made.text
 
@@ -42,9 +42,7 @@ def _made(text: str, original: str, replacement: str) -> str:
         ("two red mugs near a apple tree", "red", "blue", "two blue mugs near a apple tree"),
     ],
 )
-def test_a_swap_changes_its_words_and_no_others(
-    text: str, original: str, replacement: str, made: str
-) -> None:
+def test_swap_changes_only_its_words(text: str, original: str, replacement: str, made: str) -> None:
     assert _made(text, original, replacement) == made
 
 
@@ -76,17 +74,17 @@ def test_a_swap_changes_its_words_and_no_others(
         ("a dark red mug", "red", "dark blue", "already_in_text"),
     ],
 )
-def test_each_rule_is_named(text: str, original: str, replacement: str, rule: str) -> None:
+def test_broken_rule_is_returned(text: str, original: str, replacement: str, rule: str) -> None:
     assert _made(text, original, replacement) == rule
 
 
-def test_a_text_that_was_made_before_is_a_duplicate() -> None:
+def test_equal_negative_is_a_duplicate() -> None:
     kept = [HardNegative("a Blue mug", "color", "red", "Blue")]
     assert check("a red mug", Swap("color", "red", "blue"), kept) == "duplicate"
     assert check("a red mug", Swap("color", "red", "green"), kept) != "duplicate"
 
 
-def test_what_is_kept_names_the_words_of_the_text() -> None:
+def test_negative_records_the_words_of_the_text() -> None:
     made = check("A Red mug", Swap("color", "a red", "an orange"), ())
     assert made == HardNegative("An Orange mug", "color", "Red", "Orange", None)
 
@@ -99,7 +97,7 @@ def test_what_is_kept_names_the_words_of_the_text() -> None:
         "utter urban upright onerous éclair X-ray L-shaped 8-bit 11-year 18th 80 LED SUV",
     ),
 )
-def test_words_that_sound_like_a_vowel_want_an(words: str) -> None:
+def test_an_before_vowel_sounds(words: str) -> None:
     assert article(words) == "an"
     assert _made("a red mug", "red", words).startswith("an ")
     assert _made("A red mug", "red", words).startswith("An ")
@@ -113,7 +111,7 @@ def test_words_that_sound_like_a_vowel_want_an(words: str) -> None:
         "U-shaped T-shirt house honey blue 1 110 7-foot",
     ),
 )
-def test_words_that_sound_like_a_consonant_want_a(words: str) -> None:
+def test_a_before_consonant_sounds(words: str) -> None:
     assert article(words) == "a"
     assert _made("an orange mug", "orange", words).startswith("a ")
 
@@ -125,7 +123,7 @@ _WORDS = st.text(
 
 @given(st.data())
 @settings(max_examples=500, deadline=None)
-def test_a_negative_differs_in_exactly_one_place(data: st.DataObject) -> None:
+def test_negative_differs_in_one_span(data: st.DataObject) -> None:
     words = data.draw(st.lists(_WORDS | st.sampled_from(["a", "an", "red", "in"]), max_size=7))
     text = " ".join(words)
     original = data.draw(st.sampled_from([*words, text, "x"]) | _WORDS)
@@ -135,7 +133,7 @@ def test_a_negative_differs_in_exactly_one_place(data: st.DataObject) -> None:
         return
     assert normal(made.text) != normal(text)
     assert made.text.count(made.replacement) >= 1 and made.original in text
-    # what stands before and after the swapped words is the same, an article before it aside
+    # the text before and after the swapped words is the same, apart from an article before them
     places = [n for n in range(len(text)) if text.startswith(made.original, n)]
     sides = [(text[:n], text[n + len(made.original) :]) for n in places]
     before_made = [n for n in range(len(made.text)) if made.text.startswith(made.replacement, n)]

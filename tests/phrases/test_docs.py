@@ -1,4 +1,4 @@
-"""The way through a spaCy parser. No model can be had offline: its Docs are built by hand here."""
+"""The spaCy backend, with Docs built by hand in place of a model, which needs a download."""
 
 import spacy
 from spacy.tokens import Doc
@@ -11,7 +11,7 @@ VOCAB = spacy.blank("en").vocab
 
 
 def parsed(rows: list[tuple[str, str, str, int, str]]) -> Doc:
-    """A Doc as a parser leaves it: (word, pos, lemma, head, dep)."""
+    """Returns a Doc as from a parser; rows are (word, pos, lemma, head, dep)."""
     words = [r[0] for r in rows]
     return Doc(
         VOCAB,
@@ -29,7 +29,7 @@ def select_of(doc: Doc) -> Extraction:
     return select(tokens, join_units(tokens, chunks), True, 20)
 
 
-def test_noun_chunks_of_a_parser_go_through_the_same_rules():
+def test_parser_chunks_pass_the_same_rules():
     doc = parsed(
         [
             ("She", "PRON", "she", 1, "nsubj"),
@@ -50,7 +50,7 @@ def test_noun_chunks_of_a_parser_go_through_the_same_rules():
     assert found.dropped == {"pronoun": ["she"], "ungroundable": ["the background"]}
 
 
-def test_a_parser_chunk_without_a_noun_has_lost_it():
+def test_parser_chunk_without_a_noun_is_dropped():
     doc = parsed(
         [
             ("A", "DET", "a", 1, "det"),

@@ -1,4 +1,4 @@
-"""How many of the phrases that a person would box are found, and how many found ones are right."""
+"""Precision and recall of phrases against those that a person would box."""
 
 import json
 import re
@@ -12,7 +12,7 @@ GOLD = json.loads((Path(__file__).parent / "gold_everyday.json").read_text("utf-
 
 
 def scores(part: str) -> tuple[float, float]:
-    """Precision and recall over all captions of a part; texts compared without the article."""
+    """Returns precision and recall over all captions of a part, ignoring articles."""
     extract = extractor(PhrasesConfig(backend="wordnet"))
     right = found = wanted = 0
     for item in GOLD[part]:
@@ -24,7 +24,7 @@ def scores(part: str) -> tuple[float, float]:
 
 
 @pytest.mark.parametrize("part", ["tuned_on", "held_out"])
-def test_phrases_a_person_would_box_are_found(part):
+def test_precision_and_recall(part):
     precision, recall = scores(part)
     print(f"{part}: precision {precision:.3f}, recall {recall:.3f}")
     assert precision >= 0.85
