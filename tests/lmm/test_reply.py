@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
 from hypothesis import given
@@ -50,6 +51,15 @@ def test_a_markdown_fence_makes_no_difference(value: dict[str, bool]) -> None:
         return
     for fenced in (text, f"```json\n{text}\n```", f"\n```\n{text}```\n", f"  ```json  \n{text}```"):
         assert parse_reply(fenced, ANY) == value
+
+
+@pytest.mark.parametrize("part", ["```", "\n", "```\n", "```\n \n", "\n```json\n"])
+def test_a_megabyte_of_fences_parses_in_linear_time(part: str) -> None:
+    text = "```\n" + part * (1_000_000 // len(part)) + "x"
+    started = time.process_time()
+    with pytest.raises(InvalidReply, match="not JSON"):
+        parse_reply(text, SCHEMA)
+    assert time.process_time() - started < 0.05
 
 
 @pytest.mark.parametrize(
