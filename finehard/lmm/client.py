@@ -58,7 +58,8 @@ class Client:
     def __init__(self, config: ModelConfig, check: Callable[[], None] | None = None) -> None:
         if not config.endpoints:
             raise FinehardError(
-                f"model {config.model or '?'} has no endpoint: set models.*.endpoints, or server"
+                f"model {config.model or '?'} has no endpoints: set its endpoints, or add a "
+                "server section to the config"
             )
         self.config = config
         self._transport = Transport(config)
@@ -190,7 +191,7 @@ class Client:
                     raise RequestFailed(error.reason, str(error)) from None
                 await self._give_up_if_gone(str(error), first)
                 avoid = endpoint
-                rest_s = min(error.rest_s or 0.0, 120.0)
+                rest_s = min(error.retry_after_s or 0.0, 120.0)
             finally:
                 self._fleet.release(endpoint)
             pause = min(20.0, 0.25 * 2**attempt) * random.uniform(0.5, 1.0)
@@ -199,8 +200,10 @@ class Client:
     async def _may_be_its_fault(
         self, error: Transient, endpoint: Endpoint, started: float, first: float
     ) -> bool:
-        """Whether a failure counts against the request: not while its server is down or busy."""
-        if error.rest_s is not None:
+        """Returns whether a failure counts against the request, not against its endpoint."""
+        if not error.connected:
+            return False
+        if error.retry_after_s is not None:
             return time.monotonic() - first > self.config.outage_s
         return (
             self._fleet.last_success > started
@@ -239,8 +242,8 @@ class Client:
         silent = now - max(self._fleet.last_success, first)
         if silent > self.config.outage_s:
             gone = FinehardError(
-                f"no model server answered for {silent:.0f} s ({detail}); everything answered so "
-                "far is kept: start the server, then run the same command again"
+                f"no model server answered for {silent:.0f} s ({detail}); all replies so far are "
+                "saved: once a server answers, run the same command again"
             )
             self._fleet.give_up(gone)
             raise gone
@@ -252,10 +255,10 @@ class Client:
         try:
             reply = await self._transport.chat(endpoint.url, body)
         except Transient as error:
-            if error.rest_s is None:
+            if error.retry_after_s is None:
                 self._fleet.failed(endpoint)
             else:
-                self._fleet.overloaded(endpoint, error.rest_s, sent)
+                self._fleet.overloaded(endpoint, error.retry_after_s, sent)
             raise
         except RequestFailed:
             self._fleet.succeeded(endpoint)  # it is well: the request is wrong

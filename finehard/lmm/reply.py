@@ -14,7 +14,7 @@ _CONTROL_CHARACTERS = dict.fromkeys(range(32), " ")
 
 
 class InvalidReply(ValueError):
-    """The reply is not JSON or does not fit the schema; the message gives the reason on one line."""
+    """The reply is not JSON or does not fit the schema; the message is one line."""
 
 
 def parse_reply(text: str, schema: ReplySchema) -> Any:

@@ -16,17 +16,29 @@ from finehard.lmm.question import RequestFailed
 MAX_BODY = 4 << 20
 """Bytes of a reply that are read at most: no honest reply is longer."""
 
+_NOT_CONNECTED = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
+
 _SECONDS = re.compile(r"[0-9]+(\.[0-9]+)?")
 
 
 class Transient(Exception):
-    """A failure that can pass. `reason` is for the reject; `rest_s` are the seconds to wait where
-    the server said that it has too much to do."""
+    """A failure that a retry may cure.
 
-    def __init__(self, reason: str, detail: str, rest_s: float | None = None) -> None:
+    `reason` is the reject reason, `retry_after_s` the pause that an overloaded server asked for.
+    `connected` is false if no connection was made, so that the request cannot be at fault.
+    """
+
+    def __init__(
+        self,
+        reason: str,
+        detail: str,
+        retry_after_s: float | None = None,
+        connected: bool = True,
+    ) -> None:
         super().__init__(detail)
         self.reason = reason
-        self.rest_s = rest_s
+        self.retry_after_s = retry_after_s
+        self.connected = connected
 
 
 class Transport:
@@ -65,7 +77,8 @@ class Transport:
                     raise self._refusal(url, response, data)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             reason = "timeout" if isinstance(error, TimeoutError) else "server_error"
-            raise Transient(reason, f"{url}: {_name(error)}") from None
+            connected = not isinstance(error, _NOT_CONNECTED)
+            raise Transient(reason, f"{url}: {_name(error)}", connected=connected) from None
         try:
             reply = orjson.loads(data)
         except ValueError:
@@ -80,7 +93,8 @@ class Transport:
 
     async def problem(self, url: str) -> str | None:
         """What is wrong with the endpoint at `url`; None where it serves the model."""
-        hint = "is the server running, and is models.*.endpoints right?"
+        model = self._config.model
+        hint = f"is the server running, and are the endpoints of model {model!r} right?"
         try:
             async with self._http().get(
                 f"{url}/models",
@@ -89,14 +103,15 @@ class Transport:
             ) as response:
                 body = await _body(response)
                 if response.status != 200:
+                    hint = self._key_hint(response.status) or hint
                     return f"{url}/models answered {response.status}; {hint}"
                 served = [m.get("id") for m in orjson.loads(body).get("data", [])]
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             return f"no model server at {url} ({_name(error)}); {hint}"
         except (ValueError, AttributeError, TypeError, Transient):
             return f"{url}/models gave no model list; {hint}"
-        if served and self._config.model not in served:
-            return f"{url} serves {served[0]!r}, not {self._config.model!r}; {hint}"
+        if served and model not in served:
+            return f"{url} serves {served[0]!r}, not {model!r}; {hint}"
         return None
 
     def _http(self) -> aiohttp.ClientSession:
@@ -115,15 +130,25 @@ class Transport:
         return self._session
 
     def _refusal(self, url: str, response: aiohttp.ClientResponse, data: bytes) -> Exception:
-        status, rest_s = response.status, _retry_after(response)
+        status, retry_after_s = response.status, _retry_after(response)
         detail = f"{url} answered {status}: {self._told(data)}"
-        if status == 429 or (status == 503 and rest_s is not None):
-            return Transient("server_error", detail, rest_s or 1.0)
+        if hint := self._key_hint(status):
+            detail += f"; {hint}"
+        if status == 429 or (status == 503 and retry_after_s is not None):
+            return Transient("server_error", detail, retry_after_s or 1.0)
         if status == 408 or status >= 500:
             return Transient("server_error", detail)
         if status in (401, 404) or status < 400:  # about the endpoint: another may be right
             return Transient("request_refused", detail)
         return RequestFailed("request_refused", detail)
+
+    def _key_hint(self, status: int) -> str:
+        """Returns what to check about the API key, "" if `status` is not 401."""
+        if status != 401:
+            return ""
+        if self._config.api_key_env:
+            return f"is the API key in {self._config.api_key_env} (api_key_env) right?"
+        return f"does model {self._config.model!r} need api_key_env, the variable with its API key?"
 
     def _told(self, data: bytes) -> str:
         """The beginning of what a server said, on one line, without the key it may have echoed."""

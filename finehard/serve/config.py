@@ -55,7 +55,9 @@ class ServeConfig:
         for name in ("args", "command"):
             value = getattr(self, name)
             if isinstance(value, str):
-                raise UsageError(f"serve.{name}: a list of words is needed, not the text {value!r}")
+                raise UsageError(
+                    f"server.engine.{name}: a list of words is needed, not the text {value!r}"
+                )
             object.__setattr__(self, name, tuple(str(word) for word in value))
         environment = {str(name): str(value) for name, value in self.env.items()}
         object.__setattr__(self, "env", environment)
@@ -63,18 +65,24 @@ class ServeConfig:
             near = difflib.get_close_matches(self.engine, ENGINES, 1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
             raise UsageError(
-                f"serve.engine: {self.engine!r} is not one of {', '.join(ENGINES)}{hint}"
+                f"server.engine.engine: {self.engine!r} is not one of {', '.join(ENGINES)}{hint}"
             )
         if self.engine == "command":
             if not any("{port}" in word for word in self.command):
-                raise UsageError("serve.command: no word of it has {port}, where the port must go")
+                raise UsageError(
+                    "server.engine.command: no word of it has {port}, where the port must go"
+                )
         elif self.command:
-            raise UsageError(f"serve.command: only engine 'command' uses it, not {self.engine!r}")
+            raise UsageError(
+                f"server.engine.command: only engine 'command' uses it, not {self.engine!r}"
+            )
         elif not self.model:
-            raise UsageError("serve.model: empty; name a local model folder or a hub model")
+            raise UsageError("server.engine.model: empty; name a local model folder or a hub model")
         for name, least in (("replicas", 1), ("max_crashes", 1), ("port", 0)):
             if getattr(self, name) < least:
-                raise UsageError(f"serve.{name}: {getattr(self, name)} is less than {least}")
+                raise UsageError(
+                    f"server.engine.{name}: {getattr(self, name)} is less than {least}"
+                )
         for name in ("startup_timeout_s", "unresponsive_s", "linger_s", "stop_grace_s"):
             if getattr(self, name) < 0:
-                raise UsageError(f"serve.{name}: {getattr(self, name)} is less than 0")
+                raise UsageError(f"server.engine.{name}: {getattr(self, name)} is less than 0")

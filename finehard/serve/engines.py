@@ -81,7 +81,7 @@ def resolve_model(model: str) -> tuple[str, bool]:
     if folder.is_dir():
         return str(folder.resolve()), True
     if model.startswith(LOCAL_MARKS):
-        raise UsageError(f"serve.model: {model}: no such folder")
+        raise UsageError(f"server.engine.model: {model}: no such folder")
     return model, False
 
 
@@ -110,8 +110,8 @@ def vllm_engine(
     if found is None:
         places = ", ".join(str(place) for place in vllm_environments())
         raise UsageError(
-            f"serve.engine: vllm is installed neither in {sys.prefix} nor in {places}; "
-            "install it, set serve.python, or use engine 'transformers'"
+            f"server.engine.engine: vllm is installed neither in {sys.prefix} nor in {places}; "
+            "install it, set server.engine.python, or use engine 'transformers'"
         )
     python, cpu_build = found
     served = Path(model).name if local else model
@@ -130,14 +130,26 @@ def vllm_engine(
     return Engine("vllm", (*command, *config.args), env, served, "/health", model_id)
 
 
+def require_serve_extra() -> None:
+    """Raises UsageError unless this interpreter has what `transformers serve` imports."""
+    for package in ("torch", "transformers", "fastapi", "uvicorn"):
+        if importlib.util.find_spec(package) is None:
+            raise UsageError(
+                f"server.engine.engine: `transformers serve` needs the package {package!r}; "
+                "install it with: pip install 'finehard[serve]', or set server.engine.python"
+            )
+
+
 def transformers_engine(
     config: ServeConfig, model: str, local: bool, revision: str | None, env: dict[str, str]
 ) -> Engine:
     if "@" in model:
         raise UsageError(
-            f"serve.model: {model}: `transformers serve` reads what follows '@' as a revision; "
-            "set serve.revision, or rename the folder"
+            f"server.engine.model: {model}: `transformers serve` takes the part after '@' for a "
+            "revision; set server.engine.revision, or rename the folder"
         )
+    if config.python is None:
+        require_serve_extra()
     # Named as the positional argument it is loaded at the start and pinned: another is refused.
     pinned = f"{model}@{revision}" if revision else model
     command = [config.python or sys.executable, "-m", "transformers.cli.transformers", "serve"]

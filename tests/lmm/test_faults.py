@@ -309,9 +309,18 @@ def test_the_api_key_is_sent_and_never_told(
             call()
         told.append(str(caught.value))
     assert len(told) == 4
+    for line in told[2:]:
+        assert "is the API key in TINY_KEY (api_key_env) right?" in line
+        assert "running" not in line
     for line in told:
         assert "secret" not in line
         assert "\n" not in line
+
+
+def test_401_without_a_key_names_the_setting(server: FaultyServer, client: Make) -> None:
+    server.list_fault = status(401)
+    with pytest.raises(FinehardError, match="does model 'tiny' need api_key_env"):
+        client(server).check()
 
 
 def test_a_key_that_is_not_set_is_told_before_anything_is_asked(

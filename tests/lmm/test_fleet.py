@@ -119,6 +119,16 @@ def test_an_endpoint_without_work_takes_what_waits_for_another(start: Start, cli
     assert min(len(s.asked) for s in servers) >= 12
 
 
+def test_refused_connections_use_up_no_attempts(start: Start, client: Make) -> None:
+    healthy, dead = start(), start()
+    healthy.delay_s = 0.02
+    dead.stop()
+    asking = client(dead, healthy, attempts=1)
+    futures = [asking.submit(question(str(i), affinity=str(i))) for i in range(300)]
+    for future in futures:
+        assert future.result(60).value == {"ok": True}
+
+
 def test_traffic_leaves_a_dead_endpoint_and_returns(start: Start, client: Make) -> None:
     well, ill = start(), start()
     well.delay_s = ill.delay_s = 0.02
@@ -259,7 +269,7 @@ def test_one_good_endpoint_is_enough_to_begin(start: Start, client: Make) -> Non
 
 
 def test_a_client_without_endpoints_says_what_to_set(client: Make) -> None:
-    with pytest.raises(FinehardError, match="has no endpoint"):
+    with pytest.raises(FinehardError, match="has no endpoints: set its endpoints"):
         client()
 
 

@@ -1,12 +1,14 @@
 """The supervisor, with a small real HTTP server in the place of a model server."""
 
 import fcntl
+import importlib.util
 import json
 import os
 import signal
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -284,7 +286,7 @@ def test_folder_of_somebody_else_is_refused(tmp_path):
     ("fields", "message"),
     [
         ({"engine": "vlm", "model": "m"}, "did you mean 'vllm'"),
-        ({"engine": "vllm"}, "serve.model: empty"),
+        ({"engine": "vllm"}, "server.engine.model: empty"),
         ({"engine": "command", "command": ("server",)}, "has {port}"),
         ({"engine": "vllm", "model": "m", "command": ("x", "{port}")}, "only engine 'command'"),
         ({"model": "m", "args": "--x"}, "list of words"),
@@ -299,6 +301,17 @@ def test_wrong_config_is_told_in_one_line(fields, message):
 def test_missing_model_folder_is_told_before_anything_starts():
     with pytest.raises(UsageError, match="no such folder"):
         build_engine(ServeConfig(model="./no/such/model"))
+
+
+def test_missing_package_names_the_serve_extra(tmp_path, monkeypatch):
+    find_spec = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name == "fastapi" else find_spec(name)
+    )
+    config = ServeConfig(engine="transformers", model=str(tmp_path))
+    with pytest.raises(UsageError, match=r"needs the package 'fastapi'.*finehard\[serve\]"):
+        build_engine(config)
+    assert build_engine(replace(config, python="python3")).command[0] == "python3"
 
 
 def test_changed_model_files_are_another_server(tmp_path):
