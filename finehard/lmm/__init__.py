@@ -1,1 +1,1 @@
-"""Models over HTTP (OpenAI chat protocol): questions, replies checked, a fleet of endpoints."""
+"""Models over HTTP (OpenAI chat protocol): questions, validated answers, a fleet of endpoints."""

@@ -1,7 +1,7 @@
-"""The client: a window of requests in flight, retried where that can help, replies always checked.
+"""The client: concurrent requests with retries, every reply validated.
 
-One client per process and model. It runs on an event loop in a thread of its own, so that requests
-go on while the pipeline's thread decodes images.
+There is one client per process and model. Requests run on an event loop in another thread, so that
+they go on while the pipeline's thread decodes images.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from typing import Any
 import orjson
 
 from finehard.errors import FinehardError
-from finehard.lmm.choices import probabilities
 from finehard.lmm.config import ModelConfig
-from finehard.lmm.fleet import ILL_AFTER, Endpoint, Fleet
+from finehard.lmm.fleet import UNHEALTHY_AFTER, Endpoint, Fleet
+from finehard.lmm.logprobs import probabilities
 from finehard.lmm.loop import event_loop, on_loop
 from finehard.lmm.question import Answer, Question, RequestFailed, messages
 from finehard.lmm.reply import InvalidReply, parse_reply
 from finehard.lmm.transport import Transient, Transport
 from finehard.records import Usage
 
-CHECK_S = 2.0
-"""Seconds between looks at whether a failing server was given up."""
+SERVER_CHECK_S = 2.0
+"""Least seconds between two checks whether a failing server was given up by its supervisor."""
 
 ASK_AGAIN = (
     "That reply is not usable: {why}. "
@@ -38,7 +38,7 @@ ASK_AGAIN = (
 
 @dataclass
 class Tally:
-    """What one stage asked in this process, in this run."""
+    """Counts of one stage's requests in this process and run."""
 
     requests: int = 0
     in_flight: int = 0
@@ -49,59 +49,50 @@ class Tally:
 
 
 class Client:
-    """Asks one model, on all its endpoints. Thread-safe.
+    """Sends questions to one model, on all its endpoints. Thread-safe.
 
-    `check` is called when no server was reached; it raises `FinehardError` where that will not
-    pass (a supervised server that was given up), and the build stops.
+    `check` is called when a request fails; if it raises `FinehardError` (a supervised server was
+    given up), the build stops. Raises `FinehardError` if `config` has no endpoints, or if the
+    environment variable with its API key is not set.
     """
 
     def __init__(self, config: ModelConfig, check: Callable[[], None] | None = None) -> None:
         if not config.endpoints:
             raise FinehardError(
-                f"model {config.model or '?'} has no endpoint: set models.*.endpoints, or server"
+                f"model {config.model or '?'} has no endpoints: set its endpoints, or add a "
+                "server section to the config"
             )
         self.config = config
-        self._transport = Transport(config)
         self.tally: dict[str, Tally] = {}
+        """Counts by stage."""
+        self._transport = Transport(config)
         self._fleet = Fleet(list(config.endpoints), config.window)
-        self._handed: deque[tuple[Question, Future[Answer]]] = deque()
-        self._waking = False
-        self._tasks: set[asyncio.Task[None]] = set()  # a loop holds its tasks weakly
+        self._submitted: deque[tuple[Question, Future[Answer]]] = deque()
+        self._wakeup_scheduled = False
+        self._tasks: set[asyncio.Task[None]] = set()  # a loop references its tasks weakly
         self._check_server = check
-        self._checked = 0.0
-        self._telling: set[Endpoint] = set()
+        self._last_server_check = 0.0
+        self._probing: set[Endpoint] = set()
 
     @property
     def window(self) -> int:
-        """Requests that can be in flight at once."""
+        """The most requests in flight at once."""
         return self.config.window * len(self._fleet.endpoints)
 
     def submit(self, question: Question) -> Future[Answer]:
-        """Asks; the future gives an `Answer`, or raises `RequestFailed` or `FinehardError`."""
+        """Sends a question; returns a future of its `Answer`.
+
+        The future raises `RequestFailed`, or `FinehardError` if the build must stop.
+        """
         future: Future[Answer] = Future()
-        self._handed.append((question, future))
-        if not self._waking:  # waking the loop is a system call: one for all that wait by then
-            self._waking = True
-            event_loop().call_soon_threadsafe(self._take)
+        self._submitted.append((question, future))
+        if not self._wakeup_scheduled:  # a wake-up is a system call: one serves many questions
+            self._wakeup_scheduled = True
+            event_loop().call_soon_threadsafe(self._start_submitted)
         return future
 
-    def _take(self) -> None:
-        self._waking = False  # before the queue is emptied: what comes later wakes again
-        while self._handed:
-            task = asyncio.create_task(self._ask_for(*self._handed.popleft()))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
-
-    async def _ask_for(self, question: Question, future: Future[Answer]) -> None:
-        try:
-            answer = await self._ask(question)
-        except BaseException as error:  # handed to whoever waits for the answer
-            future.set_exception(error)
-        else:
-            future.set_result(answer)
-
     def check(self) -> None:
-        """Raises `FinehardError` unless at least one endpoint answers and serves the model."""
+        """Raises `FinehardError` unless at least one endpoint responds and serves the model."""
         problems = [p for p in on_loop(self._check_all()) if p]
         if len(problems) == len(self._fleet.endpoints):
             raise FinehardError(problems[0])
@@ -115,16 +106,32 @@ class Client:
             *(self._transport.problem(endpoint.url) for endpoint in self._fleet.endpoints)
         )
 
+    def _start_submitted(self) -> None:
+        self._wakeup_scheduled = False  # before the queue is emptied, so that no question is missed
+        while self._submitted:
+            task = asyncio.create_task(self._complete(*self._submitted.popleft()))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _complete(self, question: Question, future: Future[Answer]) -> None:
+        try:
+            answer = await self._ask(question)
+        except BaseException as error:  # raised where the future's result is read
+            future.set_exception(error)
+        else:
+            future.set_result(answer)
+
     async def _ask(self, question: Question) -> Answer:
+        """Asks `question`, up to three times if the replies are invalid."""
         tally = self.tally.setdefault(question.stage, Tally())
-        asked = chat = messages(question)
+        first_chat = chat = messages(question)
         usage = Usage()
-        for last in (False, False, True):  # asked again at most twice
+        for last in (False, False, True):
             try:
                 reply = await self._send(self._payload(question, chat), question.affinity, tally)
             except RequestFailed as failed:
                 raise RequestFailed(failed.reason, failed.detail, usage) from None
-            prompt_tokens, completion_tokens = _spent(reply)
+            prompt_tokens, completion_tokens = _token_counts(reply)
             tally.prompt_tokens += prompt_tokens
             tally.completion_tokens += completion_tokens
             usage = Usage(
@@ -132,22 +139,22 @@ class Client:
                 usage.prompt_tokens + prompt_tokens,
                 usage.completion_tokens + completion_tokens,
             )
-            text, cut = _content(reply)
+            text, truncated = _content(reply)
             try:
                 value = parse_reply(text, question.schema)
                 if question.choices:
                     value = probabilities(value, question.choices, text, reply["choices"][0])
-                return Answer(value, self.config.model, usage)
+                return Answer(value, usage)
             except InvalidReply as error:
                 tally.invalid += 1
                 if last:
-                    reason = "truncated_reply" if cut else "invalid_reply"
+                    reason = "truncated_reply" if truncated else "invalid_reply"
                     raise RequestFailed(reason, f"{error}; reply: {text[:80]!r}", usage) from None
-                why = (
-                    f"it was cut at {question.max_tokens} tokens; be shorter" if cut else str(error)
-                )
+                why = str(error)
+                if truncated:
+                    why = f"it was cut at {question.max_tokens} tokens; be shorter"
                 chat = [
-                    *asked,
+                    *first_chat,
                     {"role": "assistant", "content": text[:2000] or "(nothing)"},
                     {"role": "user", "content": ASK_AGAIN.format(why=why)},
                 ]
@@ -171,9 +178,9 @@ class Client:
         )
 
     async def _send(self, body: bytes, affinity: str, tally: Tally) -> dict[str, Any]:
-        """One good HTTP reply to `body`, tried on the fleet until one comes."""
+        """Returns the response to `body`, retried on the fleet until an endpoint gives one."""
         avoid: Endpoint | None = None
-        first = time.monotonic()
+        first_sent = time.monotonic()
         attempt = 0
         while True:
             started = time.monotonic()
@@ -182,92 +189,99 @@ class Client:
                 return await self._post(endpoint, body, tally)
             except Transient as error:
                 tally.retries += 1
-                attempt += await self._may_be_its_fault(error, endpoint, started, first)
+                attempt += await self._counts_against_request(error, endpoint, started, first_sent)
                 last = attempt >= self.config.attempts
-                if endpoint.failures >= ILL_AFTER + last:
-                    await self._tell_apart(endpoint)
+                if endpoint.failures >= UNHEALTHY_AFTER + last:
+                    await self._probe(endpoint)
                 if last:
                     raise RequestFailed(error.reason, str(error)) from None
-                await self._give_up_if_gone(str(error), first)
+                await self._give_up_if_down(str(error), first_sent)
                 avoid = endpoint
-                rest_s = min(error.rest_s or 0.0, 120.0)
+                retry_after_s = min(error.retry_after_s or 0.0, 120.0)
             finally:
                 self._fleet.release(endpoint)
-            pause = min(20.0, 0.25 * 2**attempt) * random.uniform(0.5, 1.0)
-            await asyncio.sleep(max(pause, rest_s))
-
-    async def _may_be_its_fault(
-        self, error: Transient, endpoint: Endpoint, started: float, first: float
-    ) -> bool:
-        """Whether a failure counts against the request: not while its server is down or busy."""
-        if error.rest_s is not None:
-            return time.monotonic() - first > self.config.outage_s
-        return (
-            self._fleet.last_success > started
-            or await self._transport.problem(endpoint.url) is None
-        )
-
-    async def _tell_apart(self, endpoint: Endpoint) -> None:
-        """Asks an endpoint that seems ill something harmless: where it answers, the requests are
-        poisonous. Else the last few of a build would be taken for an outage, run after run."""
-        if endpoint in self._telling:
-            return
-        self._telling.add(endpoint)
-        harmless = {
-            "model": self.config.model,
-            "messages": [{"role": "user", "content": "Say yes."}],
-            "max_tokens": 4,
-            **self.config.extra_body,
-        }
-        try:
-            await self._transport.chat(endpoint.url, orjson.dumps(harmless))
-        except (Transient, RequestFailed):
-            return
-        finally:
-            self._telling.discard(endpoint)
-        self._fleet.succeeded(endpoint)
-
-    async def _give_up_if_gone(self, detail: str, first: float) -> None:
-        now = time.monotonic()
-        if self._check_server and now - self._checked > CHECK_S:
-            self._checked = now
-            try:
-                await asyncio.to_thread(self._check_server)
-            except FinehardError as error:
-                self._fleet.give_up(error)
-                raise
-        silent = now - max(self._fleet.last_success, first)
-        if silent > self.config.outage_s:
-            gone = FinehardError(
-                f"no model server answered for {silent:.0f} s ({detail}); everything answered so "
-                "far is kept: start the server, then run the same command again"
-            )
-            self._fleet.give_up(gone)
-            raise gone
+            backoff_s = min(20.0, 0.25 * 2**attempt) * random.uniform(0.5, 1.0)
+            await asyncio.sleep(max(backoff_s, retry_after_s))
 
     async def _post(self, endpoint: Endpoint, body: bytes, tally: Tally) -> dict[str, Any]:
+        """Sends `body` to `endpoint` once, and records the outcome in the fleet."""
         tally.requests += 1
         tally.in_flight += 1
         sent = time.monotonic()
         try:
             reply = await self._transport.chat(endpoint.url, body)
         except Transient as error:
-            if error.rest_s is None:
+            if error.retry_after_s is None:
                 self._fleet.failed(endpoint)
             else:
-                self._fleet.overloaded(endpoint, error.rest_s, sent)
+                self._fleet.overloaded(endpoint, error.retry_after_s, sent)
             raise
         except RequestFailed:
-            self._fleet.succeeded(endpoint)  # it is well: the request is wrong
+            self._fleet.succeeded(endpoint)  # the endpoint is healthy, the request is wrong
             raise
         finally:
             tally.in_flight -= 1
         self._fleet.succeeded(endpoint)
         return reply
 
+    async def _counts_against_request(
+        self, error: Transient, endpoint: Endpoint, started: float, first_sent: float
+    ) -> bool:
+        """Returns whether a failure uses up an attempt: not if its server is down or busy."""
+        if not error.connected:
+            return False
+        if error.retry_after_s is not None:
+            return time.monotonic() - first_sent > self.config.outage_s
+        return (
+            self._fleet.last_success > started
+            or await self._transport.problem(endpoint.url) is None
+        )
+
+    async def _probe(self, endpoint: Endpoint) -> None:
+        """Sends a trivial request to a failing endpoint; if it is answered, the requests are at
+        fault and the endpoint is healthy.
+
+        Without this, the last few bad requests of a build would look like an outage in every run.
+        """
+        if endpoint in self._probing:
+            return
+        self._probing.add(endpoint)
+        body = {
+            "model": self.config.model,
+            "messages": [{"role": "user", "content": "Say yes."}],
+            "max_tokens": 4,
+            **self.config.extra_body,
+        }
+        try:
+            await self._transport.chat(endpoint.url, orjson.dumps(body))
+        except (Transient, RequestFailed):
+            return
+        finally:
+            self._probing.discard(endpoint)
+        self._fleet.succeeded(endpoint)
+
+    async def _give_up_if_down(self, detail: str, first_sent: float) -> None:
+        """Raises `FinehardError`, for all requests, if the server will not recover."""
+        now = time.monotonic()
+        if self._check_server and now - self._last_server_check > SERVER_CHECK_S:
+            self._last_server_check = now
+            try:
+                await asyncio.to_thread(self._check_server)
+            except FinehardError as error:
+                self._fleet.give_up(error)
+                raise
+        silent_s = now - max(self._fleet.last_success, first_sent)
+        if silent_s > self.config.outage_s:
+            outage = FinehardError(
+                f"no model server answered for {silent_s:.0f} s ({detail}); all replies so far "
+                "are saved: once a server answers, run the same command again"
+            )
+            self._fleet.give_up(outage)
+            raise outage
+
 
 def _content(reply: dict[str, Any]) -> tuple[str, bool]:
-    """The text of a reply, "" where there is none, and whether it was cut at max_tokens."""
+    """Returns the text of a reply ("" if there is none) and whether max_tokens truncated it."""
     try:
         choice = reply["choices"][0]
         text = choice["message"]["content"]
@@ -276,13 +290,13 @@ def _content(reply: dict[str, Any]) -> tuple[str, bool]:
         return "", False
 
 
-def _spent(reply: dict[str, Any]) -> tuple[int, int]:
-    """Prompt and completion tokens, as far as the server says."""
+def _token_counts(reply: dict[str, Any]) -> tuple[int, int]:
+    """Returns the reported numbers of prompt and completion tokens; 0 if not reported."""
     usage = reply.get("usage")
     if not isinstance(usage, dict):
         return 0, 0
-    return _count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens"))
+    return _token_count(usage.get("prompt_tokens")), _token_count(usage.get("completion_tokens"))
 
 
-def _count(value: Any) -> int:
+def _token_count(value: Any) -> int:
     return value if type(value) is int and 0 <= value < 1 << 40 else 0

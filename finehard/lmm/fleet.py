@@ -1,9 +1,9 @@
-"""A fleet of endpoints: each request goes to the one that has its image, or to one that is free.
+"""Distributes requests over endpoints: by cache affinity first, then to any free endpoint.
 
-Every endpoint has a queue and a number of slots. A request joins the queue of its favourite
-(rendezvous hashing of its affinity); a free slot takes from its own queue first, then from the
-longest other. So caches hit while all are well, and nothing waits for an endpoint that is slow,
-resting after failures, or gone.
+Every endpoint has a queue and a number of slots. A request joins the queue of its preferred
+endpoint (rendezvous hashing of its affinity); a free slot serves its own queue first, then the
+longest other one. So caches hit while all endpoints are healthy, and no request waits for one that
+is slow, cooling down, or dead.
 """
 
 from __future__ import annotations
@@ -15,126 +15,136 @@ from dataclasses import dataclass, field
 
 from finehard.digest import number
 
-ILL_AFTER = 3
-"""Failures in a row after which an endpoint is taken for ill; fewer may be the requests' fault.
-Also how often in a row it turns requests away before it is left alone."""
+UNHEALTHY_AFTER = 3
+"""Consecutive failures after which an endpoint is unhealthy; fewer may be the requests' fault.
+Also the consecutive overload responses after which an endpoint gets a pause."""
 
-REST_S = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0)
-"""Seconds an ill endpoint rests, longer each time; then one request tries it."""
+COOLDOWN_S = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0)
+"""Seconds an unhealthy endpoint gets no requests, longer each time; then one request tests it."""
 
-CUT = 0.7
-"""What is left of an endpoint's limit after it turned a request away (RFC 9438, section 4.6)."""
+BACKOFF_FACTOR = 0.7
+"""Multiplies an endpoint's limit after an overload response (as in RFC 9438, section 4.6)."""
 
 
 @dataclass(eq=False)
 class Endpoint:
-    """One server, who waits for it, and how it does."""
+    """One server: its queue, its load and its health."""
 
     url: str
     slots: int
     queue: deque[asyncio.Future[Endpoint]] = field(default_factory=deque)
     busy: int = 0
     failures: int = 0
-    rest_until: float = 0.0
+    """Consecutive failures."""
+    cooldown_until: float = 0.0
+    """No requests before this time (time.monotonic)."""
     limit: float = 0.0
-    """Requests it may have at once: `slots`, or fewer after it said that they are too many."""
+    """Requests allowed at once: `slots`, or fewer after overload responses."""
     limited_at: float = 0.0
-    turned_away: int = 0
-    """How often in a row it said so."""
+    overloads: int = 0
+    """Consecutive overload responses."""
 
     def __post_init__(self) -> None:
         self.limit = self.slots
 
-    def free(self, now: float) -> bool:
-        """Whether it may take a request; an ill one takes one at a time until one succeeds."""
-        limit = 1 if self.failures >= ILL_AFTER else self.limit
-        return self.busy + 1 <= limit and now >= self.rest_until
+    @property
+    def unhealthy(self) -> bool:
+        """Whether it gets only one request at a time, until one succeeds."""
+        return self.failures >= UNHEALTHY_AFTER
+
+    def has_free_slot(self, now: float) -> bool:
+        """Returns whether it may get a request at time `now` (time.monotonic)."""
+        limit = 1 if self.unhealthy else self.limit
+        return self.busy + 1 <= limit and now >= self.cooldown_until
 
 
 class Fleet:
-    """Gives out slots of endpoints. Lives on one event loop; only called from there."""
+    """Grants slots of endpoints. Used on one event loop only."""
 
     def __init__(self, urls: list[str], slots: int) -> None:
         self.endpoints = [Endpoint(url.rstrip("/"), slots) for url in urls]
         self.last_success = time.monotonic()
-        self._given_up: Exception | None = None
+        self._error: Exception | None = None
 
     async def acquire(self, affinity: str, avoid: Endpoint | None) -> Endpoint:
-        """Waits for a slot, and gives the endpoint that has one; to be given back by `release`.
+        """Waits for a slot and returns its endpoint; the caller must `release` it.
 
-        The favourite of `affinity` is preferred, unless it is the one to `avoid`. Raises what
-        `give_up` was told.
+        Prefers the endpoint of `affinity`, unless that is the one to `avoid`. Raises the error
+        passed to `give_up`.
         """
-        if self._given_up:
-            raise self._given_up
+        if self._error:
+            raise self._error
         candidates = [e for e in self.endpoints if e is not avoid] or self.endpoints
         if len(candidates) == 1:
-            favourite = candidates[0]
+            preferred = candidates[0]
         else:
-            favourite = max(candidates, key=lambda e: number(f"{affinity} {e.url}"))
+            preferred = max(candidates, key=lambda e: number(f"{affinity} {e.url}"))
         now = time.monotonic()
-        for endpoint in (favourite, *self.endpoints):
-            if endpoint.free(now):  # so nobody waits: a free slot takes from every queue
+        for endpoint in (preferred, *self.endpoints):
+            if endpoint.has_free_slot(now):  # then all queues are empty: free slots serve any
                 endpoint.busy += 1
                 return endpoint
         granted = asyncio.get_running_loop().create_future()
-        favourite.queue.append(granted)
+        preferred.queue.append(granted)
         return await granted
 
     def release(self, endpoint: Endpoint) -> None:
-        """Gives a slot back."""
+        """Returns a slot."""
         endpoint.busy -= 1
-        self._serve(endpoint)
+        self._grant(endpoint)
 
     def succeeded(self, endpoint: Endpoint) -> None:
-        """`endpoint` answered: it is well, with all its slots."""
-        if endpoint.failures >= ILL_AFTER:
-            endpoint.rest_until = 0.0
-        endpoint.failures = endpoint.turned_away = 0
+        """Records a response of `endpoint`: it is healthy, with all its slots."""
+        if endpoint.unhealthy:
+            endpoint.cooldown_until = 0.0
+        endpoint.failures = endpoint.overloads = 0
         endpoint.limit = min(endpoint.slots, endpoint.limit + 0.5)
         self.last_success = time.monotonic()
 
     def failed(self, endpoint: Endpoint) -> None:
-        """`endpoint` failed: when it is ill it rests."""
-        if endpoint.rest_until > time.monotonic():  # others that were under way failed with it
+        """Records a failure of `endpoint`; an unhealthy one cools down."""
+        if endpoint.cooldown_until > time.monotonic():  # was in flight: one failure counts for all
             return
         endpoint.failures += 1
-        if endpoint.failures >= ILL_AFTER:
-            self._rest(endpoint, REST_S[min(endpoint.failures - ILL_AFTER, len(REST_S) - 1)])
+        if endpoint.unhealthy:
+            step = min(endpoint.failures - UNHEALTHY_AFTER, len(COOLDOWN_S) - 1)
+            self._cool_down(endpoint, COOLDOWN_S[step])
 
-    def overloaded(self, endpoint: Endpoint, rest_s: float, sent: float) -> None:
-        """`endpoint` turned a request away that was sent at `sent`: its limit is cut.
+    def overloaded(self, endpoint: Endpoint, retry_after_s: float, sent: float) -> None:
+        """Records that `endpoint` refused a request sent at `sent`, and lowers its limit.
 
-        When it answers none between them it rests for the `rest_s` seconds that it asked for;
-        where others are answered (one of many servers behind one address), that would be waste.
+        After several refusals without a success between them, it cools down for the
+        `retry_after_s` seconds it asked for. If it still answers others (many servers behind one
+        address), a pause would waste capacity.
         """
-        if sent >= endpoint.limited_at:  # what was under way then was of the old limit
-            endpoint.limit = max(1.0, endpoint.limit * CUT)
+        if sent >= endpoint.limited_at:  # earlier requests were sent under the previous limit
+            endpoint.limit = max(1.0, endpoint.limit * BACKOFF_FACTOR)
             endpoint.limited_at = time.monotonic()
-        endpoint.turned_away += 1
-        if endpoint.turned_away >= ILL_AFTER:
-            self._rest(endpoint, rest_s)
+        endpoint.overloads += 1
+        if endpoint.overloads >= UNHEALTHY_AFTER:
+            self._cool_down(endpoint, retry_after_s)
 
     def give_up(self, error: Exception) -> None:
-        """No endpoint will come back: who waits for a slot, now or later, gets `error`."""
-        self._given_up = error
+        """Makes all present and future calls of `acquire` raise `error`."""
+        self._error = error
         for endpoint in self.endpoints:
             while endpoint.queue:
                 waiting = endpoint.queue.popleft()
                 if not waiting.done():
                     waiting.set_exception(error)
 
-    def _rest(self, endpoint: Endpoint, rest_s: float) -> None:
-        endpoint.rest_until = max(endpoint.rest_until, time.monotonic() + rest_s)
-        asyncio.get_running_loop().call_later(rest_s + 0.001, self._serve, endpoint)
+    def _cool_down(self, endpoint: Endpoint, seconds: float) -> None:
+        endpoint.cooldown_until = max(endpoint.cooldown_until, time.monotonic() + seconds)
+        asyncio.get_running_loop().call_later(seconds + 0.001, self._grant, endpoint)
 
-    def _serve(self, endpoint: Endpoint) -> None:
+    def _grant(self, endpoint: Endpoint) -> None:
+        """Grants the free slots of `endpoint` to waiting requests."""
         now = time.monotonic()
-        while endpoint.free(now):
+        while endpoint.has_free_slot(now):
             queue = endpoint.queue or max((e.queue for e in self.endpoints), key=len)
             if not queue:
                 return
             waiting = queue.popleft()
-            if not waiting.done():  # its request may have been given up
+            if not waiting.done():  # it may have been cancelled
                 endpoint.busy += 1
                 waiting.set_result(endpoint)

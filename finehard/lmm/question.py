@@ -1,4 +1,4 @@
-"""A question to a model as a chat request, and what can come of it."""
+"""A question to a model, its chat messages, and its answer or failure."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from finehard.schemas import ReplySchema
 class Question:
     """Text and JPEG images for a model, and the JSON Schema that its reply must fit.
 
-    `affinity` names what should meet the same replica's caches: all questions on one image have
-    the same.
+    All questions about an image have the same `affinity`, so that they go to the same replica and
+    hit its caches.
     """
 
     stage: str
@@ -30,15 +30,14 @@ class Question:
 
 @dataclass(frozen=True)
 class Answer:
-    """A reply that fits the schema, and what it cost, re-asked ones included."""
+    """A reply's value, which fits the schema, and the usage of all attempts to get it."""
 
     value: Any
-    model: str
     usage: Usage
 
 
 class RequestFailed(Exception):
-    """No usable reply; `reason` is from `finehard.rejects.REASONS`."""
+    """No usable reply. `reason` is one of `finehard.rejects.REASONS`, `usage` what it cost."""
 
     def __init__(self, reason: str, detail: str, usage: Usage = Usage()) -> None:  # noqa: B008
         super().__init__(f"{reason}: {detail}")
@@ -48,9 +47,9 @@ class RequestFailed(Exception):
 
 
 def messages(question: Question) -> list[dict[str, Any]]:
-    """The chat messages of `question`: one user turn, images first so that prefixes are shared.
+    """Returns the chat messages of `question`: one user turn, images first to share prefixes.
 
-    Several images have their numbers before them, so that a reply can be told which it is of.
+    If there are several images, each is preceded by its number, so that the text can refer to it.
     """
     if not question.images:
         return [{"role": "user", "content": question.text}]

@@ -1,4 +1,4 @@
-"""The model server: started, supervised, shared by the processes of this machine, and stopped."""
+"""Starts, supervises, shares between processes, and stops the model server of a machine."""
 
 from finehard.serve.config import ServeConfig
 from finehard.serve.server import Server, ensure_server, serve_forever

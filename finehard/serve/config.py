@@ -1,4 +1,4 @@
-"""What to serve and how: the `serve` part of a config."""
+"""The `server.engine` section of a config: what to serve, and how."""
 
 import difflib
 from dataclasses import dataclass, field
@@ -12,28 +12,28 @@ ENGINES = ("auto", "vllm", "transformers", "command")
 class ServeConfig:
     """One model server on this machine. Two equal configs share one server.
 
-    engine          "auto", "vllm", "transformers" or "command". "auto" is vLLM where a GPU and a
-                    vLLM install exist, else `transformers serve`.
+    engine          "auto", "vllm", "transformers" or "command". "auto" is vLLM if this machine
+                    has a GPU and vLLM is installed, else `transformers serve`
     model           local folder or hub name
     revision        branch, tag or commit of a hub model
-    args            passed through to the engine, after what is set here
-    command         engine "command" only: the whole command line of any server that speaks the
-                    OpenAI protocol; "{port}" in it is replaced by the port it must listen on
-                    (127.0.0.1), "{model}" by the model
-    env             extra environment of the engine; never logged and never written to disk
-    python          interpreter that has the engine; default: this one if it has it, else
-                    .venv-vllm beside the project
-    port            of the first replica, 0 for any free one
-    replicas        processes, each with the whole model and a port of its own. For
-                    `transformers serve`, which answers one image request at a time; vLLM has
-                    --data-parallel-size.
-    startup_timeout_s   from the start of the engine to its first reply
-    max_crashes     the server is given up after so many crashes in a row
-    unresponsive_s  an engine that answers no health question for so long counts as crashed
-    linger_s        the engine is kept for so long after its last user has left
-    stop_grace_s    between SIGTERM and SIGKILL
+    args            arguments of the engine, appended to those that finehard sets
+    command         engine "command" only: the command line of any server with the OpenAI
+                    protocol; "{port}" is replaced by the port to listen on (127.0.0.1), "{model}"
+                    by the model
+    env             additional environment of the engine; never logged or written to disk
+    python          interpreter with the engine installed; default: this one if it has it, else
+                    that of .venv-vllm beside the project
+    port            port of the first replica, 0 for any free one
+    replicas        processes, each with the whole model and its own port; for `transformers
+                    serve`, which handles one image request at a time (vLLM has
+                    --data-parallel-size)
+    startup_timeout_s   seconds from the start of the engine to its first reply
+    max_crashes     consecutive crashes after which the server is given up
+    unresponsive_s  seconds without a successful health check after which the engine is restarted
+    linger_s        seconds for which the engine runs on after its last user has left
+    stop_grace_s    seconds between SIGTERM and SIGKILL
 
-    Raises UsageError when a value makes no sense.
+    Raises UsageError if a value is invalid.
     """
 
     engine: str = "auto"
@@ -55,7 +55,9 @@ class ServeConfig:
         for name in ("args", "command"):
             value = getattr(self, name)
             if isinstance(value, str):
-                raise UsageError(f"serve.{name}: a list of words is needed, not the text {value!r}")
+                raise UsageError(
+                    f"server.engine.{name}: must be a list of words, not the text {value!r}"
+                )
             object.__setattr__(self, name, tuple(str(word) for word in value))
         environment = {str(name): str(value) for name, value in self.env.items()}
         object.__setattr__(self, "env", environment)
@@ -63,18 +65,24 @@ class ServeConfig:
             near = difflib.get_close_matches(self.engine, ENGINES, 1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
             raise UsageError(
-                f"serve.engine: {self.engine!r} is not one of {', '.join(ENGINES)}{hint}"
+                f"server.engine.engine: {self.engine!r} is not one of {', '.join(ENGINES)}{hint}"
             )
         if self.engine == "command":
             if not any("{port}" in word for word in self.command):
-                raise UsageError("serve.command: no word of it has {port}, where the port must go")
+                raise UsageError(
+                    "server.engine.command: must contain {port}, which is replaced by the port"
+                )
         elif self.command:
-            raise UsageError(f"serve.command: only engine 'command' uses it, not {self.engine!r}")
+            raise UsageError(
+                f"server.engine.command: only engine 'command' uses it, not {self.engine!r}"
+            )
         elif not self.model:
-            raise UsageError("serve.model: empty; name a local model folder or a hub model")
+            raise UsageError("server.engine.model: empty; name a local model folder or a hub model")
         for name, least in (("replicas", 1), ("max_crashes", 1), ("port", 0)):
             if getattr(self, name) < least:
-                raise UsageError(f"serve.{name}: {getattr(self, name)} is less than {least}")
+                raise UsageError(
+                    f"server.engine.{name}: {getattr(self, name)} is less than {least}"
+                )
         for name in ("startup_timeout_s", "unresponsive_s", "linger_s", "stop_grace_s"):
             if getattr(self, name) < 0:
-                raise UsageError(f"serve.{name}: {getattr(self, name)} is less than 0")
+                raise UsageError(f"server.engine.{name}: {getattr(self, name)} is less than 0")

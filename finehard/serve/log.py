@@ -1,4 +1,4 @@
-"""The model server's log file: bounded, without secrets, and its last words for error messages."""
+"""The model server's log file: bounded in size, secrets masked, summarised for errors."""
 
 import re
 import threading
@@ -7,24 +7,25 @@ from collections import deque
 from collections.abc import Iterable
 from pathlib import Path
 
-MAX_BYTES = 8 << 20  # of the file in use; one older file of the same size is kept
-KEPT_LINES = 400
+MAX_BYTES = 8 << 20  # of the current file; one older file of the same size remains
+RECENT_LINES = 400
 MAX_LINE = 2000  # characters
 ERROR_LINE = re.compile(r"\b\w*(Error|Exception|error): ")
-SHORTEST_SECRET = 6  # characters; "1" or "true" in the environment is no secret
+MIN_SECRET_LENGTH = 6  # characters; values such as "1" or "true" are not secret
 
 
 class Log:
-    """Appends lines to `path`; values of `secrets` are replaced by "***"."""
+    """Appends lines to `path`, with every value of `secrets` replaced by "***"."""
 
     def __init__(self, path: Path, secrets: Iterable[str] = ()) -> None:
         self.path = path
-        self.secrets = sorted((s for s in secrets if len(s) >= SHORTEST_SECRET), key=len)[::-1]
-        self.lines: deque[str] = deque(maxlen=KEPT_LINES)
+        self.secrets = sorted((s for s in secrets if len(s) >= MIN_SECRET_LENGTH), key=len)[::-1]
+        self.lines: deque[str] = deque(maxlen=RECENT_LINES)
         self.lock = threading.Lock()
-        self.file = open(path, "ab")  # noqa: SIM115  (kept open until the supervisor ends)
+        self.file = open(path, "ab")  # noqa: SIM115  (open until the supervisor exits)
 
     def write(self, line: str) -> None:
+        """Writes a line, and rotates the file when it is full. Thread-safe."""
         line = line.rstrip("\r\n")[:MAX_LINE]
         for secret in self.secrets:
             line = line.replace(secret, "***")
@@ -39,11 +40,11 @@ class Log:
                 self.file = open(self.path, "ab")  # noqa: SIM115
 
     def note(self, text: str) -> None:
-        """Writes a line of the supervisor's own."""
+        """Writes a line of the supervisor itself, with the time."""
         self.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} finehard serve: {text}")
 
-    def last_words(self) -> str:
-        """Returns the last error lines and the very last lines, on one line."""
+    def summary(self) -> str:
+        """Returns the last error lines and the last lines of the engine, joined into one line."""
         with self.lock:
             lines = [line for line in self.lines if "finehard serve: " not in line]
         errors = list(dict.fromkeys(line for line in lines if ERROR_LINE.search(line)))[-2:]

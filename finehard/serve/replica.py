@@ -1,4 +1,4 @@
-"""One engine process: started, found healthy, watched, and started again when it dies."""
+"""One engine process: started, checked for health, and restarted when it dies."""
 
 import http.client
 import json
@@ -16,21 +16,23 @@ from finehard.serve.config import ServeConfig
 from finehard.serve.engines import Engine
 from finehard.serve.log import Log
 
-KEEPER = Path(__file__).with_name("keeper.py")
-HEALTHY_PERIOD_S = 60  # an engine that stayed up so long starts with a clean record
+PROCESS_GUARD = Path(__file__).with_name("process_guard.py")
+HEALTHY_PERIOD_S = 60  # an engine healthy for this long has its crash count reset
 HEALTH_EVERY_S = 10
 PROBE_TIMEOUT_S = 10
 POLL_S = 0.2
-LONGEST_BACKOFF_S = 30
+MAX_BACKOFF_S = 30
 
 
 def free_port() -> int:
+    """Returns a free TCP port of 127.0.0.1."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
 
 
 def port_is_free(port: int) -> bool:
+    """Returns whether a server can listen on `port` of 127.0.0.1."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -40,10 +42,11 @@ def port_is_free(port: int) -> bool:
     return True
 
 
-def ask(port: int, path: str, body: dict | None, timeout_s: float) -> tuple[int, bytes]:
-    """Returns status and reply (at most 1 MB) of one request to 127.0.0.1, never by a proxy.
+def request(port: int, path: str, body: dict | None, timeout_s: float) -> tuple[int, bytes]:
+    """Returns the status and body (at most 1 MB) of one request to 127.0.0.1, without any proxy.
 
-    Raises OSError or http.client.HTTPException when there is no whole reply.
+    Sends a POST if there is a `body`, else a GET. Raises OSError or http.client.HTTPException if
+    there is no complete response.
     """
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout_s)
     try:
@@ -57,8 +60,8 @@ def ask(port: int, path: str, body: dict | None, timeout_s: float) -> tuple[int,
 
 
 def first_model(port: int) -> str:
-    """Returns the name of the first model the server lists, "" when it lists none."""
-    status, reply = ask(port, "/v1/models", None, PROBE_TIMEOUT_S)
+    """Returns the name of the first model that the server lists, "" if there is none."""
+    status, reply = request(port, "/v1/models", None, PROBE_TIMEOUT_S)
     try:
         return str(json.loads(reply)["data"][0]["id"]) if status == 200 else ""
     except (ValueError, KeyError, IndexError, TypeError):
@@ -66,10 +69,10 @@ def first_model(port: int) -> str:
 
 
 class Replica:
-    """Supervises one engine in `run`, which is meant for a thread of its own.
+    """Supervises one engine; `run` blocks and is meant for a separate thread.
 
-    `changed` is called when it becomes healthy, restarts, or gives up. `failure` is then the reason
-    it gave up, else None.
+    Calls `changed` when the engine becomes healthy, restarts, or is given up; `failure` is the
+    reason in the last case, else None.
     """
 
     def __init__(
@@ -97,6 +100,7 @@ class Replica:
         self.failure: str | None = None
 
     def run(self) -> None:
+        """Starts and watches the engine until `stop` is set or the engine is given up."""
         while not self.stop.is_set():
             reason = self.start() or self.watch()
             self.kill()
@@ -107,8 +111,8 @@ class Replica:
             self.healthy_since = None
             self.crashes += 1
             self.log.note(f"{self.label}engine {reason} (crash {self.crashes} in a row)")
-            # One that never came up will not the next time: a wrong model or argument, too little
-            # memory. Except where somebody else took its port and it may have another.
+            # An engine that never became healthy will fail again (wrong model or argument, too
+            # little memory), unless another process took its port and it can get a new one.
             port_lost = not self.port_fixed and not port_is_free(self.port)
             hopeless = not self.was_healthy and not port_lost
             if hopeless or self.crashes >= self.config.max_crashes:
@@ -116,21 +120,21 @@ class Replica:
                 self.changed()
                 return
             self.changed()
-            self.stop.wait(min(0.5 * 2 ** (self.crashes - 1), LONGEST_BACKOFF_S))
+            self.stop.wait(min(0.5 * 2 ** (self.crashes - 1), MAX_BACKOFF_S))
 
     def start(self) -> str | None:
-        """Starts the engine; returns why it cannot be, or None."""
+        """Starts the engine. Returns why it cannot be started, or None."""
         if not port_is_free(self.port):
-            # Whoever listens there would be taken for the engine.
+            # The process that listens there would be mistaken for the engine.
             if self.was_healthy or self.port_fixed:
                 return f"cannot start: port {self.port} is taken by another process"
             self.port = free_port()
         command = [word.replace("{port}", str(self.port)) for word in self.engine.command]
         env = {**os.environ, **self.engine.env, **self.config.env}
-        env["PYTHONUNBUFFERED"] = "1"  # the last words of a crash are worth more than the speed
+        env["PYTHONUNBUFFERED"] = "1"  # or the last lines before a crash would be lost
         self.log.note(f"{self.label}starting {' '.join(command)}")
         self.process = subprocess.Popen(
-            [sys.executable, "-I", str(KEEPER), *command],
+            [sys.executable, "-I", str(PROCESS_GUARD), *command],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -143,14 +147,15 @@ class Replica:
         return None
 
     def copy_output(self, process: subprocess.Popen[bytes]) -> None:
+        """Copies the engine's output to the log until it ends."""
         assert process.stdout is not None
         while line := process.stdout.readline(1 << 16):
             self.log.write(self.label + line.decode(errors="replace"))
 
     def watch(self) -> str | None:
-        """Returns why the engine is no longer of use, or None when it shall stop."""
+        """Blocks while the engine works. Returns why it must be restarted; None after `stop`."""
         assert self.process is not None
-        last_answer = asked = time.monotonic()
+        last_answer = last_check = time.monotonic()
         while not self.stop.wait(POLL_S):
             status = self.process.poll()
             if status is not None:
@@ -165,46 +170,50 @@ class Replica:
                     self.changed()
                 elif now - self.started > self.config.startup_timeout_s:
                     return f"was not healthy within {self.config.startup_timeout_s:g} s"
-            elif now - asked > HEALTH_EVERY_S:
-                asked = now
-                if self.answers():
+            elif now - last_check > HEALTH_EVERY_S:
+                last_check = now
+                if self.responds():
                     last_answer = time.monotonic()
                 elif time.monotonic() - last_answer > self.config.unresponsive_s:
-                    return f"gave no sign of life for {self.config.unresponsive_s:g} s"
+                    return f"did not respond for {self.config.unresponsive_s:g} s"
         return None
 
-    def answers(self) -> bool:
+    def responds(self) -> bool:
+        """Returns whether the health check succeeds."""
         try:
-            return ask(self.port, self.engine.health, None, PROBE_TIMEOUT_S)[0] < 500
+            return request(self.port, self.engine.health, None, PROBE_TIMEOUT_S)[0] < 500
         except (OSError, http.client.HTTPException):
             return False
 
     def is_healthy(self) -> bool:
-        """Returns whether the engine is up and answers one real question of one token."""
-        if not self.answers():
+        """Returns whether the engine is up and completes a chat request of one token."""
+        if not self.responds():
             return False
-        left = self.config.startup_timeout_s - (time.monotonic() - self.started)
+        left_s = self.config.startup_timeout_s - (time.monotonic() - self.started)
         try:
             self.model = self.model or first_model(self.port)
             message = {"role": "user", "content": "hi"}
             body = {"model": self.model, "messages": [message], "max_tokens": 1, "temperature": 0}
-            status, reply = ask(self.port, "/v1/chat/completions", body, max(left, 1))
+            status, reply = request(self.port, "/v1/chat/completions", body, max(left_s, 1))
         except (OSError, http.client.HTTPException):
             return False
         if status != 200:
             text = " ".join(reply.decode(errors="replace").split())[:300]
-            self.log.write(f"{self.label}error: first question answered with {status}: {text}")
+            self.log.write(f"{self.label}error: first request answered with {status}: {text}")
             self.stop.wait(1)
         return status == 200
 
     def signal(self, number: int) -> None:
+        """Sends a signal to the engine's process group."""
         process = self.process
         if process is not None:
             signal_group(process.pid, number)
 
     def kill(self) -> None:
-        """Returns when the engine is gone. After `stop`, whoever set that has asked it to end, and
-        it is given its grace first."""
+        """Kills the engine's process group and waits for the end of its leader.
+
+        After `stop`, the supervisor has sent SIGTERM and the engine gets its grace period first.
+        """
         process = self.process
         if process is None:
             return
@@ -212,15 +221,16 @@ class Replica:
             try:
                 process.wait(self.config.stop_grace_s)
             except subprocess.TimeoutExpired:
-                self.log.note(f"{self.label}engine did not end in time; killed")
-        # Also where the engine itself has ended: its subprocesses may not have.
+                self.log.note(f"{self.label}engine did not exit in time; killed")
+        # Even if the engine has exited: its subprocesses may still run.
         signal_group(process.pid, signal.SIGKILL)
         process.wait()
         self.process = None
 
 
 def signal_group(leader: int, number: int) -> None:
+    """Sends a signal to the process group of `leader`, if it exists."""
     try:
         os.killpg(leader, number)
-    except (ProcessLookupError, PermissionError):  # macOS says the latter of a group of zombies
+    except (ProcessLookupError, PermissionError):  # macOS raises the latter for a group of zombies
         return

@@ -1,4 +1,4 @@
-"""Starting a model server, or joining the one that runs, and using it until `close`."""
+"""Starts a model server, or joins the running one, and uses it until `close`."""
 
 import contextlib
 import fcntl
@@ -20,7 +20,7 @@ from finehard.serve.config import ServeConfig
 from finehard.serve.engines import Engine, build_engine
 
 POLL_S = 0.1
-# Not PYTHONPATH: the engine would inherit it.
+# Not through PYTHONPATH, which the engine would inherit.
 SUPERVISOR_START = (
     "import sys; sys.path.insert(0, sys.argv.pop(1)); "
     "from finehard.serve.supervisor import main; sys.exit(main(sys.argv[1:]))"
@@ -31,51 +31,53 @@ logger = logging.getLogger(__name__)
 def ensure_server(config: ServeConfig) -> "Server":
     """Starts the server of `config`, or joins the one already running on this machine.
 
-    Returns when it is healthy. It runs as long as any process uses it: until `close`, or the end of
-    the process, whatever ended it. Raises UsageError when the engine cannot be started here, and
-    FinehardError with the last lines of its log when it does not come up.
+    Returns when it is healthy. It runs until every process that uses it has called `close` or
+    exited, even by a signal. Raises UsageError if the engine cannot run on this machine, and
+    FinehardError with the last lines of its log if it does not become healthy.
     """
     engine = build_engine(config)
     folder = state.state_folder(config, engine)
     clients = open(folder / state.CLIENTS_LOCK, "ab")  # noqa: SIM115  (held by the Server)
     try:
-        # Refused only while a supervisor is stopping its engine, which ends.
+        # Unavailable only while a supervisor is stopping its engine.
         deadline = time.monotonic() + 60 + 2 * config.stop_grace_s
         while not state.try_lock(clients.fileno(), fcntl.LOCK_SH):
             if not state.wait_until(deadline, POLL_S):
-                raise FinehardError(f"model server: {folder}: the old one does not end; kill it")
-        found = start_or_join(config, engine, folder)
+                raise FinehardError(
+                    f"model server: {folder}: the previous one does not stop; kill it"
+                )
+        server = start_or_join(config, engine, folder)
     except BaseException:
         clients.close()
         raise
-    return Server(config, engine, folder, clients, found)
+    return Server(config, engine, folder, clients, server)
 
 
 def start_or_join(config: ServeConfig, engine: Engine, folder: Path) -> dict[str, Any]:
-    """Returns server.json of a healthy server; the caller holds clients.lock shared."""
-    began = time.time()
+    """Returns the server.json of a healthy server; the caller must hold clients.lock (shared)."""
+    since = time.time()
     started = False
     while True:
-        # Opened anew each time: once started, the supervisor shares the lock of this descriptor.
+        # Reopened each time: the supervisor, once started, shares this descriptor's lock.
         with open(folder / state.SUPERVISOR_LOCK, "ab") as lock:
             no_supervisor = state.try_lock(lock.fileno(), fcntl.LOCK_EX)
-            raise_if_failed(engine, folder, began)
+            raise_if_failed(engine, folder, since)
             if no_supervisor and started:
                 raise failure(engine, folder, "its supervisor was killed")
             if no_supervisor:
                 start_supervisor(config, folder, lock)
                 started = True
-                where = folder / "server.log"
-                logger.info("starting %s with %s; log: %s", engine.name, engine.model_id, where)
-            found = state.read_json(folder / state.SERVER)
-        if found is not None and is_alive(found):
-            return found
+                log = folder / "server.log"
+                logger.info("starting %s with %s; log: %s", engine.name, engine.model_id, log)
+            server = state.read_json(folder / state.SERVER)
+        if server is not None and is_alive(server):
+            return server
         time.sleep(POLL_S)
 
 
 def start_supervisor(config: ServeConfig, folder: Path, lock: BinaryIO) -> None:
-    """Starts the supervisor, which inherits `lock`; what an earlier one left is removed."""
-    before = state.read_json(folder / state.SERVER) or {}  # left only where it was killed
+    """Starts the supervisor, which inherits `lock`; removes the files of a previous one."""
+    previous = state.read_json(folder / state.SERVER) or {}  # exists only if it was killed
     for name in (state.SERVER, state.FAILED):
         (folder / name).unlink(missing_ok=True)
     log = folder / "server.log"
@@ -92,39 +94,42 @@ def start_supervisor(config: ServeConfig, folder: Path, lock: BinaryIO) -> None:
             start_new_session=True,
         )
     assert process.stdin is not None
-    # By a pipe, not by a file or the command line: the environment may hold keys.
-    request = {"config": asdict(config), "ports": before.get("ports", [])}
+    # Through a pipe, not a file or the command line: `env` may contain keys.
+    request = {"config": asdict(config), "ports": previous.get("ports", [])}
     with contextlib.suppress(BrokenPipeError), process.stdin:
         process.stdin.write(json.dumps(request).encode())
-    threading.Thread(target=process.wait, daemon=True).start()  # leaves no zombie
+    threading.Thread(target=process.wait, daemon=True).start()  # reaps the process
 
 
 def is_alive(server: dict[str, Any]) -> bool:
-    """Returns whether the supervisor that wrote this server.json still runs."""
-    mark = server["supervisor"]
-    return state.process_mark(int(mark.partition("@")[0])) == mark
+    """Returns whether the supervisor that wrote this server.json is still running."""
+    identity = server["supervisor"]
+    return state.process_identity(int(identity.partition("@")[0])) == identity
 
 
 def raise_if_failed(engine: Engine, folder: Path, since: float) -> None:
+    """Raises FinehardError if the supervisor has given up after `since` (time.time)."""
     failed = state.read_json(folder / state.FAILED)
     if failed is not None and failed["time"] >= since:
         raise failure(engine, folder, failed["reason"])
 
 
 def failure(engine: Engine, folder: Path, reason: str) -> FinehardError:
+    """Returns the error for a server that failed for `reason`."""
     log = folder / "server.log"
     return FinehardError(f"model server ({engine.name}, {engine.model_id}): {reason} (log: {log})")
 
 
 class Server:
-    """A running model server, in use until `close`; also a context manager. Keep it: when it is
-    collected as garbage, the server is no longer in use.
+    """A running model server, used until `close`; also a context manager.
+
+    Keep a reference: the server may stop once this object is garbage-collected.
 
     base_url    "http://127.0.0.1:PORT/v1" of the first replica; base_urls: of all
-    model       the name to send in requests (of `transformers serve`: the folder)
-    model_id    the name for people and records: hub name or folder name, and revision
+    model       model name for requests (the folder, for `transformers serve`)
+    model_id    model for display and records: hub name or folder name, and revision
     engine      "vllm", "transformers" or "command"
-    log         what the engine prints
+    log         path of the log with the engine's output
     """
 
     def __init__(
@@ -133,7 +138,7 @@ class Server:
         engine: Engine,
         folder: Path,
         clients: BinaryIO,
-        found: dict[str, Any],
+        server: dict[str, Any],
     ) -> None:
         self._config, self._engine, self._folder, self._clients = config, engine, folder, clients
         self._joined = time.time()
@@ -141,27 +146,27 @@ class Server:
         self.engine = engine.name
         self.model_id = engine.model_id
         self.log = folder / "server.log"
-        self._take(found)
+        self._update(server)
 
-    def _take(self, found: dict[str, Any]) -> None:
-        self.base_urls: tuple[str, ...] = tuple(found["base_urls"])
+    def _update(self, server: dict[str, Any]) -> None:
+        self.base_urls: tuple[str, ...] = tuple(server["base_urls"])
         self.base_url = self.base_urls[0]
-        self.model: str = found["model"]
+        self.model: str = server["model"]
 
     def check(self) -> None:
-        """Call it when requests fail. Raises FinehardError when the server was given up.
+        """Checks the server after failed requests. Raises FinehardError if it was given up.
 
-        An engine that died is being restarted by its supervisor, and nothing is to be done. Where
-        the supervisor was killed too, a new one is started, on the same port if that is free.
+        The supervisor restarts an engine that died. If the supervisor was killed, this starts a new
+        one, on the same ports if they are free.
         """
         with self._lock:
             raise_if_failed(self._engine, self._folder, self._joined)
-            self._take(start_or_join(self._config, self._engine, self._folder))
+            self._update(start_or_join(self._config, self._engine, self._folder))
 
     def close(self, wait_s: float = 0) -> bool:
-        """Leaves the server; the last user's leaving stops it.
+        """Stops using the server; it stops when no process uses it any more.
 
-        Returns whether it has stopped within `wait_s` seconds.
+        Returns whether it stopped within `wait_s` seconds.
         """
         self._clients.close()
         deadline = time.monotonic() + wait_s
@@ -184,31 +189,32 @@ class Server:
 
 
 def serve_forever(config: ServeConfig) -> None:
-    """`finehard serve`: starts the server, prints its URL, and keeps it until SIGINT or SIGTERM.
+    """Starts the server, prints its URLs, and runs it until SIGINT or SIGTERM.
 
-    Raises FinehardError when it does not come up, or is given up later.
+    This is `finehard serve`. Raises FinehardError if the server does not become healthy, or is
+    given up later.
     """
-    asked = threading.Event()
+    stop = threading.Event()
 
     def end(number: int, frame: FrameType | None) -> None:
-        asked.set()
+        stop.set()
         raise KeyboardInterrupt
 
-    before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
+    handlers = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
     server = None
     try:
         server = ensure_server(config)
         for url in server.base_urls:
             print(f"{url}  model {server.model}  engine {server.engine}", flush=True)
         print(f"log: {server.log}; stop with Ctrl-C", flush=True)
-        while not asked.wait(1):
+        while not stop.wait(1):
             server.check()
     except KeyboardInterrupt:
         pass
     finally:
-        for number, handler in before.items():
+        for number, handler in handlers.items():
             signal.signal(number, handler)
         if server is not None:
             stopped = server.close(wait_s=config.linger_s + config.stop_grace_s + 5)
-            others = "left running: other processes use it"
-            print("stopped" if stopped else others, flush=True)
+            message = "stopped" if stopped else "still running: other processes use it"
+            print(message, flush=True)

@@ -1,13 +1,13 @@
-"""The folder through which the users of one server and its supervisor meet.
+"""The folder that coordinates one server's supervisor and its clients.
 
-`<temporary folder>/finehard-<user id>/serve/<hash of the config>/` holds:
+`<temporary folder>/finehard-<user id>/serve/<hash of the config>/` contains:
 
-supervisor.lock   locked exclusively by the supervisor as long as it lives
-clients.lock      locked shared by every user; the supervisor locks it exclusively to stop, which
-                  the kernel allows only when no user is left, however they ended
-server.json       while the server is healthy: URLs, model, process ids
+supervisor.lock   locked exclusively by the supervisor while it runs
+clients.lock      locked shared by every client; the supervisor locks it exclusively before it
+                  stops, which the kernel allows only when all clients are gone, even if killed
+server.json       URLs, model and process ids, while the server is healthy
 failed.json       why the supervisor gave up
-server.log        what the engine printed (and server.log.1, older)
+server.log        the engine's output (and server.log.1, older)
 """
 
 import fcntl
@@ -30,30 +30,31 @@ CLIENTS_LOCK, SUPERVISOR_LOCK = "clients.lock", "supervisor.lock"
 
 
 def state_folder(config: ServeConfig, engine: Engine) -> Path:
-    """Returns the folder of `config`, made if needed and readable by this user only.
+    """Returns the folder of `config`; creates it, private to this user, if it does not exist.
 
-    A local model folder whose files changed is another server. Raises FinehardError when somebody
-    else owns the folder.
+    A model folder whose files changed gets another folder, and so another server. Raises
+    FinehardError if another user owns the folder or can write to it.
     """
-    facts: dict[str, Any] = {
+    identity: dict[str, Any] = {
         "config": asdict(config) | {"env": dict(sorted(config.env.items())), "engine": engine.name},
         "command": engine.command,
         "files": model_files(engine, config),
     }
-    name = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
+    name = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
     folder = Path(tempfile.gettempdir()) / f"finehard-{os.getuid()}"
     for part in (folder, folder / "serve", folder / "serve" / name):
         part.mkdir(mode=0o700, exist_ok=True)
-        about = part.lstat()
-        private = stat.S_ISDIR(about.st_mode) and not about.st_mode & 0o022
-        if about.st_uid != os.getuid() or not private:
+        status = part.lstat()
+        private = stat.S_ISDIR(status.st_mode) and not status.st_mode & 0o022
+        if status.st_uid != os.getuid() or not private:
             raise FinehardError(
-                f"{part}: belongs to somebody else or is open to others; remove it, or set TMPDIR"
+                f"{part}: owned by another user, or writable by others; remove it, or set TMPDIR"
             )
     return folder / "serve" / name
 
 
 def model_files(engine: Engine, config: ServeConfig) -> list[tuple[str, int, int]]:
+    """Returns (name, size in bytes, mtime in ns) of each file of a local model folder."""
     folder = Path(config.model).expanduser()
     if engine.name == "command" or not folder.is_dir():
         return []
@@ -62,7 +63,7 @@ def model_files(engine: Engine, config: ServeConfig) -> list[tuple[str, int, int
 
 
 def try_lock(descriptor: int, how: int) -> bool:
-    """Returns whether the lock (fcntl.LOCK_SH or LOCK_EX) was got; never waits."""
+    """Takes a lock (fcntl.LOCK_SH or LOCK_EX) without waiting; returns whether it succeeded."""
     try:
         fcntl.flock(descriptor, how | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -71,23 +72,24 @@ def try_lock(descriptor: int, how: int) -> bool:
 
 
 def write_json(path: Path, value: dict[str, Any]) -> None:
+    """Writes `value` to `path` atomically."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     temporary.write_text(json.dumps(value))
     temporary.replace(path)
 
 
 def read_json(path: Path) -> dict[str, Any] | None:
-    """Returns what `path` holds, or None when it does not exist."""
+    """Returns the JSON object in the file `path`; None if there is no such file."""
     try:
         return json.loads(path.read_text())
     except FileNotFoundError:
         return None
 
 
-def process_mark(pid: int) -> str | None:
-    """Returns a text that no other process has, also not a later one with the same number.
+def process_identity(pid: int) -> str | None:
+    """Returns a text that identifies a running process even if its pid is reused later.
 
-    None when no such process lives. Where there is no /proc it is the number alone.
+    Returns None if there is no such process. Without /proc, the text is only the pid.
     """
     if not Path("/proc/self/stat").exists():
         try:
@@ -103,6 +105,6 @@ def process_mark(pid: int) -> str | None:
 
 
 def wait_until(deadline: float, pause_s: float) -> bool:
-    """Sleeps `pause_s`; returns False when `deadline` (time.monotonic) has passed."""
+    """Sleeps `pause_s`; returns whether `deadline` (time.monotonic) is still ahead."""
     time.sleep(pause_s)
     return time.monotonic() < deadline

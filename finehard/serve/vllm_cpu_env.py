@@ -1,6 +1,6 @@
 """Installs `vllm_cpu_fix` into an environment: `python -m finehard.serve.vllm_cpu_env .venv-vllm`.
 
-Idempotent, and needs nothing but the standard library.
+Idempotent; standard library only.
 """
 
 import os
@@ -13,9 +13,9 @@ MODULE = "finehard_vllm_cpu_fix"
 
 
 def install(venv: str | os.PathLike[str]) -> list[Path]:
-    """Writes the module and its `.pth` into each site-packages of `venv`; returns what changed.
+    """Writes the module and its `.pth` file into each site-packages folder of `venv`.
 
-    Raises UsageError when `venv` is no virtual environment.
+    Returns the files that changed. Raises UsageError if `venv` is not a virtual environment.
     """
     folders = sorted(Path(venv).glob("lib/python3.*/site-packages"))
     if not folders:

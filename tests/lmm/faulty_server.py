@@ -1,10 +1,10 @@
-"""A model server on a real socket that does wrong on command, request by request.
+"""A model server on a real socket with scripted faults, request by request.
 
     with FaultyServer() as server:
-        server.script = [status(500), reset, None]     # the next three requests; then all is well
+        server.script = [status(500), reset, None]     # the next three requests
 
-A fault is a coroutine function of the request; None answers well. `always` is done to every request
-when the script is at its end.
+A fault is a coroutine function of the request; None gives a valid reply. `always` applies to every
+request after the end of the script.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Fault = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 def completion(content: Any = '{"ok": true}', **fields: Any) -> dict[str, Any]:
-    """The body of a reply; `fields` replace or add."""
+    """Returns the body of a reply; `fields` replace or add keys."""
     return {
         "model": MODEL,
         "choices": [
@@ -37,14 +37,14 @@ def completion(content: Any = '{"ok": true}', **fields: Any) -> dict[str, Any]:
 
 
 def says(content: Any, finish_reason: str = "stop", **fields: Any) -> Fault:
-    """Answers 200 with this content."""
+    """Replies 200 with this content."""
     body = completion(content, **fields)
     body["choices"][0]["finish_reason"] = finish_reason
     return raw(json.dumps(body).encode())
 
 
 def raw(body: bytes, code: int = 200, **headers: str) -> Fault:
-    """Answers with these bytes. `Retry_After="1"` is the header Retry-After."""
+    """Replies with these bytes. `Retry_After="1"` sets the header Retry-After."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
 
     async def fault(_: web.Request) -> web.StreamResponse:
@@ -54,25 +54,25 @@ def raw(body: bytes, code: int = 200, **headers: str) -> Fault:
 
 
 def status(code: int, body: bytes = b"sorry", **headers: str) -> Fault:
-    """Answers with an error."""
+    """Replies with an error status."""
     return raw(body, code, **headers)
 
 
 async def reset(request: web.Request) -> web.StreamResponse:
-    """Breaks the connection without an answer."""
+    """Resets the connection without a reply."""
     assert request.transport is not None
     request.transport.abort()
     raise asyncio.CancelledError
 
 
 async def hang(_: web.Request) -> web.StreamResponse:
-    """Never answers."""
+    """Never replies."""
     await asyncio.sleep(3600)
     raise AssertionError
 
 
 async def half(request: web.Request) -> web.StreamResponse:
-    """Promises more bytes than it sends."""
+    """Announces more bytes than it sends."""
     response = web.StreamResponse(headers={"Content-Length": "1000"})
     await response.prepare(request)
     await response.write(b'{"choices": [{"message"')
@@ -82,7 +82,7 @@ async def half(request: web.Request) -> web.StreamResponse:
 
 
 async def endless(request: web.Request) -> web.StreamResponse:
-    """Sends as long as it is read."""
+    """Sends bytes without end."""
     response = web.StreamResponse()
     response.enable_chunked_encoding()
     await response.prepare(request)
@@ -91,13 +91,13 @@ async def endless(request: web.Request) -> web.StreamResponse:
 
 
 class FaultyServer:
-    """The server, on a thread and a free port of its own. Its attributes may be set at any time."""
+    """The server, in its own thread on a free port. Its attributes may be set at any time."""
 
     def __init__(self) -> None:
         self.script: deque[Fault | None] = deque()
         self.always: Fault | None = None
         self.on_question: dict[str, Fault] = {}
-        """Text in a question -> what is done to every request that holds it."""
+        """Text -> the fault of every request that contains it."""
         self.delay_s = 0.0
         self.list_fault: Fault | None = None
         self.asked: list[dict[str, Any]] = []
@@ -117,15 +117,15 @@ class FaultyServer:
         return f"http://127.0.0.1:{self.port}/v1"
 
     def play(self, *faults: Fault | None) -> None:
-        """Does these to the next requests."""
+        """Applies these faults to the next requests."""
         self.script.extend(faults)
 
     def start(self) -> None:
-        """Listens, on the port it had before if it was stopped."""
+        """Starts to listen, on the previous port after `stop`."""
         self._call(self._start())
 
     def stop(self) -> None:
-        """Closes its port and all connections, like a server that was killed."""
+        """Closes its port and all connections, like a killed server."""
         self._call(self._stop())
 
     def __enter__(self) -> FaultyServer:

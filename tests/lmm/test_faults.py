@@ -1,4 +1,4 @@
-"""What one server can do wrong to a request, and what becomes of the request and its neighbours."""
+"""Faults of a single server, and their effects on a request and on concurrent ones."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def failure(client: Client, text: str = "well?") -> RequestFailed:
 
 
 @pytest.mark.parametrize("name", TRANSIENT)
-def test_what_can_pass_is_tried_again(name: str, server: FaultyServer, client: Make) -> None:
+def test_transient_failures_are_retried(name: str, server: FaultyServer, client: Make) -> None:
     asking = client(server, timeout_s=0.5)
     server.play(TRANSIENT[name][0])
     answer = asking.submit(question()).result(30)
@@ -98,7 +98,7 @@ def test_what_can_pass_is_tried_again(name: str, server: FaultyServer, client: M
 
 
 @pytest.mark.parametrize("name", TRANSIENT)
-def test_what_does_not_pass_is_rejected_and_its_neighbours_are_answered(
+def test_a_persistent_failure_rejects_only_its_request(
     name: str, server: FaultyServer, client: Make
 ) -> None:
     fault, reason = TRANSIENT[name]
@@ -114,11 +114,11 @@ def test_what_does_not_pass_is_rejected_and_its_neighbours_are_answered(
     assert caught.value.reason == reason
     assert caught.value.reason in REASONS
     assert "\n" not in caught.value.detail and len(caught.value.detail) < 400
-    assert sum("poison" in str(a) for a in server.asked) <= 8  # not forever
+    assert sum("poison" in str(a) for a in server.asked) <= 8  # bounded
 
 
 @pytest.mark.parametrize("name", ["500", "reset", "half a reply", "broken JSON"])
-def test_a_poisonous_request_that_is_alone_is_rejected_all_the_same(
+def test_a_lone_request_that_always_fails_is_rejected(
     name: str, server: FaultyServer, client: Make
 ) -> None:
     fault, reason = TRANSIENT[name]
@@ -128,7 +128,7 @@ def test_a_poisonous_request_that_is_alone_is_rejected_all_the_same(
 
 
 @pytest.mark.parametrize("name", INVALID)
-def test_an_invalid_reply_is_asked_again_with_what_is_wrong(
+def test_an_invalid_reply_is_asked_again_with_the_reason(
     name: str, server: FaultyServer, client: Make
 ) -> None:
     server.play(INVALID[name][0])
@@ -142,7 +142,7 @@ def test_an_invalid_reply_is_asked_again_with_what_is_wrong(
 
 
 @pytest.mark.parametrize("name", INVALID)
-def test_replies_that_stay_invalid_are_rejected_after_the_third(
+def test_a_third_invalid_reply_rejects_the_request(
     name: str, server: FaultyServer, client: Make
 ) -> None:
     fault, reason = INVALID[name]
@@ -153,7 +153,7 @@ def test_replies_that_stay_invalid_are_rejected_after_the_third(
     assert "\n" not in failed.detail and len(failed.detail) < 500
 
 
-def test_the_error_of_the_schema_is_told_and_the_tokens_of_all_tries_are_added(
+def test_retries_quote_the_schema_error_and_add_up_tokens(
     server: FaultyServer, client: Make
 ) -> None:
     spent = {"prompt_tokens": 100, "completion_tokens": 40}
@@ -161,33 +161,29 @@ def test_the_error_of_the_schema_is_told_and_the_tokens_of_all_tries_are_added(
     asking = client(server)
     answer = asking.submit(question()).result(30)
     assert answer.usage == (3, 210, 83)
-    told = asking.tally["caption"]
-    assert (told.requests, told.retries, told.invalid) == (4, 1, 2)
-    assert (told.prompt_tokens, told.completion_tokens) == (210, 83)
+    tally = asking.tally["caption"]
+    assert (tally.requests, tally.retries, tally.invalid) == (4, 1, 2)
+    assert (tally.prompt_tokens, tally.completion_tokens) == (210, 83)
     assert "reply.ok must be boolean" in server.asked[1]["messages"][2]["content"]
     assert "must contain ['ok']" in server.asked[3]["messages"][2]["content"]
     assert "answered 400" not in str(server.asked)
 
 
-def test_a_refusal_after_invalid_replies_keeps_what_they_cost(
-    server: FaultyServer, client: Make
-) -> None:
+def test_a_refusal_reports_the_usage_of_invalid_replies(server: FaultyServer, client: Make) -> None:
     server.play(says("no"), status(400))
     failed = failure(client(server))
     assert failed.reason == "request_refused"
     assert failed.usage == (1, 10, 3)
 
 
-def test_a_cut_reply_is_asked_to_be_shorter(server: FaultyServer, client: Make) -> None:
+def test_a_truncated_reply_is_asked_to_be_shorter(server: FaultyServer, client: Make) -> None:
     server.play(says('{"ok": tr', "length"))
     client(server).submit(question()).result(30)
     assert "cut at 64 tokens; be shorter" in server.asked[1]["messages"][2]["content"]
 
 
 @pytest.mark.parametrize("code", [400, 403, 413, 422])
-def test_a_refused_request_is_not_tried_again(
-    code: int, server: FaultyServer, client: Make
-) -> None:
+def test_a_refused_request_is_not_retried(code: int, server: FaultyServer, client: Make) -> None:
     server.play(status(code, b"too long\n\n  by 12 tokens"))
     failed = failure(client(server))
     assert failed.reason == "request_refused"
@@ -210,9 +206,7 @@ def test_retry_after_is_respected(server: FaultyServer, client: Make) -> None:
     assert server.times[1] - server.times[0] >= 1.5
 
 
-def test_a_rest_that_was_asked_for_is_not_cut_short_by_a_late_success(
-    server: FaultyServer, client: Make
-) -> None:
+def test_a_late_success_does_not_shorten_retry_after(server: FaultyServer, client: Make) -> None:
     asking = client(server, window=8)
 
     async def late(request: Any) -> Any:
@@ -228,9 +222,7 @@ def test_a_rest_that_was_asked_for_is_not_cut_short_by_a_late_success(
     assert server.times[8] - server.times[7] >= 1.5
 
 
-def test_one_that_turns_few_away_goes_on_with_the_others(
-    server: FaultyServer, client: Make
-) -> None:
+def test_a_few_refusals_do_not_pause_other_requests(server: FaultyServer, client: Make) -> None:
     ok = says('{"ok": true}')
     server.play(ok, ok, status(429, Retry_After="2"), ok, ok, status(429, Retry_After="2"))
     asking = client(server, window=2)
@@ -238,12 +230,12 @@ def test_one_that_turns_few_away_goes_on_with_the_others(
     for future in futures:
         future.result(30)
     assert len(server.asked) == 22
-    assert server.times[19] - server.times[0] < 1.5  # all that were not turned away
-    assert server.times[20] - server.times[2] >= 2  # those that were waited as long as told
+    assert server.times[19] - server.times[0] < 1.5  # all requests that were not refused
+    assert server.times[20] - server.times[2] >= 2  # refused requests waited for Retry-After
 
 
 @pytest.mark.parametrize("wait", ["", "soon", "Wed, 21 Oct 2026 07:28:00 GMT", "-1", "²", "1e9"])
-def test_any_other_retry_after_is_a_short_rest(
+def test_an_invalid_retry_after_is_a_short_pause(
     wait: str, server: FaultyServer, client: Make
 ) -> None:
     fault = status(429, Retry_After=wait) if wait else status(429)
@@ -252,9 +244,7 @@ def test_any_other_retry_after_is_a_short_rest(
     assert len(server.asked) == 2
 
 
-def test_a_rate_limit_far_below_the_window_loses_nothing(
-    server: FaultyServer, client: Make
-) -> None:
+def test_a_low_rate_limit_fails_no_request(server: FaultyServer, client: Make) -> None:
     granted: list[float] = []
 
     async def limited(request: Any) -> Any:
@@ -285,36 +275,45 @@ def test_redirects_are_not_followed(
     assert elsewhere.asked == []
 
 
-def test_compressed_replies_are_not_asked_for(server: FaultyServer, client: Make) -> None:
+def test_compressed_replies_are_not_requested(server: FaultyServer, client: Make) -> None:
     client(server).submit(question()).result(30)
     assert server.headers[0]["Accept-Encoding"] == "identity"
 
 
-def test_the_api_key_is_sent_and_never_told(
+def test_the_api_key_is_sent_and_never_shown(
     server: FaultyServer, client: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TINY_KEY", "sk-very-secret\n")  # as `export KEY="$(cat file)"` may leave it
     asking = client(server, api_key_env="TINY_KEY", outage_s=3.0)
     asking.submit(question()).result(30)
     assert server.headers[0]["Authorization"] == "Bearer sk-very-secret"
-    told = []
+    errors = []
     echo = b'{"error": "bad key sk-very-secret of Bearer sk-very-secret"}'
     server.play(status(400, echo))
-    told.append(str(failure(asking)))
+    errors.append(str(failure(asking)))
     server.play(*[says("x", model="sk-very-secret")] * 3)
-    told.append(str(failure(asking)))
+    errors.append(str(failure(asking)))
     server.always = server.list_fault = status(401, echo)
     for call in (asking.check, lambda: asking.submit(question()).result(30)):
         with pytest.raises(FinehardError) as caught:
             call()
-        told.append(str(caught.value))
-    assert len(told) == 4
-    for line in told:
+        errors.append(str(caught.value))
+    assert len(errors) == 4
+    for line in errors[2:]:
+        assert "is the API key in TINY_KEY (api_key_env) right?" in line
+        assert "running" not in line
+    for line in errors:
         assert "secret" not in line
         assert "\n" not in line
 
 
-def test_a_key_that_is_not_set_is_told_before_anything_is_asked(
+def test_401_without_a_key_names_the_setting(server: FaultyServer, client: Make) -> None:
+    server.list_fault = status(401)
+    with pytest.raises(FinehardError, match="does model 'tiny' need api_key_env"):
+        client(server).check()
+
+
+def test_an_unset_api_key_is_an_error_before_any_request(
     server: FaultyServer, client: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("TINY_KEY", raising=False)
@@ -323,25 +322,25 @@ def test_a_key_that_is_not_set_is_told_before_anything_is_asked(
 
 
 @pytest.mark.parametrize(
-    ("fault", "told"),
+    ("fault", "problem"),
     [
         (status(500), "answered 500"),
-        (raw(b"hello"), "gave no model list"),
-        (raw(b"[]"), "gave no model list"),
-        (raw(b'{"data": null}'), "gave no model list"),
-        (raw(b'{"data": 7}'), "gave no model list"),
-        (raw(b'{"data": ["x"]}'), "gave no model list"),
+        (raw(b"hello"), "returned no model list"),
+        (raw(b"[]"), "returned no model list"),
+        (raw(b'{"data": null}'), "returned no model list"),
+        (raw(b'{"data": 7}'), "returned no model list"),
+        (raw(b'{"data": ["x"]}'), "returned no model list"),
         (raw(b'{"data": [{"id": "other"}]}'), "serves 'other', not 'tiny'"),
-        (endless, "gave no model list"),
+        (endless, "returned no model list"),
         (half, "no model server at"),
         (reset, "no model server at"),
     ],
 )
-def test_a_server_that_cannot_be_right_is_told_before_the_build(
-    fault: Fault, told: str, server: FaultyServer, client: Make
+def test_the_check_reports_a_wrong_server(
+    fault: Fault, problem: str, server: FaultyServer, client: Make
 ) -> None:
     server.list_fault = fault
-    with pytest.raises(FinehardError, match=told) as caught:
+    with pytest.raises(FinehardError, match=problem) as caught:
         client(server).check()
     assert "\n" not in str(caught.value)
 

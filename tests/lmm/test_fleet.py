@@ -1,4 +1,4 @@
-"""Many requests on many endpoints: the window, affinity, and endpoints that go and come."""
+"""Many requests on many endpoints: window, affinity, and endpoints that fail and recover."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Start = Callable[[], FaultyServer]
 
 
 class Traffic:
-    """Keeps `size` questions under way from a thread of its own until it is ended."""
+    """Keeps `size` questions in flight, from another thread, until it exits."""
 
     def __init__(self, client: Client, size: int) -> None:
         self.failed: list[BaseException] = []
@@ -59,7 +59,7 @@ class Traffic:
         self._slots.release()
 
 
-def until(true: Callable[[], bool], within_s: float) -> None:
+def wait_for(true: Callable[[], bool], within_s: float) -> None:
     end = time.monotonic() + within_s
     while not true():
         assert time.monotonic() < end, "did not happen in time"
@@ -78,7 +78,7 @@ def test_the_window_is_filled_and_never_exceeded(start: Start, client: Make) -> 
     assert asking.tally["caption"].in_flight == 0
 
 
-def test_results_come_as_they_finish(server: FaultyServer, client: Make) -> None:
+def test_results_arrive_as_they_complete(server: FaultyServer, client: Make) -> None:
     async def slow(request: Any) -> Any:
         import asyncio
 
@@ -92,23 +92,23 @@ def test_results_come_as_they_finish(server: FaultyServer, client: Make) -> None
     assert order[-1] == 0
 
 
-def test_all_questions_on_an_image_go_to_the_same_endpoint(start: Start, client: Make) -> None:
+def test_questions_on_one_image_go_to_one_endpoint(start: Start, client: Make) -> None:
     servers = [start() for _ in range(4)]
     asking = client(*servers, window=24)
     for turn in range(4):
         futures = [asking.submit(question(f"image {i}.", f"image {i}")) for i in range(24)]
         for future in futures[turn:] + futures[:turn]:
             future.result(30)
-    seen: dict[str, Counter[int]] = {}
+    endpoints: dict[str, Counter[int]] = {}
     for number, server in enumerate(servers):
         for asked in server.asked:
-            seen.setdefault(asked["messages"][0]["content"], Counter())[number] += 1
-    assert len(seen) == 24
-    assert all(len(where) == 1 for where in seen.values())
-    assert all(server.asked for server in servers), "the images are not spread"
+            endpoints.setdefault(asked["messages"][0]["content"], Counter())[number] += 1
+    assert len(endpoints) == 24
+    assert all(len(where) == 1 for where in endpoints.values())
+    assert all(server.asked for server in servers), "the images are not distributed"
 
 
-def test_an_endpoint_without_work_takes_what_waits_for_another(start: Start, client: Make) -> None:
+def test_an_idle_endpoint_serves_the_queue_of_another(start: Start, client: Make) -> None:
     servers = [start() for _ in range(2)]
     for server in servers:
         server.delay_s = 0.05
@@ -119,82 +119,92 @@ def test_an_endpoint_without_work_takes_what_waits_for_another(start: Start, cli
     assert min(len(s.asked) for s in servers) >= 12
 
 
-def test_traffic_leaves_a_dead_endpoint_and_returns(start: Start, client: Make) -> None:
-    well, ill = start(), start()
-    well.delay_s = ill.delay_s = 0.02
-    with Traffic(client(well, ill), 32) as traffic:
-        until(lambda: ill.answered > 20, 10)
-        ill.stop()
+def test_refused_connections_use_up_no_attempts(start: Start, client: Make) -> None:
+    healthy, dead = start(), start()
+    healthy.delay_s = 0.02
+    dead.stop()
+    asking = client(dead, healthy, attempts=1)
+    futures = [asking.submit(question(str(i), affinity=str(i))) for i in range(300)]
+    for future in futures:
+        assert future.result(60).value == {"ok": True}
+
+
+def test_traffic_avoids_a_dead_endpoint_until_it_recovers(start: Start, client: Make) -> None:
+    healthy, unhealthy = start(), start()
+    healthy.delay_s = unhealthy.delay_s = 0.02
+    with Traffic(client(healthy, unhealthy), 32) as traffic:
+        wait_for(lambda: unhealthy.answered > 20, 10)
+        unhealthy.stop()
         before = traffic.answered
-        until(lambda: traffic.answered > before + 300, 10)
-        ill.start()
-        before = ill.answered
-        until(lambda: ill.answered > before + 50, 10)
-        until(lambda: ill.busy > 1, 10)  # all its slots, not one at a time
+        wait_for(lambda: traffic.answered > before + 300, 10)
+        unhealthy.start()
+        before = unhealthy.answered
+        wait_for(lambda: unhealthy.answered > before + 50, 10)
+        wait_for(lambda: unhealthy.busy > 1, 10)  # all its slots, no longer one at a time
     assert traffic.failed == []
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("fault", [status(500), status(503), status(404), says("x", model="other")])
-def test_traffic_leaves_an_endpoint_that_fails_and_returns(
+def test_traffic_avoids_a_failing_endpoint_until_it_recovers(
     fault: Any, start: Start, client: Make
 ) -> None:
-    well, ill = start(), start()
-    well.delay_s = 0.02
-    with Traffic(client(well, ill, attempts=6), 32) as traffic:
-        until(lambda: ill.answered > 20, 10)
-        ill.always = fault
-        time.sleep(1.0)  # by now it rests between single requests
-        asked, before = len(ill.asked), traffic.answered
-        until(lambda: traffic.answered > before + 300, 10)
-        assert len(ill.asked) - asked < 10
-        ill.always = None
-        before = ill.answered
-        until(lambda: ill.answered > before + 50, 10)
+    healthy, unhealthy = start(), start()
+    healthy.delay_s = 0.02
+    with Traffic(client(healthy, unhealthy, attempts=6), 32) as traffic:
+        wait_for(lambda: unhealthy.answered > 20, 10)
+        unhealthy.always = fault
+        time.sleep(1.0)  # by now it cools down between single requests
+        asked, before = len(unhealthy.asked), traffic.answered
+        wait_for(lambda: traffic.answered > before + 300, 10)
+        assert len(unhealthy.asked) - asked < 10
+        unhealthy.always = None
+        before = unhealthy.answered
+        wait_for(lambda: unhealthy.answered > before + 50, 10)
     assert traffic.failed == []
 
 
-def test_a_slow_endpoint_holds_up_nothing_but_what_it_has(start: Start, client: Make) -> None:
-    well, slow = start(), start()
-    well.delay_s, slow.delay_s = 0.02, 0.02
-    with Traffic(client(well, slow), 32) as traffic:
-        until(lambda: slow.answered > 20, 10)
+def test_a_slow_endpoint_delays_only_its_own_requests(start: Start, client: Make) -> None:
+    healthy, slow = start(), start()
+    healthy.delay_s, slow.delay_s = 0.02, 0.02
+    with Traffic(client(healthy, slow), 32) as traffic:
+        wait_for(lambda: slow.answered > 20, 10)
         slow.delay_s = 1.0
         time.sleep(0.3)
-        before, at, slowly = traffic.answered, well.answered, slow.answered
-        until(lambda: traffic.answered > before + 500, 20)
+        before, at, slowly = traffic.answered, healthy.answered, slow.answered
+        wait_for(lambda: traffic.answered > before + 500, 20)
         share = (slow.answered - slowly) / (traffic.answered - before)
         assert share < 0.25
-        assert well.answered - at > 400
-        assert well.most_busy == 8
+        assert healthy.answered - at > 400
+        assert healthy.most_busy == 8
         slow.delay_s = 0.02
         before = slow.answered
-        until(lambda: slow.answered > before + 100, 10)
+        wait_for(lambda: slow.answered > before + 100, 10)
     assert traffic.failed == []
 
 
-def test_an_endpoint_that_hangs_loses_nothing(start: Start, client: Make) -> None:
-    well, hanging = start(), start()
-    well.delay_s = 0.02
-    with Traffic(client(well, hanging, timeout_s=1.0), 32) as traffic:
-        until(lambda: hanging.answered > 20, 10)
+def test_a_hanging_endpoint_fails_no_request(start: Start, client: Make) -> None:
+    healthy, hanging = start(), start()
+    healthy.delay_s = 0.02
+    with Traffic(client(healthy, hanging, timeout_s=1.0), 32) as traffic:
+        wait_for(lambda: hanging.answered > 20, 10)
         hanging.always = hang
         before = traffic.answered
-        until(lambda: traffic.answered > before + 300, 15)
+        wait_for(lambda: traffic.answered > before + 300, 15)
         hanging.always = None
         before = hanging.answered
-        until(lambda: hanging.answered > before + 50, 15)
+        wait_for(lambda: hanging.answered > before + 50, 15)
     assert traffic.failed == []
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("fault", [None, status(502), status(503), status(503, Retry_After="1")])
-def test_a_short_outage_loses_nothing_and_work_goes_on_at_once(
+def test_work_resumes_at_once_after_a_short_outage(
     fault: Any, server: FaultyServer, client: Make
 ) -> None:
     server.delay_s = 0.02
     with Traffic(client(server, attempts=2), 10) as traffic:
-        until(lambda: server.answered > 20, 10)
+        wait_for(lambda: server.answered > 20, 10)
         if fault is None:
             server.stop()
         server.always = server.list_fault = fault
@@ -203,13 +213,13 @@ def test_a_short_outage_loses_nothing_and_work_goes_on_at_once(
             server.start()
         server.always = server.list_fault = None
         before = server.answered
-        until(lambda: server.answered > before + 100, 10)
+        wait_for(lambda: server.answered > before + 100, 10)
     assert traffic.failed == []
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("gone", ["dead", "refuses", "busy", "hangs", "another model"])
-def test_a_long_outage_stops_the_build_and_rejects_nothing(
+def test_a_long_outage_stops_the_build_without_rejects(
     gone: str, start: Start, client: Make
 ) -> None:
     servers = [start() for _ in range(2)]
@@ -235,7 +245,7 @@ def test_a_long_outage_stops_the_build_and_rejects_nothing(
     assert "\n" not in str(futures[0].exception())
 
 
-def test_a_supervised_server_that_was_given_up_stops_the_build_at_once(
+def test_a_server_that_was_given_up_stops_the_build_at_once(
     server: FaultyServer, client: Make
 ) -> None:
     def check() -> None:
@@ -249,23 +259,23 @@ def test_a_supervised_server_that_was_given_up_stops_the_build_at_once(
             future.result(30)
 
 
-def test_one_good_endpoint_is_enough_to_begin(start: Start, client: Make) -> None:
-    well, dead = start(), start()
+def test_one_good_endpoint_passes_the_check(start: Start, client: Make) -> None:
+    healthy, dead = start(), start()
     dead.stop()
-    client(dead, well).check()
-    well.stop()
+    client(dead, healthy).check()
+    healthy.stop()
     with pytest.raises(FinehardError, match="no model server at"):
-        client(dead, well).check()
+        client(dead, healthy).check()
 
 
-def test_a_client_without_endpoints_says_what_to_set(client: Make) -> None:
-    with pytest.raises(FinehardError, match="has no endpoint"):
+def test_a_client_without_endpoints_is_an_error(client: Make) -> None:
+    with pytest.raises(FinehardError, match="has no endpoints: set its endpoints"):
         client()
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("fault", [status(500), hang], ids=["500", "hangs"])
-def test_many_poisonous_requests_alone_are_no_outage(
+def test_many_bad_requests_are_not_an_outage(
     fault: Any, server: FaultyServer, client: Make
 ) -> None:
     server.on_question["poison"] = fault

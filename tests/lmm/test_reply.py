@@ -1,8 +1,9 @@
-"""What is read out of a model's text, and what is refused."""
+"""Parsing of replies: what is accepted, and the errors for everything else."""
 
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
 from hypothesis import given
@@ -30,7 +31,7 @@ _wild = (
 
 
 @given(_wild)
-def test_wild_text_is_a_value_that_fits_or_a_reason_on_one_line(text: str) -> None:
+def test_any_text_is_a_valid_value_or_a_one_line_error(text: str) -> None:
     for schema in (SCHEMA, ANY, reply_schema("negatives"), reply_schema("caption")):
         try:
             value = parse_reply(text, schema)
@@ -38,11 +39,11 @@ def test_wild_text_is_a_value_that_fits_or_a_reason_on_one_line(text: str) -> No
             assert str(error) and "\n" not in str(error) and len(str(error)) < 400
         else:
             assert schema.why_invalid(value) is None
-            json.dumps(value).encode()  # can be kept: no half surrogate pairs
+            json.dumps(value).encode()  # can be saved: no lone surrogates
 
 
 @given(st.dictionaries(st.text(), st.booleans(), max_size=3))
-def test_a_markdown_fence_makes_no_difference(value: dict[str, bool]) -> None:
+def test_a_markdown_fence_is_ignored(value: dict[str, bool]) -> None:
     try:
         text = json.dumps(value)
         text.encode()
@@ -52,10 +53,19 @@ def test_a_markdown_fence_makes_no_difference(value: dict[str, bool]) -> None:
         assert parse_reply(fenced, ANY) == value
 
 
+@pytest.mark.parametrize("part", ["```", "\n", "```\n", "```\n \n", "\n```json\n"])
+def test_a_megabyte_of_fences_parses_in_linear_time(part: str) -> None:
+    text = "```\n" + part * (1_000_000 // len(part)) + "x"
+    started = time.process_time()
+    with pytest.raises(InvalidReply, match="not JSON"):
+        parse_reply(text, SCHEMA)
+    assert time.process_time() - started < 0.05
+
+
 @pytest.mark.parametrize(
     "text", ['{"a":\n"two\nlines"}', '{"a": "two\tlines"}', '{"a": "two\x00lines"}']
 )
-def test_raw_control_characters_in_strings_are_white_space(text: str) -> None:
+def test_control_characters_in_strings_are_white_space(text: str) -> None:
     assert parse_reply(text, ANY) == {"a": "two lines"}
 
 
@@ -75,12 +85,12 @@ def test_raw_control_characters_in_strings_are_white_space(text: str) -> None:
         ("{}", "must contain"),
     ],
 )
-def test_the_reason_is_named(text: str, why: str) -> None:
+def test_the_error_names_the_reason(text: str, why: str) -> None:
     with pytest.raises(InvalidReply, match=why):
         parse_reply(text, SCHEMA)
 
 
-def test_just_the_numbers_asked_about_may_be_answered() -> None:
+def test_only_the_requested_numbers_are_accepted() -> None:
     two = reply_schema("regions", 2)
     assert two.why_invalid({"1": "a", "2": "b"}) is None
     assert "'2'" in (two.why_invalid({"1": "a"}) or "")

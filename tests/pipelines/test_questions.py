@@ -28,7 +28,7 @@ def _keep(answer: Answer) -> Entry:
 
 def _done(value: int) -> Future[Answer]:
     future: Future[Answer] = Future()
-    future.set_result(Answer(value, "m", _USAGE))
+    future.set_result(Answer(value, _USAGE))
     return future
 
 

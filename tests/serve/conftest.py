@@ -1,4 +1,4 @@
-"""Every test gets a temporary folder of its own, and may leave no process behind."""
+"""Gives every test its own temporary folder, and fails it if it leaves processes running."""
 
 import os
 import signal
@@ -15,7 +15,7 @@ from tests.serve.processes import mentioning, wait_for
 def no_process_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    # Every process started by a test has its TMPDIR, so they can be told from all others.
+    # Processes started by a test inherit its TMPDIR, which identifies them.
     mark = f"TMPDIR={tmp_path}"
     yield
     try:

@@ -1,4 +1,4 @@
-"""Looking at processes and servers from outside, for the tests of `finehard.serve`."""
+"""Inspects processes and servers from outside, for the tests of `finehard.serve`."""
 
 import json
 import os
@@ -17,7 +17,7 @@ NO_PROXY = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 def chat(base_url: str, model: str, content: object, timeout_s: float = 120, **fields: object):
-    """Returns the reply to one chat request, parsed."""
+    """Returns the parsed reply to one chat request."""
     message = {"role": "user", "content": content}
     body = {"model": model, "messages": [message], "max_tokens": 8, "temperature": 0, **fields}
     request = urllib.request.Request(
@@ -34,18 +34,18 @@ def say(server: Server) -> str:
 
 
 def wait_for(condition: Callable[[], object], timeout_s: float = 60) -> object:
-    """Returns the first true value of `condition`; fails the test when there is none in time."""
+    """Returns the first true value of `condition`; fails the test after `timeout_s`."""
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
         value = condition()
         if value:
             return value
         time.sleep(0.1)
-    raise AssertionError(f"not within {timeout_s:g} s: {condition}")
+    raise AssertionError(f"not true within {timeout_s:g} s: {condition}")
 
 
 def say_again(server: Server) -> str:
-    """Asks until the server, which may be restarting, answers."""
+    """Sends requests until the server, which may be restarting, replies."""
 
     def attempt() -> str:
         try:
@@ -61,8 +61,8 @@ def state_of(server: Server) -> dict:
 
 
 def living(group: int) -> list[int]:
-    """Returns the living processes (no zombies) of a process group."""
-    found = []
+    """Returns the running processes (no zombies) of a process group."""
+    running = []
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit():
             continue
@@ -71,28 +71,28 @@ def living(group: int) -> list[int]:
         except OSError:
             continue
         if int(fields[2]) == group and fields[0] not in "ZX":
-            found.append(int(entry.name))
-    return found
+            running.append(int(entry.name))
+    return running
 
 
 def mentioning(text: str) -> list[int]:
-    """Returns the living processes that have `text` in their command line or environment."""
-    found = []
+    """Returns the running processes with `text` in their command line or environment."""
+    running = []
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit() or int(entry.name) == os.getpid():
             continue
         try:
-            seen = (entry / "cmdline").read_bytes() + (entry / "environ").read_bytes()
+            data = (entry / "cmdline").read_bytes() + (entry / "environ").read_bytes()
             state = (entry / "stat").read_text().rpartition(")")[2].split()[0]
         except OSError:
             continue
-        if text.encode() in seen and state not in "ZX":
-            found.append(int(entry.name))
-    return found
+        if text.encode() in data and state not in "ZX":
+            running.append(int(entry.name))
+    return running
 
 
 def start_client(config: str, then: str = "time.sleep(600)") -> subprocess.Popen[str]:
-    """Starts a process that evaluates `config`, ensures the server, prints its URL, and waits."""
+    """Starts a process that uses the server of `config`, prints its URL, and waits."""
     script = f"""
         import sys, time
         from finehard.serve import ServeConfig, ensure_server

@@ -1,8 +1,9 @@
-"""A stand-in for a model server: real process, real HTTP, no model. `stand_in.py PORT [WHAT...]`.
+"""A fake model server: a real process with real HTTP, no model. `stand_in.py PORT [MODE...]`.
 
-WHAT: "child" starts a subprocess that outlives it; "die" prints and exits at once; "die-later"
-exits 0.3 s after its first reply; "refuse" answers questions with 400; "slow" listens after 3 s;
-"deaf" ignores SIGTERM; "stuck" stops answering after its first reply; "secret" prints $SECRET.
+MODE: "child" starts a subprocess that outlives it; "die" prints an error and exits at once;
+"die-later" exits 0.3 s after its first reply; "refuse" answers chat requests with 400; "slow"
+listens after 3 s; "deaf" ignores SIGTERM; "stuck" stops responding after its first reply; "secret"
+prints $SECRET.
 """
 
 import json
@@ -14,8 +15,8 @@ import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-what = set(sys.argv[2:])
-asked = threading.Event()
+modes = set(sys.argv[2:])
+replied = threading.Event()
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -27,33 +28,33 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(text)
 
     def do_GET(self) -> None:
-        if "stuck" in what and asked.is_set():
+        if "stuck" in modes and replied.is_set():
             time.sleep(60)
         self.reply(200, {"data": [{"id": "stand-in"}]})
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        if "refuse" in what:
+        if "refuse" in modes:
             return self.reply(400, {"detail": "ValueError: no such model"})
         message = {"role": "assistant", "content": f"pid {os.getpid()}"}
         self.reply(200, {"model": body["model"], "choices": [{"message": message}]})
-        asked.set()
+        replied.set()
 
 
 def main() -> None:
-    if "secret" in what:
+    if "secret" in modes:
         print("the key is", os.environ["SECRET"], flush=True)
-    if "die" in what:
+    if "die" in modes:
         sys.exit("ValueError: this model cannot be loaded")
-    if "deaf" in what:
+    if "deaf" in modes:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    if "child" in what:
+    if "child" in modes:
         subprocess.Popen(["sleep", "600"])
-    if "slow" in what:
+    if "slow" in modes:
         time.sleep(3)
     server = ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Handler)
-    if "die-later" in what:
-        threading.Thread(target=lambda: (asked.wait(), time.sleep(0.3), os._exit(3))).start()
+    if "die-later" in modes:
+        threading.Thread(target=lambda: (replied.wait(), time.sleep(0.3), os._exit(3))).start()
     server.serve_forever()
 
 

@@ -1,4 +1,4 @@
-"""Real model servers with a tiny random-weight model: transformers and vLLM on the CPU."""
+"""Real engines (transformers, vLLM) on the CPU, with a tiny model of random weights."""
 
 import base64
 import io
@@ -31,13 +31,13 @@ VLLM_ARGS = ("--max-model-len", "1024", "--enforce-eager", "--limit-mm-per-promp
 
 
 def vllm_imports() -> str:
-    """Returns "" when vLLM can be used here, else why not."""
-    found = find_vllm_python()
-    if found is None:
+    """Returns why vLLM cannot be used here; "" if it can."""
+    vllm = find_vllm_python()
+    if vllm is None:
         return "no vLLM in this environment, and none in .venv-vllm"
-    # The package is imported whole, as its server does: a wheel may be there and not load.
+    # Imports all of it, as its server does: an installed wheel may fail to load.
     result = subprocess.run(
-        [found[0], "-c", "import torchvision, vllm"], capture_output=True, text=True
+        [vllm[0], "-c", "import torchvision, vllm"], capture_output=True, text=True
     )
     return result.stderr.strip().rpartition("\n")[2] if result.returncode else ""
 
@@ -107,13 +107,13 @@ def check_json_schema(server: Server) -> None:
 
 
 def kill_one_of(group: int) -> None:
-    """Kills the engine's main process, the keeper's child."""
+    """Kills the engine's main process, the child of the process guard."""
     [engine, *_] = sorted(pid for pid in living(group) if pid != group)
     os.kill(engine, signal.SIGKILL)
 
 
 @pytest.mark.parametrize("engine", ENGINES, indirect=True)
-def test_real_engine_answers_survives_kill_and_leaves_nothing(engine, tiny_vlm, tmp_path):
+def test_real_engine_restarts_and_leaves_no_processes(engine, tiny_vlm, tmp_path):
     config = config_of(engine, tiny_vlm)
     with ensure_server(config) as server:
         print(server.log.read_text().splitlines()[-1])
@@ -129,7 +129,7 @@ def test_real_engine_answers_survives_kill_and_leaves_nothing(engine, tiny_vlm, 
         say_again(server)
         assert state_of(server)["base_urls"] == state["base_urls"]
 
-        # Another user joins; then both are gone without a word.
+        # A second client joins; then one closes and the other is killed.
         fields = f"engine={engine!r}, model={str(tiny_vlm)!r}, args={config.args!r}, linger_s=0"
         client = start_client(f"ServeConfig({fields})")
         assert client.stdout is not None
@@ -141,7 +141,7 @@ def test_real_engine_answers_survives_kill_and_leaves_nothing(engine, tiny_vlm, 
 
 
 @pytest.mark.parametrize("engine", ENGINES, indirect=True)
-def test_real_engine_dies_with_a_killed_supervisor(engine, tiny_vlm, tmp_path):
+def test_real_engine_dies_with_its_supervisor(engine, tiny_vlm, tmp_path):
     with ensure_server(config_of(engine, tiny_vlm)) as server:
         pid = int(state_of(server)["supervisor"].partition("@")[0])
         os.kill(pid, signal.SIGKILL)

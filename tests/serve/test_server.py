@@ -1,12 +1,14 @@
-"""The supervisor, with a small real HTTP server in the place of a model server."""
+"""The supervisor, with a small real HTTP server instead of a model server."""
 
 import fcntl
+import importlib.util
 import json
 import os
 import signal
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -45,18 +47,18 @@ def supervisor_of(state: dict) -> int:
     return int(state["supervisor"].partition("@")[0])
 
 
-def test_server_answers_and_is_gone_after_the_last_close():
+def test_server_stops_after_the_last_close():
     with ensure_server(stand_in("child")) as server:
         assert say(server).startswith("pid ")
         assert server.model == "stand-in"
         [group] = state_of(server)["engine_groups"]
-        assert len(living(group)) == 3  # keeper, engine, the engine's subprocess
+        assert len(living(group)) == 3  # process guard, engine, the engine's subprocess
     assert server.close(wait_s=20)
     assert living(group) == []
     assert not (server.log.parent / "server.json").exists()
 
 
-def test_two_users_share_one_server_and_the_first_to_leave_does_not_stop_it():
+def test_server_runs_until_its_last_client_leaves():
     config = stand_in()
     first = ensure_server(config)
     with ensure_server(stand_in()) as second:
@@ -71,7 +73,7 @@ def test_different_configs_have_different_servers():
         assert one.base_url != other.base_url
 
 
-def test_processes_that_start_at_the_same_moment_share_one_server(tmp_path):
+def test_processes_starting_at_once_share_one_server(tmp_path):
     clients = [start_client(as_source(stand_in("slow")), "") for _ in range(4)]
     urls = {client.communicate(timeout=60)[0] for client in clients}
     assert len(urls) == 1 and urls.pop().startswith("http://127.0.0.1:")
@@ -80,17 +82,17 @@ def test_processes_that_start_at_the_same_moment_share_one_server(tmp_path):
     assert starts == 1
 
 
-def test_nobody_joins_a_server_that_is_stopping():
+def test_no_client_joins_a_stopping_server():
     config = stand_in("deaf", stop_grace_s=2)
     first = ensure_server(config)
     pid = say(first)
     first.close()
-    wait_for(lambda: "nobody uses" in first.log.read_text())
+    wait_for(lambda: "no client is left" in first.log.read_text())
     with ensure_server(config) as second:
         assert say(second) != pid
 
 
-def test_killed_engine_is_started_again_at_the_same_url():
+def test_killed_engine_restarts_at_the_same_url():
     with ensure_server(stand_in("child")) as server:
         before = say(server)
         state = state_of(server)
@@ -101,7 +103,7 @@ def test_killed_engine_is_started_again_at_the_same_url():
         wait_for(lambda: not living(state["engine_groups"][0]))
 
 
-def test_killed_clients_leave_nothing_running(tmp_path):
+def test_killed_clients_leave_no_processes(tmp_path):
     clients = [start_client(as_source(stand_in("child"))) for _ in range(2)]
     for client in clients:
         assert client.stdout is not None and client.stdout.readline().startswith("http://")
@@ -112,7 +114,7 @@ def test_killed_clients_leave_nothing_running(tmp_path):
     wait_for(lambda: not mentioning(f"TMPDIR={tmp_path}"), 20)
 
 
-def test_client_killed_during_the_start_leaves_nothing_running(tmp_path):
+def test_client_killed_during_startup_leaves_no_processes(tmp_path):
     client = start_client(as_source(stand_in("slow")))
     wait_for(lambda: any(p.stat().st_size for p in tmp_path.rglob("server.log")))
     client.kill()
@@ -120,7 +122,7 @@ def test_client_killed_during_the_start_leaves_nothing_running(tmp_path):
     wait_for(lambda: not mentioning(f"TMPDIR={tmp_path}"), 20)
 
 
-def test_engine_dies_with_a_killed_supervisor_and_check_starts_another():
+def test_check_replaces_a_killed_supervisor():
     with ensure_server(stand_in("child")) as server:
         before, state = say(server), state_of(server)
         os.kill(supervisor_of(state), signal.SIGKILL)
@@ -130,7 +132,7 @@ def test_engine_dies_with_a_killed_supervisor_and_check_starts_another():
         assert server.base_url == state["base_urls"][0]
 
 
-def test_killed_keeper_takes_the_engine_along_and_it_is_restarted():
+def test_engine_restarts_after_its_process_guard_is_killed():
     with ensure_server(stand_in("child")) as server:
         before, [group] = say(server), state_of(server)["engine_groups"]
         os.kill(group, signal.SIGKILL)
@@ -139,7 +141,7 @@ def test_killed_keeper_takes_the_engine_along_and_it_is_restarted():
         assert living(group) == []
 
 
-def test_crash_after_crash_gives_up_with_the_last_lines():
+def test_repeated_crashes_give_up_with_the_last_lines():
     with ensure_server(stand_in("die-later", max_crashes=2)) as server:
         wait_for((server.log.parent / "failed.json").exists)
         with pytest.raises(FinehardError, match="ended with status 3, 2 times") as caught:
@@ -147,22 +149,22 @@ def test_crash_after_crash_gives_up_with_the_last_lines():
         assert "\n" not in str(caught.value)
 
 
-def test_engine_that_cannot_start_is_told_in_one_line():
+def test_failed_start_is_a_one_line_error():
     with pytest.raises(FinehardError, match="this model cannot be loaded") as caught:
         ensure_server(stand_in("die"))
     assert "\n" not in str(caught.value) and "server.log" in str(caught.value)
     with pytest.raises(FinehardError, match="this model cannot be loaded"):
-        ensure_server(stand_in("die"))  # tried again, not remembered
+        ensure_server(stand_in("die"))  # tried again: the failure is not remembered
 
 
-def test_engine_that_never_came_up_is_not_started_again_and_again(tmp_path):
+def test_engine_that_never_became_healthy_is_not_restarted(tmp_path):
     with pytest.raises(FinehardError):
         ensure_server(stand_in("die"))
     [log] = tmp_path.rglob("server.log")
     assert log.read_text().count("starting") == 1
 
 
-def test_taken_port_is_told_and_its_owner_not_taken_for_the_engine():
+def test_occupied_port_is_an_error():
     with ensure_server(stand_in()) as other:
         port = int(other.base_url.split(":")[2].partition("/")[0])
         with pytest.raises(FinehardError, match=f"port {port} is taken"):
@@ -174,15 +176,15 @@ def test_configured_port_is_used():
     with ensure_server(stand_in(port=port)) as server:
         assert server.base_url == f"http://127.0.0.1:{port}/v1"
         os.kill(int(say(server).split()[1]), signal.SIGKILL)
-        say_again(server)  # not kept from its own port by the connections of before
+        say_again(server)  # old connections do not block its port
 
 
-def test_what_a_killed_supervisor_left_is_not_taken_for_a_server():
-    """The moment between another process's lock and its clearing of the folder."""
+def test_files_of_a_killed_supervisor_are_ignored():
+    """Joins between another process's taking the lock and its removal of the old files."""
     config = stand_in()
     folder = state_folder(config, build_engine(config))
-    left = {"supervisor": "4194304@1", "base_urls": ["http://127.0.0.1:9/v1"], "model": "m"}
-    write_json(folder / "server.json", left)
+    stale = {"supervisor": "4194304@1", "base_urls": ["http://127.0.0.1:9/v1"], "model": "m"}
+    write_json(folder / "server.json", stale)
     with ThreadPoolExecutor() as pool:
         with open(folder / "supervisor.lock", "ab") as lock:
             assert try_lock(lock.fileno(), fcntl.LOCK_EX)
@@ -193,7 +195,7 @@ def test_what_a_killed_supervisor_left_is_not_taken_for_a_server():
             assert say(server)
 
 
-def test_every_waiting_process_is_told_of_the_failure():
+def test_every_waiting_process_gets_the_failure():
     source = as_source(stand_in("die"))
     clients = [
         subprocess.Popen(
@@ -201,7 +203,7 @@ def test_every_waiting_process_is_told_of_the_failure():
                 sys.executable,
                 "-c",
                 "from finehard.serve import *\nfrom finehard.errors import FinehardError\n"
-                f"try: ensure_server({source})\nexcept FinehardError as e: print('told', e)",
+                f"try: ensure_server({source})\nexcept FinehardError as e: print('error:', e)",
             ],
             stdout=subprocess.PIPE,
             text=True,
@@ -210,25 +212,25 @@ def test_every_waiting_process_is_told_of_the_failure():
         for _ in range(3)
     ]
     for client in clients:
-        assert client.communicate(timeout=60)[0].startswith("told model server")
+        assert client.communicate(timeout=60)[0].startswith("error: model server")
 
 
-def test_server_that_refuses_every_question_is_not_healthy():
+def test_server_that_refuses_requests_is_not_healthy():
     with pytest.raises(FinehardError, match="not healthy within 2 s.*no such model"):
         ensure_server(stand_in("refuse", startup_timeout_s=2))
 
 
-def test_missing_program_is_told():
+def test_missing_program_is_an_error():
     config = ServeConfig(engine="command", command=("/no/such/program", "{port}"))
     with pytest.raises(FinehardError, match="cannot start /no/such/program"):
         ensure_server(config)
 
 
 @pytest.mark.slow
-def test_engine_without_a_sign_of_life_is_restarted():
+def test_unresponsive_engine_is_restarted():
     with ensure_server(stand_in("stuck", unresponsive_s=1)) as server:
-        # One health question in 10 s, unanswered for 10 s.
-        wait_for(lambda: "no sign of life" in server.log.read_text(), 60)
+        # A health check every 10 s, with a timeout of 10 s.
+        wait_for(lambda: "did not respond" in server.log.read_text(), 60)
 
 
 def test_engine_that_ignores_sigterm_is_killed():
@@ -238,7 +240,7 @@ def test_engine_that_ignores_sigterm_is_killed():
     assert living(group) == []
 
 
-def test_values_of_the_environment_reach_the_engine_but_no_file(tmp_path):
+def test_env_values_reach_the_engine_but_no_file(tmp_path):
     config = stand_in("secret", env={"SECRET": "swordfish-123"})
     assert "swordfish" not in repr(config)
     with ensure_server(config) as server:
@@ -248,14 +250,14 @@ def test_values_of_the_environment_reach_the_engine_but_no_file(tmp_path):
         assert path.is_dir() or b"swordfish" not in path.read_bytes()
 
 
-def test_replicas_have_their_own_urls():
+def test_replicas_have_different_urls():
     with ensure_server(stand_in(replicas=2)) as server:
         assert len(set(server.base_urls)) == 2
         assert server.base_url == server.base_urls[0]
         assert len(state_of(server)["engine_groups"]) == 2
 
 
-def test_serve_in_the_foreground_stops_on_sigterm():
+def test_serve_forever_stops_on_sigterm():
     source = as_source(stand_in())
     script = f"from finehard.serve import *; serve_forever({source})"
     process = subprocess.Popen(
@@ -268,15 +270,15 @@ def test_serve_in_the_foreground_stops_on_sigterm():
     assert process.returncode == 0 and rest.splitlines()[-1] == "stopped"
 
 
-def test_serve_in_the_foreground_ends_when_the_server_is_given_up():
+def test_serve_forever_ends_when_the_server_is_given_up():
     with pytest.raises(FinehardError, match="ended with status 3"):
         serve_forever(stand_in("die-later", max_crashes=1))
 
 
-def test_folder_of_somebody_else_is_refused(tmp_path):
+def test_folder_writable_by_others_is_refused(tmp_path):
     (tmp_path / f"finehard-{os.getuid()}").mkdir(mode=0o777)
     (tmp_path / f"finehard-{os.getuid()}").chmod(0o777)
-    with pytest.raises(FinehardError, match="open to others"):
+    with pytest.raises(FinehardError, match="writable by others"):
         ensure_server(stand_in())
 
 
@@ -284,24 +286,35 @@ def test_folder_of_somebody_else_is_refused(tmp_path):
     ("fields", "message"),
     [
         ({"engine": "vlm", "model": "m"}, "did you mean 'vllm'"),
-        ({"engine": "vllm"}, "serve.model: empty"),
-        ({"engine": "command", "command": ("server",)}, "has {port}"),
+        ({"engine": "vllm"}, "server.engine.model: empty"),
+        ({"engine": "command", "command": ("server",)}, "must contain {port}"),
         ({"engine": "vllm", "model": "m", "command": ("x", "{port}")}, "only engine 'command'"),
         ({"model": "m", "args": "--x"}, "list of words"),
         ({"model": "m", "replicas": 0}, "less than 1"),
     ],
 )
-def test_wrong_config_is_told_in_one_line(fields, message):
+def test_invalid_config_is_a_usage_error(fields, message):
     with pytest.raises(UsageError, match=message):
         ServeConfig(**fields)
 
 
-def test_missing_model_folder_is_told_before_anything_starts():
+def test_missing_model_folder_is_an_error_before_the_start():
     with pytest.raises(UsageError, match="no such folder"):
         build_engine(ServeConfig(model="./no/such/model"))
 
 
-def test_changed_model_files_are_another_server(tmp_path):
+def test_missing_package_names_the_serve_extra(tmp_path, monkeypatch):
+    find_spec = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name == "fastapi" else find_spec(name)
+    )
+    config = ServeConfig(engine="transformers", model=str(tmp_path))
+    with pytest.raises(UsageError, match=r"needs the package 'fastapi'.*finehard\[serve\]"):
+        build_engine(config)
+    assert build_engine(replace(config, python="python3")).command[0] == "python3"
+
+
+def test_changed_model_files_get_another_server(tmp_path):
     model = tmp_path / "model"
     model.mkdir()
     (model / "config.json").write_text("{}")
@@ -313,7 +326,7 @@ def test_changed_model_files_are_another_server(tmp_path):
     assert first != state_folder(config, engine)
 
 
-def test_auto_is_transformers_where_no_gpu_is_shown(tmp_path, monkeypatch):
+def test_auto_is_transformers_without_a_gpu(tmp_path, monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     config = ServeConfig(model=str(tmp_path))
     engine = build_engine(config)

@@ -1,4 +1,4 @@
-"""The fix for vLLM's CPU environment, installed into a real (empty) virtual environment."""
+"""The fix for vLLM's CPU build, installed into a real (empty) virtual environment."""
 
 import subprocess
 import sys
@@ -31,7 +31,7 @@ def test_second_install_changes_nothing(environment):
     assert install(environment) == []
 
 
-def test_start_of_python_imports_no_torch(environment):
+def test_starting_python_does_not_import_torch(environment):
     install(environment)
     code = (
         "import sys; assert 'finehard_vllm_cpu_fix' in sys.modules; print('torch' in sys.modules)"
@@ -39,7 +39,7 @@ def test_start_of_python_imports_no_torch(environment):
     assert run(environment, code).stdout == "False\n"
 
 
-def test_torchcodec_that_does_not_load_looks_like_a_missing_package(environment):
+def test_unloadable_torchcodec_raises_import_error(environment):
     folder = packages(environment) / "torchcodec"
     folder.mkdir()
     (folder / "__init__.py").write_text("raise OSError('libnvrtc.so.13: cannot open')")
@@ -49,8 +49,8 @@ def test_torchcodec_that_does_not_load_looks_like_a_missing_package(environment)
     assert "libnvrtc.so.13" in result.stdout
 
 
-def test_operators_are_declared_before_torchvision_runs_and_not_by_asking_for_it(environment):
-    """A stand-in torch that records the declarations; the real pair is in `.venv-vllm` only."""
+def test_operators_are_declared_only_when_torchvision_runs(environment):
+    """Uses a fake torch that records the declarations."""
     install(environment)
     site = packages(environment)
     for name in ("torch", "torchvision"):
@@ -71,14 +71,14 @@ def test_operators_are_declared_before_torchvision_runs_and_not_by_asking_for_it
     assert result.stdout == "['nms', 'qnms']\n", result.stderr
 
 
-def test_folder_that_is_no_environment_is_told(tmp_path, capsys):
+def test_folder_without_an_environment_is_an_error(tmp_path, capsys):
     with pytest.raises(UsageError, match="not a virtual environment"):
         install(tmp_path)
     assert main([str(tmp_path)]) == 2
     assert "not a virtual environment" in capsys.readouterr().err
 
 
-def test_fix_needs_only_the_standard_library():
+def test_fix_imports_only_the_standard_library():
     from finehard.serve import vllm_cpu_fix
 
     result = subprocess.run([sys.executable, "-I", "-S", vllm_cpu_fix.__file__])

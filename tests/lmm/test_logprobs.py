@@ -1,4 +1,4 @@
-"""The probability of yes, from what servers tell of a reply's tokens."""
+"""The probability of yes, computed from a reply's log-probabilities."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from finehard.lmm.choices import probabilities
+from finehard.lmm.logprobs import probabilities
 
 YES_NO = ("yes", "no")
 
 
 def _choice(*tokens: tuple[str, dict[str, float]]) -> dict[str, Any]:
-    """A server's choice of `tokens`, each with the probabilities of what could have stood there."""
+    """Returns a server's choice of `tokens`, each with the probabilities of its alternatives."""
     content = []
     for token, others in tokens:
-        told = [{"token": o, "logprob": math.log(p)} for o, p in others.items()]
+        result = [{"token": o, "logprob": math.log(p)} for o, p in others.items()]
         content.append(
-            {"token": token, "logprob": math.log(others.get(token, 1.0)), "top_logprobs": told}
+            {"token": token, "logprob": math.log(others.get(token, 1.0)), "top_logprobs": result}
         )
     return {"logprobs": {"content": content}}
 
 
-def _asked(text: str, choice: dict[str, Any]) -> dict[str, float]:
+def _probabilities(text: str, choice: dict[str, Any]) -> dict[str, float]:
     return probabilities(json.loads(text), YES_NO, text, choice)
 
 
@@ -36,7 +36,7 @@ def _asked(text: str, choice: dict[str, Any]) -> dict[str, float]:
     ['{"', "1", '": "', "yes", '", "', "2", '": "', "no", '"', "}"],
     ['{"1": "', "y", 'es", "2": "', "n", 'o"}'],
 ])  # fmt: skip
-def test_the_word_s_first_token_tells_it(cut: list[str]) -> None:
+def test_the_first_token_of_a_word_decides(cut: list[str]) -> None:
     def others(token: str) -> dict[str, float]:
         for word, other in (("yes", "no"), ("no", "yes"), ("y", "n"), ("n", "y")):
             if token.endswith(word) and token not in ("{",):
@@ -44,13 +44,13 @@ def test_the_word_s_first_token_tells_it(cut: list[str]) -> None:
                 return {token: 0.6, head + other: 0.2, "unrelated": 0.2}
         return {token: 1.0}
 
-    told = _asked("".join(cut), _choice(*((token, others(token)) for token in cut)))
-    assert told == {"1": 0.75, "2": 0.25}
+    result = _probabilities("".join(cut), _choice(*((token, others(token)) for token in cut)))
+    assert result == {"1": 0.75, "2": 0.25}
 
 
-def test_tokens_after_the_reply_do_no_harm() -> None:
+def test_tokens_after_the_reply_are_ignored() -> None:
     choice = _choice(('{"1": "', {}), ("no", {"no": 0.9, "yes": 0.1}), ('"}', {}), ("<end>", {}))
-    assert _asked('{"1": "no"}', choice) == {"1": 0.1}
+    assert _probabilities('{"1": "no"}', choice) == {"1": 0.1}
 
 
 @pytest.mark.parametrize(
@@ -63,8 +63,8 @@ def test_tokens_after_the_reply_do_no_harm() -> None:
         {"logprobs": {"content": [{"token": 3}]}},
     ],
 )
-def test_without_probabilities_the_word_itself_counts(choice: dict[str, Any]) -> None:
-    assert _asked('{"1": "yes", "2": "no"}', choice) == {"1": 1.0, "2": 0.0}
+def test_without_logprobs_the_word_itself_decides(choice: dict[str, Any]) -> None:
+    assert _probabilities('{"1": "yes", "2": "no"}', choice) == {"1": 1.0, "2": 0.0}
 
 
 @given(
@@ -80,9 +80,7 @@ def test_without_probabilities_the_word_itself_counts(choice: dict[str, Any]) ->
         max_leaves=8,
     ),
 )
-def test_whatever_a_server_says_each_entry_gets_a_probability(
-    value: dict[str, str], said: Any
-) -> None:
-    told = probabilities(value, YES_NO, json.dumps(value), {"logprobs": said})
-    assert told.keys() == value.keys()
-    assert all(0.0 <= p <= 1.0 for p in told.values())
+def test_any_server_response_gives_valid_probabilities(value: dict[str, str], said: Any) -> None:
+    result = probabilities(value, YES_NO, json.dumps(value), {"logprobs": said})
+    assert result.keys() == value.keys()
+    assert all(0.0 <= p <= 1.0 for p in result.values())
