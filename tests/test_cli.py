@@ -50,9 +50,7 @@ def test_wrong_arguments_exit_2_with_one_line(
     assert says in line
 
 
-def test_write_error_names_the_file(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_write_error_names_the_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     place = tmp_path / "file" / "x.bin"
     place.parent.write_text("no folder")
     with pytest.raises(OSError) as caught:
@@ -60,9 +58,7 @@ def test_write_error_names_the_file(
     assert str(tmp_path / "file") in str(caught.value) and ".tmp" not in str(caught.value)
 
 
-def test_default_config_is_the_demo(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_default_config_is_the_demo(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Image.new("RGB", (64, 48)).save(tmp_path / "one.png")
     assert main(["plan", "--input", str(tmp_path)]) == 0
     told = capsys.readouterr()

@@ -66,9 +66,7 @@ def test_minimal_config_is_valid() -> None:
         ("server.zzz", SERVED, "unknown key server.zzz; known: engine, where"),
     ],
 )
-def test_unknown_key_gets_a_suggestion(
-    place: str, base: dict[str, Any], told: str
-) -> None:
+def test_unknown_key_gets_a_suggestion(place: str, base: dict[str, Any], told: str) -> None:
     assert told in wrong(changed(place, 1, base))
 
 

@@ -37,7 +37,7 @@ WORKER_GONE_S = 10.0
 
 
 def options(arguments: list[str]) -> PipelineOptions:
-    """Returns Beam's options from the arguments after `--`. Raises `UsageError` for unknown ones."""
+    """Returns Beam's options for the arguments after `--`. Raises `UsageError` if one is unknown."""
     parsed = PipelineOptions(arguments)
     unknown = _unknown(arguments)
     if unknown:
@@ -128,7 +128,7 @@ def _ended_with_a_worker() -> Iterator[None]:
 
 def run(construct: Callable[[beam.Pipeline], Any], parsed: PipelineOptions) -> Any:
     """Constructs a pipeline and runs it to its end. Raises `FinehardError` if it fails."""
-    logging.getLogger("apache_beam").setLevel(logging.CRITICAL)  # a failure is reported in one line instead
+    logging.getLogger("apache_beam").setLevel(logging.CRITICAL)  # failures are one line here
     try:
         pipeline = beam.Pipeline(options=parsed)
         construct(pipeline)

@@ -65,7 +65,9 @@ def _parser() -> argparse.ArgumentParser:
     added.add_argument("dataset")
     added.add_argument("--output", help="file to write (default: DATASET/report.html)")
     added.add_argument("--seed", type=int, default=0, help="seed for drawing samples (default: 0)")
-    added.add_argument("--samples", type=int, default=24, help="samples to show, 0 to 64 (default: 24)")
+    added.add_argument(
+        "--samples", type=int, default=24, help="number shown, 0 to 64 (default: 24)"
+    )
     added = command("show", _show, "print one sample, and write a PNG with its boxes")
     added.add_argument("dataset")
     added.add_argument("key")
@@ -74,7 +76,9 @@ def _parser() -> argparse.ArgumentParser:
     added.add_argument("dataset")
     added.add_argument("--json", action="store_true", help="print them as JSON")
     added.add_argument("--seed", type=int, default=0, help="seed for drawing samples (default: 0)")
-    added = command("audit", _audit, "measure how well texts alone give negatives away")
+    added = command(
+        "audit", _audit, "measure how well texts alone give negatives away; writes audit.json"
+    )
     added.add_argument("dataset", help="dataset folder, FG-OVD .jsonl or SugarCrepe .json")
     added.add_argument("--json", action="store_true", help="print the figures as JSON")
     added = command("serve", _serve, "run the config's model server in the foreground")
@@ -96,7 +100,7 @@ def _add_build_arguments(command: Parser, output_required: bool) -> None:
 
 
 def _add_config(command: Parser) -> None:
-    command.add_argument("--config", help="YAML file, or the name of a bundled config (default: demo)")
+    command.add_argument("--config", help="YAML file or bundled config (default: demo)")
 
 
 def _config(chosen: argparse.Namespace) -> Config:

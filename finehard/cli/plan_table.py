@@ -18,7 +18,7 @@ def print_plan(plan: Plan) -> None:
         console.width = 120  # nothing is cut short in a file
     console.print(
         f"{plan.images:,} images in {plan.files} files, into {plan.shards} shards; mean size "
-        f"{plan.width} x {plan.height} px ({plan.sampled} sampled)",
+        f"{plan.width} x {plan.height} px ({plan.sampled} looked at)",
         soft_wrap=True,
     )
     table = Table(box=box.SIMPLE_HEAD)
