@@ -37,7 +37,7 @@ WORKER_GONE_S = 10.0
 
 
 def options(arguments: list[str]) -> PipelineOptions:
-    """Returns Beam's options for the arguments after `--`. Raises `UsageError` if one is unknown."""
+    """Returns the Beam options after `--`. Raises `UsageError` if one is unknown."""
     parsed = PipelineOptions(arguments)
     unknown = _unknown(arguments)
     if unknown:
