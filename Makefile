@@ -17,8 +17,8 @@ PIP := pip --disable-pip-version-check install -qq
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
 
-setup: .venv/.ready ## make .venv (about 3 minutes the first time)
-setup-vllm: .venv-vllm/.ready ## make .venv-vllm, for vLLM on the CPU
+setup: .venv/.ready ## create .venv (about 3 minutes the first time)
+setup-vllm: .venv-vllm/.ready ## create .venv-vllm, for vLLM on the CPU
 
 .venv/.ready: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "finehard needs Python 3.11 or newer: make PYTHON=python3.11 ..."; exit 1; }
@@ -34,7 +34,7 @@ setup-vllm: .venv-vllm/.ready ## make .venv-vllm, for vLLM on the CPU
 	@$(BIN)/python -m finehard.serve.vllm_cpu_env .venv-vllm
 	@touch $@
 
-build-finehard: setup $(if $(filter demo,$(CONFIG)),$(INPUT)/.ready) ## build a dataset: CONFIG= INPUT= OUTPUT= RUNNER= (none: the demo)
+build-finehard: setup $(if $(filter demo,$(CONFIG)),$(INPUT)/.ready) ## build a dataset: CONFIG= INPUT= OUTPUT= RUNNER= (default: the demo)
 	@test -n "$(INPUT)" || { echo "say what to build from: make build-finehard CONFIG=$(CONFIG) INPUT=..."; exit 2; }
 	@$(BIN)/finehard build --config $(CONFIG) --input $(INPUT) --output $(OUTPUT) $(if $(RUNNER),-- --runner $(RUNNER))
 
@@ -42,11 +42,11 @@ out/scenes-%/.ready: | setup
 	@$(BIN)/python -m finehard.demo.scenes --count $(SCENES) --seed $(SEED) --output $(@D)
 	@touch $@
 
-train: setup ## train FG-CLIP on OUTPUT (the demo dataset: built first)
+train: setup ## train FG-CLIP on OUTPUT (default: the demo dataset, built first)
 	@test -e $(OUTPUT)/manifest.json || $(MAKE) build-finehard
 	@$(BIN)/finehard train --data $(OUTPUT) --output $(OUTPUT)-model
 
-demo-models: setup ## train the bundled demo models again, from nothing
+demo-models: setup ## train the bundled demo models from scratch
 	@$(BIN)/python -m finehard.demo.train --output finehard/demo/models
 
 test: setup ## run all tests but the longest

@@ -1,4 +1,4 @@
-"""The command: exit codes, one line for what is wrong, and nothing heavy imported."""
+"""The command: exit codes, errors in one line, light imports."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
         (["serve", "--config", "cluster"], "has no server section"),
     ],
 )
-def test_wrong_arguments_are_one_line_and_exit_2(
+def test_wrong_arguments_exit_2_with_one_line(
     arguments: list[str], says: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(arguments) == 2
@@ -50,9 +50,7 @@ def test_wrong_arguments_are_one_line_and_exit_2(
     assert says in line
 
 
-def test_a_file_that_cannot_be_written_is_named(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_write_error_names_the_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     place = tmp_path / "file" / "x.bin"
     place.parent.write_text("no folder")
     with pytest.raises(OSError) as caught:
@@ -60,9 +58,7 @@ def test_a_file_that_cannot_be_written_is_named(
     assert str(tmp_path / "file") in str(caught.value) and ".tmp" not in str(caught.value)
 
 
-def test_without_a_config_the_demos_is_used_and_told(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_default_config_is_the_demo(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Image.new("RGB", (64, 48)).save(tmp_path / "one.png")
     assert main(["plan", "--input", str(tmp_path)]) == 0
     told = capsys.readouterr()
@@ -71,7 +67,7 @@ def test_without_a_config_the_demos_is_used_and_told(
     assert " vlm " in told.out and " detector " in told.out
 
 
-def test_importing_finehard_and_its_command_loads_nothing_heavy() -> None:
+def test_import_is_light() -> None:
     heavy = "torch transformers ultralytics vllm apache_beam spacy"
     code = f"import sys, finehard.cli; print(*[m for m in '{heavy}'.split() if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -1,4 +1,4 @@
-"""What is wrong with a config is told in one line, before anything starts."""
+"""Errors in a config are reported in one line, before anything starts."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def loaded(folder: Path, text: str | bytes) -> Any:
     return load_config(str(path))
 
 
-def test_a_small_config_is_enough() -> None:
+def test_minimal_config_is_valid() -> None:
     config = parse_config(GOOD, "my.yaml")
     assert config.models["lmm"].endpoints == ("http://127.0.0.1:1/v1",)
     assert config.models["lmm"].window == 64
@@ -66,13 +66,11 @@ def test_a_small_config_is_enough() -> None:
         ("server.zzz", SERVED, "unknown key server.zzz; known: engine, where"),
     ],
 )
-def test_an_unknown_key_is_told_with_its_neighbour(
-    place: str, base: dict[str, Any], told: str
-) -> None:
+def test_unknown_key_gets_a_suggestion(place: str, base: dict[str, Any], told: str) -> None:
     assert told in wrong(changed(place, 1, base))
 
 
-def test_a_key_that_is_no_text_is_told(tmp_path: Path) -> None:
+def test_key_must_be_text(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="unknown key True"):
         loaded(tmp_path, "on: 1\nmodels: {}\n")
 
@@ -105,12 +103,12 @@ def test_a_key_that_is_no_text_is_told(tmp_path: Path) -> None:
         ("server", {}),
     ],
 )
-def test_a_wrong_value_is_told_with_its_place(place: str, value: Any) -> None:
+def test_wrong_value_is_reported_with_its_section(place: str, value: Any) -> None:
     assert place.split(".")[0] in wrong(changed(place, value))
 
 
 def _numbers() -> list[str]:
-    """The place of every number in the sections of a config."""
+    """Returns the key of every number in the sections of a config."""
     places = []
     for section, kind in get_type_hints(Config).items():
         sections = [k for k in (kind, *get_args(kind)) if is_dataclass(k)]
@@ -132,28 +130,28 @@ def test_no_number_may_be_negative(place: str) -> None:
     "place",
     ["source.unit_size", "shards.samples_per_shard", "images.max_side", "caption.max_tokens"],
 )
-def test_a_number_that_counts_or_measures_something_is_not_zero(place: str) -> None:
+def test_counts_and_sizes_must_be_positive(place: str) -> None:
     assert f"{place}: input should be greater than or equal to 1, not 0" in wrong(changed(place, 0))
 
 
-def test_a_password_in_an_endpoint_is_refused_and_not_repeated() -> None:
+def test_password_in_endpoint_is_refused_and_hidden() -> None:
     told = wrong(changed("models.lmm.endpoints", ["http://me:secret@host:8000/v1"]))
     assert "secret" not in told and "api_key_env" in told
 
 
 @pytest.mark.parametrize("values", [None, [], "x", 7])
-def test_a_config_is_a_mapping(values: Any) -> None:
+def test_config_must_be_a_mapping(values: Any) -> None:
     assert "mapping of sections" in wrong(values)
 
 
 @pytest.mark.parametrize("stage", ["caption", "regions", "negatives", "verify"])
-def test_a_stage_whose_model_is_not_there_is_told(stage: str) -> None:
+def test_stage_with_unknown_model_is_reported(stage: str) -> None:
     config = parse_config(changed(f"{stage}.model", "big"), "test")
     with pytest.raises(UsageError, match=f"{stage}.model is 'big', but models has only llm, lmm"):
         make_stages(load_pipeline(), config)
 
 
-def test_a_model_without_a_name_or_a_place_is_told() -> None:
+def test_model_needs_a_name_and_endpoints() -> None:
     assert "models.lmm.model is missing" in wrong(
         changed("models.lmm", {"endpoints": MODEL["endpoints"]})
     )
@@ -172,23 +170,23 @@ def test_a_model_without_a_name_or_a_place_is_told() -> None:
         "&a *b",
     ],
 )
-def test_what_is_not_yaml_is_told(text: str, tmp_path: Path) -> None:
+def test_invalid_yaml_is_reported(text: str, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="my.yaml: not YAML: ") as caught:
         loaded(tmp_path, text)
     assert "\n" not in str(caught.value)
 
 
-def test_what_is_not_text_is_told(tmp_path: Path) -> None:
+def test_invalid_utf8_is_reported(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="my.yaml: not UTF-8 text"):
         loaded(tmp_path, b"\xff\xfe\xff")
 
 
-def test_a_config_that_is_not_there_is_told_with_those_that_are() -> None:
+def test_unknown_config_lists_the_bundled_ones() -> None:
     with pytest.raises(UsageError, match="no config 'clutser': .* cluster, dataflow"):
         load_config("clutser")
 
 
-def test_the_package_folder_stands_in_for_its_name(tmp_path: Path) -> None:
+def test_package_folder_is_substituted(tmp_path: Path) -> None:
     text = json.dumps(changed("server.engine.model", "${finehard}/demo/models/vlm", SERVED))
     config = loaded(tmp_path, text)
     folder = Path(finehard.__file__).parent / "demo" / "models" / "vlm"
@@ -202,12 +200,12 @@ def test_missing_demo_models_name_the_extra(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(p.stem for p in (ROOT / "configs").glob("*.yaml")))
-def test_every_bundled_config_is_good(name: str) -> None:
+def test_bundled_configs_are_valid(name: str) -> None:
     config = load_config(name)
     json.dumps(as_dict(resolved(config)))
 
 
-def test_the_manifest_holds_no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_manifest_contains_no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TINY_KEY", "sk-secret")
     values = changed("server.engine.env", {"HF_TOKEN": "hf-secret"}, SERVED)
     values["models"]["lmm"] = {**MODEL, "api_key_env": "TINY_KEY"}
@@ -216,7 +214,7 @@ def test_the_manifest_holds_no_environment(monkeypatch: pytest.MonkeyPatch) -> N
     assert "TINY_KEY" in told
 
 
-def test_what_changes_no_answer_changes_no_identity() -> None:
+def test_identity_covers_what_affects_answers() -> None:
     def identity(**fields: Any) -> Any:
         values = changed("models.lmm", {**MODEL, **fields})
         return parse_config(values, "my.yaml").models["lmm"].identity()

@@ -1,6 +1,6 @@
-"""The files in deploy/ fit the code: their configs are read, their commands and versions exist.
+"""The files in deploy/ match the code: valid configs, commands and versions.
 
-They are not executed here: there is no Slurm, no Kubernetes and no Docker.
+They are not executed.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def documents(name: str) -> list[dict[str, Any]]:
     return list(yaml.safe_load_all((DEPLOY / "kubernetes" / name).read_text("utf-8")))
 
 
-def test_the_slurm_script_writes_a_config_with_every_node_in_it() -> None:
+def test_slurm_config_lists_every_node() -> None:
     script = (DEPLOY / "slurm" / "build.sbatch").read_text("utf-8")
     start = script.index("endpoints=")
     end = script.index("\nYAML\n") + len("\nYAML\n")
@@ -40,7 +40,7 @@ def test_the_slurm_script_writes_a_config_with_every_node_in_it() -> None:
     subprocess.run(["bash", "-n", DEPLOY / "slurm" / "build.sbatch"], check=True)
 
 
-def test_the_job_on_kubernetes_gives_the_commands_own_arguments() -> None:
+def test_kubernetes_job_has_valid_arguments() -> None:
     [job] = documents("build.yaml")
     container = job["spec"]["template"]["spec"]["containers"][0]
     program, *arguments = container["command"]
@@ -51,7 +51,7 @@ def test_the_job_on_kubernetes_gives_the_commands_own_arguments() -> None:
         assert any(path.startswith(mount + "/") for mount in mounts)
 
 
-def test_the_servers_on_kubernetes_are_those_of_the_cluster_config() -> None:
+def test_kubernetes_servers_match_the_cluster_config() -> None:
     service, servers = documents("vllm.yaml")
     name, port = servers["metadata"]["name"], service["spec"]["ports"][0]["port"]
     names = [
@@ -62,7 +62,7 @@ def test_the_servers_on_kubernetes_are_those_of_the_cluster_config() -> None:
     assert served.model in servers["spec"]["template"]["spec"]["containers"][0]["args"]
 
 
-def test_the_image_has_the_beam_that_was_tested_and_extras_that_exist() -> None:
+def test_image_has_the_tested_beam_and_known_extras() -> None:
     text = (DEPLOY / "Dockerfile").read_text("utf-8")
     [beam] = re.findall(r"apache/beam_python[0-9.]+_sdk:([0-9.]+)", text)
     assert f"apache-beam=={beam}" in (ROOT / "constraints.txt").read_text("utf-8")

@@ -1,4 +1,4 @@
-"""Runs a Beam pipeline: the runner picked, its options passed on, its failure told in one line."""
+"""Runs a Beam pipeline: chooses the runner, passes its options, reports a failure in one line."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from apache_beam.runners.runner import create_runner
 from finehard.errors import FinehardError, UsageError
 
 IN_PROCESS = "FnApiRunner"
-"""Runs here. Beam's DirectRunner may fetch a binary ("Prism"), so this one is named."""
+"""The in-process runner. Beam's DirectRunner may download a binary ("Prism")."""
 
 
 WORKER_GONE = (
@@ -33,11 +33,11 @@ WORKER_GONE = (
     "the same command again, perhaps with fewer workers"
 )
 WORKER_GONE_S = 10.0
-"""Seconds after a worker's death in which the runner may end by itself."""
+"""Seconds that the runner gets to end by itself after a worker died."""
 
 
 def options(arguments: list[str]) -> PipelineOptions:
-    """Beam's options from the arguments after `--`. Raises `UsageError` for unknown ones."""
+    """Returns the Beam options after `--`. Raises `UsageError` if one is unknown."""
     parsed = PipelineOptions(arguments)
     unknown = _unknown(arguments)
     if unknown:
@@ -85,7 +85,7 @@ def _set(options: dict[str, Any]) -> dict[str, Any]:
 def _known_runner(name: str) -> None:
     try:
         create_runner(name)
-    except Exception as error:  # a name that is none, or one whose package is not installed
+    except Exception as error:  # an unknown name, or a package that is not installed
         line = " ".join(str(error).split())[:300]
         raise UsageError(f"runner {name}: {line}") from None
 
@@ -104,21 +104,21 @@ def _unknown(arguments: list[str]) -> str | None:
 
 @contextlib.contextmanager
 def _ended_with_a_worker() -> Iterator[None]:
-    """Ends this process when a worker process that it started died: Beam would wait forever.
+    """Ends this process if one of its worker processes dies: Beam would wait for it forever.
 
-    Beam's thread that waits for a worker raises when that ended with an error, also when the
-    pipeline failed and is about to say so itself: that is given `WORKER_GONE_S`.
+    Beam's thread that waits for a worker raises if the worker ended with an error. It does so too
+    if the pipeline failed and is about to raise: that gets `WORKER_GONE_S` to happen.
     """
     before, done = threading.excepthook, threading.Event()
 
-    def told(failed: threading.ExceptHookArgs) -> None:
+    def on_thread_error(failed: threading.ExceptHookArgs) -> None:
         if failed.thread is None or failed.thread.name != "run_worker":
             before(failed)
         elif not done.wait(WORKER_GONE_S):
             print(f"finehard: {WORKER_GONE}", file=sys.stderr, flush=True)
             os._exit(1)
 
-    threading.excepthook = told
+    threading.excepthook = on_thread_error
     try:
         yield
     finally:
@@ -127,8 +127,8 @@ def _ended_with_a_worker() -> Iterator[None]:
 
 
 def run(construct: Callable[[beam.Pipeline], Any], parsed: PipelineOptions) -> Any:
-    """Builds and runs a pipeline to its end. Raises `FinehardError` when it fails."""
-    logging.getLogger("apache_beam").setLevel(logging.CRITICAL)  # one line is told instead
+    """Constructs a pipeline and runs it to its end. Raises `FinehardError` if it fails."""
+    logging.getLogger("apache_beam").setLevel(logging.CRITICAL)  # failures are one line here
     try:
         pipeline = beam.Pipeline(options=parsed)
         construct(pipeline)
@@ -150,15 +150,15 @@ _EXCEPTION = re.compile(r"(?:\w+\.)*\w*(?:Error|Exception|Exit|Interrupt)\b(?:: 
 
 
 def root_cause(error: BaseException) -> str:
-    """The line for the user inside what a runner wrapped around it."""
-    seen: BaseException | None = error
-    while seen is not None:
-        if isinstance(seen, FinehardError):
-            return _plain(str(seen))
-        seen = seen.__cause__ or seen.__context__
-    told = _RAISED.findall(str(error))
-    if told:
-        return _plain(told[-1])
+    """Returns the message for the user from the error that a runner wrapped around it."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, FinehardError):
+            return _plain(str(cause))
+        cause = cause.__cause__ or cause.__context__
+    messages = _RAISED.findall(str(error))
+    if messages:
+        return _plain(messages[-1])
     if "Channel closed prematurely" in str(error):
         return WORKER_GONE
     lines = [line for line in str(error).splitlines() if line.strip()]
@@ -169,6 +169,6 @@ def root_cause(error: BaseException) -> str:
 
 
 def _plain(line: str) -> str:
-    """Without the stage name that Beam adds."""
+    """Returns `line` without the step name that Beam adds."""
     line = re.sub(r"\s*\[while running '[^']*'\]", "", line)
     return " ".join(line.split())[:500]

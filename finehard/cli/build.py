@@ -1,4 +1,4 @@
-"""The build command: progress, the summary, and what a signal does."""
+"""The build command: progress, the summary, and signals."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from finehard.config import Config
 from finehard.console.progress import ProgressDisplay
 
 _CLOSE_S = 8.0
-"""Seconds that a stopped build may take to save what has been answered."""
+"""Seconds that a stopped build may take to save its answers."""
 
 
 def run_build(
@@ -25,13 +25,13 @@ def run_build(
 ) -> None:
     """Builds, showing progress on standard error, and prints the summary."""
     _log_to_stderr()
-    with _says_how_to_resume(), ProgressDisplay() as progress:
+    with _stops_on_signals(), ProgressDisplay() as progress:
         built = build(config, source, output, pipeline=pipeline, beam=beam, progress=progress)
     print(summary(built))
 
 
 class _Formatter(logging.Formatter):
-    """Plain lines for what goes on, "finehard: ..." for what goes wrong."""
+    """Prefixes warnings and errors with "finehard: "; other messages are plain lines."""
 
     def format(self, record: logging.LogRecord) -> str:
         message = record.getMessage()
@@ -46,8 +46,8 @@ def _log_to_stderr() -> None:
 
 
 @contextlib.contextmanager
-def _says_how_to_resume() -> Iterator[None]:
-    """On SIGINT and SIGTERM saves what has been answered, says how to continue, and exits."""
+def _stops_on_signals() -> Iterator[None]:
+    """On SIGINT and SIGTERM, saves the answers, prints the command that continues, and exits."""
 
     def stop(number: int, _: object) -> None:
         def leave() -> None:
@@ -75,7 +75,7 @@ def _says_how_to_resume() -> Iterator[None]:
 
 
 def summary(built: Built) -> str:
-    """Returns what was read, written, rejected and asked, a line each."""
+    """Returns the numbers of inputs, rejects and requests in a few lines."""
     counts, manifest = built.manifest["counts"], built.manifest
     lines = [
         f"{counts['read']} read = {counts['written']} written + {counts['rejected']} rejected, "

@@ -37,8 +37,8 @@ def _command(own: list[str], beam: list[str]) -> int:
 
 def _split(arguments: list[str]) -> tuple[list[str], list[str]]:
     if "--" in arguments:
-        place = arguments.index("--")
-        return arguments[:place], arguments[place + 1 :]
+        position = arguments.index("--")
+        return arguments[:position], arguments[position + 1 :]
     return arguments, []
 
 
@@ -53,7 +53,7 @@ def _parser() -> argparse.ArgumentParser:
         added.set_defaults(run=run)
         return added
 
-    added = command("build", _build, "build a dataset; Beam options follow after --")
+    added = command("build", _build, "build a dataset; Beam options go after --")
     _add_build_arguments(added, output_required=True)
     text = "check everything, and estimate requests, GPU hours and cost"
     added = command("plan", _plan, text)
@@ -64,23 +64,27 @@ def _parser() -> argparse.ArgumentParser:
     added = command("report", _report, "write report.html: pictures, numbers, rejects, cost")
     added.add_argument("dataset")
     added.add_argument("--output", help="file to write (default: DATASET/report.html)")
-    added.add_argument("--seed", type=int, default=0, help="of the samples that are drawn")
-    added.add_argument("--samples", type=int, default=24, help="on the contact sheet, 0 to 64")
-    added = command("show", _show, "print one sample, and draw its boxes into a PNG")
+    added.add_argument("--seed", type=int, default=0, help="seed for drawing samples (default: 0)")
+    added.add_argument(
+        "--samples", type=int, default=24, help="number shown, 0 to 64 (default: 24)"
+    )
+    added = command("show", _show, "print one sample, and write a PNG with its boxes")
     added.add_argument("dataset")
     added.add_argument("key")
     added.add_argument("--output", help="PNG to write (default: KEY.png)")
     added = command("stats", _stats, "print the numbers of a dataset")
     added.add_argument("dataset")
     added.add_argument("--json", action="store_true", help="print them as JSON")
-    added.add_argument("--seed", type=int, default=0, help="of the samples that are drawn")
-    added = command("audit", _audit, "how far texts alone give negatives away; writes audit.json")
+    added.add_argument("--seed", type=int, default=0, help="seed for drawing samples (default: 0)")
+    added = command(
+        "audit", _audit, "measure how well texts alone give negatives away; writes audit.json"
+    )
     added.add_argument("dataset", help="dataset folder, FG-OVD .jsonl or SugarCrepe .json")
     added.add_argument("--json", action="store_true", help="print the figures as JSON")
-    added = command("serve", _serve, "run the configured model server in the foreground")
+    added = command("serve", _serve, "run the config's model server in the foreground")
     _add_config(added)
     command("train", _unreached, "train FG-CLIP on a dataset")
-    command("evaluate", _unreached, "evaluate a trained model, or a dataset against its truth")
+    command("evaluate", _unreached, "evaluate a trained model, or a dataset against a truth file")
     return parser
 
 
@@ -96,7 +100,7 @@ def _add_build_arguments(command: Parser, output_required: bool) -> None:
 
 
 def _add_config(command: Parser) -> None:
-    command.add_argument("--config", help="YAML file, or a bundled config's name (default: demo)")
+    command.add_argument("--config", help="YAML file or bundled config (default: demo)")
 
 
 def _config(chosen: argparse.Namespace) -> Config:
@@ -169,11 +173,11 @@ def _show(chosen: argparse.Namespace) -> int:
 def _stats(chosen: argparse.Namespace) -> int:
     from finehard.report.numbers import numbers, print_numbers
 
-    found = numbers(chosen.dataset, chosen.seed)
+    figures = numbers(chosen.dataset, chosen.seed)
     if chosen.json:
-        print(json.dumps(found, indent=1, ensure_ascii=False))
+        print(json.dumps(figures, indent=1, ensure_ascii=False))
     else:
-        print_numbers(found)
+        print_numbers(figures)
     return 0
 
 
@@ -183,9 +187,9 @@ def _audit(chosen: argparse.Namespace) -> int:
     from finehard.audit.store import save_audit
     from finehard.audit.table import table
 
-    found = audit(lambda: read_items(chosen.dataset))
-    print(json.dumps(found, indent=1) if chosen.json else table(found))
-    save_audit(chosen.dataset, found)
+    figures = audit(lambda: read_items(chosen.dataset))
+    print(json.dumps(figures, indent=1) if chosen.json else table(figures))
+    save_audit(chosen.dataset, figures)
     return 0
 
 
@@ -200,7 +204,7 @@ def _serve(chosen: argparse.Namespace) -> int:
 
 
 def _with_own_arguments(own: list[str]) -> int:
-    """`train` and `evaluate`, whose arguments are read where they are used."""
+    """Runs `train` or `evaluate`, which parse their own arguments."""
     if own[0] == "evaluate" and own[1:2] == ["data"]:
         from finehard.truth.command import main as evaluate_data
 
@@ -221,5 +225,5 @@ def _unreached(chosen: argparse.Namespace) -> int:
 def run() -> None:
     """The `finehard` program."""
     code = main()
-    gc.freeze()  # all ends now: collecting what torch and Beam brought would take a second or two
+    gc.freeze()  # collecting the objects of torch and Beam at exit would take a second or two
     sys.exit(code)

@@ -12,10 +12,10 @@ from finehard.planning import Plan
 
 
 def print_plan(plan: Plan) -> None:
-    """The plan as a table on standard output."""
+    """Prints `plan` as a table on standard output."""
     console = Console(highlight=False)
     if not console.is_terminal:
-        console.width = 120  # a file has room: nothing is cut short
+        console.width = 120  # nothing is cut short in a file
     console.print(
         f"{plan.images:,} images in {plan.files} files, into {plan.shards} shards; mean size "
         f"{plan.width} x {plan.height} px ({plan.sampled} looked at)",

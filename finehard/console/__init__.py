@@ -1,1 +1,1 @@
-"""What commands read from and print on a terminal."""
+"""The command line: arguments, progress, errors."""

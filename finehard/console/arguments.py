@@ -1,4 +1,4 @@
-"""Arguments of commands: what is wrong with them is told in one line."""
+"""Command-line arguments, whose errors are reported in one line."""
 
 from __future__ import annotations
 
@@ -12,5 +12,5 @@ class Parser(argparse.ArgumentParser):
     """An `ArgumentParser` that raises `UsageError` instead of printing its usage and exiting."""
 
     def error(self, message: str) -> NoReturn:
-        """Raises it."""
+        """Raises `UsageError`."""
         raise UsageError(f"{message} ({self.prog} --help shows the usage)")

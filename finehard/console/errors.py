@@ -1,4 +1,4 @@
-"""What a command's failure becomes: one line on standard error, and an exit code."""
+"""Reports a failed command: one line on standard error, and an exit code."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from finehard.errors import FinehardError, UsageError
 
 
 def exit_code(command: Callable[[], int], debug: bool = False) -> int:
-    """Runs `command` and returns its exit code: 1 where it failed, 2 where it was used wrongly.
+    """Runs `command` and returns its exit code: 1 if it failed, 2 for wrong arguments.
 
     A failure is one line on standard error; with `debug` the exception is raised.
     """

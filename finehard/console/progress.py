@@ -11,8 +11,8 @@ from rich.live import Live
 from rich.table import Table
 
 _PLAIN_EVERY_S = 10.0
-_LEAST_S = 5.0
-"""Seconds of finished images after which the time left is estimated."""
+_MIN_S = 5.0
+"""Seconds after the first finished image before the time left is estimated."""
 
 
 class ProgressDisplay:
@@ -37,7 +37,7 @@ class ProgressDisplay:
             self._live.stop()
 
     def __call__(self, counts: dict[str, Any]) -> None:
-        """Shows `counts`; where there is no terminal, every ten seconds if they have changed."""
+        """Shows `counts`; without a terminal, every ten seconds if they have changed."""
         if self._console.is_terminal:
             self._live.update(self.table(counts))
         elif time.monotonic() - self._printed_at >= _PLAIN_EVERY_S:
@@ -48,14 +48,14 @@ class ProgressDisplay:
                 self._printed = line
 
     def line(self, counts: dict[str, Any]) -> str:
-        """Returns everything in one line."""
+        """Returns the progress in one line."""
         done = " ".join(
             f"{name} {stage.get('done', 0)}" for name, stage in counts["stages"].items()
         )
         return f"{self._summary(counts)} | {done}"
 
     def table(self, counts: dict[str, Any]) -> Table:
-        """Returns a row for each stage under the summary."""
+        """Returns a table: the summary as its title, a row for each stage."""
         table = Table(title=self._summary(counts), title_justify="left", box=None)
         for column in ("stage", "done", "in flight", "requests", "retries", "from journal"):
             table.add_column(column, justify="left" if column == "stage" else "right")
@@ -75,11 +75,11 @@ class ProgressDisplay:
         )
 
     def _time_left(self, counts: dict[str, Any], now: float) -> str:
-        """By the rate since the first image was done: what came before it was start-up."""
+        """Returns an estimate from the rate since the first finished image, so without start-up."""
         done, left = counts["done"], max(0, counts["images"] - counts["done"])
         if done and self._first is None:
             self._first = (now, done)
-        if self._first is None or now - self._first[0] < _LEAST_S or done == self._first[1]:
+        if self._first is None or now - self._first[0] < _MIN_S or done == self._first[1]:
             return "0:00:00" if not left else "?"
         rate = (done - self._first[1]) / (now - self._first[0])
         minutes, seconds = divmod(round(left / rate), 60)

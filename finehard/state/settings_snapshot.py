@@ -1,4 +1,4 @@
-"""What an output was built with, kept beside its journal, so that a later run sees a change."""
+"""The settings an output was built with, saved beside its journal to detect changes later."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ _NOT_IN_THE_DATA = {
     "detect": {"device", "batch_size", "threads", "allow_pickle"},
     "images": {"cache_bytes"},
 }
-"""Settings that decide how a dataset is made, not what is in it."""
+"""Settings that affect how a dataset is built, but not its content."""
 _FILES = re.compile(r"detect\.(model|text_model)|[a-z]+\.prompt")
-"""Settings that name files: the stage's fingerprint tells whether their content is another."""
-_NAMED = 4
-"""Changed settings that are named at most: the rest are counted."""
+"""Settings that name files: the stage's fingerprint changes if their content does."""
+_MAX_NAMED = 4
+"""Maximum number of changed settings that are named; the rest are counted."""
 
 
 def refuse_changes(output: str, config: Config, stages: Sequence[Stage]) -> None:
-    """Raises `UsageError` where `config`, resolved, differs from what `output` was built with and
-    `when_changed` is "refuse"."""
-    before = _before(output) if config.when_changed == "refuse" else None
+    """Raises `UsageError` if `when_changed` is "refuse" and `config`, resolved, differs from the
+    settings that `output` was built with."""
+    before = _load_settings(output) if config.when_changed == "refuse" else None
     if before is None:
         return
     now = _settings(config, stages)
@@ -46,8 +46,8 @@ def refuse_changes(output: str, config: Config, stages: Sequence[Stage]) -> None
 
 
 def save_settings(output: str, config: Config, stages: Sequence[Stage]) -> None:
-    """Saves `config`, resolved, as what `output` is built with from now on. Raises
-    `FinehardError` where that cannot be written."""
+    """Saves `config`, resolved, as the settings that `output` is built with from now on. Raises
+    `FinehardError` if it cannot be written."""
     uri = _uri(output)
     try:
         storage.write(uri, json.dumps(_settings(config, stages), indent=1).encode())
@@ -60,12 +60,12 @@ def _uri(output: str) -> str:
 
 
 def _settings(config: Config, stages: Sequence[Stage]) -> dict[str, Any]:
-    values = json.loads(json.dumps(as_dict(config)))  # as they will be read: lists, no tuples
+    values = json.loads(json.dumps(as_dict(config)))  # as they will be read: lists, not tuples
     return {"stages": provenance(stages, config).stages, "config": values}
 
 
-def _before(output: str) -> dict[str, Any] | None:
-    """What `output` was built with, or None where that is not known."""
+def _load_settings(output: str) -> dict[str, Any] | None:
+    """Returns the settings that `output` was built with; None if they are unknown."""
     for uri in (_uri(output), storage.join(output, MANIFEST)):
         if not storage.exists(uri):
             continue
@@ -73,7 +73,7 @@ def _before(output: str) -> dict[str, Any] | None:
             read = json.loads(storage.read_all(uri))
             return {"stages": dict(read["stages"]), "config": dict(read["config"])}
         except (ValueError, KeyError, TypeError):
-            continue  # damaged: the other may be whole
+            continue  # damaged: the other may be readable
     return None
 
 
@@ -82,8 +82,8 @@ def _fingerprint(settings: dict[str, Any], stage: str) -> Any:
 
 
 def _changed(before: Any, now: Any, path: str = "") -> list[tuple[str, str]]:
-    """The settings that differ: place and values. Those that only one has, as after an update of
-    finehard, are left to the fingerprints."""
+    """Returns the key and values of each setting that differs. Settings that only one side has, as
+    after an update of finehard, are left to the fingerprints."""
     if isinstance(before, dict) and isinstance(now, dict):
         inside = re.sub(r"^models\.[^.]*$", "models.*", path)
         names = sorted({*before} & {*now} - _NOT_IN_THE_DATA.get(inside, set()))
@@ -102,10 +102,10 @@ def _short(value: Any) -> str:
 
 
 def _message(output: str, changed: list[tuple[str, str]], anew: list[str], order: list[str]) -> str:
-    named = [f"{key} {values}" for key, values in changed[:_NAMED]]
+    named = [f"{key} {values}" for key, values in changed[:_MAX_NAMED]]
     what = ", ".join(named) or "a prompt, model or finehard itself has other content"
-    if len(changed) > _NAMED:
-        what += f" and {len(changed) - _NAMED} more"
+    if len(changed) > _MAX_NAMED:
+        what += f" and {len(changed) - _MAX_NAMED} more"
     touched = {*anew, *(key.split(".", 1)[0] for key, _ in changed)}
     first = next((at for at, stage in enumerate(order) if stage in touched), len(order))
     later = [stage for stage in order[first + 1 :] if stage not in anew]
