@@ -23,14 +23,18 @@ def rank() -> int:
     return dist.get_rank() if dist.is_initialized() else 0
 
 
+def local_rank() -> int:
+    """Returns the number of this process on its machine, from 0."""
+    return int(os.environ.get("LOCAL_RANK", "0"))
+
+
 def init() -> torch.device:
     """Joins the processes that torchrun started, if any; returns this process's device.
 
     nccl where there are GPUs, else gloo.
     """
-    local = int(os.environ.get("LOCAL_RANK", "0"))
     gpu = torch.cuda.is_available()
-    device = torch.device("cuda", local) if gpu else torch.device("cpu")
+    device = torch.device("cuda", local_rank()) if gpu else torch.device("cpu")
     if gpu:
         torch.cuda.set_device(device)
     if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not dist.is_initialized():

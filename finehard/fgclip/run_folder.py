@@ -31,7 +31,7 @@ class RunFolder:
         self.path = Path(tempfile.gettempdir(), name)
         if distributed.local_rank() == 0:
             self._pull(self._uri)
-        distributed.barrier()
+        distributed.wait_for_all(distributed.patient_group())
 
     def _pull(self, uri: str) -> None:
         """Makes the local copy what the store has, without incomplete checkpoints."""

@@ -43,6 +43,7 @@ from finehard.fgclip.model import FGCLIP, build, load
 from finehard.fgclip.objective import Objective
 from finehard.fgclip.optimizer import learning_rate, make_optimizer
 from finehard.fgclip.reader import ShardReader, find_shards
+from finehard.fgclip.run_folder import RunFolder
 from finehard.fgclip.run_logger import RunLogger
 from finehard.fgclip.sampler import Sampler, Shard
 from finehard.fgclip.tokenizer import Tokens, load_tokenizer, make_tokenizer, texts_of
@@ -60,15 +61,17 @@ def train(
 ) -> dict[str, Any]:
     """Trains on the shards of the `data` folders and writes the model to `output`/model.
 
-    Starts from folder `model`, or from scratch where the config says so; resumes where `output`,
-    which all machines of a run must share, has a checkpoint. Steps are made smaller where there
-    are too few samples. The returned dict has "step", "steps", "stopped" (by SIGTERM), "loss",
-    "skipped", and with `eval_data` "evaluation". Raises `FinehardError`, also when a loss is not
-    finite.
+    Starts from folder `model`, or from scratch where the config says so; resumes where `output`, a
+    folder that all machines of a run share or a URI, has a checkpoint. Steps are made smaller where
+    there are too few samples. The returned dict has "step", "steps", "stopped" (by SIGTERM),
+    "loss", "skipped", and with `eval_data` "evaluation". Raises `FinehardError`, also when a loss
+    is not finite.
     """
-    run, out = config.run, Path(output)
+    run = config.run
     evaluators = load_evaluators(run.evaluators, "run.evaluators")
     device, world = distributed.init(), distributed.world_size()
+    folder = RunFolder(os.fspath(output))
+    out = folder.path
     shards = find_shards(data)
     eval_shards = find_shards(eval_data) if eval_data else []
     network, tokenizer, state = _start(config, out, model, shards)
@@ -138,6 +141,7 @@ def train(
                         out / "checkpoints", step, objective, optimizer, tokenizer, config.sample,
                         _fingerprint(config, shards), run.keep,
                     )  # fmt: skip
+                    folder.push()
                 logger.advance()
             if eval_shards and run.eval_every and step % run.eval_every == 0 and step < steps:
                 evaluation(step, run.eval_samples)
@@ -149,6 +153,7 @@ def train(
             result["evaluation"] = evaluation(step, None)
     if logger:
         logger.close()
+        folder.push()
     return result
 
 

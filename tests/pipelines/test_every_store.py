@@ -49,9 +49,7 @@ def _samples(dataset: str, source: str) -> list[tuple[str, dict[str, Any], bytes
 
 
 @pytest.mark.parametrize("scheme", ["file", "memory", "s3", "gs", "az"])
-def test_a_dataset_in_a_store_is_the_local_one(
-    tmp_path: Path, server: Server, scheme: str
-) -> None:
+def test_a_dataset_in_a_store_is_the_local_one(tmp_path: Path, server: Server, scheme: str) -> None:
     from finehard.fgclip.train import train
     from tests.fgclip.test_train import config as train_config
 
