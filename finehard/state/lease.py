@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import socket
 import sys
@@ -15,6 +16,7 @@ from typing import NamedTuple
 from finehard.errors import FinehardError
 from finehard.io import storage
 
+_log = logging.getLogger(__name__)
 HEARTBEAT_S = 5.0
 """Seconds between two writes by the holder."""
 SETTLE_S = 2.0
@@ -42,11 +44,10 @@ def leased(output: str) -> Iterator[None]:
     me = f"process {os.getpid()} on {socket.gethostname()}, {os.urandom(4).hex()}"
     before = _read(uri)
     if before is not None:
-        print(
-            f"{output} was held by {before.holder}: waiting {3 * HEARTBEAT_S:.0f} s to see whether "
-            "that build is still running",
-            file=sys.stderr,
-        )
+        _log.info(
+            "%s was held by %s: waiting %.0f s to see whether that build is still running",
+            output, before.holder, 3 * HEARTBEAT_S,
+        )  # fmt: skip
         time.sleep(3 * HEARTBEAT_S)
         now = _read(uri)
         if now not in (before, None):

@@ -147,7 +147,7 @@ def test_exif_that_stops_pillow_does_not_cost_the_image() -> None:
     entries += struct.pack("<HHI4s", 0x0128, 3, 1, b"\2\0\0\0")
     exif = b"Exif\0\0II*\0" + struct.pack("<IH", 8, 3) + entries + bytes(4)
     data = _without_jfif(encoded(picture(), exif=exif))
-    with pytest.raises(OSError):
+    with pytest.raises((OSError, ImportError)):  # ultralytics, where imported, asks for pi_heif
         Image.open(io.BytesIO(data))
     assert header(data, CONFIG)[1:] == (30, 40)
     decoded = decode(data, CONFIG)
