@@ -51,7 +51,7 @@ demo-models: setup ## train the bundled demo models from scratch
 
 test: setup ## run all tests but the longest
 	@$(BIN)/python -m pytest -m "not slow" -n 2
-	@$(BIN)/python -m pytest -m "slow and not full"
+	@$(BIN)/python -m pytest -m "slow and not full" -n 2
 
 test-all: test ## run the longest tests too: repeated kills, benches, vLLM (sets up .venv-vllm if it can)
 	-@$(MAKE) --no-print-directory setup-vllm

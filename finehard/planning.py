@@ -67,11 +67,17 @@ def plan(
 
     Reads the headers of some images, asks no model, writes nothing. Raises as `build` would.
     """
-    from finehard.beam import run
-
-    storage.configure(config.storage, run.storage_options(run.options(list(beam))))
+    storage.configure(config.storage, _storage_options(beam))
     ready = preflight(config, source, output, pipeline)
     return make_plan(ready.files, ready.images, ready.config, ready.stages)
+
+
+def _storage_options(beam: Sequence[str]) -> storage.Options:
+    if not beam:
+        return {}
+    from finehard.beam import run  # a second of imports
+
+    return run.storage_options(run.options(list(beam)))
 
 
 def make_plan(
