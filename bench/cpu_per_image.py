@@ -188,7 +188,7 @@ def written(table: Table, records: list[Record]) -> None:
             pointers.append(Pointer(record.key, record.source, where))
             offset += len(data)
     started = time.process_time()
-    write_shard(str(output), 0, 1, pointers, ShardsConfig(), ImagesConfig())
+    write_shard(str(output), "run", 0, 1, pointers, ShardsConfig(), ImagesConfig())
     table.ms["shard"] = 1000 * (time.process_time() - started) / len(records)
 
 

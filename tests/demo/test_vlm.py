@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from finehard.demo.render import render
-from finehard.demo.vlm.lessons import NEGATIVES, TASKS, lesson
+from finehard.demo.vlm.examples import NEGATIVES, TASKS, lesson
 from finehard.demo.vlm.views import cut
 from finehard.demo.vocabulary import build_tokenizer
 from finehard.negatives.swap import Swap, check

@@ -14,7 +14,7 @@ from PIL import Image
 
 from finehard.demo import texts
 from finehard.demo.render import render
-from finehard.demo.vlm.lessons import TASKS, WHOLE, Lesson, lesson
+from finehard.demo.vlm.examples import TASKS, WHOLE, Lesson, lesson
 from finehard.demo.vlm.views import cut, whole
 from finehard.demo.world import COLORS, KINDS, PATTERNS, Scene
 from finehard.negatives.swap import Swap, check

@@ -15,11 +15,11 @@ from typing import Any
 import torch
 
 from finehard.demo.pictures import training_pictures
-from finehard.demo.vlm.descent import Rates
-from finehard.demo.vlm.look import Looker, learn_to_look
+from finehard.demo.vlm.feature_cache import Seen, see_all
+from finehard.demo.vlm.finetune import Replier, learn_to_reply
 from finehard.demo.vlm.model import build_model, save_model
-from finehard.demo.vlm.replies import Replier, learn_to_reply
-from finehard.demo.vlm.seen import Seen, see_all
+from finehard.demo.vlm.optim import Rates
+from finehard.demo.vlm.pretrain_vision import Looker, learn_to_look
 from finehard.demo.vocabulary import build_tokenizer
 
 

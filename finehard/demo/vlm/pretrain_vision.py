@@ -11,8 +11,8 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional
 
-from finehard.demo.vlm.descent import Rates, descend
 from finehard.demo.vlm.model import HIDDEN, image_tokens
+from finehard.demo.vlm.optim import Rates, descend
 from finehard.demo.vlm.patches import DENSE, GLOBAL, Patches, Targets, patches_of, targets_of
 from finehard.demo.vlm.views import cut, whole
 

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from finehard.demo.vlm.lessons import WHOLE
+from finehard.demo.vlm.examples import WHOLE
 from finehard.demo.vlm.model import image_tokens
 from finehard.demo.vlm.patches import Patches, patches_of
 from finehard.demo.vlm.views import cut, whole

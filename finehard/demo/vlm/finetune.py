@@ -11,10 +11,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from finehard.demo.vlm.descent import Rates, descend
-from finehard.demo.vlm.lessons import MOST_REGIONS, TASKS, Lesson, lesson
+from finehard.demo.vlm.examples import MOST_REGIONS, TASKS, Lesson, lesson
+from finehard.demo.vlm.feature_cache import Seen
 from finehard.demo.vlm.model import HIDDEN
-from finehard.demo.vlm.seen import Seen
+from finehard.demo.vlm.optim import Rates, descend
 from finehard.demo.world import Scene
 
 SHARES = {"caption": 0.5, "regions": 0.2, "negatives": 0.1, "verify": 0.2}
