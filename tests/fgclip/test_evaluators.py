@@ -1,6 +1,7 @@
 """Evaluators by name, and a user's own in a file beside the config."""
 
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -111,3 +112,14 @@ def test_features_are_computed_once(folder, monkeypatch):
     tokenizer = evaluate.load_tokenizer(folder / "out" / "model")
     evaluate.evaluate(model.train(), tokenizer, shards, config.sample, batch_size=20)
     assert len(calls) == 1 and model.training and torch.is_grad_enabled()
+
+
+def test_the_evaluator_from_the_page_runs(folder):
+    page = (Path(__file__).parents[2] / "docs" / "adding-a-stage.md").read_text("utf-8")
+    section = page.partition("\n## An evaluator\n")[2].partition("\n## ")[0]
+    code = section.partition("```python\n")[2].partition("```")[0]
+    named = yaml.safe_load(section.partition("```yaml\n")[2].partition("```")[0])
+    (folder / "my_evaluators.py").write_text(code)
+    assert train_with(folder, *named["run"]["evaluators"]) == 0
+    rows = [json.loads(x) for x in (folder / "out" / "log.jsonl").read_text().splitlines()]
+    assert all("alignment" in row for row in rows if row["group"] == "eval")
