@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 
 from finehard.digest import number
+from finehard.io.storage import JOURNAL
 from finehard.settings.ranges import Count, Positive, Quality
 
 MANIFEST = "manifest.json"
@@ -14,7 +15,6 @@ SIZES = "sizes.json"
 CARD = "README.md"
 CROISSANT = "croissant.json"
 REPORT = "report.html"
-JOURNAL = "_journal"
 DROPPED = "_dropped.json"
 """In the journal's folder: examples of what each rule left out, for the report."""
 SIDE_FILES = ("_records", "_images", "_index")

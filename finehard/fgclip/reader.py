@@ -30,7 +30,7 @@ def find_shards(datasets: Sequence[str]) -> list[Shard]:
     Raises `UsageError` if a folder holds no shards or its sizes.json is malformed.
     """
     cache = ShardCache(gigabytes=1.0)
-    return [Shard(*s) for dataset in datasets for s in open_dataset(dataset, cache).shards]
+    return [shard for dataset in datasets for shard in open_dataset(dataset, cache).shards]
 
 
 class ShardReader:

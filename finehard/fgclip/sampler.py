@@ -12,14 +12,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from finehard.dataset.reader import Shard
+
 Ints = NDArray[np.int64]
-
-
-class Shard(NamedTuple):
-    """A tar of samples and their number."""
-
-    uri: str
-    samples: int
 
 
 class SampleIndex(NamedTuple):

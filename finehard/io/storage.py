@@ -21,7 +21,7 @@ from finehard.records import Bytes
 
 Options = Mapping[str, Mapping[str, Any]]
 """Scheme -> options of its store, under fsspec's names (s3fs, gcsfs, adlfs, HfFileSystem)."""
-_JOURNAL = "_journal"
+JOURNAL = "_journal"
 """The folder in a dataset that no other folder has; see `finehard.dataset.layout`."""
 
 
@@ -87,7 +87,7 @@ def walk(uri: str) -> Iterator[File]:
     found, top = [], _path(uri)
     prefix = uri[: len(uri) - len(top)]
     for folder, subfolders, names in os.walk(top):
-        if _JOURNAL in subfolders and folder != top:
+        if JOURNAL in subfolders and folder != top:
             subfolders.clear()
             continue
         subfolders[:] = [s for s in subfolders if not _is_skipped(s)]
@@ -100,7 +100,7 @@ def walk(uri: str) -> Iterator[File]:
 
 def _without_skipped(base: str, files: list[File]) -> Iterator[File]:
     folders = [file.uri[len(base) :].split("/")[:-1] for file in files]
-    datasets = {tuple(f[: f.index(_JOURNAL)]) for f in folders if _JOURNAL in f} - {()}
+    datasets = {tuple(f[: f.index(JOURNAL)]) for f in folders if JOURNAL in f} - {()}
     for file, inside in zip(files, folders, strict=True):
         if not any(map(_is_skipped, inside)) and not any(
             tuple(inside[:depth]) in datasets for depth in range(1, len(inside) + 1)

@@ -192,7 +192,7 @@ def costs(manifest: dict[str, Any]) -> list[Cost]:
 def runs(dataset: str) -> list[dict[str, Any]]:
     """The recorded runs of the build, oldest first, each with its `seconds`."""
     recorded = []
-    for file in storage.glob(storage.join(dataset, "_journal", RUNS), ""):
+    for file in storage.glob(storage.join(dataset, storage.JOURNAL, RUNS), ""):
         try:
             recorded.append(json.loads(storage.read_all(file.uri)))
         except (OSError, ValueError):
@@ -203,4 +203,4 @@ def runs(dataset: str) -> list[dict[str, Any]]:
 def note_run(dataset: str, run: str, seconds: float, counts: dict[str, Any]) -> None:
     """Records that `run` took `seconds`, and what its stages asked, for later reports."""
     text = json.dumps({"run": run, "seconds": round(seconds, 1), "stages": counts["stages"]})
-    storage.write(storage.join(dataset, "_journal", RUNS, f"{run}.json"), text.encode())
+    storage.write(storage.join(dataset, storage.JOURNAL, RUNS, f"{run}.json"), text.encode())

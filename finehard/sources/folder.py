@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable, Iterator
 from functools import partial
 
+from finehard.images import SUFFIXES
 from finehard.io import storage
 from finehard.io.ordered_map import ordered_map
 from finehard.records import Bytes, Record, Reject
@@ -21,7 +22,7 @@ from finehard.sources.source import (
     wanted,
 )
 
-suffixes = (".jpg", ".jpeg", ".png", ".webp")
+suffixes = SUFFIXES
 
 
 def image_names(uri: str, files: Iterable[storage.File]) -> list[str]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from itertools import tee
 from typing import Any, BinaryIO
 
+from finehard.images import SUFFIXES
 from finehard.io import storage
 from finehard.records import Bytes, Record, Reject
 from finehard.rejects import REASONS
@@ -29,7 +30,7 @@ from finehard.sources.source import (
 from finehard.sources.tar import BLOCK, Damage, Member, members
 
 suffixes = (".tar",)
-IMAGES = ("jpg", "jpeg", "png", "webp")
+IMAGES = tuple(suffix.removeprefix(".") for suffix in SUFFIXES)
 MAX_SIDE_FILE = 4 << 20
 """Maximum number of bytes read of a .json or .txt member."""
 _MAX_PARTS = 64

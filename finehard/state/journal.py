@@ -79,7 +79,7 @@ class Journal:
     """
 
     def __init__(self, output: str) -> None:
-        self.root = storage.join(output, "_journal")
+        self.root = storage.join(output, storage.JOURNAL)
         self._lock = threading.Lock()
         self._rows: dict[_Place, _Rows] = {}
         self._listing = threading.Lock()

@@ -40,7 +40,7 @@ def leased(output: str) -> Iterator[None]:
     conditional writes, taking the lease and every heartbeat are one atomic request. A build that
     lost its lease while it ran ends at once.
     """
-    uri = storage.join(output, "_journal", "lease.json")
+    uri = storage.join(output, storage.JOURNAL, "lease.json")
     me = f"process {os.getpid()} on {socket.gethostname()}, {os.urandom(4).hex()}"
     before = _read(uri)
     if before is not None:

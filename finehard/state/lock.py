@@ -27,7 +27,7 @@ def locked(output: str) -> Iterator[None]:
         with leased(output):
             yield
         return
-    folder = os.path.join(output, "_journal")
+    folder = os.path.join(output, storage.JOURNAL)
     try:
         os.makedirs(folder, exist_ok=True)
         file = open(os.path.join(folder, "lock"), "a+")  # noqa: SIM115  closed below

@@ -23,7 +23,7 @@ _EVERY_S = {False: 1.0, True: 10.0}
 
 def folder(output: str, run: str) -> str:
     """Returns the folder for the status files of `run`."""
-    return storage.join(output, "_journal", "_status", run)
+    return storage.join(output, storage.JOURNAL, "_status", run)
 
 
 class Status:
