@@ -33,7 +33,7 @@ from finehard.dataset.writer import write_shard
 from finehard.detect import DetectConfig
 from finehard.detect.boxes import select
 from finehard.images import ImagesConfig, header
-from finehard.lmm.logprobs import probabilities
+from finehard.lmm.choices import probabilities
 from finehard.lmm.question import Question, messages
 from finehard.lmm.reply import parse_reply
 from finehard.negatives import Negatives, NegativesConfig

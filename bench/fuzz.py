@@ -32,7 +32,7 @@ from bench.measure import WORK, verdict
 from bench.simulated_server import answer
 from finehard.errors import FinehardError
 from finehard.images import ImageError, ImagesConfig, decode, header
-from finehard.lmm.logprobs import probabilities
+from finehard.lmm.choices import probabilities
 from finehard.lmm.reply import InvalidReply, parse_reply
 from finehard.records import Reject, Usage
 from finehard.rejects import REASONS

@@ -97,6 +97,7 @@ class AskModel(beam.DoFn):
             images,
             record.sha256,
             ask.choices,
+            ask.judge,
         )
 
     def finish_bundle(self) -> Iterator[WindowedValue]:

@@ -18,10 +18,11 @@ from typing import Any
 import orjson
 
 from finehard.errors import FinehardError
+from finehard.lmm.choices import probabilities
 from finehard.lmm.config import ModelConfig
 from finehard.lmm.fleet import UNHEALTHY_AFTER, Endpoint, Fleet
-from finehard.lmm.logprobs import probabilities
 from finehard.lmm.loop import event_loop, on_loop
+from finehard.lmm.message import content, token_counts
 from finehard.lmm.question import Answer, Question, RequestFailed, messages
 from finehard.lmm.reply import InvalidReply, parse_reply
 from finehard.lmm.transport import Transient, Transport
@@ -131,7 +132,7 @@ class Client:
                 reply = await self._send(self._payload(question, chat), question.affinity, tally)
             except RequestFailed as failed:
                 raise RequestFailed(failed.reason, failed.detail, usage) from None
-            prompt_tokens, completion_tokens = _token_counts(reply)
+            prompt_tokens, completion_tokens = token_counts(reply)
             tally.prompt_tokens += prompt_tokens
             tally.completion_tokens += completion_tokens
             usage = Usage(
@@ -139,7 +140,7 @@ class Client:
                 usage.prompt_tokens + prompt_tokens,
                 usage.completion_tokens + completion_tokens,
             )
-            text, truncated = _content(reply)
+            text, truncated = content(reply)
             try:
                 value = parse_reply(text, question.schema)
                 if question.choices:
@@ -278,25 +279,3 @@ class Client:
             )
             self._fleet.give_up(outage)
             raise outage
-
-
-def _content(reply: dict[str, Any]) -> tuple[str, bool]:
-    """Returns the text of a reply ("" if there is none) and whether max_tokens truncated it."""
-    try:
-        choice = reply["choices"][0]
-        text = choice["message"]["content"]
-        return text if isinstance(text, str) else "", choice.get("finish_reason") == "length"
-    except (KeyError, IndexError, TypeError):
-        return "", False
-
-
-def _token_counts(reply: dict[str, Any]) -> tuple[int, int]:
-    """Returns the reported numbers of prompt and completion tokens; 0 if not reported."""
-    usage = reply.get("usage")
-    if not isinstance(usage, dict):
-        return 0, 0
-    return _token_count(usage.get("prompt_tokens")), _token_count(usage.get("completion_tokens"))
-
-
-def _token_count(value: Any) -> int:
-    return value if type(value) is int and 0 <= value < 1 << 40 else 0

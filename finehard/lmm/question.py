@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,7 +26,8 @@ class Question:
     images: tuple[bytes, ...] = ()
     affinity: str = ""
     choices: tuple[str, str] | None = None
-    """As in `finehard.stages.stage.Ask`."""
+    """As in `finehard.stages.stage.Ask`, as is `judge`."""
+    judge: Callable[[Any], str | None] | None = None
 
 
 @dataclass(frozen=True)

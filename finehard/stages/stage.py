@@ -7,7 +7,7 @@ needs of a stage (settings, version, reject reasons, cost) is declared here besi
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple, Protocol
 
@@ -28,7 +28,17 @@ class Ask(NamedTuple):
     max_tokens: int
     choices: tuple[str, str] | None = None
     """The two words that every entry of the reply is one of. `answer` then gets, for each entry,
-    the probability of the first word; 1 or 0 where the server reports no probabilities."""
+    the probability of the first word as a float; the int 1 or 0 where the server reports none."""
+    judge: Callable[[Any], str | None] | None = None
+    """Returns why a reply that fits the schema is not worth keeping, on one line, or None. Such a
+    reply is asked for once more; `answer` gets the second one, whatever it is."""
+
+
+class Limits(NamedTuple):
+    """What the servers of a stage's model take in one request; found by the preflight."""
+
+    regions: int | None = None
+    """The most regions in one request; None: as many as an image has."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +101,8 @@ class Stage:
     model: str | None = None
     """The model that is asked, a name under `models` in the config."""
     prompt: Prompt | None = None
+    limits: Limits = Limits()
+    """Set by the preflight. A stage that asks about several regions at once splits them by it."""
 
     def __init__(self, config: Any) -> None:
         self.config = config

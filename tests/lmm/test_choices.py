@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from finehard.lmm.logprobs import probabilities
+from finehard.lmm.choices import probabilities
 
 YES_NO = ("yes", "no")
 
