@@ -89,9 +89,14 @@ class Client:
         accepts it in another dialect, which is then used."""
         return bool(on_loop(self._sender.try_dialects(question)))
 
+    def problems(self) -> dict[str, str | None]:
+        """Returns what is wrong with each endpoint, by URL; None if nothing is seen."""
+        problems: dict[str, str | None] = on_loop(self._problems())
+        return problems
+
     def check(self) -> None:
         """Raises `FinehardError` unless at least one endpoint responds and serves the model."""
-        problems = on_loop(self._check_all())
+        problems = list(self.problems().values())
         if all(problems):
             raise FinehardError(problems[0])
 
@@ -99,9 +104,10 @@ class Client:
         """Closes the connections."""
         on_loop(self._sender.transport.close())
 
-    async def _check_all(self) -> list[str | None]:
-        endpoints = self._sender.fleet.endpoints
-        return await asyncio.gather(*(self._sender.transport.problem(e.url) for e in endpoints))
+    async def _problems(self) -> dict[str, str | None]:
+        urls = [endpoint.url for endpoint in self._sender.fleet.endpoints]
+        problems = await asyncio.gather(*map(self._sender.transport.problem, urls))
+        return dict(zip(urls, problems, strict=True))
 
     def _start_submitted(self) -> None:
         self._wakeup_scheduled = False  # before the queue is emptied, so that no question is missed
