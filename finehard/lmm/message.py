@@ -63,29 +63,24 @@ def refusal(reply: dict[str, Any]) -> str | None:
     message = choice.get("message")
     if isinstance(message, dict):
         parts = message.get("content")
-        refused = (
-            [
-                message.get("refusal"),
-                *(part.get("refusal") for part in parts if isinstance(part, dict)),
-            ]
-            if isinstance(parts, list)
-            else [message.get("refusal")]
-        )
-        for text in refused:
-            if isinstance(text, str) and text.strip():
-                return _line(text)
+        for part in [message, *(parts if isinstance(parts, list) else ())]:
+            words = part.get("refusal") if isinstance(part, dict) else None
+            if isinstance(words, str) and words.strip():
+                return _line(words)
     if str(choice.get("finish_reason")).lower() in _BLOCKED:
         return f"finish_reason {choice['finish_reason']}"
-    if choice or not isinstance(reply, dict):
-        return None
+    return None if choice else _blocked_prompt(reply)
+
+
+def _blocked_prompt(reply: dict[str, Any]) -> str | None:
+    """Returns why a response has no choices, if that is what its prompt's filter found."""
     feedback = reply.get("promptFeedback") or reply.get("prompt_feedback")
-    blocked = feedback.get("blockReason") if isinstance(feedback, dict) else None
-    if blocked or reply.get("prompt_filter_results"):
-        return f"the prompt was blocked: {_line(blocked or 'content filter')}"
-    named = reply.get("error")
-    if isinstance(named, dict) and named.get("code") == "content_filter":
-        return _line(named.get("message") or "content_filter")
-    return None
+    if isinstance(feedback, dict) and feedback.get("blockReason"):
+        return f"the prompt was blocked: {_line(feedback['blockReason'])}"
+    failed = reply.get("error")
+    if isinstance(failed, dict) and failed.get("code") == "content_filter":
+        return _line(failed.get("message") or "content_filter")
+    return "the prompt was filtered" if reply.get("prompt_filter_results") else None
 
 
 def error(reply: Any) -> tuple[int, str] | None:
@@ -99,14 +94,16 @@ def error(reply: Any) -> tuple[int, str] | None:
     if not isinstance(reply, dict):
         return 500, "the response is not a JSON object"
     choice = _choice(reply)
-    for found in (reply.get("error"), choice.get("error")):
-        if found and not (refusal(reply) and not choice):
-            return _error(found)
+    if not choice and refusal(reply):
+        return None
+    failed = reply.get("error") or choice.get("error")
+    if failed:
+        return _error(failed)
     if reply.get("object") == "error":  # vLLM, older
         return _error(reply)
     if choice.get("finish_reason") == "error":
         return 500, "finish_reason error"
-    if not choice and not refusal(reply):
+    if not choice:
         detail = reply.get("detail") or reply.get("message")
         return 500, _line(detail) if detail else "the response has no choices"
     return None

@@ -40,8 +40,8 @@ def parse_reply(text: str, schema: ReplySchema, partial: bool = False) -> Any:
             text = value  # JSON inside a JSON string
         elif len(text) <= LONGEST:
             values = [value]
-    lists = _full(schema).get("type") != "object" or "1" in _full(schema).get("properties", {})
-    repair = Repair(_full(schema))
+    lists = schema.full.get("type") != "object" or "1" in schema.full.get("properties", {})
+    repair = Repair(schema.full)
     good: dict[str, Any] | None = None
     values = values or json_values(text, lists)
     for attempt in range(2):
@@ -73,8 +73,3 @@ def _candidates(values: list[Any], repair: Repair, lists: bool) -> Iterator[Any]
             yield from [v for v in value[:-9:-1] if isinstance(v, dict)]
     if len(values) > 1 and (merged := repair.merged(values)) is not None:
         yield merged
-
-
-def _full(schema: ReplySchema) -> dict[str, Any]:
-    full: dict[str, Any] = getattr(schema, "full", schema.value)
-    return full
