@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import re
 from bisect import bisect_right
+from collections import deque
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -46,18 +47,16 @@ def probabilities(
     words = _words(text, value, choices) if tokens else {}
     if not words:
         return result
-    first, last = min(words.values()), max(words.values())
+    begin = min(word.entry for word in words.values())
+    end = max(word.end for word in words.values())
     starts, spelled = _joined(tokens)
-    end = last[1]
-    needle = _squeezed(text[first[0] : end])
-    at = spelled.rfind(needle)
+    at = spelled.rfind(_squeezed(text[begin:end]))
     if at < 0:
         return result
-    for key, (start, stop) in words.items():
-        word = text[start:stop].casefold()
-        position = at + len(_squeezed(text[first[0] : start]))
+    for key, word in words.items():
+        position = at + len(_squeezed(text[begin : word.start]))
         index = bisect_right(starts, position) - 1
-        pair = ("true", "false") if word in ("true", "false") else choices
+        pair = ("true", "false") if word.plain in ("true", "false") else choices
         said = int(value[key] != choices[0])
         read = _probability(tokens[index], position - starts[index], pair, said)
         if read is not None:
@@ -75,34 +74,41 @@ class _Token(NamedTuple):
     """The most that an alternative which is not reported can have."""
 
 
-def _words(
-    text: str, value: dict[str, str], choices: tuple[str, str]
-) -> dict[str, tuple[int, int]]:
-    """Returns where the word of each key stands in `text`; of several, the last that fits."""
-    entries = [(entry["key"], _span(entry)) for entry in _ENTRY.finditer(text)]
-    names = numbered_names([key for key, _ in entries], value.keys())
-    found: dict[str, tuple[int, int]] = {}
-    for key, span in entries:
+class _Word(NamedTuple):
+    """Where an entry, and the word in it, stand in a text; and the word in lower case."""
+
+    entry: int
+    start: int
+    end: int
+    plain: str
+
+    def says(self, word: str, choices: tuple[str, str]) -> bool:
+        """Returns whether it is another form of `word`."""
+        if self.plain in ("true", "false") and self.plain not in choices:
+            return (self.plain == "true") == (word == choices[0])
+        return _is_word(self.plain, word.casefold())
+
+
+def _words(text: str, value: dict[str, str], choices: tuple[str, str]) -> dict[str, _Word]:
+    """Returns the word of each key in `text`: in the last entry under that key."""
+    entries = {entry["key"]: entry for entry in _ENTRY.finditer(text)}
+    names = numbered_names(entries, value.keys())
+    found: dict[str, _Word] = {}
+    for key, entry in entries.items():
         name = key if key in value else names.get(key)
-        if name is not None and _says(text[slice(*span)], value[name], choices):
-            found[name] = span
+        if name is not None and (word := _word(entry)).says(value[name], choices):
+            found[name] = word
     if found:
         return found
-    spans = [_span(item) for item in _LISTED.finditer(text)][-len(value) :]
-    listed = dict(zip(value, spans, strict=False))
-    fits = all(_says(text[slice(*span)], value[key], choices) for key, span in listed.items())
+    items = deque(_LISTED.finditer(text), len(value))
+    listed = dict(zip(value, map(_word, items), strict=False))
+    fits = all(word.says(value[key], choices) for key, word in listed.items())
     return listed if len(listed) == len(value) and fits else {}
 
 
-def _span(entry: re.Match[str]) -> tuple[int, int]:
-    return entry.span("word") if entry["word"] is not None else entry.span("bare")
-
-
-def _says(text: str, word: str, choices: tuple[str, str]) -> bool:
-    plain = text.strip().casefold()
-    if plain in ("true", "false") and plain not in choices:
-        return (plain == "true") == (word == choices[0])
-    return _is_word(plain, word.casefold())
+def _word(entry: re.Match[str]) -> _Word:
+    start, end = entry.span("word") if entry["word"] is not None else entry.span("bare")
+    return _Word(entry.start(), start, end, entry.string[start:end].strip().casefold())
 
 
 def _is_word(text: str, word: str) -> bool:

@@ -43,8 +43,8 @@ _CONTROL_CHARACTERS = bytes(32 if code < 32 else code for code in range(256))
 _SCANNER = json.JSONDecoder(strict=False, parse_float=len, parse_int=len, parse_constant=len)
 
 _LOOSE_TOKEN = re.compile(
-    r'"(?:[^"\\]|\\.)*+(?:"|\Z)'
-    r"|'(?P<single>(?:[^'\\]|\\.)*+)(?:'|\Z)"
+    r'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)'
+    r"|'(?P<single>(?:[^'\\]|\\.)*+)(?:'|\\?\Z)"
     r"|(?P<literal>\b(?:True|False|None)\b)"
     r"|(?P<comma>,(?=[\s\u00a0\u200b\ufeff]*+[}\]]))"
     r"|(?P<before>[{,]\s*+)(?P<key>\w{1,64}+)(?=\s*+:)"
