@@ -18,6 +18,7 @@ REASONS = {
     "timeout": "the model server did not answer this request in time, again and again",
     "invalid_reply": "the model's replies did not fit the schema, also after being told why",
     "truncated_reply": "the model's replies were cut at max_tokens",
+    "refused_by_model": "the model, or its server's filter, declined to answer",
     "wrong_model": "the server answered for another model than was asked",
     "detector_failed": "the detector failed on this image, also when it was asked for it alone",
     "no_regions": "fewer regions than shards.min_regions are left",

@@ -25,6 +25,8 @@ _STAGES = {
 """The bundled stages in flow order, and the title of the step after each."""
 _COUNTED_WITH = {"phrases": "caption", "negatives": "regions"}
 """Stages that share a step with the stage before them."""
+UNTOLD = "verify.untold"
+"""Counted with what the rules left out, though nothing was left out for it."""
 _ENDS = ("source", "min_regions", "shards")
 """Names in rejects of what comes before and after the stages."""
 
@@ -170,9 +172,14 @@ def other_drops(
     return [(title, losses) for title, losses in drops if losses]
 
 
+def untold(manifest: dict[str, Any]) -> int:
+    """How many statements were verified by a server that reported no probability of the answer."""
+    return int(manifest["dropped"].get(UNTOLD, 0))
+
+
 def _rules(dropped: dict[str, int], stage: str) -> list[Loss]:
     named = [(name.split(".", 1)[1], n) for name, n in dropped.items()
-             if name.startswith(f"{stage}.")]  # fmt: skip
+             if name.startswith(f"{stage}.") and name != UNTOLD]  # fmt: skip
     return [
         Loss(rule, number, example=f"dropped-{stage}-{rule}")
         for rule, number in sorted(named, key=lambda rule: -rule[1])

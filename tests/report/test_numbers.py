@@ -91,6 +91,13 @@ def test_parts_that_a_users_stage_dropped_are_listed() -> None:
     ]  # fmt: skip
 
 
+def test_untold_statements_are_no_loss() -> None:
+    manifest = _manifest("drop", verify__untold=7, verify__negative_true=2)
+    assert funnel.untold(manifest) == 7 and funnel.untold(_manifest("drop")) == 0
+    [(_, losses)] = funnel.other_drops(manifest)
+    assert [(loss.reason, loss.number) for loss in losses] == [("negative_true", 2)]
+
+
 def test_box_steps_add_up() -> None:
     steps = funnel.regions(_manifest("drop", detect__score=9, detect__nms=4, verify__text_untrue=5))
     assert [step.left for step in steps] == [48, 35, 30]
