@@ -17,7 +17,7 @@ from finehard.lmm.choices import probabilities
 from finehard.lmm.config import ModelConfig
 from finehard.lmm.dialect import Dialect
 from finehard.lmm.loop import event_loop, on_loop
-from finehard.lmm.message import content, token_counts
+from finehard.lmm.message import content, refusal, token_counts
 from finehard.lmm.question import Answer, Question, RequestFailed
 from finehard.lmm.reply import InvalidReply, parse_reply
 from finehard.lmm.sender import Sender, Tally
@@ -137,9 +137,11 @@ class Client:
             except RequestFailed as failed:
                 raise RequestFailed(failed.reason, failed.detail, usage) from None
             usage = _add(usage, *token_counts(reply), tally)
+            if words := refusal(reply):
+                raise RequestFailed("refused_by_model", words, usage)
             text, truncated = content(reply)
             try:
-                value = parse_reply(text, question.schema)
+                value = parse_reply(text, question.schema, partial=last)
             except InvalidReply as error:
                 tally.invalid += 1
                 why = str(error)
