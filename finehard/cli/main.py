@@ -65,6 +65,8 @@ def _parser() -> argparse.ArgumentParser:
     added = command("plan", _plan, text)
     _add_build_arguments(added, output_required=False)
     added.add_argument("--json", action="store_true", help="print the plan as JSON")
+    added = command("fetch", _fetch, "fetch the weights of the config's detector, and check them")
+    _add_config(added)
     added = command("validate", _validate, "check a dataset against the data contract")
     added.add_argument("dataset")
     added = command("report", _report, "write report.html: pictures, numbers, rejects, cost")
@@ -160,6 +162,14 @@ def _plan(chosen: argparse.Namespace) -> int:
         from finehard.cli.plan_table import print_plan
 
         print_plan(made)
+    return 0
+
+
+def _fetch(chosen: argparse.Namespace) -> int:
+    from finehard.detect.weights import fetch_weights
+
+    for line in fetch_weights(_config(chosen).detect):
+        print(line)
     return 0
 
 
