@@ -52,9 +52,10 @@ def build(
     *,
     pipeline: str | None = None,
     beam: Sequence[str] = (),
+    limit: int | None = None,
     progress: Progress | None = None,
 ) -> Built:
-    """Builds the images in `source` into the dataset `output`.
+    """Builds the images in `source` into the dataset `output`; with a `limit`, the first so many.
 
     `pipeline` is FILE.py[:function] (None: the bundled one), `beam` are options for the Beam
     runner. Prints nothing; messages go to the logger "finehard". Raises `UsageError` before
@@ -65,7 +66,7 @@ def build(
 
     options = run.options(list(beam))
     stores = storage.configure(config.storage, run.storage_options(options))
-    ready = preflight(config, source, output, pipeline)
+    ready = preflight(config, source, output, pipeline, limit)
     assert ready.output is not None
     with locked(ready.output), contextlib.ExitStack() as stack:
         built = _build(ready, ready.output, options, stores, progress, stack)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import typing
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ from finehard.phrases import PhrasesConfig
 from finehard.serve import ServeConfig
 from finehard.settings.prices import PricesConfig
 from finehard.settings.ranges import Share
-from finehard.settings.read import checked, read_yaml
+from finehard.settings.read import checked, overridden, read_yaml
 from finehard.sources import SourceConfig
 from finehard.stages.caption import CaptionConfig
 from finehard.stages.regions import RegionsConfig
@@ -75,22 +76,25 @@ class Config:
 
 PACKAGE = "${finehard}"
 """In a config, the folder of the installed package, which holds the demo models."""
+PACKAGE_FOLDER = Path(__file__).parent
+"""That folder."""
 
 
-def load_config(name: str) -> Config:
+def load_config(name: str, settings: Sequence[str] = ()) -> Config:
     """Reads the config in file `name`, or the bundled one of that name (demo, gpu-node, ...).
 
-    Python modules beside the file become importable, for what the config names as
-    module:attribute. Raises `UsageError` with what is wrong and where.
+    `settings` override it (`overridden`). Python modules beside the file become importable, for
+    what the config names as module:attribute. Raises `UsageError` with what is wrong and where.
     """
     values, path = read_yaml(name, "configs")
     registry.add_path(os.path.dirname(path))
-    return parse_config(_expanded(values), path)
+    values, where = overridden(values, settings, path)
+    return parse_config(_expanded(values), where)
 
 
 def _expanded(values: Any) -> Any:
     if isinstance(values, str) and PACKAGE in values:
-        path = values.replace(PACKAGE, str(Path(__file__).parent))
+        path = values.replace(PACKAGE, str(PACKAGE_FOLDER))
         if not os.path.exists(path):
             raise UsageError(
                 f"{path} is missing: install the demo models with pip install 'finehard[demo]'"
