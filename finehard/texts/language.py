@@ -1,0 +1,156 @@
+"""The language of a text: whether its script and words are those that the prompt asks for.
+
+Expected is what the prompt is written in, or names: a prompt in Russian, or one that says "in
+Russian", gets Russian texts. Latin script is always expected, as names are written in it.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+
+STRAY = 0.02
+"""Share of a text's letters in other scripts, beside signs and names, from which it is foreign."""
+_WEIGHT = {"CJK": 3, "HANGUL": 2}
+"""Latin letters that one letter of a script is worth; 1 for the others."""
+
+_FOREIGN = re.compile("[\u0370-\u1dff\u2c00-\ud7ff\uf900-\ufdff\ufe70-\ufefc\uff66-\uffdc"
+                      "\U00010280-\U0001cfff\U00020000-\U0003ffff]+")  # fmt: skip
+"""Letters, and what stands between them, of other scripts than Latin."""
+_SCRIPT_OF = {
+    "HIRAGANA": "CJK", "KATAKANA": "CJK", "KATAKANA-HIRAGANA": "CJK", "HALFWIDTH": "CJK",
+    "IDEOGRAPHIC": "CJK", "BOPOMOFO": "CJK", "VERTICAL": "CJK",
+}  # fmt: skip
+_SCRIPTS_OF_LANGUAGE = {
+    "chinese": ("CJK",), "mandarin": ("CJK",), "cantonese": ("CJK",), "japanese": ("CJK",),
+    "korean": ("HANGUL", "CJK"), "russian": ("CYRILLIC",), "ukrainian": ("CYRILLIC",),
+    "bulgarian": ("CYRILLIC",), "serbian": ("CYRILLIC",), "kazakh": ("CYRILLIC",),
+    "persian": ("ARABIC",), "farsi": ("ARABIC",), "urdu": ("ARABIC",), "hindi": ("DEVANAGARI",),
+    "marathi": ("DEVANAGARI",), "nepali": ("DEVANAGARI",), "burmese": ("MYANMAR",),
+    "amharic": ("ETHIOPIC",), "punjabi": ("GURMUKHI",),
+}  # fmt: skip
+"""Other languages bear the name of their script: Greek, Arabic, Hebrew, Thai, Tamil."""
+
+_QUOTED = re.compile(
+    r"\"[^\"]{0,300}\"|“[^”]{0,300}”|‘[^’]{0,300}’|«[^»]{0,300}»|「[^」]{0,300}」|『[^』]{0,300}』"
+    r"|《[^》]{0,300}》|\([^()]{0,300}\)|（[^）]{0,300}）|(?<!\w)'[^'\n]{1,300}'(?!\w)"
+)
+_WRITTEN = re.compile(
+    r"\b(?:read(?:s|ing)?|sa(?:ys|ying|id)|words?|wording|characters?|texts?|letter(?:s|ing|ed)?"
+    r"|label\w*|writ\w+|inscri\w+|titled?|kanji|hanzi|hanja|kana|hiragana|katakana|script|signs?"
+    r"|signage|logo|brand(?:ed)?|nam(?:e|es|ed)|called|spell\w*|phrase|calligraph\w+|print(?:s|ed)?"
+    r"|mark(?:ed|ing|ings)|symbols?|message|slogan|stamp(?:ed)?|tattoo\w*|banner|poster|engrav\w+"
+    r"|packag\w+|menu|billboard|headline|caption(?:ed)?|glyphs?)\b",
+    re.IGNORECASE,
+)
+_WINDOW = 60
+"""Characters before and after foreign letters in which a word of writing makes them a sign's."""
+
+_COMMON = {
+    "english": "the a an of and with on is are in to at by from its it that which there behind",
+    "german": "der die das ein eine einen einem einer und mit auf ist sind im neben hinter dem den",
+    "french": "le la les un une des du et avec sur est sont dans à au aux près derrière une",
+    "spanish": "el la los las un una y con sobre es está están en del al junto detrás de",
+    "italian": "il lo gli un una e con su è sono nel nella di della del accanto dietro sulla",
+    "portuguese": "o os as um uma e com sobre é está são em no na do da ao lado atrás de",
+    "dutch": "de het een en met op is zijn in naast achter van aan bij staat ligt",
+}
+_WORDS = {language: frozenset(words.split()) for language, words in _COMMON.items()}
+_NAMED = re.compile(r"\b(?:in|into) (?!English\b|JSON\b)[A-Z][a-z]{3,}")
+_LEAST = 4
+"""Common words of another language from which a text is in it."""
+
+_WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
+
+
+def words_of(text: str) -> list[str]:
+    """Returns the words of `text` in lower case, without punctuation."""
+    return _WORD.findall(text.lower())
+
+
+class Language:
+    """What `prompt`, a template, lets expect of the replies to it."""
+
+    def __init__(self, prompt: str) -> None:
+        words = words_of(prompt)
+        named = {script for word in words for script in _SCRIPTS_OF_LANGUAGE.get(word, ())}
+        self._scripts = frozenset(named | {_script(c) for c in prompt} | {w.upper() for w in words})
+        found = _hits(words)
+        likeliest = max(found, key=lambda language: found[language])
+        certain = found[likeliest] >= _LEAST and not _NAMED.search(prompt)
+        self._language = likeliest if certain else None
+        own = _WORDS[likeliest]
+        self._others = frozenset(w for words in _WORDS.values() for w in words if w not in own)
+
+    def is_foreign(self, text: str, words: Sequence[str]) -> bool:
+        """Whether `text` is, or partly is, in another language. `words` are those of `text`.
+
+        Signs and names may be in any script: what is in quotes or brackets, or near a word such as
+        "reads"; and a word or two anywhere in a long text.
+        """
+        if self._strays(text):
+            return True
+        if self._language is None or len(self._others.intersection(words)) < 2:
+            return False
+        if not self._other_language(_hits(words)):
+            return False
+        return self._other_language(_hits(words_of(_QUOTED.sub(" ", text))))
+
+    def _other_language(self, found: dict[str, int]) -> bool:
+        most = max(number for language, number in found.items() if language != self._language)
+        return most >= _LEAST and most > 2 * found[str(self._language)]
+
+    def _strays(self, text: str) -> bool:
+        if text.isascii() or not _FOREIGN.search(text):
+            return False
+        quoted = [match.span() for match in _QUOTED.finditer(text)]
+        letters = strays = foreign = 0
+        for start, script in _runs(text):
+            run, place = script
+            worth = len(run) * _WEIGHT.get(place, 1)
+            letters += worth - len(run)
+            if place in self._scripts:
+                continue
+            foreign += len(run)
+            if any(begin < start < end for begin, end in quoted):
+                continue
+            end = start + len(run)
+            around = (text[max(0, start - _WINDOW) : start], text[end : end + _WINDOW])
+            near = (re.split(r"[.!?。]\s*", around[0])[-1], re.split(r"[.!?。]", around[1])[0])
+            if not any(map(_WRITTEN.search, near)):
+                strays += worth
+        letters += sum(map(str.isalpha, text))
+        return strays > STRAY * letters or 2 * foreign > letters
+
+
+def _hits(words: Sequence[str]) -> dict[str, int]:
+    """Returns how many of `words` are common words of each language."""
+    counts = Counter(words)
+    return {language: sum(counts[w] for w in common) for language, common in _WORDS.items()}
+
+
+def _runs(text: str) -> Iterator[tuple[int, tuple[str, str]]]:
+    """Yields the start, the letters and the script of each run of letters in one script."""
+    for match in _FOREIGN.finditer(text):
+        start, run, script = match.start(), "", ""
+        for at, character in enumerate(match[0], match.start()):
+            own = _script(character)
+            if own != script and run:
+                yield start, (run, script)
+                run = ""
+            if own:
+                start, run, script = (start, run + character, own) if run else (at, character, own)
+        if run:
+            yield start, (run, script)
+
+
+@lru_cache(maxsize=20_000)
+def _script(character: str) -> str:
+    """Returns the script of a letter, by its Unicode name; "" for Latin and for all else."""
+    if not (character.isalpha() and _FOREIGN.match(character)):
+        return ""
+    first = unicodedata.name(character, "").split(" ", 1)[0]
+    return "" if first in ("LATIN", "MODIFIER") else _SCRIPT_OF.get(first, first)
