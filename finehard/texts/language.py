@@ -43,10 +43,12 @@ _WRITTEN = re.compile(
     r"|label\w*|writ\w+|inscri\w+|titled?|kanji|hanzi|hanja|kana|hiragana|katakana|script|signs?"
     r"|signage|logo|brand(?:ed)?|nam(?:e|es|ed)|called|spell\w*|phrase|calligraph\w+|print(?:s|ed)?"
     r"|mark(?:ed|ing|ings)|symbols?|message|slogan|stamp(?:ed)?|tattoo\w*|banner|poster|engrav\w+"
-    r"|packag\w+|menu|billboard|headline|caption(?:ed)?|glyphs?)\b",
+    r"|packag\w+|menu|billboard|headline|caption(?:ed)?|glyphs?|displays?|destination|keyboard"
+    r"|(?:black|white|chalk)board|formula|equation|cyrillic|greek|hebrew|arabic|chinese|japanese"
+    r"|korean|russian|ukrainian|thai|hindi)\b",
     re.IGNORECASE,
 )
-_WINDOW = 60
+_WINDOW = 100
 """Characters before and after foreign letters in which a word of writing makes them a sign's."""
 
 _COMMON = {

@@ -33,17 +33,19 @@ _TOKEN = re.compile(
     r"|start_of_\w{1,12}|end_of_\w{1,12}|0x[0-9A-Fa-f]{2})>",
     re.IGNORECASE,
 )
-_TAG = re.compile(
-    r"</?(?:a|answer|article|b|blockquote|body|br|caption|center|code|description|div|em|figcaption"
+_TAGS = (
+    r"(?:a|answer|article|b|blockquote|body|br|caption|center|code|description|div|em|figcaption"
     r"|figure|font|h[1-6]|head|hr|html|i|img|li|ol|output|p|pre|response|section|small|span|strong"
-    r"|sub|sup|table|tbody|td|th|thead|title|tr|u|ul)(?:\s[^<>]{0,200})?/?>",
-    re.IGNORECASE,
+    r"|sub|sup|table|tbody|td|th|thead|title|tr|u|ul)"
 )
+_TAG = re.compile(rf"</?{_TAGS}\s?/?>", re.IGNORECASE)
+_TAG_WITH_ATTRIBUTES = re.compile(rf"<{_TAGS}\s[^<>]{{1,200}}>", re.IGNORECASE)
 _ENTITY = re.compile(r"&(?:#\d{1,6}|#[xX][0-9A-Fa-f]{1,6}|[A-Za-z]{2,8}\d{0,2});")
 _ESCAPE = re.compile(r"\\n(?![a-z])|\\t(?![a-z])|\\(?=[\"'*_#`])")
 """Escapes of JSON and of Markdown that a model wrote twice."""
 
-_LINK = re.compile(r"!?\[([^\[\]\n]{1,200})\]\([^()\s]{1,300}\)")
+_PICTURE = re.compile(r"!\[[^\[\]\n]{0,200}\]\([^()\s]{1,300}\)")
+_LINK = re.compile(r"\[([^\[\]\n]{1,200})\]\([^()\s]{1,300}\)")
 _EMPHASIS = re.compile(r"(?<![\w*])\*{1,3}(?=[^\s*])([^*\n]{1,300})(?<=\S)\*{1,3}(?![\w*])")
 _UNDERLINED = re.compile(r"(?<![\w_])_{1,3}(?=[^\s_])([^_\n]{1,300})(?<=[^\s_])_{1,3}(?![\w_])")
 _CODE = re.compile(r"(?<!`)`([^`\n]{1,300})`(?!`)")
@@ -53,11 +55,12 @@ _LEFT_OVER = re.compile(r"\*{2,3}|`{3}(?:json|markdown|text|html)?|(?<!\w)`(?!\w
 _RULE = re.compile(r"[-*_=~ ]{3,}|[`~]{3,}\s*\w{0,12}")
 _HEADING = re.compile(r"(#{1,6}\s+)(?:.*)|(?:\*\*|__)[^*_]{1,100}(?:\*\*|__):?")
 _LABEL = re.compile(r"(?:\w+ ){0,3}\w+:")
+_ROW = re.compile(r"\|(.+)\|")
 _SPACE_BEFORE = re.compile(r"\s+(?=[.,;:!?](?:\s|$))")
 
 
 def without_markup(text: str) -> Cut:
-    """Returns `text` without special tokens, HTML and Markdown; lists are joined to sentences.
+    """Returns `text` without special tokens, HTML and Markdown; lists and tables become sentences.
 
     JSON with a single text in it becomes that text. Emphasised words stay, headings go where there
     is anything else.
@@ -76,10 +79,13 @@ def without_markup(text: str) -> Cut:
             cut.note(HTML, entity)
         cut.text = html.unescape(cut.text)
     if "<" in cut.text:
+        if "</" in cut.text or cut.text.lstrip()[0] == "<":  # else it is about HTML, not in it
+            cut.every(HTML, _TAG_WITH_ATTRIBUTES, "\n")
         cut.every(HTML, _TAG, "\n")
     _lines(cut)
     for sign, pattern in (
-        ("](", _LINK), ("*", _EMPHASIS), ("_", _UNDERLINED), ("`", _CODE), ("~~", _STRUCK)
+        ("![", _PICTURE), ("](", _LINK),
+        ("*", _EMPHASIS), ("_", _UNDERLINED), ("`", _CODE), ("~~", _STRUCK)
     ):  # fmt: skip
         if sign in cut.text:
             cut.every(MARKDOWN, pattern)
@@ -123,7 +129,7 @@ def _lines(cut: Cut) -> None:
     headings: list[str] = []
     for line in lines:
         item = _ITEM.match(line)
-        if _RULE.fullmatch(line):
+        if _RULE.fullmatch(line.replace("|", "-").replace(":", "-")):
             cut.note(MARKDOWN, line)
         elif heading := _HEADING.fullmatch(line):
             headings.append(line[len(heading[1] or "") :])
@@ -131,6 +137,9 @@ def _lines(cut: Cut) -> None:
         elif len(lines) > 1 and _LABEL.fullmatch(line):
             headings.append(line)
             cut.note(MARKDOWN, line)
+        elif row := _ROW.fullmatch(line):
+            cut.note(MARKDOWN, "|")
+            prose.append(", ".join(filter(None, map(str.strip, row[1].split("|")))) + ".")
         elif item:
             cut.note(MARKDOWN, item[0])
             rest = line[item.end() :]

@@ -14,14 +14,18 @@ _NUMBERS = frozenset((
     "twelve", "first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth",
     "ninth", "tenth", "another", "next"
 ))  # fmt: skip
-_TIMES, _TIMES_COUNTED, _TIMES_LONG, _LONG = 4, 6, 3, 6
-"""As often may words not follow on themselves; with a counter in them; from `_LONG` words on."""
+_TIMES = {1: 5, 4: 4, 6: 3}
+"""As often may a stretch of words not follow on itself, by its least length in words."""
+_TIMES_COUNTED = 6
+"""The same for a stretch with a number in it, of three words or more."""
 _LEAST = 5
-"""Shortest repeated stretch, in words: "very very very very tall" is none."""
+"""Shortest repeated stretch, in words: "very very very very very tall" is none."""
 REPEATED = 0.4
 """Share of four-word sequences that occurred before, from which a text is a loop. Real captions
 have at most 0.06, lists of like things up to 0.3."""
 _FEW = 8
+_RUN = re.compile(r"([^\w\s])\1{39}")
+"""A punctuation mark again and again."""
 _DIGIT = re.compile(r"\d")
 COMPRESSED = 0.22
 """Share of its UTF-8 bytes to which zlib compresses a loop, or less; for scripts without spaces.
@@ -42,7 +46,9 @@ def is_loop(text: str, words: Sequence[str]) -> bool:
         words = ["#" if word in _NUMBERS or word.isdigit() else word for word in words]
         grams = _grams(words)
         recurring = len(grams) - len(set(grams))
-    return (recurring > 1 and _follows_itself(words)) or _compressed(text) < COMPRESSED
+    if recurring > 1 and _follows_itself(words):
+        return True
+    return _compressed(text) < COMPRESSED or _RUN.search(text) is not None
 
 
 def _grams(words: Sequence[str]) -> list[tuple[str, ...]]:
@@ -66,11 +72,19 @@ def _follows_itself(words: Sequence[str]) -> bool:
             period, length, counted = at - before, 0, 0
         length += 1
         counted += "#" in pair
-        times = (length + 1) / period + 1
-        most = _TIMES_COUNTED if counted else _TIMES_LONG if period >= _LONG else _TIMES
-        if times >= most and length + 1 >= _LEAST and not (counted and period < 3):
+        if counted:
+            enough = period >= 3 and _times(length, period) >= _TIMES_COUNTED
+        else:
+            least = max(words for words in _TIMES if words <= period)
+            enough = _times(length, period) >= _TIMES[least]
+        if enough and length + 1 >= _LEAST:
             return True
     return False
+
+
+def _times(length: int, period: int) -> float:
+    """How often a stretch of `period` words stands there, when `length` pairs recurred."""
+    return (length + 1) / period + 1
 
 
 def _compressed(text: str) -> float:
