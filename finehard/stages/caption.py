@@ -19,7 +19,7 @@ from finehard.stages.stage import (
     prompt_tokens,
 )
 from finehard.stages.usable import cut_pieces, why_again
-from finehard.texts.judge import Judge, Judged
+from finehard.texts.judge import REFUSED, Judge, Judged
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,10 @@ class Caption(Stage):
         }
 
     def _why_again(self, value: Any) -> str | None:
-        return why_again(self._judged(value))
+        captions = self._judged(value)
+        if any(caption.fault == REFUSED for caption in captions.values()):
+            return None
+        return why_again(captions)
 
     def estimate(self, image: AverageImage) -> Estimate:
         """One request an image."""

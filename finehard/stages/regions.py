@@ -79,7 +79,7 @@ class Regions(Stage):
         return made.dropping(self.name, left_out | cut_pieces(usable))
 
     def _why_again(self, value: Any) -> str | None:
-        return why_again({number: self._judge(text) for number, text in value.items()})
+        return why_again({f"caption {n}": self._judge(text) for n, text in value.items()})
 
     def estimate(self, image: AverageImage) -> Estimate:
         """One request an image, or more where `limits` split it."""

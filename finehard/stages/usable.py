@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from finehard.texts.judge import REFUSED, Judged
+from finehard.texts.judge import Judged
 
 
 def why_again(texts: Mapping[str, Judged]) -> str | None:
     """Returns why to ask once more for a reply with these texts, by name; None if it is not worth
-    it: all are good, or the model refused."""
-    if any(text.fault == REFUSED for text in texts.values()):
-        return None
+    it."""
     return "; ".join(f"{name} {text.why}" for name, text in texts.items() if text.why) or None
 
 

@@ -23,7 +23,7 @@ _OPENING = re.compile(
     rf"|{_THE_IMAGE} (?:clearly |mainly |primarily |prominently |vividly |simply )?"
     r"(?:shows|depicts|displays|features|portrays|presents|captures|contains|illustrates|showcases"
     rf"|includes|reveals|is of|is (?:an? )?{_IMAGE} of|appears to (?:show|be)|is(?= an? ))"
-    r"(?: us)?(?: that)?\s(?!how |what |who |where |why )"
+    r"(?: us)?(?: that)?(?:\s|$)(?!how |what |who |where |why )"
     rf"|this is (?:an? )?{_IMAGE} (?:of|showing|depicting|that shows) "
     rf"|this is (?=an? (?:[\w-]+ ){{1,4}}{_IMAGE} of )",
     re.IGNORECASE,
@@ -62,6 +62,9 @@ def without_boilerplate(text: str) -> Cut:
             break
         cut.lead(OPENING, opening.end())
     starts = [match.end() for match in SENTENCE.finditer(cut.text)]
+    closing = None
     while starts and _CLOSING.match(cut.text, starts[-1]):
-        cut.tail(CLOSING, starts.pop())
+        closing = starts.pop()
+    if closing is not None:
+        cut.tail(CLOSING, closing)
     return cut

@@ -27,10 +27,12 @@ class Cut:
         self.text = pattern.sub(replaced, self.text)
 
     def lead(self, kind: str, length: int) -> None:
-        """Cuts the first `length` characters; what follows begins as large or small as they did."""
-        piece, rest = self.text[:length], self.text[length:].lstrip()
-        self.note(kind, piece.strip())
-        self.text = rest[:1].upper() + rest[1:] if piece[:1].isupper() else rest
+        """Cuts the first `length` characters. What follows begins with a capital where they did,
+        if they were the beginning of its sentence."""
+        piece, rest = self.text[:length].strip(), self.text[length:].lstrip()
+        self.note(kind, piece)
+        begun = piece[:1].isupper() and piece[-1] not in ":：!."
+        self.text = rest[:1].upper() + rest[1:] if begun else rest
 
     def tail(self, kind: str, start: int) -> None:
         """Cuts everything from character `start`."""

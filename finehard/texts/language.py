@@ -48,6 +48,7 @@ _WRITTEN = re.compile(
     r"|korean|russian|ukrainian|thai|hindi)\b",
     re.IGNORECASE,
 )
+_END = re.compile(r"[.!?。]\s*")
 _WINDOW = 100
 """Characters before and after foreign letters in which a word of writing makes them a sign's."""
 
@@ -79,7 +80,8 @@ class Language:
     def __init__(self, prompt: str) -> None:
         words = words_of(prompt)
         named = {script for word in words for script in _SCRIPTS_OF_LANGUAGE.get(word, ())}
-        self._scripts = frozenset(named | {_script(c) for c in prompt} | {w.upper() for w in words})
+        used = {"", *map(_script, prompt)}
+        self._scripts = frozenset(used | named | {word.upper() for word in words})
         found = _hits(words)
         likeliest = max(found, key=lambda language: found[language])
         certain = found[likeliest] >= _LEAST and not _NAMED.search(prompt)
@@ -108,24 +110,24 @@ class Language:
     def _strays(self, text: str) -> bool:
         if text.isascii() or not _FOREIGN.search(text):
             return False
-        quoted = [match.span() for match in _QUOTED.finditer(text)]
-        letters = strays = foreign = 0
-        for start, script in _runs(text):
-            run, place = script
-            worth = len(run) * _WEIGHT.get(place, 1)
-            letters += worth - len(run)
-            if place in self._scripts:
-                continue
-            foreign += len(run)
-            if any(begin < start < end for begin, end in quoted):
-                continue
-            end = start + len(run)
-            around = (text[max(0, start - _WINDOW) : start], text[end : end + _WINDOW])
-            near = (re.split(r"[.!?。]\s*", around[0])[-1], re.split(r"[.!?。]", around[1])[0])
-            if not any(map(_WRITTEN.search, near)):
-                strays += worth
-        letters += sum(map(str.isalpha, text))
-        return strays > STRAY * letters or 2 * foreign > letters
+        letters = list(filter(str.isalpha, text))
+        foreign = [script for script in map(_script, letters) if script not in self._scripts]
+        if 2 * len(foreign) > len(letters):
+            return True
+        unquoted = _QUOTED.sub(lambda quoted: " " * len(quoted[0]), text)
+        strays = sum(
+            len(run) * _WEIGHT.get(script, 1)
+            for start, run, script in _runs(unquoted)
+            if script not in self._scripts and not _is_written(text, start, start + len(run))
+        )
+        return strays > STRAY * (len(letters) + strays)
+
+
+def _is_written(text: str, start: int, end: int) -> bool:
+    """Whether the sentence round `text[start:end]` speaks of something written, near to it."""
+    before = _END.split(text[max(0, start - _WINDOW) : start])[-1]
+    after = _END.split(text[end : end + _WINDOW], maxsplit=1)[0]
+    return bool(_WRITTEN.search(before) or _WRITTEN.search(after))
 
 
 def _hits(words: Sequence[str]) -> dict[str, int]:
@@ -134,19 +136,19 @@ def _hits(words: Sequence[str]) -> dict[str, int]:
     return {language: sum(counts[w] for w in common) for language, common in _WORDS.items()}
 
 
-def _runs(text: str) -> Iterator[tuple[int, tuple[str, str]]]:
+def _runs(text: str) -> Iterator[tuple[int, str, str]]:
     """Yields the start, the letters and the script of each run of letters in one script."""
     for match in _FOREIGN.finditer(text):
         start, run, script = match.start(), "", ""
         for at, character in enumerate(match[0], match.start()):
             own = _script(character)
             if own != script and run:
-                yield start, (run, script)
+                yield start, run, script
                 run = ""
             if own:
                 start, run, script = (start, run + character, own) if run else (at, character, own)
         if run:
-            yield start, (run, script)
+            yield start, run, script
 
 
 @lru_cache(maxsize=20_000)
