@@ -9,14 +9,17 @@ from finehard.texts.cut import Cut
 OPENING, CLOSING = "opening", "closing"
 
 _IMAGE = r"(?:image|picture|photo|photograph|snapshot|cut-?out|crop|frame)"
-_THE_IMAGE = rf"(?:this|the)(?: (?:given|provided|attached|above|uploaded|cropped|first))? {_IMAGE}"
+_THE_IMAGE = (
+    rf"(?:this|the)(?: (?:given|provided|attached|above|uploaded|cropped|first))? {_IMAGE}"
+    r"(?: (?:provided|above))?"
+)
 _OPENING = re.compile(
     r"(?:(?:sure|certainly|of course|okay|absolutely)\b[^.:!\n]{0,20}[!,.]\s*)"
-    r"|(?:here(?:'s|’s| is| are)|below is|the following is)\b[^.:\n]{0,100}"
+    r"|(?:based on .{0,30}, )?(?:here(?:'s|’s| is| are)|below is|the following is)\b[^.:\n]{0,100}"
     r"\b(?:captions?|descriptions?|image|picture|photo|breakdown|overview)\b[^.:\n]{0,60}:\s*"
     rf"|(?:(?:short|long|detailed|brief|full|image|region|final)[ _-]?){{0,2}}"
     rf"(?:caption|description|answer|output|{_IMAGE})(?: ?\d{{1,2}})?\s?[:：]\s*"
-    rf"|(?:in|from) {_THE_IMAGE},? ?"
+    rf"|(?:as (?:you|we|one) can see )?(?:in|from|based on) {_THE_IMAGE},? ?"
     r"(?:(?:we|you|one|i) (?:can|could) (?:clearly |also )?(?:see|observe)|we see|i see)?"
     r"(?: that)?\s"
     r"|(?:we|you|i) can (?:clearly )?(?:see|observe) "

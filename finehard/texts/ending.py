@@ -11,6 +11,9 @@ _WHOLE = tuple(".!?…。！？।؟\"”’'»」』)]）:;")
 _OPEN = frozenset(("a", "an", "the", "and", "or", "of", "its", "their", "with"))
 """Words after which a text goes on."""
 _VOWEL = re.compile(r"[aeiouyäöü]")
+_BEGUN = ("bl", "br", "cl", "cr", "dr", "fl", "fr", "gl", "gr", "kn", "pl", "pr", "sl", "sn", "sw",
+          "tr", "tw", "wh", "wr")  # fmt: skip
+"""Sounds with which syllables begin, and no English word ends."""
 _SHORT_WORDS = frozenset(
     """
     ace act ad age air ale all am ant any ape arc are arm art as ash at axe bag ban bar bat bay
@@ -31,6 +34,12 @@ _SHORT_WORDS = frozenset(
     """.split()  # noqa: SIM905
 )
 """Of up to three letters: any other is a piece of a word. Mostly those of WordNet."""
+_CLAUSE = re.compile(
+    r"(?:[,;:] .*|\w )\bthere (?:is|are)\b"
+    r"|[,;:] .*\b(?:is|are|was|were|has|have|can|stands?|sits?|lies|hangs?|leans?|rests?|holds?"
+    r"|wears?|shows?|looks?|runs?)\b"
+)
+"""A second clause: texts of one phrase go without a full stop, sentences like this do not."""
 _REST_WORDS = 30
 _REST_SHARE = 0.5
 """What must be left of a long text when its unfinished sentence is cut."""
@@ -47,7 +56,12 @@ def last_word_is_broken(text: str) -> bool:
         return False
     if len(last) <= 3:
         return len(last) > 1 and last not in _SHORT_WORDS
-    return not _VOWEL.search(last)
+    return last.endswith(_BEGUN) or not _VOWEL.search(last)
+
+
+def breaks_off(text: str) -> bool:
+    """Whether `text`, of one sentence, has several clauses and no full stop."""
+    return not text.endswith(_WHOLE) and not SENTENCE.search(text) and bool(_CLAUSE.search(text))
 
 
 def whole_sentences(text: str) -> str:

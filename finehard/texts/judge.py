@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from finehard.records import one_line
 from finehard.texts.boilerplate import CLOSING, without_boilerplate
 from finehard.texts.cut import Cut
-from finehard.texts.ending import enough, last_word_is_broken, whole_sentences
+from finehard.texts.ending import breaks_off, enough, last_word_is_broken, whole_sentences
 from finehard.texts.language import Language, words_of
 from finehard.texts.markup import is_json, without_markup
 from finehard.texts.placeholder import Placeholder
@@ -31,7 +31,7 @@ FAULTS = {
 MARKUP = 0.12
 """Share of a long text that markup may take where little is left beside it; a list of ten items
 with bold names takes 0.08."""
-BOILERPLATE = 1 / 3
+BOILERPLATE = 0.25
 """Share of a long text that its opening may take where little is left beside it."""
 LITTLE = 0.25
 """Share of the words asked for below which little is left."""
@@ -98,7 +98,7 @@ def _faulty(fault: str, text: str, cut: Cut) -> Judged:
 
 def _ended(cut: Cut, words: list[str], long: bool) -> Judged:
     """The text as it is, where it ends well; cut to its whole sentences, where those are enough."""
-    broken = last_word_is_broken(cut.text)
+    broken = last_word_is_broken(cut.text) or (long and breaks_off(cut.text))
     whole = whole_sentences(cut.text) if long else cut.text
     why = FAULTS[UNFINISHED]
     if len(whole) < len(cut.text) and enough(whole, words):

@@ -59,12 +59,19 @@ _COMMON = {
     "spanish": "el la los las un una y con sobre es está están en del al junto detrás de",
     "italian": "il lo gli un una e con su è sono nel nella di della del accanto dietro sulla",
     "portuguese": "o os as um uma e com sobre é está são em no na do da ao lado atrás de",
+    "swedish": "och en ett den det på med är som till av bredvid bakom framför står ligger vid",
+    "polish": "i w na z jest są obok stoi leży do przy oraz się który która pod nad przed za",
+    "turkish": "bir ve ile bu üzerinde yanında olan var için duruyor arkasında önünde masanın",
+    "indonesian": "di dan yang dengan sebuah atas ada dari ini pada seorang berwarna samping",
+    "vietnamese": "một và trên của có màu bên cạnh là với trong những cái chiếc đang",
     "dutch": "de het een en met op is zijn in naast achter van aan bij staat ligt",
 }
 _WORDS = {language: frozenset(words.split()) for language, words in _COMMON.items()}
 _NAMED = re.compile(r"\b(?:in|into) (?!English\b|JSON\b)[A-Z][a-z]{3,}")
 _LEAST = 4
 """Common words of another language from which a text is in it."""
+_SHARE = 1 / 3
+"""Share of common words from which a shorter text is, where none is of the language expected."""
 
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
 
@@ -99,13 +106,15 @@ class Language:
             return True
         if self._language is None or len(self._others.intersection(words)) < 2:
             return False
-        if not self._other_language(_hits(words)):
-            return False
-        return self._other_language(_hits(words_of(_QUOTED.sub(" ", text))))
+        return self._in_another(words) and self._in_another(words_of(_QUOTED.sub(" ", text)))
 
-    def _other_language(self, found: dict[str, int]) -> bool:
-        most = max(number for language, number in found.items() if language != self._language)
-        return most >= _LEAST and most > 2 * found[str(self._language)]
+    def _in_another(self, words: Sequence[str]) -> bool:
+        found = _hits(words)
+        expected = found.pop(str(self._language))
+        most = max(found.values())
+        if most >= _LEAST:
+            return most > 2 * expected
+        return most > 1 and not expected and most >= _SHARE * len(words)
 
     def _strays(self, text: str) -> bool:
         if text.isascii() or not _FOREIGN.search(text):

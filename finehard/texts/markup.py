@@ -151,7 +151,7 @@ def _lines(cut: Cut) -> None:
 
 def is_json(text: str) -> bool:
     """Whether `text` begins or ends as JSON does, or holds a quoted key."""
-    return '"' in text and any(c in text for c in "{[]}:") and bool(_JSON_LIKE.search(text))
+    return any(c in text for c in "{[]}:") and _JSON_LIKE.search(text) is not None
 
 
-_JSON_LIKE = re.compile(r'^\W*[{\[]\s*"|"\s*[}\]]+\W*$|"\w{1,40}"\s*:\s*["{\[]')
+_JSON_LIKE = re.compile(r'^\W*[{\[]\s*["\']|"\s*[}\]]+\W*$|"\w{1,40}"\s*:\s*["{\[]')

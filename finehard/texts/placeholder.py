@@ -12,10 +12,12 @@ ECHO = 0.5
 """Share of a text's five-word sequences in the prompt from which it is an echo of the prompt."""
 _KIND = r"(?:captions?|descriptions?|texts?|strings?|sentences?|phrases?|values?|answers?)"
 _PLACEHOLDER = re.compile(
-    rf"(?:(?:the|a|an|your|one|insert|write|some|short|long|brief|detailed|image|region) )*{_KIND}"
+    rf"(?:(?:the|a|an|your|one|insert|write|some|short|long|brief|detailed|image|region) )*"
+    rf"{_KIND}(?: {_KIND})*"
     r"(?: \d+)?(?: (?:goes|comes))?"
     r"(?: (?:here|of|for|the|this|image|picture|region|object|cut out))*"
     r"|string|str|text|null|none|nil|n a|na|nan|tbd|todo|unknown|undefined|empty|lorem ipsum.*"
+    r"|test|title|label|x+"
     r"|image|picture|photo|example|placeholder|insert .{0,40} here|\w+ (?:goes )?here"
 )
 

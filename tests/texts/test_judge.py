@@ -153,6 +153,10 @@ def test_what_is_left_reads_as_prose(dressed: str, left: str) -> None:
         "Unable to identify people.",
         "I don't see any image attached.",
         "I must decline to describe this image.",
+        "It seems that no image was provided.",
+        "The image could not be loaded.",
+        "I'd be happy to help, but I can't see the image.",
+        "Thank you for sharing this image, but I can't describe it.",
         "I apologize, but this goes against my guidelines.",
         "抱歉，我无法识别图片中的人物。",
         "申し訳ありませんが、お手伝いできません。",
@@ -167,6 +171,26 @@ def test_what_is_left_reads_as_prose(dressed: str, left: str) -> None:
 def test_a_refusal_is_found_and_not_asked_again(text: str) -> None:
     for judged in (JUDGE(text, 150), JUDGE(text), OF_REGIONS(text)):
         assert (judged.fault, judged.why) == (REFUSED, None)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Sorry Mom is tattooed on his arm",
+        "Sorry, no vacancies is painted on the door",
+        "I'm sorry for your loss is printed on a card",
+        "The picture is displayed on an easel",
+        "The photo is attached to a board with a pin",
+        "It looks like a picture frame is missing from the wall",
+        "No image is visible on the screen",
+        "There is no picture on the canvas",
+        "Can't Stop is the title on the record sleeve",
+        "Please share the road is written on a yellow sign",
+        "Unable to stand, a foal lies in the straw",
+    ],
+)
+def test_words_of_refusal_in_the_picture_are_none_of_the_models(text: str) -> None:
+    assert JUDGE(text).fault is None
 
 
 @pytest.mark.parametrize(
@@ -205,6 +229,8 @@ def test_a_refusal_is_found_and_not_asked_again(text: str) -> None:
         ("repetitive_text", "ha" * 200),
         (UNFINISHED, f"{BODY[:73]} and behind it there is a large wh"),
         (UNFINISHED, "A red mug on a table and a"),
+        (UNFINISHED, "A cat lies on a sofa, and next to it there is a tall bookca"),
+        (UNFINISHED, "A cat lies on a sofa beside a yellow cushion in the backgr"),
     ],
 )
 def test_what_cannot_be_mended_has_a_named_fault(fault: str, text: str) -> None:
