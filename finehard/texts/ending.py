@@ -16,21 +16,25 @@ _BEGUN = ("bl", "br", "cl", "cr", "dr", "fl", "fr", "gl", "gr", "kn", "pl", "pr"
 """Sounds with which syllables begin, and no English word ends."""
 _SHORT_WORDS = frozenset(
     """
-    ace act ad age air ale all am ant any ape arc are arm art as ash at axe bag ban bar bat bay
-    be bed bee bib big bin bit bob bow box boy bud bug bun bus by cab can cap car cat cm cob cod
-    cop cot cow cry cub cue cup cut dad dam day den dew die dim dip dj do dog dot dry due dye
-    ear eat eel egg elk elm end era eve ewe eye fan far fat few fig fin fir fit fix flu fly fog
-    for fox fry ft fun fur gap gas gem gin go gum gun gut guy gym ham hat hay hem hen her hex
-    hey hi him hip his hit hog hot how hub hue hug hum hut ice icy if in ink inn is it ivy jam
-    jar jaw jet jib job jog joy jug keg key kg kid kit km lab lap law lay lb leg let lid lie lip
-    lit log lot low mad man map mat me men met mid mix mm mop mow mud mug my nap neo net new nib
-    no nor not now nun nut oak oar oat odd off oil ok old on one orb ore our out owl own ox pad
-    pan par pat paw pay pc pea peg pen pet pew pie pig pin pit ply pm pod pop pot pro pub pug
-    pup put rag ram raw ray red rib rig rim rob rod row rub rug rum run rv rye sap saw sea see
-    set she shy sir sit six ski sky so sow spa spy sub sum sun tab tag tan tap tar tax tea tee
-    ten the tie tin tip to toe ton too top toy try tub tug tux tv two up urn us uv van vat vet
-    via vow wad wag war was wax way we web wet who why wig win wok wry yak yam yes yet yew you
-    zip zoo
+    ace act ad ado aft age ago air ale all am ant any ape apt arc are ark arm art as ash asp at
+    auk awe awl awn axe bag ban bar bat bay be bed bee bib big bin bit boa bob bod bog bow box
+    boy bra bud bug bum bun bur bus by cab cam can cap car cat cm cob cod cog con cop cot cow
+    cry cub cud cue cup cut dad dam day den dew die dim dip dj do doc doe dog dot dry due dun
+    duo dye ear eat eel eft egg ego elk elm emu end era eve ewe eye fan far fat fay fen few fez
+    fig fin fir fit fix flu fly fob foe fog for fox fry ft fun fur gag gal gap gar gas gel gem
+    gib gig gin gnu go gob god goo gum gun gut guy gym hag ham hat hay hem hen her hex hey hi
+    him hip his hit hob hod hoe hog hop hot how hub hue hug hum hut ice icy if in ink inn ion is
+    it ivy jab jag jam jar jaw jay jet jib jig job jog joy jug kea keg key kg kid kit km koi lab
+    lad lag lap law lay lb led leg lei let lid lie lip lit log loo lot low lug lye mac mad man
+    map mat max me men met mid mix mm moa mod mom mop mow mud mug mum my nap neo net new nib no
+    nor not now nun nut oak oar oat obi odd ode off ohm oil ok old on one orb ore our out owl
+    own ox pad pal pan pap par pat paw pay pc pea peg pen pet pew pic pie pig pin pip pit ply pm
+    pod pom pop pot pow pro pub pug pup pus put rag ram raw ray red rep rib rig rim rob rod roe
+    row rub rug rum run rv rye sac sap saw sax sea see set sew she shy sir sit six ski sky sly
+    so sod son sow soy spa spy sty sub sue sum sun tab tag tam tan tap tar tax tea tee ten the
+    tie tin tip to toe tom ton too top tot toy try tub tug tun tux tv two up urn us use uv van
+    vas vat vet via vow wad wag wan war was wax way we web wee wet who why wig win wok wry yak
+    yam yap yen yes yet yew yo you zip zoo
     """.split()  # noqa: SIM905
 )
 """Of up to three letters: any other is a piece of a word. Mostly those of WordNet."""
@@ -45,23 +49,26 @@ _REST_SHARE = 0.5
 """What must be left of a long text when its unfinished sentence is cut."""
 
 
-def last_word_is_broken(text: str) -> bool:
-    """Whether the last word of `text` is a piece of one, or one after which a text goes on."""
-    if text.endswith(_WHOLE):
-        return False
+def goes_on(text: str) -> bool:
+    """Whether `text`, in English, ends with a word after which it goes on."""
     last = text.rsplit(None, 1)[-1]
-    if last.lower() in _OPEN or last.endswith((",", "-")):
-        return True
-    if not (last.isascii() and last.isalpha() and last.islower()):
-        return False
-    if len(last) <= 3:
-        return len(last) > 1 and last not in _SHORT_WORDS
-    return last.endswith(_BEGUN) or not _VOWEL.search(last)
+    return last.lower() in _OPEN or last.endswith((",", "-"))
 
 
 def breaks_off(text: str) -> bool:
-    """Whether `text`, of one sentence, has several clauses and no full stop."""
-    return not text.endswith(_WHOLE) and not SENTENCE.search(text) and bool(_CLAUSE.search(text))
+    """Whether `text`, of a sentence or more in English, has no full stop but should have.
+
+    It ends within a word, as far as its letters show that; or it is of one sentence, but of several
+    clauses.
+    """
+    if text.endswith(_WHOLE):
+        return False
+    last = text.rsplit(None, 1)[-1]
+    if last.isascii() and last.isalpha() and last.islower() and len(last) > 1:
+        unknown = len(last) <= 3 and last not in _SHORT_WORDS
+        if unknown or last.endswith(_BEGUN) or not _VOWEL.search(last):
+            return True
+    return not SENTENCE.search(text) and bool(_CLAUSE.search(text))
 
 
 def whole_sentences(text: str) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from finehard.records import one_line
 from finehard.texts.boilerplate import CLOSING, without_boilerplate
 from finehard.texts.cut import Cut
-from finehard.texts.ending import breaks_off, enough, last_word_is_broken, whole_sentences
+from finehard.texts.ending import breaks_off, enough, goes_on, whole_sentences
 from finehard.texts.language import Language, words_of
 from finehard.texts.markup import is_json, without_markup
 from finehard.texts.placeholder import Placeholder
@@ -89,16 +89,16 @@ class Judge:
                 return _faulty("markup_text", text, cut)
             if opening > BOILERPLATE * len(line):
                 return _faulty("boilerplate_text", text, cut)
-        return _ended(cut, words, long_words > 0)
+        return _ended(cut, words, long_words > 0, self._language.is_english)
 
 
 def _faulty(fault: str, text: str, cut: Cut) -> Judged:
     return Judged(text, cut.pieces, fault, FAULTS[fault])
 
 
-def _ended(cut: Cut, words: list[str], long: bool) -> Judged:
+def _ended(cut: Cut, words: list[str], long: bool, english: bool) -> Judged:
     """The text as it is, where it ends well; cut to its whole sentences, where those are enough."""
-    broken = last_word_is_broken(cut.text) or (long and breaks_off(cut.text))
+    broken = english and (goes_on(cut.text) or (long and breaks_off(cut.text)))
     whole = whole_sentences(cut.text) if long else cut.text
     why = FAULTS[UNFINISHED]
     if len(whole) < len(cut.text) and enough(whole, words):

@@ -96,6 +96,11 @@ class Language:
         own = _WORDS[likeliest]
         self._others = frozenset(w for words in _WORDS.values() for w in words if w not in own)
 
+    @property
+    def is_english(self) -> bool:
+        """Whether the replies should be in English, as far as the prompt's common words show."""
+        return self._language == "english"
+
     def is_foreign(self, text: str, words: Sequence[str]) -> bool:
         """Whether `text` is, or partly is, in another language. `words` are those of `text`.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from finehard.texts.judge import Judge
 from finehard.texts.language import Language, words_of
 
 ENGLISH = "Describe this image in two sentences. Name the color of each thing that you can see."
@@ -38,6 +39,14 @@ def _accepted(prompt: str) -> set[str]:
 )
 def test_the_prompt_decides(prompt: str, accepted: set[str]) -> None:
     assert _accepted(prompt) == accepted
+
+
+def test_rules_of_english_words_are_for_english_prompts_only() -> None:
+    swedish = "Beskriv bilden i en mening med det som är på den och vid den."
+    assert Language(ENGLISH).is_english and not Language(swedish).is_english
+    assert not Language(f"{ENGLISH} Answer in Swedish.").is_english
+    for text in ("en katt på en bro", "Katten ligger på en bänk, och den är svart som kol i of"):
+        assert Judge(swedish)(text, 150).fault is None
 
 
 @pytest.mark.parametrize(
