@@ -68,6 +68,12 @@ _COMMON = {
 }
 _WORDS = {language: frozenset(words.split()) for language, words in _COMMON.items()}
 _NAMED = re.compile(r"\b(?:in|into) (?!English\b|JSON\b)[A-Z][a-z]{3,}")
+_FORBIDDEN = re.compile(
+    r"\b(?:not|never|no|avoid|without|\w+n['’]t)"
+    r"(?: (?:use|using|write|answer|reply|mix|include|add|any|a|in|with|words|letters|characters))*"
+    r" [A-Z]\w+(?:(?:,| or| and)+ [A-Z]\w+)*"
+)
+"""Languages that a prompt names so that they are not used."""
 _LEAST = 4
 """Common words of another language from which a text is in it."""
 _SHARE = 1 / 3
@@ -86,12 +92,14 @@ class Language:
 
     def __init__(self, prompt: str) -> None:
         words = words_of(prompt)
-        named = {script for word in words for script in _SCRIPTS_OF_LANGUAGE.get(word, ())}
+        allowed = _FORBIDDEN.sub(" ", prompt)
+        asked_for = words_of(allowed)
+        named = {script for word in asked_for for script in _SCRIPTS_OF_LANGUAGE.get(word, ())}
         used = {"", *map(_script, prompt)}
-        self._scripts = frozenset(used | named | {word.upper() for word in words})
+        self._scripts = frozenset(used | named | {word.upper() for word in asked_for})
         found = _hits(words)
         likeliest = max(found, key=lambda language: found[language])
-        certain = found[likeliest] >= _LEAST and not _NAMED.search(prompt)
+        certain = found[likeliest] >= _LEAST and not _NAMED.search(allowed)
         self._language = likeliest if certain else None
         own = _WORDS[likeliest]
         self._others = frozenset(w for words in _WORDS.values() for w in words if w not in own)
