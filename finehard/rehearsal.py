@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import logging
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -21,6 +22,8 @@ from finehard.stages.sample import sample_record
 from finehard.stages.stage import Ask, Limits, Stage
 from finehard.worker.images import Images
 
+_log = logging.getLogger(__name__)
+
 _OUTAGE_S = 60.0
 """The longest that a server may fail here before the build does not start."""
 
@@ -28,13 +31,14 @@ _SETTING = {
     "truncated_reply": "raise {stage}.max_tokens",
     "invalid_reply": "does model {model!r} follow instructions? Its server may ignore "
     "response_format: set models.{model}.response_format, or take another model",
-    "timeout": "raise models.{model}.timeout_s",
     "request_refused": "see the model's settings under models.{model}",
     "wrong_model": "set models.{model}.answers_as",
-    "server_error": "look at the server's log",
 }
 """What to change, by the reason for which a request failed."""
 
+
+_NO_PROOF = ("refused_by_model", "server_error", "timeout")
+"""Reasons that say nothing of the user's images: the picture here is made up, servers recover."""
 
 _TOO_MUCH = ("request_refused", "truncated_reply")
 """Reasons that a request with fewer regions may cure."""
@@ -165,8 +169,11 @@ def _try_stage(config: Config, name: str, stage: Stage, client: Client) -> Tried
             answer = client.submit(question).result()
         except RequestFailed as failed:
             fewer = min(regions - 1, images_allowed(failed.detail) or regions // 2)
-            if failed.reason == "refused_by_model":
-                return None  # it does not like the picture, which is none of the user's
+            if failed.reason in _NO_PROOF:
+                endpoint = client.config.endpoints[0]
+                _log.warning("no answer to a sample of stage %s at %s: %s", stage.name, endpoint,
+                             failed)  # fmt: skip
+                return None
             if failed.reason in _TOO_MUCH and _splits(stage, record, fewer):
                 regions = fewer
             elif failed.reason == "request_refused" and not guessed:
