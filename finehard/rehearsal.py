@@ -81,6 +81,8 @@ def rehearse(
     for name, model in config.models.items():
         asking = [stage for stage in stages if stage.model == name]
         if not model.endpoints or not asking:
+            for stage in asking:
+                stage.limits = Limits(model.regions_per_request)
             continue
         first, *others = responding(model)
         results = [_try_endpoint(config, name, asking, first, (known or {}).get(name))]
