@@ -1,4 +1,4 @@
-"""Measures a model folder on unseen scenes: `python -m finehard.demo.vlm.measure FOLDER`."""
+"""Evaluates a model folder on unseen scenes: `python -m finehard.demo.vlm.measure FOLDER`."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from PIL import Image
 
 from finehard.demo import texts
 from finehard.demo.render import render
-from finehard.demo.vlm.examples import TASKS, WHOLE, Lesson, lesson
-from finehard.demo.vlm.views import cut, whole
+from finehard.demo.vlm.examples import FULL_IMAGE, TASKS, Example, make_example
+from finehard.demo.vlm.views import crop_view, full_view
 from finehard.demo.world import COLORS, KINDS, PATTERNS, Scene
 from finehard.negatives.swap import Swap, check
 
-MEASURE_SEED = 77
+EVAL_SEED = 77
 """No training scene has this seed."""
-_NAMED = re.compile(
+_DESCRIPTION = re.compile(
     rf"\b(?:an?|the) ({'|'.join(COLORS)}) (?:({'|'.join(PATTERNS[1:])}) )?({'|'.join(KINDS)})\b"
 )
 
 
-class Answerer:
-    """Greedy replies of a model folder, as a server gives them."""
+class ReplyGenerator:
+    """Generates replies with the model in a folder, greedily, as a server does."""
 
     def __init__(self, folder: str | Path, threads: int = 1) -> None:
         import torch
@@ -38,12 +38,12 @@ class Answerer:
         self.model: Any = Qwen2VLForConditionalGeneration.from_pretrained(folder).eval()
 
     def reply(self, text: str, images: list[Image.Image], max_tokens: int = 400) -> str:
-        """What the model says to `text` about `images`."""
+        """Returns the model's reply to `text` about `images`."""
         import torch
 
         parts: list[dict[str, Any]] = []
         for number, image in enumerate(images, 1):
-            if len(images) > 1:  # as finehard.lmm.question.messages has it
+            if len(images) > 1:  # as in finehard.lmm.question.messages
                 parts.append({"type": "text", "text": f"Image {number}:"})
             parts.append({"type": "image", "image": image})
         inputs = self.processor.apply_chat_template(
@@ -55,44 +55,44 @@ class Answerer:
         )
         with torch.inference_mode():
             ids = self.model.generate(**inputs, max_new_tokens=max_tokens, do_sample=False)
-        told = ids[0, inputs["input_ids"].shape[1] :]
-        return str(self.processor.tokenizer.decode(told, skip_special_tokens=True))
+        generated = ids[0, inputs["input_ids"].shape[1] :]
+        return str(self.processor.tokenizer.decode(generated, skip_special_tokens=True))
 
 
-def shown(
-    item: Lesson, picture: Image.Image, scene: Scene, rng: np.random.Generator
+def example_images(
+    example: Example, picture: Image.Image, scene: Scene, rng: np.random.Generator
 ) -> list[Image.Image]:
-    """The images of a lesson on `scene`."""
+    """Returns the images of an example made of `scene`."""
     return [
-        whole(picture, scene, rng).image
-        if index == WHOLE
-        else cut(picture, scene, scene.things[index], rng).image
-        for index in item.shows
+        full_view(picture, scene, rng).image
+        if index == FULL_IMAGE
+        else crop_view(picture, scene, scene.things[index], rng).image
+        for index in example.images
     ]
 
 
-def named(text: str) -> Counter[tuple[str, str, str]]:
-    """How often `text` names each (color, pattern, kind)."""
-    return Counter((c, p or "plain", k) for c, p, k in _NAMED.findall(text.lower()))
+def descriptions(text: str) -> Counter[tuple[str, str, str]]:
+    """Counts the objects that `text` names, by (color, pattern, kind)."""
+    return Counter((c, p or "plain", k) for c, p, k in _DESCRIPTION.findall(text.lower()))
 
 
 def measure(folder: str | Path, scenes: int = 50) -> dict[str, float]:
-    """Shares, 0 to 1, over `scenes` scenes that were not trained on; each task asks about each."""
-    answerer = Answerer(folder)
+    """Returns the metrics, 0 to 1, over `scenes` unseen scenes with one question of each task."""
+    generator = ReplyGenerator(folder)
     tally: Counter[str] = Counter()
     for index in range(scenes):
-        picture, scene = render(MEASURE_SEED, index)
+        picture, scene = render(EVAL_SEED, index)
         for number, task in enumerate(TASKS):
             rng = np.random.default_rng((index, number))
-            item = lesson(task, scene, rng)
-            images = shown(item, picture, scene, rng)
-            said = _parsed(answerer.reply(item.text, images), item.truth)
+            example = make_example(task, scene, rng)
+            images = example_images(example, picture, scene, rng)
+            reply = _parsed(generator.reply(example.question, images), example.target)
             tally[f"{task} asked"] += 1
-            if said is not None:
+            if reply is not None:
                 tally[f"{task} valid"] += 1
-                _SCORES[task](said, item, tally)
+                _SCORES[task](reply, example, tally)
             elif task == "caption":
-                tally["named truth"] += sum(named(item.truth["long_caption"]).values())
+                tally["named truth"] += descriptions(example.target["long_caption"]).total()
     parts = {
         **{f"{task}: valid JSON": (f"{task} valid", f"{task} asked") for task in TASKS},
         "caption: precision of color, pattern and kind": ("named right", "named said"),
@@ -111,56 +111,57 @@ def measure(folder: str | Path, scenes: int = 50) -> dict[str, float]:
     return {name: round(tally[a] / max(1, tally[b]), 3) for name, (a, b) in parts.items()}
 
 
-def _parsed(reply: str, truth: Any) -> Any:
-    """The reply, where it has the truth's keys."""
+def _parsed(reply: str, target: Any) -> Any:
+    """Returns the reply if it has the target's keys, else None."""
     try:
-        said = json.loads(reply)
+        value = json.loads(reply)
     except ValueError:
         return None
-    return said if isinstance(said, dict) and said.keys() == truth.keys() else None
+    return value if isinstance(value, dict) and value.keys() == target.keys() else None
 
 
-def _score_caption(said: Any, item: Lesson, tally: Counter[str]) -> None:
-    told, true = named(said["long_caption"]), named(item.truth["long_caption"])
-    tally["named said"] += sum(told.values())
-    tally["named truth"] += sum(true.values())
-    tally["named right"] += sum((told & true).values())
-    kinds = [Counter(k for *_, k in words.elements()) for words in (told, true)]
-    tally["kinds right"] += sum((kinds[0] & kinds[1]).values())
-    tally["counts right"] += sum(told.values()) == sum(true.values())
+def _score_caption(reply: Any, example: Example, tally: Counter[str]) -> None:
+    said = descriptions(reply["long_caption"])
+    true = descriptions(example.target["long_caption"])
+    tally["named said"] += said.total()
+    tally["named truth"] += true.total()
+    tally["named right"] += (said & true).total()
+    said_kinds, true_kinds = (Counter(k for *_, k in c.elements()) for c in (said, true))
+    tally["kinds right"] += (said_kinds & true_kinds).total()
+    tally["counts right"] += said.total() == true.total()
 
 
-def _score_regions(said: Any, item: Lesson, tally: Counter[str]) -> None:
-    for number, true in item.truth.items():
-        a, b = texts.words_of(said[number]), texts.words_of(true)
+def _score_regions(reply: Any, example: Example, tally: Counter[str]) -> None:
+    for number, true in example.target.items():
+        a, b = texts.words_of(reply[number]), texts.words_of(true)
         tally["regions all"] += 1
         tally["regions right"] += a == b
         tally["regions color kind"] += bool(a and b and (a[0], a[2]) == (b[0], b[2]))
 
 
-def _score_verify(said: Any, item: Lesson, tally: Counter[str]) -> None:
-    for number, true in item.truth.items():
-        right = said[number] == true
+def _score_verify(reply: Any, example: Example, tally: Counter[str]) -> None:
+    for number, true in example.target.items():
+        right = reply[number] == true
         tally["verify all"] += 1
         tally["verify right"] += right
         tally[f"verify {true}"] += 1
         tally[f"verify {true} right"] += right
 
 
-def _score_negatives(said: Any, item: Lesson, tally: Counter[str]) -> None:
-    phrases = dict(re.findall(r"^(\d+)\. (.*)$", item.text, re.MULTILINE))
-    tally["swaps asked"] += sum(map(len, item.truth.values()))
-    for number, swaps in said.items():
-        kept: list[Any] = []
+def _score_negatives(reply: Any, example: Example, tally: Counter[str]) -> None:
+    phrases = dict(re.findall(r"^(\d+)\. (.*)$", example.question, re.MULTILINE))
+    tally["swaps asked"] += sum(map(len, example.target.values()))
+    for number, swaps in reply.items():
+        accepted: list[Any] = []
         for swap in swaps:
             tally["swaps said"] += 1
-            made = check(
+            negative = check(
                 phrases[number],
                 Swap(swap["attribute"], swap["original"], swap["replacement"]),
-                kept,
+                accepted,
             )
-            if not isinstance(made, str):
-                kept.append(made)
+            if not isinstance(negative, str):
+                accepted.append(negative)
                 tally["swaps pass"] += 1
 
 
@@ -173,7 +174,6 @@ _SCORES = {
 
 
 def main() -> None:
-    """Prints the shares, one to a line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--scenes", type=int, default=50)
