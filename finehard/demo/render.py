@@ -238,9 +238,9 @@ def _overlap(a: _Placement, b: _Placement) -> float:
 def _shadow(canvas: Floats, placement: _Placement, side: float) -> None:
     """Darkens the table under the object and beside it, away from the light."""
     height, width = canvas.shape[:2]
-    bottom, center = placement.top + placement.height, placement.left + placement.width / 2
+    bottom, centre = placement.top + placement.height, placement.left + placement.width / 2
     rx, ry = placement.width * 0.75, max(3.0, placement.width * 0.17)
-    cx, cy = center - side * placement.width * 0.28, bottom - ry * 0.45
+    cx, cy = centre - side * placement.width * 0.28, bottom - ry * 0.45
     x1, x2 = max(0, int(cx - 1.6 * rx)), min(width, int(cx + 1.6 * rx))
     y1, y2 = max(0, int(cy - 1.8 * ry)), min(height, int(cy + 1.8 * ry))
     x = ((np.arange(x1, x2, dtype=np.float32) - cx) / rx)[None, :]
@@ -308,7 +308,7 @@ def _render(rng: np.random.Generator, held_out: bool) -> tuple[Image.Image, Scen
 def _relations(
     things: tuple[Thing, ...], placements: list[_Placement]
 ) -> Iterator[tuple[int, str, int]]:
-    """Yields (subject, relation, object): neighbors from left to right, and occlusions."""
+    """Yields (subject, relation, object): neighbours from left to right, and occlusions."""
     for i in range(len(things) - 1):
         yield i, "left of", i + 1
     for i, a in enumerate(placements):

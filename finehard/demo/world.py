@@ -55,7 +55,7 @@ class Thing:
 
 @dataclass(frozen=True)
 class Scene:
-    """The truth about one picture. `things` are sorted from left to right by box center."""
+    """The truth about one picture. `things` are sorted from left to right by box centre."""
 
     width: int
     height: int
@@ -66,9 +66,9 @@ class Scene:
     relations: tuple[tuple[int, str, int], ...]
 
     def position(self, thing: Thing) -> str:
-        """Returns the third of the picture, left to right, that the box's center is in."""
-        center = (thing.box[0] + thing.box[2]) / 2 / self.width
-        return POSITIONS[min(2, int(center * 3))]
+        """Returns the third of the picture, left to right, that the box's centre is in."""
+        centre = (thing.box[0] + thing.box[2]) / 2 / self.width
+        return POSITIONS[min(2, int(centre * 3))]
 
 
 def truth_header() -> dict[str, Any]:
@@ -85,7 +85,7 @@ def truth_header() -> dict[str, Any]:
 
 
 def truth_row(key: str, scene: Scene, sha256: str) -> dict[str, Any]:
-    """Returns the line of image `key` in a truth file; boxes are normalized xyxy."""
+    """Returns the line of image `key` in a truth file; boxes are normalised xyxy."""
     return {
         "key": key,
         "image": {"width": scene.width, "height": scene.height, "sha256": sha256},

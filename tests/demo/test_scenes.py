@@ -38,11 +38,11 @@ def test_boxes_are_in_the_picture_and_color_and_kind_are_unique():
 def test_objects_and_relations_are_sorted_left_to_right():
     for index in range(40):
         _, scene = render(9, index)
-        centers = [t.box[0] + t.box[2] for t in scene.things]
-        assert centers == sorted(centers)
+        centres = [t.box[0] + t.box[2] for t in scene.things]
+        assert centres == sorted(centres)
         for a, relation, b in scene.relations:
             if relation == "left of":
-                assert centers[a] <= centers[b]
+                assert centres[a] <= centres[b]
 
 
 def test_the_box_holds_the_objects_color():

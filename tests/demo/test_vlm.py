@@ -59,7 +59,7 @@ def test_swaps_pass_the_checks_of_the_negatives_stage():
             assert len(accepted) in (0, NEGATIVES.ask_for)
 
 
-def test_a_crop_has_its_object_at_the_center():
+def test_a_crop_has_its_object_at_the_centre():
     for view in crops(6):
         inside = [b for _, b in view.parts if b[0] < 0.5 < b[2] and b[1] < 0.5 < b[3]]
         assert inside, (view.image.size, view.parts)

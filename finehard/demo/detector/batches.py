@@ -19,10 +19,10 @@ class Batch(NamedTuple):
     """B images with N objects in total.
 
     An assignment is, for each patch, the index of an object, or `NO_OBJECT`. The strict one also
-    has `IGNORE`, for patches that are in an object but not near its center.
+    has `IGNORE`, for patches that are in an object but not near its centre.
     """
 
-    pixels: Tensor  # (B, 3, SIZE, SIZE), normalized
+    pixels: Tensor  # (B, 3, SIZE, SIZE), normalised
     scenes: list[Scene]
     strict: Tensor  # (B, GRID * GRID) int64
     wide: Tensor  # (B, GRID * GRID) int64

@@ -15,7 +15,7 @@ from finehard.demo.world import COLORS, KINDS, PATTERNS, Thing
 
 
 def _box_loss(predicted: Tensor, target: Tensor) -> Tensor:
-    """Returns L1 plus generalized IoU loss (Rezatofighi et al. 2019), mean over (N, 4) xyxy."""
+    """Returns L1 plus generalised IoU loss (Rezatofighi et al. 2019), mean over (N, 4) xyxy."""
     low = torch.maximum(predicted[:, :2], target[:, :2])
     high = torch.minimum(predicted[:, 2:], target[:, 2:])
     inner = (high - low).clamp(min=0).prod(1)
@@ -96,7 +96,7 @@ def losses(
     focal = focal * torch.where(targets > 0, 0.7, 0.3)
     phrase_loss = focal[batch.strict != IGNORE].sum() / targets.sum().clamp(min=1)
     occupied = batch.wide >= 0
-    center, extent = deltas[occupied].split(2, -1)
-    predicted = torch.cat((center - extent / 2, center + extent / 2), -1)
+    centre, extent = deltas[occupied].split(2, -1)
+    predicted = torch.cat((centre - extent / 2, centre + extent / 2), -1)
     box_loss = _box_loss(predicted, batch.boxes[batch.wide[occupied]])
     return {"phrase": phrase_loss, "box": box_loss, "patches": 0.5 * patch_loss}

@@ -79,7 +79,7 @@ def build_model(seed: int) -> tuple[Any, Any]:
     model = OwlViTForObjectDetection(config).to(torch.float32)
     with torch.no_grad():
         for name, value in model.named_parameters():
-            if value.ndim >= 2:  # the published initialization is far too small for this width
+            if value.ndim >= 2:  # the published initialisation is far too small for this width
                 table = name.endswith("embedding.weight") and "patch" not in name
                 value.normal_(0, 0.02 if table else 0.5 * value[0].numel() ** -0.5)
         vision = model.owlvit.vision_model

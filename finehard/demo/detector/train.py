@@ -1,6 +1,6 @@
 """Trains the demo detector from scratch.
 
-Patches near an object's center learn to predict its box and which phrases are true of it.
+Patches near an object's centre learn to predict its box and which phrases are true of it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The optimization loop of pretraining and fine-tuning: Muon and AdamW, with averaged weights."""
+"""The optimisation loop of pretraining and fine-tuning: Muon and AdamW, with averaged weights."""
 
 from __future__ import annotations
 

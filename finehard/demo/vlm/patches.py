@@ -80,7 +80,7 @@ def make_targets(views: list[View], scenes: list[Scene], full: bool, grid: Tenso
 def _token_labels(
     view: View, scene: Scene, rows: int, columns: int, full: bool
 ) -> NDArray[np.int64]:
-    """Returns the labels of the object at each token's center, the nearest one if several are."""
+    """Returns the labels of the object at each token's centre, the nearest one if several are."""
     no_object = list(TOKEN_LABELS.values())
     labels: Any = np.tile(np.asarray(no_object, np.int64), (rows, columns, 1))
     y, x = ((np.arange(rows) + 0.5) / rows)[:, None], ((np.arange(columns) + 0.5) / columns)[None]

@@ -1,4 +1,4 @@
-"""Pretrains the vision tower: each image token is classified by the object at its center."""
+"""Pretrains the vision tower: each image token is classified by the object at its centre."""
 
 from __future__ import annotations
 
