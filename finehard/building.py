@@ -184,10 +184,10 @@ def _polled(poll: Callable[[], dict[str, Any]], progress: Progress | None) -> It
 def _write_report(output: str, run: str, seconds: float, counts: dict[str, Any]) -> None:
     """Writes report.html; a dataset is whole without one, so a failure is only logged."""
     from finehard.report import report
-    from finehard.report.funnel import note_run
+    from finehard.state.runs import record_run
 
     try:
-        note_run(output, run, seconds, counts)
+        record_run(output, run, seconds, counts["stages"])
         report(output)
     except Exception as error:
         line = " ".join(str(error).split())[:200]

@@ -235,32 +235,6 @@ def write(uri: str, data: bytes) -> None:
         file.write(data)
 
 
-def create_exclusive(uri: str, data: bytes) -> bool:
-    """Writes `data` to `uri` if nothing is there yet. Returns whether it did.
-
-    Of two callers one wins, except on stores without conditional writes (memory, the Hub).
-    """
-    if is_remote(uri):
-        try:
-            return write_if(uri, data, None) is not None
-        except NotImplementedError:
-            if exists(uri):
-                return False
-            write(uri, data)
-            return True
-    uri = _path(uri)
-    os.makedirs(os.path.dirname(uri) or ".", exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=os.path.dirname(uri) or ".", prefix=".") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-        try:
-            os.link(file.name, uri)
-        except FileExistsError:
-            return False
-    return True
-
-
 def read_version(uri: str) -> tuple[bytes, str]:
     """Returns a remote file and its version. Raises as `open_read`, and `NotImplementedError` on
     stores without conditional writes."""

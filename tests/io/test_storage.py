@@ -340,21 +340,6 @@ def test_a_folder_is_recognised_by_one_key(bucket: str, received: list[int]) -> 
 
 
 @pytest.mark.slow
-def test_of_many_exclusive_writers_one_wins(bucket: str) -> None:
-    if bucket.startswith("gs"):
-        pytest.skip("the emulator ignores preconditions")
-    uri = f"{bucket}/exclusive/lease"
-    if bucket.startswith("memory"):
-        assert storage.create_exclusive(uri, b"0") and not storage.create_exclusive(uri, b"1")
-        return
-    with ThreadPoolExecutor(8) as pool:
-        won = list(pool.map(lambda n: storage.create_exclusive(uri, b"%d" % n), range(8)))
-    assert won.count(True) == 1
-    assert storage.read_all(uri) == b"%d" % won.index(True)
-    assert [f.uri.rsplit("/", 1)[1] for f in storage.glob(f"{bucket}/exclusive", "")] == ["lease"]
-
-
-@pytest.mark.slow
 def test_a_conditional_write_needs_the_current_version(bucket: str) -> None:
     if not bucket.startswith(("s3", "az")):
         pytest.skip("no conditional writes here")
