@@ -39,14 +39,14 @@ def load(spec: str, known: Mapping[str, Callable[[], T]], key: str) -> T:
     module, colon, attribute = spec.partition(":")
     if not (module and colon and attribute):
         raise UsageError(f"{key}: {spec!r} is not one of {', '.join(known)}, nor module:attribute")
-    found: Any = import_module(module, key)
+    value: Any = import_module(module, key)
     for name in attribute.split("."):
         try:
-            found = getattr(found, name)
+            value = getattr(value, name)
         except AttributeError:
             where = getattr(sys.modules[module], "__file__", None) or module
             raise UsageError(f"{key}: there is no {name!r} in {where}") from None
-    return found
+    return value
 
 
 def import_module(name: str, key: str) -> Any:

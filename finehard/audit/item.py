@@ -71,5 +71,5 @@ def _checked(path: str, kind: str, items: Iterator[Item]) -> Iterator[Item]:
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror or error}") from None
     except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
-        what = " ".join(f"{type(error).__name__}: {error}".split())[:200]
-        raise UsageError(f"{path}: not a {kind} file: {what}") from None
+        line = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        raise UsageError(f"{path}: not a {kind} file: {line}") from None

@@ -238,8 +238,8 @@ class Dataset:
             samples = self.scan(shard.uri)
             yield from samples
             if samples.damage or len(samples) < shard.samples:
-                what = samples.damage or f"{len(samples)} of {shard.samples} samples are in it"
-                raise FinehardError(f"shard {shard.uri} is damaged: {what}")
+                damage = samples.damage or f"{len(samples)} of {shard.samples} samples are in it"
+                raise FinehardError(f"shard {shard.uri} is damaged: {damage}")
 
     def _find(self, key: str) -> Sample | None:
         if self._has_manifest:
@@ -248,8 +248,8 @@ class Dataset:
             shards = [shard.uri for shard in self.shards]
         for uri in shards:
             samples = self._located(uri)
-            for number, found in enumerate(samples.keys()):
-                if found == key:
+            for number, other in enumerate(samples.keys()):
+                if other == key:
                     return samples[number]
         return None
 

@@ -140,7 +140,7 @@ def scan_shard(uri: str, path: str | None = None) -> ShardSamples:
     header. Raises `OSError` if the tar cannot be opened.
     """
     path = path or uri
-    found: list[tuple[str, dict[str, Bytes]]] = []
+    samples: list[tuple[str, dict[str, Bytes]]] = []
     damage = ""
     with storage.open_read(path) as file:
         for member in members(file, 0, sys.maxsize):
@@ -151,12 +151,12 @@ def scan_shard(uri: str, path: str | None = None) -> ShardSamples:
             if name is None or not member.regular:
                 continue
             key, extension = name.groups()
-            if not found or found[-1][0] != key:
-                found.append((key, {}))
+            if not samples or samples[-1][0] != key:
+                samples.append((key, {}))
             location = Bytes(path, member.offset_data, member.size)
-            found[-1][1][extension.lower()] = location
+            samples[-1][1][extension.lower()] = location
     entries = [
         Entry(key, next((parts[i] for i in _IMAGES if i in parts), None), parts.get("json"))
-        for key, parts in found
+        for key, parts in samples
     ]
     return ShardSamples(uri, entries, damage)

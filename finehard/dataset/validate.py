@@ -120,8 +120,8 @@ def _shards(dataset: str, manifest: dict[str, Any]) -> Iterator[str]:
                 checked.add(name)
                 if any(value is None for row in rows for value in row.values()):
                     yield f"{INDEX}: a row of {name} has no value in some column"
-                for what in counted:
-                    counted[what] += sum(row[what] or 0 for row in rows)
+                for column in counted:
+                    counted[column] += sum(row[column] or 0 for row in rows)
                 yield from _shard(dataset, shards[name], rows, len(shards))
     except (pa.ArrowException, OSError, ValueError) as error:
         yield f"{INDEX} cannot be read: {' '.join(str(error).split())[:160]}"
@@ -129,9 +129,9 @@ def _shards(dataset: str, manifest: dict[str, Any]) -> Iterator[str]:
     for name, shard in shards.items():
         if name not in checked:
             yield from _shard(dataset, shard, [], len(shards))
-    for what, number in counted.items():
-        if number != manifest["counts"][what]:
-            yield f"{INDEX} counts {number} {what}, the manifest {manifest['counts'][what]}"
+    for column, number in counted.items():
+        if number != (other := manifest["counts"][column]):
+            yield f"{INDEX} counts {number} {column}, the manifest {other}"
 
 
 def _shard(

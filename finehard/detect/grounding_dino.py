@@ -126,10 +126,10 @@ class GroundingDinoDetector:
         pixels = np.zeros((len(texts), size, size, 3), dtype=np.float32)
         mask = np.zeros((len(texts), size, size), dtype=np.int64)
         for row, text in enumerate(texts):
-            canvas, place = letterbox(images[text.image], size, 0, centred=False)
-            inside = canvas[: place.height, : place.width].astype(np.float32)
-            pixels[row, : place.height, : place.width] = (inside - self._mean) / self._std
-            mask[row, : place.height, : place.width] = 1
+            canvas, fit = letterbox(images[text.image], size, 0, centred=False)
+            inside = canvas[: fit.height, : fit.width].astype(np.float32)
+            pixels[row, : fit.height, : fit.width] = (inside - self._mean) / self._std
+            mask[row, : fit.height, : fit.width] = 1
         pad = self._tokenizer.pad_token_id
         ids = [text.ids + [pad] * (length - len(text.ids)) for text in texts]
         attention = [[1] * len(text.ids) + [0] * (length - len(text.ids)) for text in texts]

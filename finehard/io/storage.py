@@ -84,7 +84,7 @@ def walk(uri: str) -> Iterator[File]:
     if is_remote(uri):
         yield from sorted(_without_skipped(uri.rstrip("/") + "/", _remote().walk(uri)))
         return
-    found, top = [], _path(uri)
+    files, top = [], _path(uri)
     prefix = uri[: len(uri) - len(top)]
     for folder, subfolders, names in os.walk(top):
         if JOURNAL in subfolders and folder != top:
@@ -94,8 +94,8 @@ def walk(uri: str) -> Iterator[File]:
         for name in names:
             path = os.path.join(folder, name)
             if os.path.isfile(path):
-                found.append(File(prefix + path, os.path.getsize(path)))
-    yield from sorted(found)
+                files.append(File(prefix + path, os.path.getsize(path)))
+    yield from sorted(files)
 
 
 def _without_skipped(base: str, files: list[File]) -> Iterator[File]:

@@ -35,11 +35,11 @@ def discover(path: str, config: SourceConfig) -> list[SourceFile]:
         raise UsageError(f"input {path} does not exist")
     sources: list[SourceFile] = []
     rows: list[rejected.Row] = []
-    for found in ordered_map(partial(_inspect, config), files):
-        if isinstance(found, SourceFile):
-            sources.append(found)
+    for result in ordered_map(partial(_inspect, config), files):
+        if isinstance(result, SourceFile):
+            sources.append(result)
         else:
-            rows += found
+            rows += result
     return sources + rejected.files(rows, config)
 
 
@@ -67,13 +67,13 @@ def _in_folder(path: str, config: SourceConfig) -> list[SourceFile]:
     specs = ("tar", "parquet", "folder") if config.format == "auto" else (config.format,)
     suffixes = {spec: load_format(spec).suffixes for spec in specs}
     candidates = (of(spec, suffixes[spec]) for spec in specs)
-    found = next((c for c in candidates if c), None) or of(_REJECTS, (".parquet",))
-    if not found:
+    chosen = next((c for c in candidates if c), None) or of(_REJECTS, (".parquet",))
+    if not chosen:
         expected = ".tar or .parquet files, or " if config.format == "auto" else ""
         raise FinehardError(
             f"no images in {path}: expected {expected}{', '.join(suffixes[specs[-1]])}"
         )
-    return found
+    return chosen
 
 
 def _inspect(config: SourceConfig, file: SourceFile) -> SourceFile | list[rejected.Row]:
