@@ -17,7 +17,7 @@ from finehard import registry
 from finehard.config import Config
 from finehard.dataset import complete
 from finehard.dataset.layout import JOURNAL, MANIFEST, shard_count
-from finehard.errors import FinehardError
+from finehard.errors import FinehardError, error_line
 from finehard.io import storage
 from finehard.lmm.client import Client
 from finehard.preflight import Ready, preflight
@@ -190,7 +190,7 @@ def _write_report(output: str, run: str, seconds: float, counts: dict[str, Any])
         record_run(output, run, seconds, counts["stages"])
         report(output)
     except Exception as error:
-        line = " ".join(str(error).split())[:200]
+        line = error_line(error, 200)
         _log.warning(
             "no report.html (%s: %s); the dataset is complete, try: finehard report %s",
             type(error).__name__, line, shlex.quote(output),

@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from finehard.errors import UsageError
+from finehard.errors import UsageError, typed_error_line
 from finehard.io.storage import project_file
 
 T = TypeVar("T")
@@ -54,8 +54,7 @@ def import_module(name: str, key: str) -> Any:
     try:
         return importlib.import_module(name)
     except Exception as error:  # a user's module can fail in any way
-        line = " ".join(f"{type(error).__name__}: {error}".split())[:300]
-        raise UsageError(f"{key}: cannot import {name}: {line}") from None
+        raise UsageError(f"{key}: cannot import {name}: {typed_error_line(error)}") from None
 
 
 def add_path(folder: str) -> None:

@@ -30,7 +30,7 @@ from finehard.dataset.layout import (
 )
 from finehard.dataset.shard import Entry, Sample, ShardSamples, scan_shard
 from finehard.dataset.shard_cache import ShardCache
-from finehard.errors import FinehardError, UsageError
+from finehard.errors import FinehardError, UsageError, error_line
 from finehard.io import storage
 from finehard.io.ordered_map import ordered_map
 from finehard.io.parquet import read_table
@@ -193,8 +193,7 @@ class Dataset:
             with storage.open_read(uri) as file:
                 yield file
         except (pa.ArrowException, OSError) as error:
-            line = " ".join(str(error).split())[:160]
-            raise UsageError(f"{uri} cannot be read: {line}") from None
+            raise UsageError(f"{uri} cannot be read: {error_line(error, 160)}") from None
 
     def _sizes(self) -> dict[str, int]:
         uri = storage.join(self.uri, SIZES)

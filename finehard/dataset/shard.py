@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, overload
 import orjson
 from PIL import Image
 
-from finehard.errors import UsageError
+from finehard.errors import UsageError, error_line
 from finehard.images import SUFFIXES, ImagesConfig, decode
 from finehard.io import storage
 from finehard.records import Bytes
@@ -95,7 +95,7 @@ class Sample:
         try:
             return storage.read(location)
         except (OSError, EOFError) as error:
-            reason = " ".join(str(error).split())[:160]
+            reason = error_line(error, 160)
             raise UnreadableSample(self.shard, self.key, reason) from None
 
 

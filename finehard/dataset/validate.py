@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from finehard.dataset.layout import CARD, CROISSANT, INDEX, MANIFEST, SIZES, shard_name, shard_of
 from finehard.dataset.tables import INDEX_SCHEMA, REJECT_SCHEMA, described
-from finehard.errors import UsageError
+from finehard.errors import UsageError, error_line
 from finehard.images import ImageError, ImagesConfig, header
 from finehard.io import storage
 from finehard.io.parquet import read_table
@@ -124,7 +124,7 @@ def _shards(dataset: str, manifest: dict[str, Any]) -> Iterator[str]:
                     counted[column] += sum(row[column] or 0 for row in rows)
                 yield from _shard(dataset, shards[name], rows, len(shards))
     except (pa.ArrowException, OSError, ValueError) as error:
-        yield f"{INDEX} cannot be read: {' '.join(str(error).split())[:160]}"
+        yield f"{INDEX} cannot be read: {error_line(error, 160)}"
         return
     for name, shard in shards.items():
         if name not in checked:
@@ -285,7 +285,7 @@ def _rejects(dataset: str, manifest: dict[str, Any]) -> Iterator[str]:
             with storage.open_read(file.uri) as opened:
                 table = read_table(opened)
         except (pa.ArrowException, OSError, ValueError) as error:
-            yield f"{name} cannot be read: {' '.join(str(error).split())[:160]}"
+            yield f"{name} cannot be read: {error_line(error, 160)}"
             continue
         if table.schema.names != REJECT_SCHEMA.names:
             yield f"{name} has other columns than {', '.join(REJECT_SCHEMA.names)}"

@@ -17,11 +17,8 @@ from finehard.detect.loading import (
     Runtime,
     bucket,
     fixed_batches,
-    from_pretrained,
-    load_model,
-    prepare,
+    load_zero_shot,
 )
-from finehard.errors import FinehardError
 
 SIZE = 1066
 """Training used a shortest side of 800 pixels, which makes 1066 of a 4:3 image."""
@@ -150,14 +147,7 @@ class GroundingDinoDetector:
 
 def load_grounding_dino(config: DetectConfig) -> GroundingDinoDetector:
     """Returns the configured detector. Raises `FinehardError` if it cannot be loaded."""
-    runtime = prepare(config)
-    where = (config.model, "detect.model", config.revision)
-    tokenizer = from_pretrained("AutoTokenizer", *where)
-    processor = from_pretrained("AutoImageProcessor", *where)
-    model = load_model("AutoModelForZeroShotObjectDetection", *where, runtime)
-    if model.config.model_type not in ("grounding-dino", "mm-grounding-dino"):
-        raise FinehardError(
-            f"detect.model: {config.model!r} is a {model.config.model_type!r} model, which "
-            "detect.backend grounding_dino cannot run."
-        )
+    model, tokenizer, processor, runtime = load_zero_shot(
+        config, "grounding_dino", ("grounding-dino", "mm-grounding-dino")
+    )
     return GroundingDinoDetector(model, tokenizer, processor, config, runtime)

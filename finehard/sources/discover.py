@@ -7,7 +7,7 @@ from functools import partial
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from finehard.errors import FinehardError, UsageError
+from finehard.errors import FinehardError, UsageError, error_line
 from finehard.io import storage
 from finehard.io.ordered_map import ordered_map
 from finehard.sources import folder, parquet, rejected
@@ -91,7 +91,7 @@ def _inspect(config: SourceConfig, file: SourceFile) -> SourceFile | list[reject
                 units = tuple(parquet.split(table, file, config))
                 return file._replace(samples=sum(u.samples or 0 for u in units), units=units)
     except (pa.ArrowException, OSError, ValueError) as error:
-        line = " ".join(str(error).split())[:160]
+        line = error_line(error, 160)
         raise FinehardError(f"{file.uri} is no readable Parquet file: {line}") from None
     if file.format == _REJECTS:
         suffixes = ", ".join(load_format(config.format).suffixes)

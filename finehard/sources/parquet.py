@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from finehard.errors import FinehardError
+from finehard.errors import FinehardError, error_line
 from finehard.io import storage
 from finehard.io.ordered_map import ordered_map
 from finehard.records import Bytes, Record, Reject
@@ -150,7 +150,7 @@ def read(unit: Unit, config: SourceConfig) -> Iterator[Loaded | Reject]:
                 yield sample
                 number += 1
     except (pa.ArrowException, OSError, ValueError) as error:
-        detail = " ".join(str(error).split())[:200]
+        detail = error_line(error, 200)
         for row_number in range(number, unit.stop):
             key = safe_key(f"{unit.file.name[:-8]}_{row_number:09d}")
             source = f"{uri}#row={row_number}"
