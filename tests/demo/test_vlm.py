@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from finehard.demo.render import render
-from finehard.demo.vlm.examples import NEGATIVES, TASKS, make_example
-from finehard.demo.vlm.views import crop_view
+from finehard.demo.vlm.examples import FULL_IMAGE, NEGATIVES, TASKS, make_example
+from finehard.demo.vlm.views import crop_view, full_view
 from finehard.demo.vocabulary import build_tokenizer
 from finehard.negatives.swap import Swap, check
 from finehard.schemas import why_invalid
@@ -82,21 +82,51 @@ def test_image_tokens_equal_those_of_transformers():
     torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
 
 
+def _images(example, picture, scene, rng):
+    return [
+        full_view(picture, scene, rng).image
+        if index == FULL_IMAGE
+        else crop_view(picture, scene, scene.things[index], rng).image
+        for index in example.images
+    ]
+
+
+def _content(text, images):
+    """The parts of the message that `finehard.lmm.question.messages` makes."""
+    for number, image in enumerate(images, 1):
+        if len(images) > 1:
+            yield {"type": "text", "text": f"Image {number}:"}
+        yield {"type": "image", "image": image}
+    yield {"type": "text", "text": text}
+
+
 @pytest.mark.skipif(not (MODEL / "model.safetensors").exists(), reason="no model is shipped")
 def test_the_shipped_model_answers_the_pipelines_questions():
-    from finehard.demo.vlm.measure import ReplyGenerator, example_images
+    import torch
+    from transformers import AutoProcessor, Qwen2VLForConditionalGeneration
 
-    generator = ReplyGenerator(MODEL)
+    torch.set_num_threads(1)
+    processor = AutoProcessor.from_pretrained(MODEL)
+    model = Qwen2VLForConditionalGeneration.from_pretrained(MODEL).eval()
     valid = 0
     for task in TASKS:
         for index in range(3):
             picture, scene = render(5, index)
             rng = np.random.default_rng(index)
             example = make_example(task, scene, rng)
-            images = example_images(example, picture, scene, rng)
-            reply = generator.reply(example.question, images)
+            content = list(_content(example.question, _images(example, picture, scene, rng)))
+            inputs = processor.apply_chat_template(
+                [{"role": "user", "content": content}],
+                add_generation_prompt=True,
+                tokenize=True,
+                return_dict=True,
+                return_tensors="pt",
+            )
+            ids = model.generate(**inputs, max_new_tokens=400, do_sample=False)
+            generated = ids[0, inputs["input_ids"].shape[1] :]
             try:
-                valid += why_invalid(json.loads(reply), task) is None
+                reply = json.loads(processor.tokenizer.decode(generated, skip_special_tokens=True))
             except ValueError:
                 continue
+            valid += why_invalid(reply, task) is None
     assert valid >= 10  # of 12
