@@ -144,4 +144,7 @@ def as_dict(config: Config) -> dict[str, Any]:
         del values["stages"]
     if values["source"]["format"] == "auto":
         del values["source"]["format"]
+    for name in ("sent_min_side", "sent_max_aspect"):
+        if values["images"][name] == getattr(ImagesConfig, name):
+            del values["images"][name]
     return values
