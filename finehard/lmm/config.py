@@ -80,12 +80,15 @@ class ModelConfig:
 
     def serves(self, name: str) -> bool:
         """Returns whether a server that calls its model `name` serves this one: by the same name
-        but for folders, a revision (NAME@REVISION), a tag (NAME:latest) or a dated release
-        (NAME-2025-04-14), or by one of `answers_as`."""
+        but for folders, a revision (NAME@REVISION), a tag (NAME:latest, NAME:free) or a dated
+        release (NAME-2025-04-14 for NAME or NAME-latest), or by one of `answers_as`."""
         if name in self.answers_as:
             return True
         own, other = _plain_name(self.model), _plain_name(name)
-        return other == own or other.startswith(own) and _is_release(other[len(own) :])
+        if other in (own, own.partition(":")[0]):
+            return True
+        own = own.removesuffix("-latest")
+        return other.startswith(own) and _is_release(other[len(own) :])
 
 
 NEWER = {

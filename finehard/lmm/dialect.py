@@ -217,7 +217,8 @@ _CONTEXT = re.compile(
     re.IGNORECASE,
 )
 _PROMPT = re.compile(
-    r"\(?(\d+) (?:in the messages|in the prompt|input tokens|prompt tokens)|"
+    r"\(?(\d+) (?:in (?:the messages|the prompt|your prompt)|input tokens|prompt tokens|"
+    r"tokens from the input)|"
     r"n_prompt_tokens\W{1,4}(\d+)|messages resulted in (\d+)",
     re.IGNORECASE,
 )

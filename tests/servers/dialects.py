@@ -194,6 +194,29 @@ def _llamacpp_context(limit: int) -> Rule:
     return rule
 
 
+def _llamacpp_python(asked: Asked) -> Response | None:
+    """The server of llama-cpp-python, whose refusals come as failures of its own."""
+    if asked.form.get("type", "text") not in ("text", "json_object"):
+        found = {"type": "literal_error", "loc": ("body", "response_format", "type"),
+                 "msg": "Input should be 'text' or 'json_object'", "input": "json_schema",
+                 "ctx": {"expected": "'text' or 'json_object'"}}  # fmt: skip
+        return _internal(f"1 validation error:\n  {found}\n")
+    if asked.body.get("logprobs"):
+        return _internal("logprobs is not supported for models created with logits_all=False")
+    prompt, reply, limit = asked.prompt_tokens, asked.max_tokens, 4096
+    if prompt + reply <= limit:
+        return None
+    said = (f"This model's maximum context length is {limit} tokens, however you requested "
+            f"{prompt + reply} tokens ({prompt} in your prompt; {reply} for the completion). "
+            "Please reduce your prompt; or completion length.")  # fmt: skip
+    return _openai_error(said, "messages", "context_length_exceeded")
+
+
+def _internal(message: str) -> Response:
+    return 500, {"error": {"message": message, "type": "internal_server_error", "param": None,
+                           "code": None}}  # fmt: skip
+
+
 def _bad_request(message: str) -> Response:
     return 400, {"error": {"message": message, "type": "BadRequestError", "param": None,
                            "code": 400}}  # fmt: skip
@@ -312,6 +335,7 @@ DIALECTS = (
     Dialect("anthropic", _first(_anthropic), _in_prose, model="claude-sonnet-4-5",
             served="claude-sonnet-4-5-20250929", models=("claude-sonnet-4-5-20250929",)),
     Dialect("llama.cpp", _first(_llamacpp_grammar, _llamacpp_context(1536))),
+    Dialect("llama-cpp-python", _first(_llamacpp_python)),
     Dialect("ollama", reply=_without_logprobs, model="qwen2.5vl", served="qwen2.5vl",
             models=("qwen2.5vl:latest",)),
     Dialect("sglang", _first(_sglang)),
