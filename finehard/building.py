@@ -176,7 +176,7 @@ def _ask_servers(output: str, config: Config, stages: Sequence[Stage]) -> dict[s
     known = rehearsed.load(output, config, stages)
     check_endpoints(config)
     found = rehearse(config, [s for s in stages if s.name not in known.limits], known.dialects)
-    found = Rehearsal(known.dialects | found.dialects, known.limits | found.limits, found.tried)
+    found = Rehearsal(known.dialects | found.dialects, known.limits | found.limits)
     rehearsed.save(output, config, stages, found)
     for stage in stages:
         stage.limits = found.limits[stage.name]

@@ -24,7 +24,10 @@ _FORMAT_WORDS = re.compile(
     r"additional_?properties|samplers",
     re.IGNORECASE,
 )
-_TOP_LOGPROBS = re.compile(r"top_?logprobs?\D{0,100}?(\d+)", re.IGNORECASE)
+_MOST_LOGPROBS = re.compile(
+    r"(?:max\w*|allowed|at most|less than|equal to|up to|between|range|top_?logprobs?)\D{0,60}?(\d+)",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True)
@@ -177,13 +180,12 @@ def _less_guided(dialect: Dialect, config: ModelConfig) -> Dialect | None:
 
 
 def _fewer(asked: int, refusal: str) -> int:
-    """Returns how many alternatives to ask for next."""
-    numbers = [int(n) for n in _TOP_LOGPROBS.findall(refusal)]
-    allowed = [n for n in numbers if 0 < n < asked]
+    """Returns how many alternatives to ask for next: what a refusal allows, else none."""
+    numbers = [int(number) for number in _MOST_LOGPROBS.findall(refusal)]
+    allowed = [number for number in numbers if 0 < number < asked]
     if allowed:
         return max(allowed)
-    names_the_number = "top_logprobs" in refusal and asked > 5
-    return 5 if names_the_number else 0
+    return 5 if "top_logprobs" in refusal and asked > 5 else 0
 
 
 _UNKNOWN = r"(unknown|unrecogni[sz]ed|unsupported|not supported|not permitted|extra)"
