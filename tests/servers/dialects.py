@@ -35,7 +35,8 @@ def _openai_error(message: str, param: str | None, code: str | None) -> Response
 
 
 def _openai_fields(asked: Asked) -> Response | None:
-    for name in sorted(asked.body.keys() - _OPENAI):
+    unknown = asked.form.keys() - {"type", "json_schema"}
+    for name in [*sorted(asked.body.keys() - _OPENAI), *(f"response_format.{n}" for n in unknown)]:
         return _openai_error(f"Unknown parameter: '{name}'.", name, "unknown_parameter")
     if (asked.body.get("top_logprobs") or 0) > 20:
         said = "Invalid value for 'top_logprobs': must be less than or equal to 20."
@@ -135,6 +136,9 @@ def _groq(asked: Asked) -> Response | None:
     if asked.form.get("type") == "json_schema":
         said = "This model does not support response format `json_schema`."
         return _openai_error(said, "response_format", None)
+    if "schema" in asked.form:
+        said = "Unknown parameter: 'response_format.schema'."
+        return _openai_error(said, "response_format.schema", "unknown_parameter")
     if len(asked.images) > 5:
         said = "Too many images provided. This model supports up to 5 images"
         return _openai_error(said, "messages", None)
