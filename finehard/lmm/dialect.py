@@ -32,7 +32,8 @@ _FORMAT_WORDS = re.compile(
     re.IGNORECASE,
 )
 _MOST_LOGPROBS = re.compile(
-    r"(?:max\w*|allowed|at most|less than|equal to|up to|between|range|top_?logprobs?)\D{0,60}?(\d+)",
+    r"(?:max\w*|allowed|at most|less than|equal to|up to|between|range|top_?logprobs?)"
+    r"\D{0,60}?(\d+)",
     re.IGNORECASE,
 )
 

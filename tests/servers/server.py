@@ -7,6 +7,7 @@ import json
 import math
 import re
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -47,6 +48,8 @@ class StrictServer:
     def __init__(self, dialect: Dialect) -> None:
         self.dialect = dialect
         self.requests = 0
+        self.times: list[float] = []
+        """When each request came (time.monotonic)."""
         self.asked: list[Asked] = []
         self.refused: list[Response] = []
         self.stages: Counter[str | None] = Counter()
@@ -89,6 +92,7 @@ class StrictServer:
             return _response(*refusal)
         asked = Asked(await request.json())
         self.requests += 1
+        self.times.append(time.monotonic())
         if asked.body["model"] != self.dialect.model:
             said = f"The model `{asked.body['model']}` does not exist"
             refusal = 404, {"error": {"message": said, "code": "model_not_found"}}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -42,40 +41,48 @@ def _server(refuse: Callable[[Asked, int], Response | None]) -> Dialect:
     return Dialect("breaking", refuse)
 
 
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The input of all builds here: its path is in the shards."""
+    return source(tmp_path_factory.mktemp("in"))
+
+
+@pytest.fixture(scope="module")
+def whole(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The sums of a build that nothing came in the way of."""
+    folder = tmp_path_factory.mktemp("whole")
+    with StrictServer(_server(lambda asked, number: None)) as server:
+        done = build(settings(folder, server, server), pictures, folder / "out")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return sums(folder / "out")
+
+
 @pytest.mark.parametrize("said", REFUSALS.values(), ids=REFUSALS.keys())
-def test_a_server_that_refuses_all_ends_the_build(tmp_path: Path, said: Response) -> None:
+def test_a_server_that_refuses_all_ends_the_build(
+    tmp_path: Path, pictures: Path, whole: dict[str, str], said: Response
+) -> None:
     broken = True
-    pictures, output = source(tmp_path / "in"), tmp_path / "out"
+    output = tmp_path / "out"
     refusing = _server(lambda asked, number: said if broken and number >= FROM else None)
     with StrictServer(refusing) as server:
         chosen = settings(tmp_path, server, server)
-        began = time.monotonic()
         done = build(chosen, pictures, output)
-        assert time.monotonic() - began < 60
         assert done.returncode == 1, done.stdout + done.stderr
+        assert server.times[-1] - server.times[FROM - 1] < 60, "seconds from the first refusal on"
         [line] = re.findall(r"^finehard: .*$", done.stderr, re.MULTILINE)
         assert said[1]["error"]["message"] in line
         assert "Traceback" not in done.stderr
         broken = False
-        answered = len(server.asked)
+        asked_before = len(server.asked)
         done = build(chosen, pictures, output)
         assert done.returncode == 0, done.stdout + done.stderr
-        assert len(server.asked) > answered
+        assert len(server.asked) > asked_before
     assert manifest(output)["counts"]["rejected"] == 0
-    assert sums(output) == _whole(tmp_path, pictures)
+    assert sums(output) == whole
 
 
-def _whole(tmp_path: Path, pictures: Path) -> dict[str, str]:
-    """The sums of a build that nothing came in the way of."""
-    with StrictServer(_server(lambda asked, number: None)) as server:
-        done = build(settings(tmp_path, server, server), pictures, tmp_path / "whole")
-    assert done.returncode == 0, done.stdout + done.stderr
-    return sums(tmp_path / "whole")
-
-
-def test_one_refused_record_of_many_is_a_reject(tmp_path: Path) -> None:
+def test_one_refused_record_of_many_is_a_reject(tmp_path: Path, pictures: Path) -> None:
     refused = 400, _error(400, "This picture is not accepted.")
-    pictures = source(tmp_path / "in")
 
     def refuse(asked: Asked, number: int) -> Response | None:
         return refused if (123, 45) in asked.sizes else None
