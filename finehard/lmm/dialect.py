@@ -9,11 +9,18 @@ from typing import Any, Literal
 from finehard.lmm.config import ModelConfig
 from finehard.lmm.question import Question, messages
 
-ResponseFormat = Literal["json_schema", "plain_schema", "json_object", "none"]
+ResponseFormat = Literal["json_schema", "plain_schema", "object_schema", "json_object", "none"]
 
-_FORMATS: tuple[ResponseFormat, ...] = ("json_schema", "plain_schema", "json_object", "none")
+_FORMATS: tuple[ResponseFormat, ...] = (
+    "json_schema",
+    "plain_schema",
+    "object_schema",
+    "json_object",
+    "none",
+)
 """From what guides a model most to what guides it least. "plain_schema" leaves out
-additionalProperties, which some endpoints do not know."""
+additionalProperties, which some endpoints do not know; "object_schema" is json_object with a
+schema beside it, as llama-cpp-python has it."""
 
 _TOKEN_FIELDS = ("max_tokens", "max_completion_tokens")
 _OPTIONAL = ("seed", "temperature")
@@ -106,9 +113,10 @@ def payload(
 def _response_format(dialect: Dialect, question: Question) -> dict[str, Any]:
     if dialect.response_format == "none":
         return {}
-    if dialect.response_format == "json_object":
-        return {"response_format": {"type": "json_object"}}
     schema = question.schema.value
+    if dialect.response_format in ("json_object", "object_schema"):
+        guide = {"schema": schema} if dialect.response_format == "object_schema" else {}
+        return {"response_format": {"type": "json_object", **guide}}
     if dialect.response_format == "plain_schema":
         schema = _closed_by_nothing(schema)
     return {
@@ -131,7 +139,7 @@ def _closed_by_nothing(schema: Any) -> Any:
 
 
 def _schema_in_words(dialect: Dialect, question: Question) -> str:
-    if dialect.response_format not in ("json_object", "none"):
+    if dialect.response_format in ("json_schema", "plain_schema"):
         return ""
     return f"\nThe JSON must fit this JSON Schema: {question.schema.text}"
 
@@ -230,7 +238,8 @@ _CONTEXT = re.compile(
     re.IGNORECASE,
 )
 _PROMPT = re.compile(
-    r"\(?(\d+) (?:in the messages|in the prompt|input tokens|prompt tokens)|"
+    r"\(?(\d+) (?:in (?:the messages|the prompt|your prompt)|input tokens|prompt tokens|"
+    r"tokens from the input)|"
     r"n_prompt_tokens\W{1,4}(\d+)|messages resulted in (\d+)",
     re.IGNORECASE,
 )

@@ -65,7 +65,7 @@ def test_formats_go_from_most_guided_to_none() -> None:
     while dialect is not None:
         formats.append(dialect.response_format)
         dialect = adapted(dialect, AUTO, body(dialect=dialect), "response_format is not supported")
-    assert formats == ["json_schema", "plain_schema", "json_object", "none"]
+    assert formats == ["json_schema", "plain_schema", "object_schema", "json_object", "none"]
 
 
 def test_what_the_config_fixes_is_not_changed() -> None:
@@ -160,10 +160,10 @@ def test_servers_of_two_dialects_get_what_both_accept() -> None:
 def test_guesses_leave_out_one_thing_after_another() -> None:
     tried = guesses(FULL, AUTO, body())
     assert tried[0].logprobs == 0
-    assert [guess.response_format for guess in tried[1:4]] == [
-        "plain_schema", "json_object", "none",
+    assert [guess.response_format for guess in tried[1:5]] == [
+        "plain_schema", "object_schema", "json_object", "none",
     ]  # fmt: skip
-    assert tried[4].left_out == ("seed", "temperature")
+    assert tried[5].left_out == ("seed", "temperature")
 
 
 @pytest.mark.parametrize(
