@@ -25,6 +25,7 @@ from finehard.negatives import NegativesConfig
 from finehard.phrases import PhrasesConfig
 from finehard.serve import ServeConfig
 from finehard.settings.prices import PricesConfig
+from finehard.settings.ranges import Share
 from finehard.settings.read import checked, overridden, read_yaml
 from finehard.sources import SourceConfig
 from finehard.stages.caption import CaptionConfig
@@ -63,6 +64,9 @@ class Config:
     when_changed: typing.Literal["redo", "refuse"] = "redo"
     """What a run does with an output that was built with other settings: "redo" what they affect,
     or "refuse" to run."""
+    max_rejected: Share = 0.05
+    """The fraction of images that may be rejected for one reason that lies with a model. When more
+    of the first 200 or later ones are, the build stops, and their rejects are not final."""
     stages: dict[str, dict[str, Any]] = field(default_factory=dict)
     """The settings of a pipeline's own stages, by stage name."""
     storage: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -146,6 +150,8 @@ def as_dict(config: Config) -> dict[str, Any]:
     # newer than the first manifests, which stay as they are where these say nothing
     if not values["stages"]:
         del values["stages"]
+    if values["max_rejected"] == Config.max_rejected:
+        del values["max_rejected"]
     if values["source"]["format"] == "auto":
         del values["source"]["format"]
     for model in values["models"].values():
