@@ -6,6 +6,8 @@ import json
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from finehard.lmm.message import content
 from finehard.lmm.reply import InvalidReply, parse_reply
@@ -143,6 +145,7 @@ YES_NO = {
     "objects in a list": '[{"1": "yes"}, {"2": "no"}]',
     "an object a line": '{"1": "yes"}\n{"2": "no"}',
     "wrapped entries": '{"1": {"answer": "yes"}, "2": {"answer": "No"}}',
+    "a list after it": '{"1": "yes", "2": "no"} Seen in ["no", "yes"].',
     "another order": '{"2": "no", "1": "yes"}',
 }
 
@@ -300,3 +303,30 @@ def test_cut_reasoning_is_no_reply() -> None:
 def test_a_message_of_another_shape_has_no_text(message: Any) -> None:
     assert content(_said(message))[0] in ("", "{}")
     assert content({"choices": [{"text": CAP}]}) == (CAP, False)
+
+
+_words = st.text(
+    st.characters(exclude_categories=("Cs", "Cc")) | st.sampled_from("{}[]\"\\',:`<>"), min_size=1
+)
+
+
+@given(
+    st.fixed_dictionaries({"short_caption": _words, "long_caption": _words}),
+    st.sampled_from(["", "Here:\n", "```json\n", "<think>{}</think>", "{x} [1] 'it's' {", '"a ']),
+    st.sampled_from(["", "\n```", "<|im_end|>", "\nIt's {done} \"so", "}", " <think>{}"]),
+    st.booleans(),
+    st.sampled_from([None, 2]),
+)
+def test_texts_are_read_as_they_were_written(
+    value: dict[str, str], before: str, after: str, plain: bool, indent: int | None
+) -> None:
+    text = json.dumps(value, ensure_ascii=plain, indent=indent)
+    assert parse_reply(before + text + after, reply_schema("caption")) == value
+
+
+@given(st.dictionaries(st.sampled_from("123456789"), _words, min_size=9), st.integers(0, 400))
+def test_a_cut_reply_is_never_read_as_a_whole_one(value: dict[str, str], cut: int) -> None:
+    text = json.dumps(value, ensure_ascii=False)
+    text = text[: max(0, len(text) - 1 - cut)]
+    with pytest.raises(InvalidReply):
+        parse_reply(text, reply_schema("regions", 9))
