@@ -102,9 +102,9 @@ def test_nothing_is_asked_without_regions() -> None:
 
 def test_region_captions_go_to_their_regions_on_one_line() -> None:
     made = Regions(RegionsConfig()).answer(
-        _record(), [{"1": "a red\n mug\0.", "2": " . ", "3": "a ‮lamp"}]
+        _record(), [{"1": "a red\n mug\0.", "2": "a . bag", "3": "a ‮lamp"}]
     )
-    assert [r.long_expr for r in made.regions] == ["a red mug", "a bag", "a lamp"]
+    assert [r.long_expr for r in made.regions] == ["a red mug", "a . bag", "a lamp"]
 
 
 def test_captions_are_one_line_each_and_an_empty_one_is_a_reject() -> None:
@@ -113,8 +113,8 @@ def test_captions_are_one_line_each_and_an_empty_one_is_a_reject() -> None:
     assert isinstance(made, Record)
     assert (made.short_caption, made.long_caption) == ("a b", "c d")
     for blank in (" \n", "\0", "\u200b"):
-        made = stage.answer(record(), [{"short_caption": "a", "long_caption": blank}])
-        assert isinstance(made, Reject) and made.reason == "invalid_reply"
+        made = stage.answer(record(), [{"short_caption": "a b", "long_caption": blank}])
+        assert isinstance(made, Reject) and made.reason == "empty_text"
 
 
 def test_alt_text_is_shown_only_where_asked_and_then_fenced() -> None:
