@@ -258,6 +258,40 @@ def test_a_schema_of_ones_own_is_fitted_too() -> None:
     assert parse_reply(text, schema) == {"mood": "calm", "indoors": True, "colors": ["red"]}
 
 
+def test_parts_of_a_schema_that_are_not_understood_are_left_alone() -> None:
+    schema = ReplySchema(
+        {
+            "type": "object",
+            "definitions": {"word": {"type": "string", "maxLength": 5}},
+            "properties": {
+                "colors": {"type": "array", "items": {"$ref": "#/definitions/word"}},
+                "sizes": {
+                    "type": "object",
+                    "patternProperties": {"^[a-z]$": {"type": "integer"}},
+                    "additionalProperties": False,
+                },
+            },
+            "required": ["colors"],
+            "additionalProperties": False,
+        }
+    )
+    good = {"colors": ["red"], "sizes": {"a": 1}}
+    assert parse_reply(json.dumps({**good, "more": 1}), schema) == good
+    for bad in ({"colors": ["vermilion"]}, {"colors": [], "sizes": {"A": 1}}):
+        with pytest.raises(InvalidReply):
+            parse_reply(json.dumps({**bad, "more": 1}), schema)
+
+
+def test_more_items_than_are_looked_at_are_not_lost() -> None:
+    schema = ReplySchema({"type": "object", "properties": {"a": {"type": "array", "items": {
+        "type": "integer"}}}, "additionalProperties": False})  # fmt: skip
+    many = {"a": [*range(10_000)]}
+    assert parse_reply(json.dumps(many), schema) == many
+    assert parse_reply(f"Here: {json.dumps(many)}", schema) == many
+    with pytest.raises(InvalidReply):
+        parse_reply(json.dumps({"a": [*range(10_000), "x"]}), schema)
+
+
 def _said(message: Any, finish_reason: str = "stop") -> dict[str, Any]:
     return {"choices": [{"message": message, "finish_reason": finish_reason}]}
 
