@@ -143,6 +143,8 @@ class Transport:
                 if response.status in (404, 405, 501):
                     return None
                 if response.status != 200:
+                    if response.status >= 500 and await self._answers(url):
+                        return None  # transformers serve, on a machine without the Hub's cache
                     hint = self._key_hint(response.status) or hint
                     return f"{url}/models answered {response.status}; {hint}"
                 served = [m.get("id") for m in orjson.loads(body).get("data", [])]
@@ -150,12 +152,18 @@ class Transport:
             return f"no model server at {url} ({_describe(failure)}); {hint}"
         except (ValueError, AttributeError, TypeError, Transient):
             return f"{url}/models returned no model list; {hint}"
-        if served and not any(self._config.serves(str(name)) for name in served):
-            try:  # some list what can be deployed, not what is
-                await self.chat(url, trivial(self._config))
-            except (Transient, Refused):
-                return f"{url} serves {served[0]!r}, not {model!r}; {hint}"
-        return None
+        if not served or any(self._config.serves(str(name)) for name in served):
+            return None
+        if await self._answers(url):  # some list what can be deployed, not what is
+            return None
+        return f"{url} serves {served[0]!r}, not {model!r}; {hint}"
+
+    async def _answers(self, url: str) -> bool:
+        try:
+            await self.chat(url, trivial(self._config))
+        except (Transient, Refused):
+            return False
+        return True
 
     def _http(self) -> aiohttp.ClientSession:
         if self._session is None:

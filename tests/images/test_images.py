@@ -162,7 +162,7 @@ def test_exif_that_stops_pillow_does_not_cost_the_image() -> None:
     st.binary(min_size=4, max_size=4),
 ), max_size=5), st.binary(max_size=40), st.booleans())  # fmt: skip
 @settings(max_examples=300, deadline=None)
-def test_no_exif_costs_an_image(tags: list, rest: bytes, jfif: bool) -> None:
+def test_no_exif_data_loses_an_image(tags: list, rest: bytes, jfif: bool) -> None:
     entries = b"".join(struct.pack("<HHI4s", *tag) for tag in tags)
     exif = b"Exif\0\0II*\0" + struct.pack("<IH", 8, len(tags)) + entries + bytes(4) + rest
     for kind in ("JPEG", "PNG", "WEBP"):
