@@ -217,10 +217,10 @@ class Transport:
         return " ".join(data[:length].decode("utf-8", "replace").split())
 
 
-def trivial(config: ModelConfig) -> bytes:
+def trivial(config: ModelConfig, token_field: str = "max_tokens") -> bytes:
     """Returns the body of a request that any server of the model answers."""
     chat = [{"role": "user", "content": "Say yes."}]
-    body = {"model": config.model, "messages": chat, "max_tokens": 4, **config.extra_body}
+    body = {"model": config.model, "messages": chat, token_field: 4, **config.extra_body}
     return orjson.dumps({name: value for name, value in body.items() if value is not None})
 
 
