@@ -12,7 +12,7 @@ from functools import partial, reduce
 from typing import NamedTuple
 
 from finehard.config import Config
-from finehard.errors import FinehardError
+from finehard.errors import FinehardError, typed_error_line
 from finehard.lmm.client import Client
 from finehard.lmm.config import ModelConfig
 from finehard.lmm.dialect import Dialect, images_allowed, merged
@@ -119,7 +119,7 @@ def measure_speeds(
                 for stage in stages
                 if stage.model == name
                 for record, picture in samples
-                for ask in stage.questions(record)[:1]
+                for ask in _asks(stage, record)[:1]
             ]
             tokens = sum(_completion_tokens(future) for future in asked)
         finally:
@@ -187,7 +187,7 @@ def _try_stage(config: Config, name: str, stage: Stage, client: Client) -> None:
     while True:
         stage.limits = Limits(regions if regions < most else None)
         record, picture = sample_record(config.images, most, seed)
-        asks = stage.questions(record)
+        asks = _asks(stage, record)
         if not asks:
             return
         ask = max(asks, key=lambda ask: (len(ask.views), ask.max_tokens, len(ask.text)))
@@ -217,6 +217,16 @@ def _try_stage(config: Config, name: str, stage: Stage, client: Client) -> None:
         if client.cut.get(stage.name, half) >= half or not _splits(stage, record, regions // 2):
             return
         regions //= 2
+
+
+def _asks(stage: Stage, record: Record) -> Sequence[Ask]:
+    """Returns the questions of `stage` about a sample; none where the stage needs more than that,
+    such as what another stage of the user's adds to a record."""
+    try:
+        return stage.questions(record)
+    except Exception as error:
+        _log.info("stage %s cannot be tried out: %s", stage.name, typed_error_line(error))
+        return ()
 
 
 def _question(config: Config, stage: Stage, ask: Ask, record: Record, picture: bytes) -> Question:
