@@ -159,11 +159,17 @@ class Transport:
         return f"{url} serves {served[0]!r}, not {model!r}; {hint}"
 
     async def _answers(self, url: str) -> bool:
-        try:
-            await self.chat(url, trivial(self._config))
-        except (Transient, Refused):
-            return False
-        return True
+        """Returns whether a trivial request is answered. A server that just failed may have closed
+        the connection that is tried first."""
+        for last in (False, True):
+            try:
+                await self.chat(url, trivial(self._config))
+            except (Transient, Refused) as failed:
+                if last or failed.reason != "server_error":
+                    return False
+            else:
+                return True
+        raise AssertionError("unreachable")
 
     def _http(self) -> aiohttp.ClientSession:
         if self._session is None:
