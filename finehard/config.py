@@ -144,4 +144,6 @@ def as_dict(config: Config) -> dict[str, Any]:
         del values["stages"]
     if values["source"]["format"] == "auto":
         del values["source"]["format"]
+    if not values["negatives"]["left_to_lexicon"]:
+        del values["negatives"]["left_to_lexicon"]
     return values
