@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bench import tokens
 from finehard.errors import UsageError
 from finehard.negatives import Negatives, NegativesConfig
 from finehard.records import Record
-from finehard.stages.stage import Ask, Limits
+from finehard.stages.stage import Ask, AverageImage, Limits
 from tests.pictures import record, region
 
 
@@ -206,3 +208,28 @@ def test_regions_beyond_the_limit_go_into_further_requests(prompt: str) -> None:
     swap: Any = "red: blue" if prompt == "negatives.v2" else _swap("red", "blue")
     made = stage.answer(five, [{"1": [swap], "2": []}, {"2": [swap]}, {"1": [swap]}])
     assert _negatives(made) == [["a blue mug 0"], [], [], ["a blue mug 3"], ["a blue mug 4"]]
+
+
+def test_both_forms_of_reply_give_the_same_negatives() -> None:
+    texts = [sample.short_expr for sample in tokens.SAMPLES]
+    made = []
+    for prompt in ("negatives.v1", "negatives.v2"):
+        stage = Negatives(NegativesConfig(prompt=prompt, per_region=99))
+        asked = record(*map(region, texts))
+        reply = json.loads(tokens.reply(stage))
+        [ask] = stage.questions(asked)
+        assert ask.schema.why_invalid(reply) is None
+        made.append([set(texts) for texts in _negatives(stage.answer(asked, [reply]))])
+    assert made[0] == made[1]
+    assert all(len(negatives) > 5 for negatives in made[0])
+
+
+def test_the_plan_of_the_compact_reply_is_a_fourth_at_most() -> None:
+    image = AverageImage(tokens=1000, crop_tokens=100, regions=4, negatives=10)
+    v1, v2 = (
+        Negatives(NegativesConfig(prompt=prompt)).estimate(image)
+        for prompt in ("negatives.v1", "negatives.v2")
+    )
+    assert v1 is not None and v2 is not None
+    assert v1.completion_tokens == 24 * 12 * 4 + 10
+    assert v2.completion_tokens < v1.completion_tokens / 4
