@@ -19,7 +19,7 @@ from finehard.detect import DetectConfig
 from finehard.digest import folder_revision
 from finehard.errors import UsageError
 from finehard.images import ImagesConfig
-from finehard.lmm.config import ModelConfig
+from finehard.lmm.config import NEWER, ModelConfig
 from finehard.negatives import NegativesConfig
 from finehard.phrases import PhrasesConfig
 from finehard.serve import ServeConfig
@@ -148,4 +148,7 @@ def as_dict(config: Config) -> dict[str, Any]:
         del values["negatives"]["left_to_lexicon"]
     if values["verify"]["regions_per_request"] == 1:
         del values["verify"]["regions_per_request"]
+    for model in values["models"].values():
+        for name in [n for n, default in NEWER.items() if model[n] == default]:
+            del model[name]
     return values
