@@ -71,7 +71,9 @@ def _read_lists(entry: list[Any]) -> Iterator[Swap | str]:
     lists = []
     for item in entry:
         original, colon, words = item.partition(":") if isinstance(item, str) else ("", "", "")
-        replacements = [word for word in map(str.strip, words.split(",")) if word]
+        # some models repeat the original: "red: blue, red: green"
+        replacements = [word.rpartition(":")[2].strip() for word in words.split(",")]
+        replacements = [word for word in replacements if word]
         if original.strip() and colon and replacements:
             lists.append([_swap(original.strip(), word) for word in replacements])
         else:

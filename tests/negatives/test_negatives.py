@@ -93,6 +93,12 @@ def test_a_compact_reply_gives_swaps_of_each_list_in_turn() -> None:
     assert made.dropped == {}
 
 
+def test_an_original_that_is_repeated_in_its_list_is_read_once() -> None:
+    assert _negatives(_compact({"1": ["red: blue, red: green"]}, "a red mug")) == [
+        ["a blue mug", "a green mug"]
+    ]
+
+
 @pytest.mark.parametrize(
     "entry",
     ["red", "red:", "red: ,, ", ": blue", "", 7, None, ["red", "blue"], {"red": ["blue"]}],
