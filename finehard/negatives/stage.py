@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from finehard.digest import digest
 from finehard.errors import UsageError
+from finehard.negatives.hints import line
 from finehard.negatives.lexicon import VERSION, swaps
 from finehard.negatives.reply import REPLY_FORMS, named_swaps
 from finehard.negatives.swap import pick
@@ -73,7 +74,7 @@ class Negatives(Stage):
     def __init__(self, config: NegativesConfig) -> None:
         self.config = config
         self.model = config.model
-        fields = ("count", "texts", "counted_texts")
+        fields = ("count", "texts", "hinted_texts")
         self.prompt: Prompt = load_prompt(config.prompt, "negatives", fields)
         if self.prompt.reply not in REPLY_FORMS:
             raise UsageError(
@@ -109,7 +110,7 @@ class Negatives(Stage):
             self.prompt.render(
                 count=max(counts),
                 texts=numbered(texts),
-                counted_texts=numbered([f"{t} [{n}]" for t, n in zip(texts, counts, strict=True)]),
+                hinted_texts=numbered([line(t, n) for t, n in zip(texts, counts, strict=True)]),
             ),
             (),
             reply_schema(self.prompt.reply, len(regions)),
