@@ -90,5 +90,5 @@ def _swap(original: str, replacement: str) -> Swap:
 
 REPLY_FORMS = {
     "negatives": ReplyForm(_read_objects, 24.0),
-    "negatives.lists": ReplyForm(_read_lists, 4.0, 12),
+    "negatives.lists": ReplyForm(_read_lists, 3.5, 12),
 }

@@ -153,7 +153,9 @@ class Negatives(Stage):
         if not self.config.per_region:
             return None
         reply_tokens = self._form.tokens_per_swap * self.config.ask_for * image.regions + 10
-        return Estimate(1, prompt_tokens(self.prompt) + 10 * image.regions, reply_tokens)
+        line_tokens = 30 if "{hinted_texts}" in self.prompt.text else 12
+        prompt = prompt_tokens(self.prompt) + line_tokens * image.regions
+        return Estimate(1, prompt, reply_tokens)
 
 
 class LexiconNegatives(Negatives):
