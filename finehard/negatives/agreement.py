@@ -9,7 +9,7 @@ from finehard.negatives.heads import Word
 from finehard.negatives.listed import listed
 from finehard.phrases.lexicon import reading
 
-ONE = listed("a an one single lone 1")
+ONE = listed("a an one single another lone solitary 1")
 MANY = listed(
     "two three four five six seven eight nine ten eleven twelve several many multiple both few "
     "some numerous various countless pair couple trio dozen 2 3 4 5 6 7 8 9 10 11 12"

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from finehard.negatives.kinds import SHADES, attributes_of
 from finehard.negatives.listed import listed
-from finehard.phrases.lexicon import broader, category, reading
+from finehard.phrases.lexicon import category, reading
 
 _TOKEN = re.compile(r"\w+(?:['’-]\w+)*|[^\w\s]")
 _BREAKS = listed(
@@ -33,7 +33,10 @@ _OF_MATERIAL = listed("of from in with is are was were by colored coloured and o
 _OF_COLOR = listed("in is are was were colored coloured and or & , /")
 _AGENTS = ("", "a", "c", "p")
 """Letters of WordNet's categories of persons and animals; unknown nouns."""
-_EATEN = frozenset(("food", "fruit", "plant", "flower", "beverage", "vegetable", "nutrient"))
+_QUALITY = "e"
+"""Letter of WordNet's category of qualities, which has the names of colours."""
+_GROWN = ("k", "r")
+"""Letters of the categories of food and plants."""
 
 _OBJECTS = listed(
     "glass paper brick stone tin iron tile crystal bone china canvas text cork felt chocolate "
@@ -110,7 +113,16 @@ def _heads(lower: list[str]) -> frozenset[int]:
             continue
         if not _attribute_at_end(lower, place):
             found.add(place)
+            if place and _grown(lower[place - 1], word):
+                found.add(place - 1)
     return frozenset(found)
+
+
+def _grown(word: str, head: str) -> bool:
+    """Whether a colour names a plant or food here: "lavender bushes", "chocolate cake"."""
+    read = reading(word)
+    named = attributes_of(word) and category(read.noun) in _GROWN and not read.adj_count
+    return bool(named) and category(reading(head).noun) in _GROWN
 
 
 def _attribute_at_end(lower: list[str], place: int) -> bool:
@@ -124,9 +136,9 @@ def _attribute_at_end(lower: list[str], place: int) -> bool:
         return before not in _ARTICLES and not attributes_of(before)
     read = reading(word)
     if "material" not in known:
-        eaten = "color" in known and _EATEN.intersection(broader(word))
         verb_count = read.verb_count if read.verb_form else 0
-        if not eaten and ("color" in known or read.noun_count <= max(read.adj_count, verb_count)):
+        named = read.noun_count > max(read.adj_count, verb_count)
+        if not named or "color" in known and category(word) == _QUALITY:
             return True
     asked = _before_attributes(lower, place)
     if asked in ("a", "the") and word not in _OBJECTS:  # "in a dark grey fabric"

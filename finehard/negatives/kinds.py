@@ -32,7 +32,7 @@ WORDS = {
     "paper cardboard fabric cloth textile cotton linen wool woolen woollen knit "
     "knitted crochet crocheted velvet silk satin denim jean canvas polyester nylon "
     "lace felt fleece flannel tweed corduroy mesh fur wicker rattan straw jute "
-    "burlap foam wax ice chocolate asphalt tile tiled carbon titanium silicone "
+    "burlap foam wax chocolate asphalt tile tiled carbon titanium silicone "
     "latex styrofoam cork hemp bone ivory stainless_steel cast_iron wrought_iron "
     "faux_leather patent_leather carbon_fiber text",
     "pattern": "plain solid striped stripy stripe stripes lined pinstriped dotted spotted "
@@ -45,7 +45,7 @@ WORDS = {
     "star-patterned starred",
     "shape": "round circular spherical rounded oval elliptical square squared boxy cubic "
     "rectangular oblong triangular three-cornered hexagonal octagonal pentagonal cylindrical "
-    "conical cone-shaped domed arched heart-shaped star-shaped crescent-shaped "
+    "conical cone-shaped heart-shaped star-shaped crescent-shaped "
     "diamond-shaped l-shaped u-shaped v-shaped t-shaped egg-shaped pear-shaped pyramidal spiral "
     "ring-shaped tubular semicircular half-round dome-shaped crescent round-shaped square-shaped",
 }

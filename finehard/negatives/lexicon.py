@@ -15,7 +15,7 @@ from finehard.negatives.axes import others
 from finehard.negatives.heads import Word, words
 from finehard.negatives.kinds import SHADES, attributes_of, parts
 from finehard.negatives.listed import listed
-from finehard.negatives.plausible import COLORS, HARD, SOFT, colors, domain, materials
+from finehard.negatives.plausible import COLORS, HARD, SOFT, colors, domain, materials, person
 from finehard.negatives.plural import plural, singular
 from finehard.negatives.swap import Swap
 from finehard.phrases.lexicon import reading
@@ -35,19 +35,22 @@ _MOST_WORDS = 12
 """Attribute words of a text that are swapped: no more, so that long texts take linear time."""
 _ATTRIBUTES = ("color", "material", "pattern", "shape", "count", "size", "state", "action",
                "position")  # fmt: skip
-_PREPOSITIONS = listed(
-    "on atop upon above over under below beneath underneath behind before inside outside within "
-    "near close far in_front_of"
+_NOT_SWAPPED = listed(
+    "rock ice text foam wax on atop upon above over under below beneath underneath behind before "
+    "inside outside within near close far"
 )
+"""Words of an attribute that are often something else: "rock band"; prepositions."""
+_GENERAL = ("small", "little", "large", "big")
+_ALONE = ("a", "an", "one", "single", "another", "lone", "solitary")
 _GIVEN = listed(
-    "a an several many multiple few some numerous various countless both two three four five six "
-    "seven eight nine ten"
+    "a an one single another lone solitary several many multiple few some numerous various "
+    "countless both two three four five six seven eight nine ten"
 )
 """Words of quantity that a new count replaces."""
 _REFERS = listed(
-    "the this that these those its his her their my your our another each every no only other same "
-    "remaining additional more of and or left right leftmost rightmost middle center upper lower "
-    "top bottom front rear back first second third fourth fifth last final"
+    "the this that these those its his her their my your our each every no only other same "
+    "remaining additional more of and or left right leftmost rightmost middle center "
+    "first second third fourth fifth last final"
 )
 
 
@@ -71,7 +74,7 @@ def swaps(text: str) -> list[Swap]:
 
 def _attribute(found: Sequence[Word], place: int) -> tuple[int, str]:
     """Returns how many words from `place` on are one attribute, and which; "" for none."""
-    if found[place].head or found[place].lower in _PREPOSITIONS:
+    if found[place].head or found[place].lower in _NOT_SWAPPED:
         return 1, ""
     for size in range(min(_LONGEST, len(found) - place), 0, -1):
         some = found[place : place + size]
@@ -95,6 +98,8 @@ def _for_word(
     text: str, found: Sequence[Word], place: int, size: int, attribute: str
 ) -> list[Swap]:
     """Returns the swaps of the `size` words from `place` on."""
+    if place and found[place - 1].lower.endswith("ly") and attribute == "state":
+        return []  # "deeply wrinkled"
     start, end = found[place].start, found[place + size - 1].end
     original = text[start:end]
     head = _head(found, place)
@@ -114,9 +119,7 @@ def _offered(original: str, attribute: str, head: str, ends: bool) -> Sequence[s
     """Returns the replacements for a word or phrase of an attribute, of an object `head`."""
     if attribute == "color":
         if original in SHADES:
-            return {"light": ("dark",), "dark": ("light", "bright"), "pale": ("dark",)}.get(
-                original, ()
-            )
+            return ("light", "bright") if original == "dark" else ()
         grey = "grey" in original
         return [("grey" if c == "gray" and grey else c) for c in colors(head)]
     if attribute == "material":
@@ -125,7 +128,9 @@ def _offered(original: str, attribute: str, head: str, ends: bool) -> Sequence[s
         return WORDS[attribute]
     if attribute == "count":
         return NUMBERS if original in (*NUMBERS, "eight", "nine", "ten") else ()
-    return [one for one in others(original, attribute, domain(head)) if one not in _PREPOSITIONS]
+    if attribute == "size" and original in _GENERAL and person(head):
+        return ()  # a "little girl" is young
+    return [one for one in others(original, attribute, domain(head)) if one not in _NOT_SWAPPED]
 
 
 def _head(found: Sequence[Word], place: int) -> str:
@@ -155,10 +160,10 @@ def _counted(text: str, found: Sequence[Word]) -> list[Swap]:
     original = text[found[0].start : found[first].end]
     rest = text[start : found[first].start]
     rest = rest[:1].lower() + rest[1:]
-    one = described[:1] in ([], ["a"], ["an"]) or not given
-    if one and (many := plural(noun)):
+    alone = bool(given) and described[0] in _ALONE
+    if (alone or not given) and (many := plural(noun)):
         return [Swap("count", original, f"{count} {rest}{many}") for count in NUMBERS[:5]]
-    if described[:1] not in (["a"], ["an"]) and (single := singular(noun)):
+    if not alone and (single := singular(noun)):
         return [Swap("count", original, f"a single {rest}{single}")]
     return []
 

@@ -8,7 +8,7 @@ from finehard.negatives.listed import listed
 from finehard.phrases.lexicon import broader, category, reading
 
 SOFT = ("leather", "denim", "velvet", "wool", "silk", "lace", "fur", "cotton")
-HARD = ("wood", "metal", "plastic", "glass", "stone", "ceramic", "rubber")
+HARD = ("wood", "metal", "plastic", "glass", "stone", "ceramic")
 BUILT = ("wood", "metal", "glass", "stone", "brick", "concrete", "marble")
 
 _MATERIALS = {
@@ -17,7 +17,7 @@ _MATERIALS = {
     "clothing": "leather denim velvet wool silk lace fur",
     "footwear": "leather canvas rubber velvet wooden plastic",
     "shoe": "leather canvas rubber velvet wood plastic",
-    "seat": "wood metal plastic leather wicker stone velvet",
+    "seat": "wood metal plastic wicker stone leather",
     "furniture": "wood metal plastic glass wicker stone bamboo",
     "table": "wood metal plastic glass wicker stone marble",
     "container": "glass ceramic metal wood plastic paper stone",
@@ -28,7 +28,7 @@ _MATERIALS = {
     "level": "wood brick stone concrete metal glass marble",
     "window": "plastic paper metal wood stone",
     "pane": "plastic paper metal wood stone",
-    "art": "wood stone metal plastic glass ceramic ice",
+    "art": "wood stone metal plastic glass ceramic",
     "device": "wood metal plastic glass stone rubber",
     "vehicle": "metal wood plastic paper glass rubber",
 }
@@ -43,7 +43,7 @@ _HAIR = ("black", "white", "brown", "gray", "blonde", "red", "pink")
 _MADE_OF_ITSELF = ("a", "c", "f", "k", "p", "r")
 """Letters of the categories of living things, their parts and food."""
 _SOFT_WORDS = listed("fabric cloth textile woolen knitted knit crochet suede nylon polyester felt "
-                        "fleece canvas burlap linen satin")  # fmt: skip
+                        "fleece canvas burlap linen satin latex foam")  # fmt: skip
 _HAIRY = listed("hair mane fur coat beard mustache tail ponytail eyebrow")
 _LIVING = frozenset("acp")
 """Letters of WordNet's categories of persons and animals, and of their common class."""
@@ -87,3 +87,8 @@ def domain(head: str) -> str:
     """Returns "living", "thing", or "" for a body part or a place, by an object's noun."""
     kind = category(reading(head).noun or head)
     return "living" if kind and kind in _LIVING else "" if kind and kind in _NATURE else "thing"
+
+
+def person(head: str) -> bool:
+    """Whether an object's noun names a person."""
+    return category(reading(head).noun or head) in ("a", "p")

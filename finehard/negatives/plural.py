@@ -36,8 +36,9 @@ _PIECES = listed("fruit vegetable sandwich cake cookie pastry pie pizza burger e
 """Foods of which one can be seen."""
 _PAIRS = listed(
     "shorts glasses clothes stairs overalls tights leggings trousers pyjamas pajamas binoculars "
-    "headphones earphones scrubs greens outskirts surroundings markings woods goods remains skies "
-    "waters sands graphics letterings contents ruins grounds premises teeth feet"
+    "headphones earphones scrubs greens outskirts surroundings markings woods goods remains "
+    "skies waters sands graphics letterings contents ruins grounds premises teeth feet dungarees "
+    "chinos khakis briefs boxers slacks pliers tweezers goggles"
 )
 """Plurals of which one is not called by the singular."""
 

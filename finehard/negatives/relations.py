@@ -48,7 +48,7 @@ NEAR = (
     "aluminum aluminium",
     "fabric cloth textile",
     "woolen woollen wool knitted knit crochet",
-    "ceramic porcelain clay earthenware china pottery",
+    "ceramic porcelain clay earthenware china pottery terracotta stoneware",
     "stone rock",
     "stone concrete cement",
     "cotton linen polyester nylon",
