@@ -19,7 +19,7 @@ from finehard.detect import DetectConfig
 from finehard.digest import folder_revision
 from finehard.errors import UsageError
 from finehard.images import ImagesConfig
-from finehard.lmm.config import ModelConfig
+from finehard.lmm.config import NEWER, ModelConfig
 from finehard.negatives import NegativesConfig
 from finehard.phrases import PhrasesConfig
 from finehard.serve import ServeConfig
@@ -144,4 +144,7 @@ def as_dict(config: Config) -> dict[str, Any]:
         del values["stages"]
     if values["source"]["format"] == "auto":
         del values["source"]["format"]
+    for model in values["models"].values():
+        for name in [n for n, default in NEWER.items() if model[n] == default]:
+            del model[name]
     return values

@@ -25,3 +25,15 @@ def token_counts(reply: dict[str, Any]) -> tuple[int, int]:
 
 def _token_count(value: Any) -> int:
     return value if type(value) is int and 0 <= value < 1 << 40 else 0
+
+
+def error(reply: dict[str, Any]) -> tuple[int, str] | None:
+    """Returns status and words of an error that a server reports in a 200; None if it is none."""
+    failed = reply.get("error")
+    if not failed:
+        return None
+    if not isinstance(failed, dict):
+        return 500, str(failed)
+    code = str(failed.get("code"))
+    status = int(code) if code.isdigit() else 500
+    return status, str(failed.get("message") or failed)
