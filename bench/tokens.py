@@ -38,7 +38,7 @@ SHORT = "A small wooden table by an open window holds a white teapot, a blue cup
 LONG = (
     "A small round wooden table with turned legs stands beside an open window. On it, a white "
     "ceramic teapot with a curved gold handle stands next to a dark blue cup, which is full of "
-    "steaming tea. Behind the cup, a woven basket holds seven ripe oranges, one of them half "
+    "steaming tea. Behind the cup, a wicker basket holds seven ripe oranges, one of them half "
     "peeled, with its curled skin lying on a folded striped cloth. A thin white curtain with a "
     "floral border hangs at the left of the window, blown inward, and lets soft light fall on the "
     "scratched surface of the table. On the right, a tall brown leather armchair with brass studs "
@@ -63,10 +63,9 @@ SAMPLES = (
         "a small round wooden table with turned legs",
         "a small round wooden table with turned legs, standing on oak boards beside a window",
         {
-            ("size", "small"): ("huge", "tall", "wide"),
-            ("shape", "round"): ("square", "oval", "triangular"),
-            ("material", "wooden"): ("metal", "glass", "plastic", "marble"),
-            ("shape", "turned"): ("straight", "folding"),
+            ("size", "small"): ("huge", "large", "enormous"),
+            ("shape", "round"): ("square", "oval", "triangular", "rectangular"),
+            ("material", "wooden"): ("metal", "glass", "plastic", "marble", "wicker"),
         },
     ),
     Sample(
@@ -75,27 +74,27 @@ SAMPLES = (
         {
             ("color", "white"): ("black", "green", "dark blue", "red", "pink"),
             ("material", "ceramic"): ("glass", "copper", "cast iron"),
-            ("shape", "curved"): ("straight", "square"),
-            ("color", "gold"): ("silver", "brown"),
+            ("shape", "curved"): ("straight",),
+            ("color", "gold"): ("silver", "brown", "green"),
         },
     ),
     Sample(
         "a gray cat sleeping on a knitted green blanket",
         "a gray cat sleeping curled up on a knitted green blanket on the seat of an armchair",
         {
-            ("color", "gray"): ("orange", "black", "white", "spotted"),
+            ("color", "gray"): ("orange", "black", "white", "brown"),
             ("action", "sleeping"): ("standing", "running", "sitting"),
             ("color", "green"): ("red", "yellow", "purple"),
             ("material", "knitted"): ("leather", "plastic"),
         },
     ),
     Sample(
-        "seven ripe oranges in a woven basket",
-        "seven ripe oranges in a woven basket, one of them half peeled, behind a blue cup",
+        "seven ripe oranges in a wicker basket",
+        "seven ripe oranges in a wicker basket, one of them half peeled, behind a blue cup",
         {
-            ("count", "seven"): ("two", "three", "twelve"),
-            ("state", "ripe"): ("rotten", "unripe", "peeled", "sliced"),
-            ("material", "woven"): ("plastic", "metal", "glass", "cardboard", "paper"),
+            ("count", "seven"): ("two", "three", "nine", "twelve"),
+            ("state", "ripe"): ("rotten", "unripe"),
+            ("material", "wicker"): ("plastic", "metal", "glass", "cardboard", "wooden", "wire"),
         },
     ),
 )

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from finehard.negatives.lexicon import WORDS
+from finehard.negatives.attribute import ORDER
+from finehard.negatives.heads import words
+from finehard.negatives.kinds import SHADES, attributes_of
 
 MOST = {
     "color": 12,
@@ -22,7 +24,6 @@ MOST = {
     "position": 3,
 }
 """Attribute -> about how many words exclude each other there, and more cannot be named."""
-_ATTRIBUTE_OF = {word: attribute for attribute, words in WORDS.items() for word in words}
 
 
 class Hint(NamedTuple):
@@ -36,8 +37,7 @@ class Hint(NamedTuple):
 def hints(text: str, count: int) -> list[Hint]:
     """Returns the attribute words of `text` with `count` replacements spread over them, or fewer
     where there are not as many; empty if no such word is known."""
-    words = dict.fromkeys(word.strip(".,;:!?\"'") for word in text.lower().split()[:-1])
-    found = {word: _ATTRIBUTE_OF[word] for word in words if word in _ATTRIBUTE_OF}
+    found = _attribute_words(text)
     counts = dict.fromkeys(found, 0)
     for _ in range(count):
         open_words = [word for word in found if counts[word] < MOST[found[word]]]
@@ -45,6 +45,24 @@ def hints(text: str, count: int) -> list[Hint]:
             break
         counts[min(open_words, key=counts.__getitem__)] += 1
     return [Hint(word, found[word], n) for word, n in counts.items() if n]
+
+
+def _attribute_words(text: str) -> dict[str, str]:
+    """Returns the words that tell an attribute, with it; no names of objects, no prepositions, and
+    no shades of a colour ("dark blue")."""
+    found: dict[str, str] = {}
+    shaded = False
+    for word in reversed(words(text)):
+        attributes = attributes_of(word.lower)
+        if (
+            attributes
+            and not word.head
+            and word.group >= 0
+            and not (shaded and word.lower in SHADES)
+        ):
+            found[word.lower] = min(attributes, key=ORDER.index)
+        shaded = "color" in attributes
+    return dict(reversed(found.items()))
 
 
 def line(text: str, count: int) -> str:

@@ -7,18 +7,12 @@ from collections.abc import Callable, Iterator
 from itertools import islice, zip_longest
 from typing import Any, NamedTuple
 
-from finehard.negatives.lexicon import WORDS
 from finehard.negatives.swap import Swap
-from finehard.schemas import load_schema
 
 _MOST = 100
 """Swaps of one text that are read: a model that is asked for 12 and loops may write hundreds."""
 _LONGEST = 100
 """Characters of a word or phrase that is read."""
-_ATTRIBUTE_OF = {word: attribute for attribute, words in WORDS.items() for word in words}
-_OBJECT = load_schema("negatives")["additionalProperties"]["items"]
-ATTRIBUTES = frozenset(_OBJECT["properties"]["attribute"]["enum"])
-"""Those that a sample may have."""
 
 
 class ReplyForm(NamedTuple):
@@ -60,7 +54,7 @@ def _read_objects(entry: list[Any]) -> Iterator[Swap | str]:
                 "replacement": str(new),
                 **more,
             } if not more:
-                yield Swap(kind if kind in ATTRIBUTES else "other", old, new)
+                yield Swap(kind, old, new)
             case _:
                 yield str(item)
 
@@ -75,17 +69,11 @@ def _read_lists(entry: list[Any]) -> Iterator[Swap | str]:
         replacements = [word.rpartition(":")[2].strip() for word in words.split(",")]
         replacements = [word for word in replacements if word]
         if original.strip() and colon and replacements:
-            lists.append([_swap(original.strip(), word) for word in replacements])
+            lists.append([Swap("", original.strip(), word) for word in replacements])
         else:
             yield str(item)
     for turn in zip_longest(*lists):
         yield from (swap for swap in turn if swap is not None)
-
-
-def _swap(original: str, replacement: str) -> Swap:
-    words = (*original.lower().split(), *replacement.lower().split())
-    known = (_ATTRIBUTE_OF[word] for word in words if word in _ATTRIBUTE_OF)
-    return Swap(next(known, "other"), original, replacement)
 
 
 REPLY_FORMS = {

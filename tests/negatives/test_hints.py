@@ -43,3 +43,18 @@ def test_hints_never_ask_for_more_than_wanted(text: str, count: int) -> None:
     assert sum(hint.replacements for hint in made) <= count
     assert all(0 < hint.replacements <= MOST[hint.attribute] for hint in made)
     assert "\n" not in line(text, count) or "\n" in text
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("a mouse made of black plastic", ["black", "plastic"]),
+        ("a dark blue bowl", ["blue"]),
+        ("a dark jacket", ["dark"]),
+        ("two dogs running on wet sand", ["two", "running", "wet"]),
+        ("a glass of milk", []),
+        ("a cup behind a wooden fence", ["wooden"]),
+    ],
+)
+def test_hints_are_words_that_the_rules_allow_to_swap(text: str, words: list[str]) -> None:
+    assert [hint.word for hint in hints(text, 12)] == words

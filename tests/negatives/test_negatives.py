@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from bench import tokens
 from finehard.errors import UsageError
 from finehard.negatives import Negatives, NegativesConfig
+from finehard.negatives.reply import REPLY_FORMS, named_swaps
 from finehard.records import Record
 from finehard.stages.stage import Ask, AverageImage, Limits
 from tests.pictures import record, region
@@ -151,14 +152,11 @@ def test_any_json_is_a_reply_that_loses_no_region(reply: Any) -> None:
 
 
 def test_an_endless_list_is_read_to_a_limit() -> None:
+    form = REPLY_FORMS["negatives.lists"]
     words = ", ".join(f"word{n}" for n in range(5_000))
-    made = _compact({"1": [f"red: {words}, {'x' * 5_000}"]}, "a red mug", per_region=4_000)
-    assert len(made.regions[0].hard_negatives) == 100
-
-
-def test_an_attribute_that_samples_do_not_know_is_other() -> None:
-    made = _answered({"1": [{**_swap("red", "blue"), "attribute": "hue"}], "2": []})
-    assert made.regions[0].hard_negatives[0].attribute == "other"
+    named, others = named_swaps(form, {"1": [f"red: {words}", f"red: {'x' * 5_000}"]}, 1)
+    assert len(named) + len(others) == 100
+    assert [len(other) for other in others] == [100]
 
 
 def _prompt_of(*texts: str, **settings: Any) -> Ask:
@@ -183,13 +181,9 @@ def test_a_compact_reply_is_allowed_fewer_tokens() -> None:
 
 def test_the_model_is_not_asked_for_what_the_lexicon_adds() -> None:
     settings = {"fill": True, "left_to_lexicon": 5}
-    ask = _prompt_of("a red mug", "a large bag", "a bag", **settings)
-    assert (
-        "1. a red mug | red (color): 6\n"
-        "2. a large bag | large (size): 3\n"
-        "3. a bag | any property: 12\n"
-    ) in ask.text
-    assert ask.max_tokens == 64 + 12 * (6 + 11 + 12)
+    ask = _prompt_of("a red mug", "the mugs", **settings)
+    assert "1. a red mug | red (color): 6\n2. the mugs | any property: 12\n" in ask.text
+    assert ask.max_tokens == 64 + 12 * (6 + 12)
     made = _compact({"1": ["red: blue, teal"]}, "a red mug", **settings)
     assert _negatives(made)[0][:2] == ["a blue mug", "a teal mug"]
     assert len(_negatives(made)[0]) == 10
