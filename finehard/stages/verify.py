@@ -6,7 +6,7 @@ mixes them up.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -80,15 +80,26 @@ class Verify(Stage):
         )
 
     def answer(self, record: Record, values: Sequence[Any]) -> Record:
-        """`record` with `verified` set on regions and negatives, and the policy applied."""
-        judged = [
-            self._judged(region, own)
+        """`record` with `verified` set on regions and negatives, and the policy applied.
+
+        Counted, though nothing is left out for it: statements without an answer ("unanswered"),
+        and those whose answer came without a probability, so that it counts as certain ("untold").
+        """
+        answers = [
+            answers
             for regions, value in zip(self._requests(record), values, strict=True)
-            for region, own in zip(regions, _by_region(regions, value), strict=True)
+            for answers in _by_region(regions, value)
         ]
-        told = {
+        judged = [
+            self._judged(region, value)
+            for region, value in zip(record.regions, answers, strict=True)
+        ]
+        texts = [_texts(region) for region in record.regions]
+        counted = {
             "text_untrue": [r.short_expr for r in judged if not r.verified],
             "negative_true": [n.text for r in judged for n in r.hard_negatives if not n.verified],
+            "unanswered": _those(texts, answers, lambda true: true is None),
+            "untold": _those(texts, answers, lambda true: type(true) is int),
         }
         if self.config.policy == "drop":
             judged = [
@@ -96,7 +107,7 @@ class Verify(Stage):
                 for r in judged
                 if r.verified
             ]
-        return replace(record, regions=tuple(judged)).dropping(self.name, told)
+        return replace(record, regions=tuple(judged)).dropping(self.name, counted)
 
     def estimate(self, image: AverageImage) -> Estimate | None:
         """Returns a request for every `regions_per_request` regions."""
@@ -110,15 +121,18 @@ class Verify(Stage):
         reply = (4 if compact else 6) * statements + 2
         return Estimate(requests, prompt_tokens(self.prompt) + 11 * statements + crops, reply)
 
-    def _judged(self, region: Region, value: Any) -> Region:
-        """`region` with `verified` set, by the probabilities that its statements are true."""
-        true = [value[str(number)] for number in range(1, len(value) + 1)]
+    def _judged(self, region: Region, value: dict[str, float]) -> Region:
+        """`region` with `verified` set, by the probabilities that its statements are true.
+
+        What has no answer is not confirmed.
+        """
+        true = [value.get(str(number)) for number, _ in enumerate(_texts(region), 1)]
         own = len(_own_texts(region))
         negatives = tuple(
-            replace(negative, verified=probability < self.config.negative_true)
-            for negative, probability in zip(region.hard_negatives, true[own:], strict=True)
+            replace(negative, verified=p is not None and p < self.config.negative_true)
+            for negative, p in zip(region.hard_negatives, true[own:], strict=True)
         )
-        confirmed = min(true[:own]) >= self.config.text_true
+        confirmed = all(p is not None and p >= self.config.text_true for p in true[:own])
         return replace(region, verified=confirmed, hard_negatives=negatives)
 
 
@@ -138,3 +152,15 @@ def _own_texts(region: Region) -> list[str]:
 
 def _texts(region: Region) -> list[str]:
     return [*_own_texts(region), *(negative.text for negative in region.hard_negatives)]
+
+
+def _those(
+    texts: list[list[str]], values: Sequence[Any], which: Callable[[float | None], bool]
+) -> list[str]:
+    """Returns the statements whose answers are such as `which` says."""
+    return [
+        text
+        for statements, value in zip(texts, values, strict=True)
+        for number, text in enumerate(statements, 1)
+        if which(value.get(str(number)))
+    ]
