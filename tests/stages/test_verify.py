@@ -211,3 +211,18 @@ def test_words_without_a_probability_are_counted() -> None:
     )
     assert _texts(made.regions) == _texts(_record().regions)
     assert made.dropped == {"verify.untold": (3, "a red mug")}
+
+
+@pytest.mark.parametrize("count", [1, 2, 9])
+def test_a_missing_answer_costs_its_statement_alone(count: int) -> None:
+    stage = Verify(VerifyConfig(policy="mark", regions_per_request=count))
+    values = []
+    for ask in stage.questions(_record()):
+        statements = re.findall(r"^(\d+)\. (.*)$", ask.text, re.MULTILINE)
+        probabilities = {n: 0.1 if text in _FALSE else 0.9 for n, text in statements}
+        values.append({n: probabilities[n] for n, text in statements if text != "a big bag"})
+    made = stage.answer(_record(), values)
+    assert [r.verified for r in made.regions] == [True, True, True]
+    unconfirmed = [n.text for r in made.regions for n in r.hard_negatives if not n.verified]
+    assert unconfirmed == ["a big bag"]
+    assert made.dropped["verify.unanswered"].number == 1
