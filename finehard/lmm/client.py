@@ -17,7 +17,7 @@ from finehard.lmm.choices import probabilities
 from finehard.lmm.config import ModelConfig
 from finehard.lmm.dialect import Dialect
 from finehard.lmm.loop import event_loop, on_loop
-from finehard.lmm.message import content, token_counts
+from finehard.lmm.message import content, refusal, token_counts
 from finehard.lmm.question import Answer, Question, RequestFailed
 from finehard.lmm.reply import InvalidReply, parse_reply
 from finehard.lmm.sender import Sender, Tally
@@ -89,9 +89,14 @@ class Client:
         accepts it in another dialect, which is then used."""
         return bool(on_loop(self._sender.try_dialects(question)))
 
+    def problems(self) -> dict[str, str | None]:
+        """Returns what is wrong with each endpoint, by URL; None if nothing is seen."""
+        problems: dict[str, str | None] = on_loop(self._problems())
+        return problems
+
     def check(self) -> None:
         """Raises `FinehardError` unless at least one endpoint responds and serves the model."""
-        problems = on_loop(self._check_all())
+        problems = list(self.problems().values())
         if all(problems):
             raise FinehardError(problems[0])
 
@@ -99,9 +104,10 @@ class Client:
         """Closes the connections."""
         on_loop(self._sender.transport.close())
 
-    async def _check_all(self) -> list[str | None]:
-        endpoints = self._sender.fleet.endpoints
-        return await asyncio.gather(*(self._sender.transport.problem(e.url) for e in endpoints))
+    async def _problems(self) -> dict[str, str | None]:
+        urls = [endpoint.url for endpoint in self._sender.fleet.endpoints]
+        problems = await asyncio.gather(*map(self._sender.transport.problem, urls))
+        return dict(zip(urls, problems, strict=True))
 
     def _start_submitted(self) -> None:
         self._wakeup_scheduled = False  # before the queue is emptied, so that no question is missed
@@ -131,9 +137,11 @@ class Client:
             except RequestFailed as failed:
                 raise RequestFailed(failed.reason, failed.detail, usage) from None
             usage = _add(usage, *token_counts(reply), tally)
+            if words := refusal(reply):
+                raise RequestFailed("refused_by_model", words, usage)
             text, truncated = content(reply)
             try:
-                value = parse_reply(text, question.schema)
+                value = parse_reply(text, question.schema, partial=last)
             except InvalidReply as error:
                 tally.invalid += 1
                 why = str(error)

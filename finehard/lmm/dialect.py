@@ -53,6 +53,16 @@ class Dialect:
         return told
 
 
+def merged(one: Dialect, other: Dialect) -> Dialect:
+    """Returns what the servers of both dialects accept."""
+    return Dialect(
+        max(one.response_format, other.response_format, key=_FORMATS.index),
+        min(one.logprobs, other.logprobs),
+        max(one.token_field, other.token_field, key=_TOKEN_FIELDS.index),
+        tuple(dict.fromkeys((*one.left_out, *other.left_out))),
+    )
+
+
 def configured(config: ModelConfig) -> Dialect:
     """Returns the dialect that `config` asks for; "auto" begins with the protocol's full form."""
     return Dialect(

@@ -18,6 +18,11 @@ MAX_BODY = 4 << 20
 
 _NOT_CONNECTED = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
 
+_FILTERED = re.compile(
+    r"content.?filter|content management policy|moderation|flagged|responsible.?ai", re.IGNORECASE
+)
+"""Words of a filter that refuses what is in a request, as Azure and OpenRouter send them."""
+
 _SECONDS = re.compile(r"[0-9]+(\.[0-9]+)?")
 
 
@@ -178,6 +183,8 @@ class Transport:
             return Transient("server_error", detail, "", retry_after_s or 1.0)
         if status == 408 or status >= 500:
             return Transient("server_error", detail, words)
+        if _FILTERED.search(words):
+            return Refused("refused_by_model", detail, "", elsewhere=False)
         elsewhere = status in (401, 402, 403, 404) or status < 400
         return Refused("request_refused", detail, words, elsewhere)
 

@@ -16,7 +16,7 @@ from finehard.stages.provenance import provenance
 from finehard.stages.stage import Stage
 
 _NOT_IN_THE_DATA = {
-    "": {"server", "prices", "when_changed"},
+    "": {"server", "prices", "when_changed", "max_rejected"},
     "models.*": {"endpoints", "api_key_env", "window", "timeout_s", "attempts", "outage_s", *NEWER},
     "detect": {"device", "batch_size", "threads", "allow_pickle"},
     "images": {"cache_bytes"},
