@@ -39,9 +39,9 @@ _GROWN = ("k", "r")
 """Letters of the categories of food and plants."""
 
 _OBJECTS = listed(
-    "glass paper brick stone tin iron tile crystal bone china canvas text cork felt chocolate "
-    "ice"
-)  # fmt: skip
+    "glass paper brick stone tin iron tile crystal bone china canvas lace mesh rock text cork felt "
+    "chocolate ice"
+)
 """Materials that are also names of objects: "in a glass"."""
 
 
@@ -134,12 +134,16 @@ def _attribute_at_end(lower: list[str], place: int) -> bool:
     before = lower[place - 1] if place else ""
     if known == {"action"}:  # "a man sitting", but "a black drawing"
         return before not in _ARTICLES and not attributes_of(before)
+    if known == {"position"} and {"color", "material"} & attributes_of(before):
+        return False  # "a dark blue exterior"
     read = reading(word)
     if "material" not in known:
         verb_count = read.verb_count if read.verb_form else 0
         named = read.noun_count > max(read.adj_count, verb_count)
         if not named or "color" in known and category(word) == _QUALITY:
             return True
+    if "material" in attributes_of(before):
+        return False  # "a fabric lace"
     asked = _before_attributes(lower, place)
     if asked in ("a", "the") and word not in _OBJECTS:  # "in a dark grey fabric"
         asked = _before_attributes(lower, place, "a", "the")

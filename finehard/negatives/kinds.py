@@ -1,8 +1,8 @@
 """Attributes of words: "red" is a color, "made of wood" a material, "sitting" an action.
 
 Colours, materials, patterns and shapes are listed here by hand; words of size, count, state,
-action and position stand on the axes of `axes.py`. A noun that WordNet places under cloth, wood or
-metal is a material.
+action and position stand on the axes of `axes.py`. A noun that WordNet places under wood is a
+material.
 """
 
 from __future__ import annotations
@@ -32,8 +32,10 @@ WORDS = {
     "paper cardboard fabric cloth textile cotton linen wool woolen woollen knit "
     "knitted crochet crocheted velvet silk satin denim jean canvas polyester nylon "
     "lace felt fleece flannel tweed corduroy mesh fur wicker rattan straw jute "
-    "burlap foam wax chocolate asphalt tile tiled carbon titanium silicone "
-    "latex styrofoam cork hemp bone ivory stainless_steel cast_iron wrought_iron "
+    "burlap foam wax chocolate asphalt tile tiled carbon titanium silicone latex "
+    "styrofoam cork hemp bone ivory gabardine chiffon taffeta muslin jersey velour "
+    "spandex lycra cashmere mohair seersucker twill terrycloth microfiber chenille "
+    "brocade tulle organza tarpaulin stainless_steel cast_iron wrought_iron "
     "faux_leather patent_leather carbon_fiber text",
     "pattern": "plain solid striped stripy stripe stripes lined pinstriped dotted spotted "
     "speckled polka-dot polka_dot polka-dotted polka_dotted dots polka_dots "
@@ -61,7 +63,6 @@ _LINKS = frozenset(("and", "or", ",", "&"))
 _MADE_OF = frozenset(("of", "from", "made", "colored", "coloured", "color", "colour", "in"))
 _ARTICLES = frozenset(("a", "an", "the"))
 _LONGEST = 3
-_CLOTH = frozenset(("fabric", "cloth", "textile", "wood"))
 
 
 class Part(NamedTuple):
@@ -89,7 +90,7 @@ def attributes_of(word: str) -> frozenset[str]:
     if found is None and "-" in word:
         found = _hyphenated(word)
     if found is None:
-        found = frozenset(["material"]) if _CLOTH.intersection(broader(word)) else frozenset()
+        found = frozenset(["material"]) if "wood" in broader(word) else frozenset()
     return found
 
 

@@ -16,7 +16,7 @@ from finehard.negatives.heads import Word, words
 from finehard.negatives.kinds import SHADES, attributes_of, parts
 from finehard.negatives.listed import listed
 from finehard.negatives.plausible import COLORS, HARD, SOFT, colors, domain, materials, person
-from finehard.negatives.plural import plural, singular
+from finehard.negatives.plural import plural
 from finehard.negatives.swap import Swap
 from finehard.phrases.lexicon import reading
 
@@ -42,11 +42,7 @@ _NOT_SWAPPED = listed(
 """Words of an attribute that are often something else: "rock band"; prepositions."""
 _GENERAL = ("small", "little", "large", "big")
 _ALONE = ("a", "an", "one", "single", "another", "lone", "solitary")
-_GIVEN = listed(
-    "a an one single another lone solitary several many multiple few some numerous various "
-    "countless both two three four five six seven eight nine ten"
-)
-"""Words of quantity that a new count replaces."""
+"""Words before one object that a number replaces."""
 _REFERS = listed(
     "the this that these those its his her their my your our each every no only other same "
     "remaining additional more of and or left right leftmost rightmost middle center "
@@ -147,12 +143,15 @@ def _ends_phrase(found: Sequence[Word], place: int) -> bool:
 
 
 def _counted(text: str, found: Sequence[Word]) -> list[Swap]:
-    """Returns swaps of one object for several, of several for one, if the text begins with it."""
+    """Returns swaps of one object for several, if the text begins with it.
+
+    None the other way: the box of "chairs" may hold one of them.
+    """
     first = next((n for n, word in enumerate(found) if word.head), None)
     if first is None:
         return []
     described = [word.lower for word in found[:first]]
-    given = 1 if described[:1] and described[0] in _GIVEN else 0
+    given = 1 if described[:1] and described[0] in _ALONE else 0
     if not all(_describes(word) for word in described[given:]):
         return []
     noun = found[first].lower
@@ -160,11 +159,8 @@ def _counted(text: str, found: Sequence[Word]) -> list[Swap]:
     original = text[found[0].start : found[first].end]
     rest = text[start : found[first].start]
     rest = rest[:1].lower() + rest[1:]
-    alone = bool(given) and described[0] in _ALONE
-    if (alone or not given) and (many := plural(noun)):
+    if many := plural(noun):
         return [Swap("count", original, f"{count} {rest}{many}") for count in NUMBERS[:5]]
-    if not alone and (single := singular(noun)):
-        return [Swap("count", original, f"a single {rest}{single}")]
     return []
 
 

@@ -34,13 +34,6 @@ _SUBSTANCE, _FOOD = "y", "k"
 _PIECES = listed("fruit vegetable sandwich cake cookie pastry pie pizza burger egg hotdog muffin "
                     "pancake waffle taco burrito sausage doughnut donut")  # fmt: skip
 """Foods of which one can be seen."""
-_PAIRS = listed(
-    "shorts glasses clothes stairs overalls tights leggings trousers pyjamas pajamas binoculars "
-    "headphones earphones scrubs greens outskirts surroundings markings woods goods remains "
-    "skies waters sands graphics letterings contents ruins grounds premises teeth feet dungarees "
-    "chinos khakis briefs boxers slacks pliers tweezers goggles"
-)
-"""Plurals of which one is not called by the singular."""
 
 
 @lru_cache(10_000)
@@ -62,12 +55,3 @@ def plural(noun: str) -> str:
     if noun.endswith("y") and noun[-2:-1] not in "aeiou":
         return f"{noun[:-1]}ies"
     return f"{noun}es" if noun.endswith(("tomato", "potato", "hero", "mango")) else f"{noun}s"
-
-
-@lru_cache(10_000)
-def singular(noun: str) -> str:
-    """Returns the singular of a lower-case plural noun, or "" if it has none or is unknown."""
-    read = reading(noun)
-    if not read.plural or read.noun == noun or noun in _PAIRS or read.noun in _UNCOUNTED:
-        return "person" if noun == "people" else ""
-    return read.noun if plural(read.noun) == noun else ""

@@ -31,6 +31,7 @@ _WORD = re.compile(r"\S+")
 _ARTICLE_BEFORE = re.compile(r"(?<!\S)(an?)(\s+)$", re.IGNORECASE)
 _ARTICLES = ("a", "an")
 _SAME = ("near_shade", "synonym")
+_PATTERNS = ("pattern", "patterns", "design", "designs", "print", "motif")
 _MOST_PLACES = 8
 """Occurrences of the original that are tried."""
 
@@ -132,6 +133,9 @@ def _judge(text: str, place: _Place) -> tuple[str, str]:
     attribute, rule = compare(f"{shade}{old}", f"{shade}{new}")
     if rule:
         return "", "changes_the_noun" if rule == "not_an_attribute" else rule
+    following = found[inside[-1] + 1].lower if inside[-1] + 1 < len(found) else ""
+    if attribute == "material" and following in _PATTERNS:
+        return "", "other_attribute"
     phrase = _phrase(text, found, inside[0])
     if _spans(phrase, new) or _repeats_neighbour(text[:start], new, text[end:]):
         return "", "already_in_text"
@@ -170,11 +174,15 @@ def _without_common_words(text: str, place: _Place) -> _Place:
     """Returns `place` without the first and last words that it shares with its replacement."""
     old = [(m[0].lower(), m.start(), m.end()) for m in _WORD.finditer(text, *place[:2])]
     new = place.replacement.split()
-    while len(old) > 1 and len(new) > 1 and old[-1][0] == new[-1].lower():
-        old, new = old[:-1], new[:-1]
-    while len(old) > 1 and len(new) > 1 and _same(old[0][0], new[0].lower()):
-        old, new = old[1:], new[1:]
-    return _Place(old[0][1], old[-1][2], " ".join(new))
+    shorter = min(len(old), len(new))
+    last = 0
+    while last + 1 < shorter and old[-1 - last][0] == new[-1 - last].lower():
+        last += 1
+    first = 0
+    while first + last + 1 < shorter and _same(old[first][0], new[first].lower()):
+        first += 1
+    end = len(old) - last - 1
+    return _Place(old[first][1], old[end][2], " ".join(new[first : len(new) - last]))
 
 
 def _same(one: str, other: str) -> bool:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,23 +9,21 @@ from hypothesis import strategies as st
 from finehard.negatives.lexicon import swaps
 from finehard.negatives.swap import Swap, check, pick
 
-CAPTIONS = Path(__file__).parents[3] / "shared" / "data" / "captions_real.jsonl"
-
 
 def _made(text: str) -> list[str]:
     picked, _ = pick(text, swaps(text), 30)
     return [negative.text for negative in picked]
 
 
-def test_every_swap_changes_the_word_it_names() -> None:
+def test_every_swap_changes_the_words_it_names() -> None:
     text = "a small red striped mug"
     for swap in swaps(text):
         made = check(text, swap, [])
         if not isinstance(made, str):
             assert made.attribute == swap.attribute
-            assert made.text.split(" ", 1)[1].endswith(made.replacement.split(" ", 1)[-1]) or (
-                made.text.split(" ", 1)[1] == text[2:].replace(made.original, made.replacement)
-            )
+            counted = swap.attribute == "count"
+            given = "" if counted else text[2:].replace(made.original, made.replacement)
+            assert made.text == made.replacement if counted else made.text[2:].strip() == given
 
 
 def test_attributes_alternate_in_a_fixed_order() -> None:
@@ -47,7 +42,7 @@ def test_attributes_alternate_in_a_fixed_order() -> None:
         ("a plastic chair", "a wooden chair"),
         ("a light brown chair", "a blue chair"),
         ("two chairs", "three chairs"),
-        ("two chairs", "a single chair"),
+        ("another chair", "two chairs"),
         ("a box", "four boxes"),
         ("parking lot", "two parking lots"),
         ("an open door", "a closed door"),
@@ -72,7 +67,8 @@ def test_attribute_of_each_kind_is_swapped(text: str, some: str) -> None:
         ("a brown dog", "yellow"),
         ("green grass", "two"),
         ("left hand", "two"),
-        ("blue jeans", "single"),
+        ("chairs", "two"),
+        ("two chairs", "single"),
     ],
 )
 def test_implausible_words_are_not_offered(text: str, word: str) -> None:
@@ -81,14 +77,6 @@ def test_implausible_words_are_not_offered(text: str, word: str) -> None:
 
 def test_what_cannot_be_counted_has_no_swaps() -> None:
     assert swaps("sky") == swaps("green")[:0] == []
-
-
-@pytest.mark.skipif(not CAPTIONS.exists(), reason="real captions are not here")
-def test_most_expressions_of_real_captions_get_five_negatives() -> None:
-    rows = map(json.loads, CAPTIONS.read_text().splitlines())
-    texts = [text.split("|")[0] for row in rows for text in row["expressions"]]
-    counts = [len(_made(text)) for text in texts]
-    assert sum(count >= 5 for count in counts) >= 0.7 * len(counts)
 
 
 @given(st.text(st.characters(codec="utf-8") | st.sampled_from("aeis -,'"), max_size=40))
