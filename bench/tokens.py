@@ -16,8 +16,10 @@ import sys
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
+from importlib import import_module
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from rich.console import Console
 from rich.table import Table
@@ -145,8 +147,7 @@ def reply(stage: Stage) -> str:
 def tokenizers(folder: Path) -> dict[str, Callable[[str], int]]:
     """Returns the number of tokens in a text, by family, from the packages in `folder`."""
     sys.path.append(str(folder))
-    import bpe_openai
-    import tiktoken
+    bpe_openai, tiktoken = import_module("bpe_openai"), import_module("tiktoken")
 
     with (folder / "dashscope" / "resources" / "qwen.tiktoken").open("rb") as lines:
         ranks = {base64.b64decode(t): int(rank) for t, rank in (line.split() for line in lines)}
@@ -163,7 +164,11 @@ def tokenizers(folder: Path) -> dict[str, Callable[[str], int]]:
     )
     gpt = bpe_openai.get_encoding("o200k_base")
     encodings = {"Qwen": qwen, "Mistral (Tekken)": mistral, "GPT-4o (o200k)": gpt}
-    return {name: lambda text, e=e: len(e.encode(text)) for name, e in encodings.items()}
+    return {name: partial(_count, encoding) for name, encoding in encodings.items()}
+
+
+def _count(encoding: Any, text: str) -> int:
+    return len(encoding.encode(text))
 
 
 _QWEN_PATTERN = (

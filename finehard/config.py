@@ -158,6 +158,9 @@ def as_dict(config: Config) -> dict[str, Any]:
         del values["negatives"]["left_to_lexicon"]
     if values["verify"]["regions_per_request"] == 1:
         del values["verify"]["regions_per_request"]
+    for name in ("sent_min_side", "sent_max_aspect"):
+        if values["images"][name] == getattr(ImagesConfig, name):
+            del values["images"][name]
     for model in values["models"].values():
         for name in [n for n, default in NEWER.items() if model[n] == default]:
             del model[name]
