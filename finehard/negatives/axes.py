@@ -16,7 +16,8 @@ _AXES: dict[str, tuple[str, ...]] = {
         "small little tiny mini miniature petite compact undersized | large big huge giant "
         "enormous oversized massive gigantic extra-large",
         "check: small little tiny | medium medium-sized mid-sized | large big huge",
-        "tall high | short low",
+        "thing: tall high | short low",
+        "living: tall | short",
         "check: tall towering high | short squat stubby low low-rise",
         "long | short",
         "check: long lengthy elongated | short cropped",
@@ -33,13 +34,14 @@ _AXES: dict[str, tuple[str, ...]] = {
         "many numerous countless multiple several various | few | single lone solitary one 1",
     ),
     "action": (
-        "living: sitting seated perched perching | standing upright | lying reclining resting "
+        "living: sitting | standing | lying | walking | running | jumping",
+        "check: sitting seated perched perching | standing upright | lying reclining resting "
         "lounging laying asleep sleeping napping | kneeling | squatting crouching | walking "
         "strolling | running jogging sprinting racing galloping | jumping leaping hopping | "
         "swimming | flying soaring gliding hovering | climbing | crawling | riding | driving | "
         "dancing | falling | skating skateboarding | skiing | surfing | grazing",
         "holding carrying gripping clutching grasping gripped held | throwing tossing hurling | "
-        "dropping | pushing shoving | pulling dragging tugging | catching | kicking | lifting",
+        "dropping | pushing shoving | pulling dragging tugging | catching | kicking",
         "check: wearing dressed clothed | removing | holding carrying",
         "check: smiling laughing grinning happy cheerful joyful | frowning crying weeping "
         "scowling sad angry unhappy | yawning",
@@ -74,7 +76,8 @@ _AXES: dict[str, tuple[str, ...]] = {
         "ascending | descending",
     ),
     "state": (
-        "thing: open opened ajar unlocked | closed shut locked sealed enclosed",
+        "thing: open | closed shut",
+        "check: open opened ajar unlocked | closed shut locked sealed enclosed",
         "empty | full",
         "check: empty vacant unoccupied | full filled loaded occupied stuffed packed crowded "
         "overflowing | half-full half-empty half-filled",
@@ -93,6 +96,7 @@ _AXES: dict[str, tuple[str, ...]] = {
         "tarnished",
         "check: rusty rusted corroded | shiny polished new",
         "thing: folded | unfolded | crumpled | rolled",
+        "check: folded | open",
         "check: folded | wrinkled",
         "wrinkled creased crumpled | smooth ironed pressed",
         "thing: stacked piled | scattered strewn spread",
@@ -101,8 +105,8 @@ _AXES: dict[str, tuple[str, ...]] = {
         "ripe | unripe | rotten",
         "thing: fresh | stale rotten wilted withered dried",
         "blooming flowering blossoming | wilted withered",
-        "grassy grass | rocky stony gravel | sandy sand | snowy snow-covered | paved asphalt | "
-        "dirt",
+        "check: grassy grass | rocky stony gravel | sandy sand | snowy snow-covered | paved "
+        "asphalt | dirt",
         "check: muddy | paved asphalt",
         "wooded forested | treeless barren",
         "check: leafy lush verdant | bare leafless barren dead",
@@ -118,6 +122,7 @@ _AXES: dict[str, tuple[str, ...]] = {
         "check: flat | bulging raised",
         "straight | curved curvy bent crooked winding curving",
         "sharp pointed pointy | blunt round rounded dull",
+        "check: pointed pointy | floppy droopy",
         "check: sharp | blurry blurred",
         "thing: upright standing erect | overturned upturned upside-down toppled fallen",
         "thing: painted | unpainted",
@@ -160,7 +165,7 @@ _AXES: dict[str, tuple[str, ...]] = {
 made up. By hand."""
 
 
-_OFFERED = {"size": 5, "position": 2}
+_OFFERED = {"size": 5, "position": 2, "action": 1}
 _ELSE_OFFERED = 3
 """Words of a side that `others` returns, by attribute: the common ones stand first."""
 

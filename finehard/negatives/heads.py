@@ -115,7 +115,16 @@ def _heads(lower: list[str]) -> frozenset[int]:
             found.add(place)
             if place and _grown(lower[place - 1], word):
                 found.add(place - 1)
+        elif place and _named(lower, place - 1):
+            found.add(place - 1)  # "a dog running", "a basket full"
     return frozenset(found)
+
+
+def _named(lower: list[str], place: int) -> bool:
+    """Whether a word before an attribute is what the attribute is said of."""
+    word = lower[place]
+    listed_or_broken = word in _LISTS or _breaks(lower, place) or word in SHADES
+    return not (listed_or_broken or _adjective(word)) and bool(reading(word).noun)
 
 
 def _grown(word: str, head: str) -> bool:

@@ -8,14 +8,24 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from itertools import zip_longest
+from itertools import pairwise, zip_longest
 
 from finehard.digest import number
 from finehard.negatives.axes import others
 from finehard.negatives.heads import Word, words
 from finehard.negatives.kinds import SHADES, attributes_of, parts
 from finehard.negatives.listed import listed
-from finehard.negatives.plausible import COLORS, HARD, SOFT, colors, domain, materials, person
+from finehard.negatives.plausible import (
+    COLORS,
+    HARD,
+    SOFT,
+    colors,
+    container,
+    domain,
+    materials,
+    person,
+    young,
+)
 from finehard.negatives.plural import plural
 from finehard.negatives.swap import Swap
 from finehard.phrases.lexicon import reading
@@ -40,9 +50,11 @@ _NOT_SWAPPED = listed(
     "inside outside within near close far"
 )
 """Words of an attribute that are often something else: "rock band"; prepositions."""
+_AGES = ("old", "young", "older", "younger", "little")
 _GENERAL = ("small", "little", "large", "big")
 _ALONE = ("a", "an", "one", "single", "another", "lone", "solitary")
 """Words before one object that a number replaces."""
+_OWN = ("a", "an", "his", "her", "its")
 _REFERS = listed(
     "the this that these those its his her their my your our each every no only other same "
     "remaining additional more of and or left right leftmost rightmost middle center "
@@ -115,7 +127,7 @@ def _offered(original: str, attribute: str, head: str, ends: bool) -> Sequence[s
     """Returns the replacements for a word or phrase of an attribute, of an object `head`."""
     if attribute == "color":
         if original in SHADES:
-            return ("light", "bright") if original == "dark" else ()
+            return ("light",) if original == "dark" else ()
         grey = "grey" in original
         return [("grey" if c == "gray" and grey else c) for c in colors(head)]
     if attribute == "material":
@@ -126,6 +138,8 @@ def _offered(original: str, attribute: str, head: str, ends: bool) -> Sequence[s
         return NUMBERS if original in (*NUMBERS, "eight", "nine", "ten") else ()
     if attribute == "size" and original in _GENERAL and person(head):
         return ()  # a "little girl" is young
+    if original in ("empty", "full") and not container(head) or original in _AGES and young(head):
+        return ()
     return [one for one in others(original, attribute, domain(head)) if one not in _NOT_SWAPPED]
 
 
@@ -154,6 +168,9 @@ def _counted(text: str, found: Sequence[Word]) -> list[Swap]:
     given = 1 if described[:1] and described[0] in _ALONE else 0
     if not all(_describes(word) for word in described[given:]):
         return []
+    after = [word.lower for word in found[first + 1 :]]
+    if any(b in _OWN and a != "of" for a, b in pairwise(["", *after])):
+        return []  # "a man in a coat"
     noun = found[first].lower
     start = found[given].start
     original = text[found[0].start : found[first].end]

@@ -44,7 +44,9 @@ _MADE_OF_ITSELF = ("a", "c", "f", "k", "p", "r")
 """Letters of the categories of living things, their parts and food."""
 _SOFT_WORDS = listed("fabric cloth textile woolen knitted knit crochet suede nylon polyester felt "
                         "fleece canvas burlap linen satin latex foam")  # fmt: skip
-_HAIRY = listed("hair mane fur coat beard mustache tail ponytail eyebrow")
+_HAIRY = listed("hair mane fur beard mustache tail ponytail eyebrow")
+_CONTAINERS = listed("container vessel dish bag basket box shelf")
+_YOUNG = listed("boy girl child kid baby toddler infant teenager puppy kitten calf lamb foal cub")
 _LIVING = frozenset("acp")
 """Letters of WordNet's categories of persons and animals, and of their common class."""
 _NATURE = frozenset("fkmoqry")
@@ -92,3 +94,14 @@ def domain(head: str) -> str:
 def person(head: str) -> bool:
     """Whether an object's noun names a person."""
     return category(reading(head).noun or head) in ("a", "p")
+
+
+def container(head: str) -> bool:
+    """Whether an object's noun names something that can be empty or full."""
+    lemma = reading(head).noun or head
+    return not _CONTAINERS.isdisjoint((lemma, *broader(lemma)))
+
+
+def young(head: str) -> bool:
+    """Whether an object's noun says that it is young."""
+    return (reading(head).noun or head) in _YOUNG
