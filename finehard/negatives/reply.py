@@ -64,16 +64,25 @@ def _read_lists(entry: list[Any]) -> Iterator[Swap | str]:
     several attributes."""
     lists = []
     for item in entry:
-        original, colon, words = item.partition(":") if isinstance(item, str) else ("", "", "")
-        # some models repeat the original: "red: blue, red: green"
-        replacements = [word.rpartition(":")[2].strip() for word in words.split(",")]
-        replacements = [word for word in replacements if word]
-        if original.strip() and colon and replacements:
-            lists.append([Swap("", original.strip(), word) for word in replacements])
+        named = _read_list(item) if isinstance(item, str) else []
+        if named:
+            lists.append(named)
         else:
             yield str(item)
     for turn in zip_longest(*lists):
         yield from (swap for swap in turn if swap is not None)
+
+
+def _read_list(text: str) -> list[Swap]:
+    """Reads "red: blue, green", and what small models make of it: "red: blue, small: large"."""
+    named = []
+    original = ""
+    for part in text.split(","):
+        before, colon, word = part.rpartition(":")
+        original = before.strip() if colon else original
+        if original and word.strip():
+            named.append(Swap("", original, word.strip()))
+    return named
 
 
 REPLY_FORMS = {

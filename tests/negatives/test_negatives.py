@@ -94,9 +94,10 @@ def test_a_compact_reply_gives_swaps_of_each_list_in_turn() -> None:
     assert made.dropped == {}
 
 
-def test_an_original_that_is_repeated_in_its_list_is_read_once() -> None:
-    assert _negatives(_compact({"1": ["red: blue, red: green"]}, "a red mug")) == [
-        ["a blue mug", "a green mug"]
+def test_one_string_may_have_several_originals() -> None:
+    reply = {"1": ["red: blue, red: green, small: large"]}
+    assert _negatives(_compact(reply, "a small red mug")) == [
+        ["a small blue mug", "a small green mug", "a large red mug"]
     ]
 
 
