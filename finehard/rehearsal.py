@@ -17,6 +17,7 @@ from finehard.lmm.client import Client
 from finehard.lmm.config import ModelConfig
 from finehard.lmm.dialect import Dialect, images_allowed, merged
 from finehard.lmm.question import Answer, Question, RequestFailed
+from finehard.lmm.reply import NOT_JSON
 from finehard.records import Record
 from finehard.stages.sample import sample_record
 from finehard.stages.stage import Ask, Limits, Stage
@@ -210,6 +211,10 @@ def _try_stage(config: Config, name: str, stage: Stage, client: Client) -> None:
                     raise FinehardError(_problem(name, stage, client, failed)) from None
             elif failed.reason in ("invalid_reply", "truncated_reply") and not seed:
                 seed = 1  # one bad reply proves nothing
+            elif failed.reason == "invalid_reply" and not failed.detail.startswith(NOT_JSON):
+                _log.warning("the model may be too weak for it: %s",
+                             _problem(name, stage, client, failed))  # fmt: skip
+                return
             else:
                 raise FinehardError(_problem(name, stage, client, failed)) from None
             continue
