@@ -143,7 +143,8 @@ def _lines(cut: Cut) -> None:
         elif item:
             cut.note(MARKDOWN, item[0])
             rest = line[item.end() :]
-            prose.append(rest if len(lines) == 1 or rest[-1] in ".!?:;," else rest + ".")
+            ends = len(lines) == 1 or rest[-1:] in (*".!?:;,", "")
+            prose.append(rest if ends else rest + ".")
         else:
             prose.append(line)
     cut.text = " ".join(prose or headings)
