@@ -34,7 +34,7 @@ class Row(NamedTuple):
 
     name: str
     share: float
-    count: int
+    of: int
     goal: float | None
 
 
@@ -44,16 +44,17 @@ def judged(rows: list[dict[str, Any]], examples: dict[str, list[str]]) -> Iterat
     for row in rows:
         swap = Swap(row["attribute"] or "other", row["original"], row["replacement"])
         made = check(row["text"], swap, [])
-        good, kept = row["verdict"] == "valid", not isinstance(made, str)
-        counts[row["by"]][good, kept] += 1
-        if good != kept:
+        right, kept = row["verdict"] == "valid", not isinstance(made, str)
+        counts[row["by"]][right, kept] += 1
+        if right != kept:
             name = f"kept, {row['verdict']}" if kept else f"refused, {made}"
             examples[name].append(_shown(row["text"], swap))
     for by, one in sorted(counts.items()):
-        kept, good = one[True, True] + one[False, True], one[True, True] + one[True, False]
-        yield Row(f"{by}: valid of kept", one[True, True] / max(1, kept), kept, VALID.get(by))
+        both = one[True, True]
+        left, good = both + one[False, True], both + one[True, False]
+        yield Row(f"{by}: valid of kept", both / max(1, left), left, VALID.get(by))
         goal = KEPT if by == "llm" else None
-        yield Row(f"{by}: kept of valid", one[True, True] / max(1, good), good, goal)
+        yield Row(f"{by}: kept of valid", both / max(1, good), good, goal)
 
 
 def fgovd(rows: list[dict[str, Any]], examples: dict[str, list[str]]) -> Iterator[Row]:
@@ -116,7 +117,7 @@ def main() -> None:
     seconds = time.process_time() - start
     print("| measured | share | of | goal |\n|---|---|---|---|")
     for row in found:
-        print(f"| {row.name} | {row.share:.3f} | {row.count} | {row.goal or ''} |")
+        print(f"| {row.name} | {row.share:.3f} | {row.of} | {row.goal or ''} |")
     for kind, texts in sorted(examples.items()):
         for text in texts[: given.examples]:
             print(f"{kind}: {text}")
