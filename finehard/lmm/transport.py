@@ -129,32 +129,41 @@ class Transport:
     async def problem(self, url: str) -> str | None:
         """Returns what is wrong with the endpoint at `url`; None if nothing is seen.
 
-        Asks for the list of models. One that has no such list is left to its first question.
+        Asks for the list of models. Where that is missing, fails or does not name the model, as it
+        does on sound servers too, a trivial question decides.
         """
-        model = self._config.model
-        hint = f"is the server running, and are the endpoints of model {model!r} right?"
+        hint = (
+            f"is the server running, and are the endpoints of model {self._config.model!r} right?"
+        )
         try:
             async with self._http().get(
                 f"{url}/models",
                 timeout=aiohttp.ClientTimeout(total=min(15.0, self._config.timeout_s)),
                 allow_redirects=False,
             ) as response:
-                body = await _body(response)
-                if response.status in (404, 405, 501):
-                    return None
-                if response.status != 200:
-                    hint = self._key_hint(response.status) or hint
-                    return f"{url}/models answered {response.status}; {hint}"
-                served = [m.get("id") for m in orjson.loads(body).get("data", [])]
+                problem = self._list_problem(url, response.status, await _body(response))
         except (aiohttp.ClientError, TimeoutError, OSError) as failure:
             return f"no model server at {url} ({_describe(failure)}); {hint}"
-        except (ValueError, AttributeError, TypeError, Transient):
-            return f"{url}/models returned no model list; {hint}"
-        if served and not any(self._config.serves(str(name)) for name in served):
-            try:  # some list what can be deployed, not what is
-                await self.chat(url, trivial(self._config))
-            except (Transient, Refused):
-                return f"{url} serves {served[0]!r}, not {model!r}; {hint}"
+        except Transient:
+            problem = f"{url}/models returned no model list"
+        if problem is None:
+            return None
+        try:
+            await self.chat(url, trivial(self._config))
+        except (Transient, Refused):
+            return f"{problem}; {'' if 'api_key' in problem else hint}".rstrip("; ")
+        return None
+
+    def _list_problem(self, url: str, status: int, body: bytes) -> str | None:
+        """Returns what is wrong with a list of models; None if it names the model."""
+        if status != 200:
+            return f"{url}/models answered {status}; {self._key_hint(status)}".rstrip("; ")
+        try:
+            served = [str(entry["id"]) for entry in orjson.loads(body)["data"]]
+        except (ValueError, AttributeError, TypeError, KeyError):
+            return f"{url}/models returned no model list"
+        if served and not any(map(self._config.serves, served)):
+            return f"{url} serves {served[0]!r}, not {self._config.model!r}"
         return None
 
     def _http(self) -> aiohttp.ClientSession:
