@@ -61,7 +61,8 @@ _AXES: dict[str, tuple[str, ...]] = {
         "check: left leftmost left-hand | right rightmost right-hand | middle center central "
         "centre",
         "upper top topmost uppermost | lower bottom bottommost lowermost | middle",
-        "front foremost | back rear hind | side",
+        "front foremost | back rear hind",
+        "check: front | back rear hind | side",
         "interior inner internal | exterior outer external",
         "near nearest closest nearby near close_to | far farthest furthest distant far_from",
         "first | second | third | fourth | fifth | last final",
@@ -138,7 +139,7 @@ _AXES: dict[str, tuple[str, ...]] = {
         "loose | tight",
         "check: loose baggy loose-fitting | tight fitted tight-fitting form-fitting skin-tight",
         "sleeveless | long-sleeved long-sleeve | short-sleeved short-sleeve",
-        "faded bleached washed-out | vibrant vivid bright",
+        "check: faded bleached washed-out | vibrant vivid bright",
         "plain simple unadorned | ornate decorated elaborate intricate embellished decorative",
         "check: luxurious luxury lavish elegant | shabby rundown dilapidated run-down modest",
         "check: busy bustling crowded | deserted empty quiet abandoned",

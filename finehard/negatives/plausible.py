@@ -12,6 +12,9 @@ HARD = ("wood", "metal", "plastic", "glass", "stone", "ceramic")
 BUILT = ("wood", "metal", "glass", "stone", "brick", "concrete", "marble")
 
 _MATERIALS = {
+    "linen": "paper leather velvet wool lace silk denim",
+    "equipment": "leather rubber plastic metal wood",
+    "blind": "lace velvet wool silk leather plastic bamboo",
     "bag": "leather canvas plastic paper straw velvet denim",
     "belt": "leather metal plastic denim velvet canvas rubber",
     "clothing": "leather denim velvet wool silk lace fur",
@@ -46,6 +49,7 @@ _SOFT_WORDS = listed("fabric cloth textile woolen knitted knit crochet suede nyl
                         "fleece canvas burlap linen satin latex foam")  # fmt: skip
 _HAIRY = listed("hair mane fur beard mustache tail ponytail eyebrow")
 _CONTAINERS = listed("container vessel dish bag basket box shelf")
+_GROUPS = listed("couple family crew crowd team people audience duo trio gang herd flock pack")
 _YOUNG = listed("boy girl child kid baby toddler infant teenager puppy kitten calf lamb foal cub")
 _LIVING = frozenset("acp")
 """Letters of WordNet's categories of persons and animals, and of their common class."""
@@ -88,6 +92,8 @@ def colors(head: str) -> tuple[str, ...]:
 def domain(head: str) -> str:
     """Returns "living", "thing", or "" for a body part or a place, by an object's noun."""
     kind = category(reading(head).noun or head)
+    if (reading(head).noun or head) in _GROUPS:
+        return "living"
     return "living" if kind and kind in _LIVING else "" if kind and kind in _NATURE else "thing"
 
 

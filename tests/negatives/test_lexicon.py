@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from finehard.negatives.lexicon import swaps
-from finehard.negatives.swap import Swap, check, pick
+from finehard.negatives.swap import check, normal, pick
 
 
 def _made(text: str) -> list[str]:
@@ -79,6 +79,36 @@ def test_what_cannot_be_counted_has_no_swaps() -> None:
     assert swaps("sky") == swaps("green")[:0] == []
 
 
-@given(st.text(st.characters(codec="utf-8") | st.sampled_from("aeis -,'"), max_size=40))
-def test_any_text_has_swaps_or_none(text: str) -> None:
-    assert all(isinstance(swap, Swap) for swap in swaps(text))
+_ANY = st.text(st.characters(codec="utf-8") | st.sampled_from("aeisİß -,'"), max_size=12)
+_KNOWN = st.sampled_from(
+    [
+        "a",
+        "an",
+        "the",
+        "two",
+        "red",
+        "light",
+        "grey",
+        "wooden",
+        "glass",
+        "mug",
+        "mugs",
+        "made",
+        "of",
+        "in",
+        "and",
+        ",",
+        "left",
+        "sitting",
+        "old",
+    ]
+)
+
+
+@given(st.lists(_ANY | _KNOWN, max_size=10))
+@settings(max_examples=300, deadline=None)
+def test_negatives_of_any_text_are_other_texts(parts: list[str]) -> None:
+    text = " ".join(parts)
+    made, _ = pick(text, swaps(text), 30)
+    assert len({normal(text), *(normal(n.text) for n in made)}) == len(made) + 1
+    assert all(n.attribute and n.original in text and n.replacement in n.text for n in made)
