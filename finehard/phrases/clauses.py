@@ -20,6 +20,9 @@ _BEFORE = _NOUNS | {"ADV", "NUM", "PRON"}
 _AFTER = frozenset({"ADP", "DET", "NUM", "PRON", "ADV", "SCONJ", "PUNCT", "PART", "CCONJ"})
 _ELLIPTIC = frozenset(("one", "other", "others", "left", "right"))
 """Words that can be a subject without a noun: "the other kneels"."""
+_INSIDE = _NOUNS | {"ADJ"}
+_ONE = frozenset(("a", "an", "another", "each", "every", "one"))
+"""Determiners of a singular noun."""
 _RARE = 0.25
 """Lowest ratio of verb to noun counts in WordNet at which a word can become the verb."""
 
@@ -61,6 +64,27 @@ def _can_be_verb(words: list[str], tags: list[str], i: int, r: Reading, ratio: f
     return ratio > _RARE and (ratio > 1 or after in _AFTER or third and after in ("NOUN", "ADJ"))
 
 
+def _is_title(words: list[str], tags: list[str], clause: tuple[int, int]) -> bool:
+    """Whether a clause begins with a noun phrase for the image: "An outdoor, close up view of"."""
+    for i in range(*clause):
+        if tags[i] in _NOUNS and words[i] in TITLES:
+            return True
+        if tags[i] in ("ADP", "AUX", "SCONJ") or words[i] in _RELATIVES:
+            return False
+    return False
+
+
+def _one_thing(words: list[str], tags: list[str], i: int) -> bool:
+    """Whether word `i` follows a singular noun phrase with its own article: "a metal stand".
+
+    A verb in the base form does not agree with it.
+    """
+    first = i - 1
+    while first > max(0, i - 8) and tags[first] in _INSIDE:
+        first -= 1
+    return words[first] in _ONE
+
+
 def finite_verb(
     words: list[str],
     tags: list[str],
@@ -74,7 +98,7 @@ def finite_verb(
         relative = words[i] != "," and (relative or words[i] in _RELATIVES and tags[i] != "DET")
         if (tags[i] in _NOUNS or words[i] in _ELLIPTIC) and not relative:
             nouns.append(i)
-    if not nouns or words[nouns[0]] in TITLES:
+    if not nouns or _is_title(words, tags, clause):
         return -1
     verb, best = -1, 0.0
     for k, i in enumerate(nouns[1:], 1):
@@ -83,6 +107,8 @@ def finite_verb(
         if not r.verb or r.verb_form not in ("s", "") or ratio <= best:
             continue
         if words[i] in _ELLIPTIC or not _can_be_verb(words, tags, i, r, ratio):
+            continue
+        if r.verb_form == "" and not plurals[i - 1] and _one_thing(words, tags, i):
             continue
         many = [plurals[subject] for subject in nouns[:k]]
         agrees = not all(many) if r.verb_form == "s" else any(many) or "and" in words[nouns[0] : i]

@@ -11,7 +11,7 @@ from functools import lru_cache
 
 from finehard.phrases.clauses import OPENERS, Clause, finite_verb
 from finehard.phrases.lexicon import Reading, category, lexicon, reading
-from finehard.phrases.words import CLOSED, COLORS, DEGREES, MASS, POSSESSIVES
+from finehard.phrases.words import CLOSED, COLORS, DEGREES, MASS, NUMBERS, POSSESSIVES, TITLES
 
 _INSIDE = frozenset({"DET", "NUM", "ADJ"})
 _RELATIVES = frozenset(("which", "who", "that"))
@@ -20,7 +20,15 @@ _ONE = frozenset(("a", "an", "another", "each", "every"))
 _NOMINAL = frozenset({"ADJ", "NOUN", "PROPN", "ADV"})
 _OBJECTS = frozenset(("him", "them", "himself", "herself", "itself", "themselves"))
 """Pronouns that follow a verb, never a noun."""
+_SEVERAL = NUMBERS - {"one"} | frozenset(
+    ("several", "many", "few", "both", "multiple", "numerous", "various", "these", "those")
+)
+"""Determiners and numbers that are followed by a plural."""
+_SHADES = frozenset(("light", "dark", "bright", "deep", "pale", "medium", "soft", "dull"))
+"""Adjectives of a colour that are also nouns or verbs: "a light brown floor"."""
 _SOME = frozenset(("some", "many", "most", "one", "each", "both"))
+_FRAMINGS = frozenset(("close-up", "closeup", "up", "medium", "wide", "full", "long", "angle"))
+"""Words before "shot" in the sense of a photograph."""
 _ENDS = frozenset(".!?;:\n")
 _IN_WORDS = frozenset("'’&")
 """Punctuation that can begin a word: "'s", "&"."""
@@ -223,6 +231,8 @@ class _Sentence:
     """The noun phrase has a determiner, number or possessive, or begins the sentence."""
     single: bool = False
     """The noun phrase begins with one of `_ONE`."""
+    several: bool = False
+    """The noun phrase begins with a word for several, and its plural noun has not come yet."""
     starts: bool = True
     """The next word begins a sentence."""
 
@@ -236,6 +246,9 @@ class _Sentence:
         if pos not in _NOMINAL:
             self.specified = pos in ("DET", "NUM", "PART") or word in POSSESSIVES or word in _ENDS
             self.single = word in _ONE
+            self.several = word in _SEVERAL or pos == "NUM" and word not in ("one", "1")
+        elif pos in ("NOUN", "PROPN") and self.plurals[-1] or word == "people":
+            self.several = False
         self.starts = word in _ENDS or pos == "SPACE" and "\n" in word
         if self.starts:
             self.verb_seen, self.said, self.joined, self.prev = False, False, False, ""
@@ -263,7 +276,7 @@ def _by_form(word: str) -> str:
 _CLAUSE_TAGS = frozenset({"AUX", "VERB", "PUNCT", "PRON", "SCONJ"})
 _BY_WORD = frozenset(
     ("'s", "’s", "'", "’", "her", "that", "to", "past", "down", "up", "inside", "outside", "one",
-     "ones", "left", "right", "back", "well", "can", "cans", *COLORS)
+     "ones", "left", "right", "back", "well", "can", "cans", "shot", *COLORS, *_SHADES)
 )  # fmt: skip
 """Words with their own rules, in addition to adjectives of degree ("quite small")."""
 
@@ -294,9 +307,16 @@ def _by_word(word: str, before: str, prev: str, nxt: str, after: str) -> str:
         return "ADJ"  # "a mug, quite small.": in WordNet "small" is also a noun
     if word in COLORS and nxt in ("and", ",") and after in COLORS:
         return "ADJ"
-    modal = _read(nxt).verb or nxt == "be" or after == "be"  # "can be seen", "can almost be felt"
-    if word in ("can", "cans") and prev == "NOUN" and not modal:
+    if word == "cans":
+        return "NOUN"
+    base = _read(nxt).verb and not _read(nxt).verb_form  # but "a paint can sits"
+    modal = base or nxt == "be" or after == "be"  # "can be seen", "can almost be felt"
+    if word == "can" and prev == "NOUN" and not modal:
         return "NOUN"  # "a trash can."
+    if word in _SHADES and nxt in COLORS:
+        return "ADJ"
+    if word == "shot" and (prev in _INSIDE or before in _FRAMINGS):
+        return "NOUN"  # "a medium shot taken", "a close-up shot"
     return ""
 
 
@@ -328,6 +348,10 @@ def _known(r: Reading, s: _Sentence, i: int, nxt: str, after: str) -> str:
         return "VERB"  # "lily pads, some bearing pink flowers"
     if prev == "NOUN" and s.single and r.plural and r.verb_form == "s" and not _nominal(nxt):
         return "VERB"  # "a husky watches"
+    if before in TITLES and not s.plurals[-1] and _third_person(r, word) and not s.verb_seen:
+        return "VERB"  # "the image features", "the photo shows"
+    if prev == "NOUN" and s.several and not s.plurals[-1] and _goes_on(r, before, nxt):
+        return "NOUN"  # "3 empty paint cans", "four cement mixing trucks"
     if prev in ("NOUN", "PROPN"):
         # Not for colours: WordNet lists butterflies named "small white" and "large white".
         pair = bool(i and r.noun) and word not in COLORS and f"{before} {r.noun}" in entries
@@ -350,6 +374,21 @@ def _known(r: Reading, s: _Sentence, i: int, nxt: str, after: str) -> str:
     return _start(r, before, nxt, after, prev, s.verb_seen)
 
 
+def _third_person(r: Reading, word: str) -> bool:
+    """Whether a word after "the image" is its verb; "showcases" is only a noun in WordNet."""
+    return r.verb_form == "s" or word in ("showcases", "spotlights")
+
+
+def _goes_on(r: Reading, before: str, nxt: str) -> bool:
+    """Whether a word continues a noun phrase that still needs a plural: "3 paint cans".
+
+    A participle does after a material or an artifact: "cement mixing trucks".
+    """
+    if r.noun and r.plural:
+        return True
+    return r.verb_form == "g" and category(before) not in ("c", "p", "") and _plural(nxt)
+
+
 def tag(words: list[str], originals: list[str]) -> tuple[list[str], list[str], list[bool]]:
     """Returns each token's tag (universal parts of speech), lemma, and whether it is a plural noun.
 
@@ -366,7 +405,7 @@ def tag(words: list[str], originals: list[str]) -> tuple[list[str], list[str], l
         pos = _by_form(word)
         if not pos and (word in _BY_WORD or before in DEGREES):
             pos = _by_word(word, before, sentence.prev, nxt, after)
-            if word == "cans" and pos == "NOUN":
+            if word == "cans":
                 lemma, plural = "can", True
         pos = pos or CLOSED.get(word, "")
         if not pos:
@@ -380,10 +419,10 @@ def tag(words: list[str], originals: list[str]) -> tuple[list[str], list[str], l
             else:
                 name = originals[i][:1].isupper() and not sentence.starts
                 pos, lemma, plural = _unknown(word, name, nxt)
-        sentence.advance(word, pos)
         tags.append(pos)
         plurals.append(plural)
         lemmas.append(lemma)
+        sentence.advance(word, pos)
         if word in OPENERS or pos == "SPACE" and "\n" in word or i + 1 == len(words):
             if not clause.finite and pos != "AUX":
                 verb = finite_verb(words, tags, plurals, (clause.first, i + 1), _read)
