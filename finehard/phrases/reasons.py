@@ -14,14 +14,17 @@ from finehard.phrases.words import (
     GROUNDABLE,
     GROUNDABLE_PAIRS,
     GUESSES,
-    LIMBS,
     LOOKS,
     MAKES,
     MASS,
     MEDIA,
     NOT_HEADS,
     NOT_VENUES,
+    NOTES,
     OBJECTS_IF_SPECIFIED,
+    OUTLINES,
+    PATTERNED,
+    PARTS,
     PLACED,
     POSSESSIVES,
     SETTING,
@@ -29,13 +32,13 @@ from finehard.phrases.words import (
     SITES,
     TITLES,
     UNGROUNDABLE,
+    VAGUE,
     WITHIN,
     WRITES,
 )
 
 MAX_WORDS = 8
 """Longer noun phrases are lists or mistakes, which detectors handle badly."""
-_SIDES = (["left"], ["right"], ["other"], ["free"])
 _BE = frozenset(("is", "are", "was", "were"))
 
 
@@ -118,41 +121,47 @@ def _substance(tokens: Tokens, one: Chunk) -> bool:
 
 
 def _part_of(tokens: Tokens, one: Chunk) -> bool:
-    """Whether a bare noun is a part of the noun after "of": "the foot of the bed"."""
+    """Whether a bare noun is a vague part of the noun after "of": "the foot of the bed"."""
+    if tokens.lemmas[one.head] not in PARTS:
+        return False
     definite = one.end - one.start == 2 and tokens.lower[one.start] in ("the", "a", "an")
     return definite and tokens.lower[one.end : one.end + 1] == ["of"]
 
 
+def _measures(tokens: Tokens, one: Chunk) -> bool:
+    """Whether a bare noun measures something that cannot be boxed: "a pop of color"."""
+    i = one.end
+    if one.end - one.start > 2 or tokens.lower[i : i + 1] != ["of"]:
+        return False
+    i += 1
+    while tokens.tags[i : i + 1] in (["DET"], ["ADJ"], ["NUM"]):
+        i += 1
+    while tokens.tags[i + 1 : i + 2] == ["NOUN"]:
+        i += 1
+    return i < len(tokens) and tokens.tags[i] == "NOUN" and tokens.lemmas[i] in UNGROUNDABLE
+
+
 def _is_specified(tokens: Tokens, one: Chunk, lemma: str) -> bool:
     """Whether a modifier makes a vague noun an object: "a sleeveless top", not "the top"."""
-    light = lemma == "light" and tokens.plural[one.head]
-    if not (light or lemma in OBJECTS_IF_SPECIFIED) or tokens.lower[one.end : one.end + 1] == [
-        "of"
-    ]:
+    before = tokens.lower[one.head - 1] if one.head > one.start else ""
+    if lemma == "design":
+        noun = one.head > one.start and tokens.tags[one.head - 1] == "NOUN"
+        return noun or before in PATTERNED or before in COLORS or tokens.plural[one.head]
+    if lemma == "character" and tokens.plural[one.head]:
+        return one.head > one.start and tokens.tags[one.head - 1] in ("ADJ", "NOUN")
+    if lemma == "light" and tokens.plural[one.head]:
+        return before != "" and before != "the"
+    if lemma not in OBJECTS_IF_SPECIFIED or tokens.lower[one.end : one.end + 1] == ["of"]:
         return False
-    return one.head > one.start and tokens.tags[one.head - 1] in ("ADJ", "NOUN")
-
-
-def _done_with(tokens: Tokens, one: Chunk) -> bool:
-    """Whether a chunk is the limb an action is done with: "kicks with his right foot".
-
-    With a location it counts as an object: "with one hand on the rail".
-    """
-    words = tokens.lower[one.start : one.end]
-    if tokens.lower[max(0, one.start - 1)] != "with" or words[-1] not in LIMBS:
-        return False
-    if tokens.tags[one.end : one.end + 1] == ["ADP"]:
-        return False
-    return words[:-1] == ["one"] or words[0] in POSSESSIVES and words[1:-1] in _SIDES
+    return before not in VAGUE and one.head > one.start and tokens.tags[one.head - 1] in ("ADJ", "NOUN")
 
 
 def _position(tokens: Tokens, one: Chunk) -> bool:
     """Whether a noun is specified only by its position: "the upper floor", "in one hand"."""
     words = tokens.lower[one.start : one.end]
-    if words == ["one", "hand"] and one.start and tokens.lower[one.start - 1] == "in":
-        return True
-    placed = len(words) == 3 and words[0] == "the" and words[1] in PLACED
-    return placed or _done_with(tokens, one)
+    if words == ["one", "hand"] and one.start and tokens.lower[one.start - 1] in ("in", "with"):
+        return tokens.tags[one.end : one.end + 1] != ["ADP"]
+    return len(words) == 3 and words[0] == "the" and words[1] in PLACED
 
 
 def _titled(tokens: Tokens, one: Chunk) -> bool:
@@ -224,6 +233,10 @@ def _invisible(tokens: Tokens, one: Chunk) -> str:
     lemma = tokens.lemmas[visible_noun(tokens, one)]
     if not lemma[:1].isalpha() or len(lemma) < 2 or _counts(tokens, one, lemma):
         return "ungroundable"
+    if _measures(tokens, one) or lemma in OUTLINES and tokens.lower[one.end : one.end + 1] == ["of"]:
+        return "ungroundable"
+    if lemma in NOTES and tokens.lower[one.start : one.end] == ["the", tokens.lower[one.head]]:
+        return "ungroundable"
     if lemma in COLORS and tokens.plural[one.head] and category(lemma) != "k":
         return "ungroundable"  # "whites and grays"
     if _is_specified(tokens, one, lemma):
@@ -273,6 +286,6 @@ def reason(tokens: Tokens, one: Chunk, marks: list[str], terminated: bool) -> st
         return "ungroundable"
     if _bare_singular(tokens, one):
         return "bare_singular"
-    if one.end - one.start > MAX_WORDS + 1:
+    if sum(tag not in ("PUNCT", "CCONJ") for tag in tokens.tags[one.start : one.end]) > MAX_WORDS + 1:
         return "too_long"
     return _invisible(tokens, one)

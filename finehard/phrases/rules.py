@@ -29,7 +29,7 @@ from finehard.phrases.words import (
 MAX_LONG_WORDS = 24
 
 _PARTICIPLES = ("ing", "ed", "en", "wn", "ung", "ilt", "ut", "ade")
-_AGAIN = frozenset(("the", "this", "that", "these", "those", "each", "its", "another"))
+_AGAIN = frozenset(("the", "this", "that", "these", "those", "each", "its"))
 """Determiners that can refer to something named before."""
 _CLAUSE_ENDS = frozenset(".!?;,")
 _CLOSING = frozenset(".!?\"')]”’…")

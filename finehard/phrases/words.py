@@ -57,15 +57,15 @@ UNGROUNDABLE = _set(
     "composition setting ambiance ambience mood feeling sense touch tone hue contrast detail "
     "focus angle vantage point distance end edge corner place location position area space "
     "surface surroundings environment way direction thing object item element feature subject "
-    "part section portion kind type sort shape size pattern texture design look appearance "
+    "part section portion kind type sort shape size texture design look appearance "
     "presence arrangement display state condition impression effect reflection sunlight daylight "
     "glow brightness darkness air weather season morning afternoon evening night spring summer "
     "autumn fall winter sun moonlight entity matter whole half rest lot range array series depth "
-    "quality nature character theme caption text information example case fact form activity "
+    "quality nature character pattern theme caption information example case fact form activity "
     "interaction interpretation overall total movement motion smile expression gaze pose posture "
     "work life world reality others other one ones camera viewer observer addition interior "
     "exterior horizon layout aesthetic vibe level height width length opposite vicinity midst "
-    "hint glimpse clue action palette ground air mid-air intersection match game event breakfast "
+    "pop passage burst splash hint glimpse clue action palette ground air mid-air intersection match game event breakfast "
     "lunch dinner rain"
 )
 """Heads that cannot be boxed, even if WordNet has a physical sense of them."""
@@ -82,6 +82,11 @@ GROUNDABLE = _set(
     "lettering inscription arrow emblem monogram barcode logo spot dot cube crescent "
     "raindrop snowflake footprint puddle mist fog haze "
     "television racket lawn meadow terrain step peak cliff overalls scrubs throw blaze "
+    "mark marking symbol outline page text message inscription script numeral digit word "
+    "initial slogan heading headline decal sticker print court lane trail crosswalk runway "
+    "intersection roadway border outfit costume uniform hairstyle haircut statue seam crease fold "
+    "structure formation installation overalls scrubs streak scratch speck fig flash "
+    "spotlight headlight flare checkerboard grid expanse row mesh icon dial "
     "pearl brochure leaflet pamphlet flyer seaweed audience procession orchestra choir queue"
 )
 """Heads that can be boxed, though WordNet classifies them as groups, places or messages."""
@@ -96,7 +101,7 @@ MASS = _set(
 )
 """Nouns without an indefinite article."""
 
-EMPTY_ADJECTIVES = _set("other another same own such certain main overall respective")
+EMPTY_ADJECTIVES = _set("same own such certain main overall respective")
 """Adjectives that identify an object only within the text; omitted from phrases."""
 
 NOT_HEADS = _set("one ones other others such former latter")
@@ -117,6 +122,9 @@ GROUNDABLE_PAIRS = frozenset(
         "string light", "christmas light", "light bulb", "wooden frame", "metal frame",
         "door frame", "lamp shade", "pleated shade", "window shade", "ceiling light",
         "pendant light", "tea light", "glasses frame", "tank top", "crop top", "board game",
+        "front end", "rear end", "back end", "parking lot", "empty lot", "vacant lot",
+        "parking space", "flower arrangement", "floral arrangement", "mountain range",
+        "video game", "art piece", "power line", "tree line", "clothes line", "water feature",
         "overhead light", "fairy light", "work light", "hard court", "tennis court",
         "basketball court", "remote control", "building site", "construction site", "qr code",
         "guitar case", "instrument case", "phone case", "pillow case", "display case",
@@ -138,8 +146,24 @@ WITHIN = _set("in at inside within into from through")
 BARE_CATEGORIES = frozenset("kyr")
 """Categories whose singular needs no article: food, substance, plant."""
 
-OBJECTS_IF_SPECIFIED = _set("top frame case shade line design surface ground")
-"""Ungroundable heads that are objects with a modifier: "a sleeveless top"."""
+OBJECTS_IF_SPECIFIED = _set(
+    "top frame case shade line surface ground pattern area section end work spot"
+)
+"""Ungroundable heads that are objects with a modifier: "a sleeveless top", "a grassy area"."""
+
+VAGUE = _set(
+    "small large big whole entire same outdoor indoor urban suburban rural city surrounding main "
+    "central lower upper left right top bottom middle other open general public adjacent nearby "
+    "specific particular certain different similar striking far near opposite unique distinct overall "
+    "dark bright wide narrow inner outer shadowed visible exterior interior"
+)
+"""Modifiers that do not make such a head an object: "the surrounding area"."""
+
+PATTERNED = _set(
+    "floral geometric intricate ornate decorative abstract swirling wavy leafy striped checkered "
+    "plaid paisley printed painted embroidered carved colorful star heart flower leaf animal tribal"
+)
+"""Modifiers of a design that is printed or carved, not of the way something is designed."""
 
 PLACED = _set(
     "upper lower far near nearest closest farthest furthest outer inner leading opposite remaining"
@@ -152,7 +176,7 @@ PERSONS = _set("man woman boy girl child person kid lady figure couple crew peop
 MEN = _set("man boy")
 WOMEN = _set("woman girl lady")
 
-SETTING = _set("wall sky ceiling grass window air ground entrance exit terrain land savanna")
+SETTING = _set("wall window air entrance exit terrain land savanna")
 """Surroundings: boxed if specified ("a brick wall"), not as "the wall"."""
 
 MEDIA = _set("in into through from")
@@ -161,8 +185,14 @@ MEDIA = _set("in into through from")
 COATS = _set("dust cap sprinkle stain coat dot smear streak splatter caked flavor season")
 """Participles whose "with" names a coating rather than an object: "dusted with flour"."""
 
-LIMBS = _set("hand foot arm leg paw")
-"""Limbs that an action is done with: "kicks with his right foot"."""
+PARTS = _set("foot heart body rim bank face skeleton interior inside")
+"""Parts that only locate something on the noun after "of": "at the foot of the bed"."""
+
+OUTLINES = _set("outline contour")
+"""Nouns that are objects of their own, but not followed by "of": "the outline of a ship"."""
+
+NOTES = _set("text word message")
+"""Writing that the caption quotes or talks about when it says "the text"."""
 
 SITES = _set(
     "street road avenue alley market park playground garden square plaza platform beach office "
