@@ -70,6 +70,12 @@ def _next_adjective(tokens: Tokens, i: int, listed: bool) -> int:
     return i if tokens.tags[i : i + 1] in (["ADJ"], ["ADV"]) else -1
 
 
+def _two_materials(tokens: Tokens, i: int) -> bool:
+    """Whether "and" at `i` joins two materials before a noun: "a brick and stone wall"."""
+    materials = category(tokens.lemmas[i - 1]) == category(tokens.lemmas[min(i + 1, len(tokens) - 1)]) == "y"
+    return materials and tokens.lower[i] == "and" and tokens.tags[i + 1 : i + 3] == ["NOUN", "NOUN"]
+
+
 def _numbered(tokens: Tokens, i: int) -> bool:
     """Whether the number `i` is part of a name: "a type 2 van"."""
     inside = tokens.tags[i] == "NUM" and tokens.text[i].isdigit() and not tokens.plural[i - 1]
@@ -99,6 +105,8 @@ def _one(tokens: Tokens, start: int) -> Chunk | None:
         elif tag == "PART" and last == i - 1 and tokens.lower[i] != "to" and i + 1 < size:
             if tags[i + 1] not in _MIDDLE:
                 break
+            last = -1
+        elif last == i - 1 and last >= 0 and _two_materials(tokens, i):
             last = -1
         elif (
             last < 0
@@ -146,6 +154,12 @@ def _partitive(tokens: Tokens, first: Chunk, second: Chunk) -> bool:
     return lemma not in UNGROUNDABLE and tokens.lemmas[second.head] not in UNGROUNDABLE
 
 
+def _names_amount(tokens: Tokens, first: Chunk, second: Chunk) -> bool:
+    """Whether "X of Y" stays whole though X only quantifies: "four kinds of buns", "a range of hills"."""
+    natural = category(tokens.lemmas[second.head]) == "o"
+    return tokens.tags[first.start] == "NUM" or tokens.lemmas[first.head] == "range" and natural
+
+
 def join_units(tokens: Tokens, chunks: list[Chunk]) -> list[Chunk]:
     """Joins "a pair" + "of" + "shoes"; reduces "a variety of fruits" to "fruits"."""
     joined: list[Chunk] = []
@@ -155,14 +169,14 @@ def join_units(tokens: Tokens, chunks: list[Chunk]) -> list[Chunk]:
             lemma = tokens.lemmas[before.head]
             bare = tokens.tags[one.start] != "DET" and tokens.lower[one.start] not in POSSESSIVES
             if tokens.lower[before.end] == "of" and one.head >= 0 and before.unit < 0:
-                if lemma in AMOUNTS:
+                if lemma in AMOUNTS and not _names_amount(tokens, before, one):
                     joined[-1] = one
                     continue
                 # An indefinite whole stays with its parts: "facades of old buildings".
                 part = tokens.plural[before.head] and tokens.plural[one.head]
                 part = part and lemma not in DEPICTIONS
                 part = part and tokens.lemmas[one.head] not in UNGROUNDABLE
-                if bare and (lemma in UNITS or part or _partitive(tokens, before, one)):
+                if bare and (lemma in UNITS or lemma in AMOUNTS or part or _partitive(tokens, before, one)):
                     joined[-1] = Chunk(before.start, one.end, before.head, one.start)
                     continue
         joined.append(one)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from finehard.phrases.chunks import Tokens
-from finehard.phrases.words import LOOKS, READS_INTO
+from finehard.phrases.words import GUESSES, LOOKS, READS_INTO
 
 _BOILERPLATE = re.compile(
     r"\b(description|caption)s?\b.*\b(factual|objective|subjective|interpretation|accurate)"
@@ -74,7 +74,7 @@ def unseen(tokens: Tokens) -> list[str]:
     "interpretation": after "suggests" or "as if", up to the end of the sentence.
     """
     marks: list[str] = []
-    absent = read_into = lacking = compared = False
+    absent = read_into = lacking = compared = guessed = False
     mark = ""
     for i, (word, tag) in enumerate(zip(tokens.lower, tokens.tags, strict=True)):
         if tag in _NOMINAL:
@@ -82,7 +82,11 @@ def unseen(tokens: Tokens) -> list[str]:
             continue
         lacking = word == "without" or lacking and absent
         if word in (".", "!", "?", ";") or "\n" in word:
-            absent = read_into = compared = False
+            absent = read_into = compared = guessed = False
+        elif word in GUESSES and tag == "ADV":
+            guessed = True
+        elif word == "order" and tokens.lower[i - 1 : i + 2 : 2] == ["in", "to"]:
+            read_into = True
         elif word in ("if", "though"):
             read_into = read_into or i > 0 and tokens.lower[i - 1] == "as"
         elif tag in ("VERB", "ADJ") and tokens.lemmas[i] in READS_INTO:
@@ -95,13 +99,14 @@ def unseen(tokens: Tokens) -> list[str]:
             compared, absent = True, False
         elif word in (",", "but", "while", "and") or tag == "ADP" and word != "of":
             absent = False
+            guessed = guessed and word != ","
             compared = compared and (word == "and" or tag == "ADP")
         elif tag in ("VERB", "AUX") and not word.endswith("ing"):
             absent = absent and not lacking
             compared = False
         mark = (
             "interpretation"
-            if read_into
+            if read_into or guessed
             else "absent"
             if absent
             else "comparison"

@@ -32,6 +32,7 @@ from finehard.phrases.words import (
     SITES,
     TITLES,
     UNGROUNDABLE,
+    UNSEEN,
     VAGUE,
     WITHIN,
     WRITES,
@@ -117,7 +118,8 @@ def _substance(tokens: Tokens, one: Chunk) -> bool:
     if lemma in GROUNDABLE:
         return False
     before = tokens.tags[one.start - 1] if one.start else ""
-    return lemma == "water" or category(lemma) == "y" and before == "ADP"
+    located = tokens.tags[one.end : one.end + 1] == ["ADP"]  # "with dirt on its surface"
+    return lemma == "water" or category(lemma) == "y" and before == "ADP" and not located
 
 
 def _part_of(tokens: Tokens, one: Chunk) -> bool:
@@ -151,6 +153,8 @@ def _is_specified(tokens: Tokens, one: Chunk, lemma: str) -> bool:
         return one.head > one.start and tokens.tags[one.head - 1] in ("ADJ", "NOUN")
     if lemma == "light" and tokens.plural[one.head]:
         return before != "" and before != "the"
+    if lemma == "pattern":
+        return before not in VAGUE and tokens.tags[one.head - 1] in ("ADJ", "NOUN")
     if lemma not in OBJECTS_IF_SPECIFIED or tokens.lower[one.end : one.end + 1] == ["of"]:
         return False
     return before not in VAGUE and one.head > one.start and tokens.tags[one.head - 1] in ("ADJ", "NOUN")
@@ -185,6 +189,8 @@ def _denied(tokens: Tokens, one: Chunk) -> bool:
         or one.start > 0
         and (tokens.lower[one.start - 1] in ("fewer", "less"))
     ):
+        return True
+    if not UNSEEN.isdisjoint(words[:-1]):
         return True
     hidden = after[1:2] in (["not"], ["n't"], ["barely"], ["hardly"]) and after[0] in _BE
     return hidden and after[2:] in (["visible"], ["seen"], ["shown"], ["present"], ["in"])
@@ -222,15 +228,18 @@ def _bare_singular(tokens: Tokens, one: Chunk) -> bool:
 def _counts(tokens: Tokens, one: Chunk, lemma: str) -> bool:
     """Whether a noun only counts or measures: "hang in a row", "patches of sunlight"."""
     if one.unit >= 0:
-        measured = tokens.lemmas[one.end - 1] in UNGROUNDABLE and not tokens.plural[one.end - 1]
-        return measured or lemma in AMOUNTS
+        return tokens.lemmas[one.end - 1] in UNGROUNDABLE and not tokens.plural[one.end - 1]
     specified = one.head > one.start and tokens.tags[one.head - 1] in ("ADJ", "NOUN")
     return lemma in AMOUNTS or lemma in COUNTS_ONLY and not specified
 
 
 def _invisible(tokens: Tokens, one: Chunk) -> str:
     """Returns "ungroundable" or "abstract" if the head noun cannot be boxed, else ""."""
-    lemma = tokens.lemmas[visible_noun(tokens, one)]
+    noun = visible_noun(tokens, one)
+    lemma = tokens.lemmas[noun]
+    pair = f"{tokens.lower[noun - 1]} {lemma}" if noun > one.start else ""
+    if pair in GROUNDABLE_PAIRS:
+        return ""
     if not lemma[:1].isalpha() or len(lemma) < 2 or _counts(tokens, one, lemma):
         return "ungroundable"
     if _measures(tokens, one) or lemma in OUTLINES and tokens.lower[one.end : one.end + 1] == ["of"]:
@@ -241,9 +250,7 @@ def _invisible(tokens: Tokens, one: Chunk) -> str:
         return "ungroundable"  # "whites and grays"
     if _is_specified(tokens, one, lemma):
         return ""
-    pair = f"{tokens.lower[one.head - 1]} {lemma}" if one.head > one.start else ""
-    if pair in GROUNDABLE_PAIRS:
-        return ""
+    lemma = lemma.rsplit("-", 1)[-1] or lemma  # "a low-angle", "a close-up"
     if lemma in UNGROUNDABLE and (lemma != "camera" or tokens.lower[one.start] == "the"):
         return "ungroundable"
     return "" if lemma in GROUNDABLE or physical(lemma) else "abstract"

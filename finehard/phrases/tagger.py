@@ -104,6 +104,8 @@ def _after_noun(
 
     `joined`: the subject contains "and", so a plural verb may follow a singular noun.
     """
+    if r.noun and (CLOSED.get(nxt) == "AUX" and nxt != "not" or nxt in _RELATIVES):
+        return "NOUN"  # "maple leaves that", "the trees are"
     of = nxt == "of" and r.noun and not r.verb_form and r.adj_count <= r.noun_count
     if pair or before == "sports" or of:
         return "NOUN"  # "an open sports bag", "a glass jar of sugar"
@@ -201,7 +203,9 @@ def _inside(r: Reading, nxt: str, after: str) -> str:
         return "ADJ"
     if r.adv and not r.noun and r.adv_count > r.adj_count and _nominal(nxt):
         return "ADV"
-    attribute = r.adj and (r.adj_count * 2 >= r.noun_count or r.adj in COLORS)
+    following = _read(nxt)
+    sure = following.adj and not following.noun and not following.verb  # "a medium indoor shot"
+    attribute = r.adj and (r.adj_count * 2 >= r.noun_count or r.adj in COLORS or sure)
     if more and (attribute or r.verb_form in ("g", "d")):
         return "ADJ"
     if r.noun:

@@ -31,7 +31,7 @@ _CLASSES = {
     "ADV": "very quite rather too also just only even still slightly partially fully mostly "
     "almost nearly here then thus however therefore likely perhaps possibly now together apart "
     "more most less out away back forward neatly well often always never ago directly "
-    "prominently clearly visibly",
+    "prominently clearly visibly closer further farther",
 }
 CLOSED = {word: tag for tag, words in _CLASSES.items() for word in words.split()}
 
@@ -241,5 +241,8 @@ NOT_VENUES = _set("stall toilet bar booth kiosk doghouse birdhouse")
 GENERIC = _set("animal creature vehicle structure")
 """Generic nouns that refer back to something named before: "the animal"."""
 
-GUESSES = _set("probably perhaps possibly likely presumably maybe")
+GUESSES = _set("probably perhaps possibly likely presumably maybe potentially")
 """Adverbs before a guess: "a woman, probably the teacher"."""
+
+UNSEEN = _set("unseen invisible imaginary absent missing hypothetical off-screen off-camera")
+"""Adjectives of things that are not in the image."""
