@@ -67,7 +67,8 @@ def _next_adjective(tokens: Tokens, i: int, listed: bool) -> int:
     i += 1
     if listed and tokens.lower[i - 1] == "," and tokens.lower[i : i + 1] in (["and"], ["or"]):
         i += 1
-    return i if tokens.tags[i : i + 1] in (["ADJ"], ["ADV"]) else -1
+    hyphenated = "-" in "".join(tokens.lower[i : i + 1]) and tokens.tags[i + 1 : i + 2] == ["NOUN"]
+    return i if tokens.tags[i : i + 1] in (["ADJ"], ["ADV"]) or hyphenated else -1
 
 
 def _two_materials(tokens: Tokens, i: int) -> bool:

@@ -84,7 +84,7 @@ def unseen(tokens: Tokens) -> list[str]:
         if word in (".", "!", "?", ";") or "\n" in word:
             absent = read_into = compared = guessed = False
         elif word in GUESSES and tag == "ADV":
-            guessed = True
+            guessed = tokens.tags[i + 1 : i + 2] != ["ADJ"]
         elif word == "order" and tokens.lower[i - 1 : i + 2 : 2] == ["in", "to"]:
             read_into = True
         elif word in ("if", "though"):

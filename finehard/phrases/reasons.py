@@ -30,6 +30,7 @@ from finehard.phrases.words import (
     SETTING,
     SHOWS,
     SITES,
+    TIMES,
     TITLES,
     UNGROUNDABLE,
     UNSEEN,
@@ -78,15 +79,14 @@ def _place(tokens: Tokens, one: Chunk) -> bool:
 def _setting(tokens: Tokens, one: Chunk) -> bool:
     """Whether a chunk is an unspecific part of the surroundings: "on the wall".
 
-    So is terrain after a preposition, and a medium: "in the water", "through the mist".
+    So is a medium: "in the water", "through the mist".
     """
     if tokens.lower[one.start] != "the" or one.end - one.start != 2:
         return False
     lemma = tokens.lemmas[one.head]
     kind = category(lemma)
-    terrain = kind in ("o", "m") and tokens.tags[one.start - 1] == "ADP"
     medium = kind in ("y", "q") and one.start > 0 and tokens.lower[one.start - 1] in MEDIA
-    return lemma in SETTING or (terrain or medium) and not tokens.plural[one.head]
+    return lemma in SETTING or medium and not tokens.plural[one.head]
 
 
 def _whole(tokens: Tokens, one: Chunk) -> bool:
@@ -151,8 +151,11 @@ def _is_specified(tokens: Tokens, one: Chunk, lemma: str) -> bool:
         return noun or before in PATTERNED or before in COLORS or tokens.plural[one.head]
     if lemma == "character" and tokens.plural[one.head]:
         return one.head > one.start and tokens.tags[one.head - 1] in ("ADJ", "NOUN")
-    if lemma == "light" and tokens.plural[one.head]:
-        return before != "" and before != "the"
+    if lemma == "light":
+        lamp = one.head > one.start and tokens.tags[one.head - 1] == "NOUN" and before not in TIMES
+        return lamp or tokens.plural[one.head] and before not in ("", "the")
+    if lemma == "lot":
+        return one.head > one.start and tokens.tags[one.head - 1] == "NOUN"
     if lemma == "pattern":
         return before not in VAGUE and tokens.tags[one.head - 1] in ("ADJ", "NOUN")
     if lemma not in OBJECTS_IF_SPECIFIED or tokens.lower[one.end : one.end + 1] == ["of"]:
@@ -240,7 +243,7 @@ def _invisible(tokens: Tokens, one: Chunk) -> str:
     pair = f"{tokens.lower[noun - 1]} {lemma}" if noun > one.start else ""
     if pair in GROUNDABLE_PAIRS:
         return ""
-    if not lemma[:1].isalpha() or len(lemma) < 2 or _counts(tokens, one, lemma):
+    if not lemma[:1].isalpha() or len(lemma) < 2 or lemma != "lot" and _counts(tokens, one, lemma):
         return "ungroundable"
     if _measures(tokens, one) or lemma in OUTLINES and tokens.lower[one.end : one.end + 1] == ["of"]:
         return "ungroundable"

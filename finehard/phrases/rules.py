@@ -64,6 +64,10 @@ def _with_article(tokens: Tokens, one: Chunk, core: str) -> str:
     # The syntactic head decides: "a pair of shoes" takes an article though shoes do not.
     if tokens.plural[one.head] or tokens.tags[one.head] == "PROPN":
         return core
+    if core.startswith("other "):
+        return f"the {core}"
+    if core.startswith("another "):
+        return core
     # Countable if counted in the caption: "a cloth", but "the water" becomes "water".
     counted = tokens.lower[one.start] in ("a", "an", "each", "another", "one")
     if not counted and tokens.lemmas[one.head] in MASS and tokens.lemmas[one.head] not in UNITS:
@@ -88,6 +92,8 @@ def _core(tokens: Tokens, one: Chunk) -> tuple[str, int]:
     i = one.start
     while i < one.head:
         word = tokens.lower[i]
+        if word == "another":
+            break
         if word == "both":
             lead = "two"
         elif word in QUANTITIES:

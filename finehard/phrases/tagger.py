@@ -14,6 +14,7 @@ from finehard.phrases.lexicon import Reading, category, lexicon, reading
 from finehard.phrases.words import CLOSED, COLORS, DEGREES, MASS, NUMBERS, POSSESSIVES, TITLES
 
 _INSIDE = frozenset({"DET", "NUM", "ADJ"})
+_SPECIFIED = _INSIDE | {"PART"}
 _RELATIVES = frozenset(("which", "who", "that"))
 _ONE = frozenset(("a", "an", "another", "each", "every"))
 """Determiners that are not followed by a plural."""
@@ -29,6 +30,8 @@ _SHADES = frozenset(("light", "dark", "bright", "deep", "pale", "medium", "soft"
 _SOME = frozenset(("some", "many", "most", "one", "each", "both"))
 _FRAMINGS = frozenset(("close-up", "closeup", "up", "medium", "wide", "full", "long", "angle"))
 """Words before "shot" in the sense of a photograph."""
+_ENDS_OF = frozenset(("front", "rear", "hind", "side", "top", "bottom", "fore"))
+"""Nouns for the ends of a thing, which come before a noun as adjectives do."""
 _ENDS = frozenset(".!?;:\n")
 _IN_WORDS = frozenset("'’&")
 """Punctuation that can begin a word: "'s", "&"."""
@@ -118,7 +121,7 @@ def _after_noun(
     if not r.verb_form and r.adj == word and r.adj_count > r.noun_count and closed_next:
         return "ADJ"  # "a basket full of bricks", "its hood open and"
     if not r.verb:
-        return "NOUN"
+        return "VERB" if plural and word.endswith("ing") else "NOUN"  # "jeans skateboarding down"
     rare = r.noun_count > 10 * r.verb_count
     if plural and r.verb_form in ("", "s") and not rare:
         return "VERB"  # plurals do not modify nouns: "cushions faces", "clouds glow"
@@ -280,7 +283,7 @@ def _by_form(word: str) -> str:
 _CLAUSE_TAGS = frozenset({"AUX", "VERB", "PUNCT", "PRON", "SCONJ"})
 _BY_WORD = frozenset(
     ("'s", "’s", "'", "’", "her", "that", "to", "past", "down", "up", "inside", "outside", "one",
-     "ones", "left", "right", "back", "well", "can", "cans", "shot", *COLORS, *_SHADES)
+     "ones", "left", "right", "back", "well", "can", "cans", "shot", *_ENDS_OF, *COLORS, *_SHADES)
 )  # fmt: skip
 """Words with their own rules, in addition to adjectives of degree ("quite small")."""
 
@@ -301,7 +304,9 @@ def _by_word(word: str, before: str, prev: str, nxt: str, after: str) -> str:
         base = _read(nxt)
         verb = base.verb and base.verb_form == "" and base.verb_count > base.noun_count
         return "PART" if verb and prev != "ADV" and nxt not in CLOSED else "ADP"
-    if word in ("past", "down", "up", "inside", "outside", "back", "well") and prev in _INSIDE:
+    if word in _ENDS_OF and prev in _SPECIFIED and _nominal(nxt):
+        return "ADJ"  # "its front paws"
+    if word in ("past", "down", "up", "inside", "outside", "back", "well") and prev in _SPECIFIED:
         return "ADJ" if _nominal(nxt) else "NOUN"
     if word in ("one", "ones") and prev == "ADJ":
         return "NOUN"  # "the smaller one": a pronoun in the position of a noun
@@ -344,7 +349,7 @@ def _known(r: Reading, s: _Sentence, i: int, nxt: str, after: str) -> str:
         return "NOUN"
     if prev == "ADV" and r.verb_form in ("g", "d") and s.tags[i - 2 : i - 1] == ["ADP"]:
         return "ADJ" if _nominal(nxt) else "VERB"  # "by carefully pruned azaleas"
-    if before in ("has", "have") and r.verb_form and _plural(nxt):
+    if before in ("has", "have") and r.verb_form and (_plural(nxt) or r.adj and _nominal(nxt)):
         return "ADJ"  # "has curved horns"
     if before == "," and r.verb_form == "g" and prev == "" and s.said:
         return "VERB"  # "..., revealing tan leather seats", but "In the distance, rolling hills"
@@ -356,6 +361,8 @@ def _known(r: Reading, s: _Sentence, i: int, nxt: str, after: str) -> str:
         return "VERB"  # "the image features", "the photo shows"
     if prev == "NOUN" and s.several and not s.plurals[-1] and _goes_on(r, before, nxt):
         return "NOUN"  # "3 empty paint cans", "four cement mixing trucks"
+    if prev == "NOUN" and s.plurals[-1] and s.single and r.noun and not r.plural:
+        return "NOUN"  # "a farmers market"
     if prev in ("NOUN", "PROPN"):
         # Not for colours: WordNet lists butterflies named "small white" and "large white".
         pair = bool(i and r.noun) and word not in COLORS and f"{before} {r.noun}" in entries

@@ -51,7 +51,7 @@ AMOUNTS = _set(
 """Nouns that only quantify what follows "of": "a variety of fruits" is fruits."""
 
 UNGROUNDABLE = _set(
-    "view scene image background foreground backdrop atmosphere side left right top bottom center "
+    "view scene image background foreground backdrop atmosphere architecture side left right top bottom center "
     "centre middle front back rear light lighting shadow shade perspective number variety "
     "description style color colour day time moment photograph photo picture shot frame "
     "composition setting ambiance ambience mood feeling sense touch tone hue contrast detail "
@@ -82,7 +82,7 @@ GROUNDABLE = _set(
     "lettering inscription arrow emblem monogram barcode logo spot dot cube crescent "
     "raindrop snowflake footprint puddle mist fog haze "
     "television racket lawn meadow terrain step peak cliff overalls scrubs throw blaze "
-    "mark marking symbol outline page text message inscription script numeral digit word "
+    "support register mark marking symbol outline page text message inscription script numeral digit word "
     "initial slogan heading headline decal sticker print court lane trail crosswalk runway "
     "intersection roadway border outfit costume uniform hairstyle haircut statue seam crease fold "
     "structure formation installation overalls scrubs streak scratch speck fig flash "
@@ -97,7 +97,7 @@ MASS = _set(
     "greenery graffiti soil mud dirt gravel hay milk juice coffee tea wine beer soup pasta butter "
     "honey sugar salt chocolate paper cloth fabric lace leather lavender moss ivy ground people "
     "cutlery tableware laundry equipment machinery salad steam fog mist dust makeup eyewear "
-    "headgear footwear jeans denim"
+    "headgear footwear jeans denim attire skin text lettering writing paint sunlight"
 )
 """Nouns without an indefinite article."""
 
@@ -123,7 +123,7 @@ GROUNDABLE_PAIRS = frozenset(
         "door frame", "lamp shade", "pleated shade", "window shade", "ceiling light",
         "pendant light", "tea light", "glasses frame", "tank top", "crop top", "board game",
         "front end", "rear end", "back end", "parking lot", "empty lot", "vacant lot",
-        "parking space", "flower arrangement", "floral arrangement", "mountain range",
+        "parking space", "cash register", "signal light", "flower arrangement", "floral arrangement", "mountain range",
         "video game", "art piece", "power line", "tree line", "clothes line", "water feature",
         "overhead light", "fairy light", "work light", "hard court", "tennis court",
         "basketball court", "remote control", "building site", "construction site", "qr code",
@@ -176,7 +176,9 @@ PERSONS = _set("man woman boy girl child person kid lady figure couple crew peop
 MEN = _set("man boy")
 WOMEN = _set("woman girl lady")
 
-SETTING = _set("wall window air entrance exit terrain land savanna")
+SETTING = _set(
+    "wall air entrance exit terrain land savanna slope mountain hill field landscape wind island"
+)
 """Surroundings: boxed if specified ("a brick wall"), not as "the wall"."""
 
 MEDIA = _set("in into through from")
@@ -190,6 +192,9 @@ PARTS = _set("foot heart body rim bank face skeleton interior inside")
 
 OUTLINES = _set("outline contour")
 """Nouns that are objects of their own, but not followed by "of": "the outline of a ship"."""
+
+TIMES = _set("morning evening night sunset sunrise day afternoon moon sun candle stage window")
+"""Nouns before "light" that do not make it a lamp."""
 
 NOTES = _set("text word message")
 """Writing that the caption quotes or talks about when it says "the text"."""
@@ -235,7 +240,7 @@ WATERS = _set(
 COMPANIONS = _set("companion friend partner colleague teammate counterpart opponent")
 """Persons named by their relation to another: "his companion" is one of the "two men"."""
 
-NOT_VENUES = _set("stall toilet bar booth kiosk doghouse birdhouse")
+NOT_VENUES = _set("cab cockpit stall toilet bar booth kiosk doghouse birdhouse")
 """Venues in WordNet that are mostly objects seen from outside."""
 
 GENERIC = _set("animal creature vehicle structure")
