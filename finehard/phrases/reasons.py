@@ -27,6 +27,7 @@ from finehard.phrases.words import (
     PARTS,
     PLACED,
     POSSESSIVES,
+    RELIEF,
     SETTING,
     SHOWS,
     SITES,
@@ -86,7 +87,7 @@ def _setting(tokens: Tokens, one: Chunk) -> bool:
     lemma = tokens.lemmas[one.head]
     kind = category(lemma)
     medium = kind in ("y", "q") and one.start > 0 and tokens.lower[one.start - 1] in MEDIA
-    return lemma in SETTING or medium and not tokens.plural[one.head]
+    return lemma in SETTING or (medium or lemma in RELIEF) and not tokens.plural[one.head]
 
 
 def _whole(tokens: Tokens, one: Chunk) -> bool:
@@ -124,7 +125,8 @@ def _substance(tokens: Tokens, one: Chunk) -> bool:
 
 def _part_of(tokens: Tokens, one: Chunk) -> bool:
     """Whether a bare noun is a vague part of the noun after "of": "the foot of the bed"."""
-    if tokens.lemmas[one.head] not in PARTS:
+    located = one.start > 0 and tokens.lower[one.start - 1] == "at"
+    if not located and tokens.lemmas[one.head] not in PARTS:
         return False
     definite = one.end - one.start == 2 and tokens.lower[one.start] in ("the", "a", "an")
     return definite and tokens.lower[one.end : one.end + 1] == ["of"]
@@ -168,6 +170,8 @@ def _position(tokens: Tokens, one: Chunk) -> bool:
     words = tokens.lower[one.start : one.end]
     if words == ["one", "hand"] and one.start and tokens.lower[one.start - 1] in ("in", "with"):
         return tokens.tags[one.end : one.end + 1] != ["ADP"]
+    if words[-1] == "foot" and one.start and tokens.lower[one.start - 1] == "with":
+        return True  # "kicks with his right foot"
     return len(words) == 3 and words[0] == "the" and words[1] in PLACED
 
 

@@ -30,7 +30,7 @@ _SHADES = frozenset(("light", "dark", "bright", "deep", "pale", "medium", "soft"
 _SOME = frozenset(("some", "many", "most", "one", "each", "both"))
 _FRAMINGS = frozenset(("close-up", "closeup", "up", "medium", "wide", "full", "long", "angle"))
 """Words before "shot" in the sense of a photograph."""
-_ENDS_OF = frozenset(("front", "rear", "hind", "side", "top", "bottom", "fore"))
+_ENDS_OF = frozenset(("front", "rear", "hind", "fore"))
 """Nouns for the ends of a thing, which come before a noun as adjectives do."""
 _ENDS = frozenset(".!?;:\n")
 _IN_WORDS = frozenset("'’&")
@@ -107,7 +107,9 @@ def _after_noun(
 
     `joined`: the subject contains "and", so a plural verb may follow a singular noun.
     """
-    if r.noun and (CLOSED.get(nxt) == "AUX" and nxt != "not" or nxt in _RELATIVES):
+    if plural and r.adv and not r.verb:
+        return "ADV"  # "signs overhead show"
+    if not plural and r.noun and (CLOSED.get(nxt) == "AUX" and nxt != "not" or nxt in _RELATIVES):
         return "NOUN"  # "maple leaves that", "the trees are"
     of = nxt == "of" and r.noun and not r.verb_form and r.adj_count <= r.noun_count
     if pair or before == "sports" or of:

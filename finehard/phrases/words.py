@@ -176,10 +176,11 @@ PERSONS = _set("man woman boy girl child person kid lady figure couple crew peop
 MEN = _set("man boy")
 WOMEN = _set("woman girl lady")
 
-SETTING = _set(
-    "wall air entrance exit terrain land savanna slope mountain hill field landscape wind island"
-)
+SETTING = _set("wall air entrance exit terrain land savanna")
 """Surroundings: boxed if specified ("a brick wall"), not as "the wall"."""
+
+RELIEF = _set("slope mountain hill field landscape wind island shore")
+"""Natural surroundings: boxed if specified or several, not as "the slope"."""
 
 MEDIA = _set("in into through from")
 """Prepositions before a medium: "in the water", "through the mist"."""
@@ -187,7 +188,7 @@ MEDIA = _set("in into through from")
 COATS = _set("dust cap sprinkle stain coat dot smear streak splatter caked flavor season")
 """Participles whose "with" names a coating rather than an object: "dusted with flour"."""
 
-PARTS = _set("foot heart body rim bank face skeleton interior inside")
+PARTS = _set("foot heart body rim crest bank face skeleton interior inside")
 """Parts that only locate something on the noun after "of": "at the foot of the bed"."""
 
 OUTLINES = _set("outline contour")
