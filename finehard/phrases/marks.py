@@ -85,6 +85,8 @@ def unseen(tokens: Tokens) -> list[str]:
             absent = read_into = compared = guessed = False
         elif word in GUESSES and tag == "ADV":
             guessed = tokens.tags[i + 1 : i + 2] != ["ADJ"]
+        elif tag == "VERB" and tokens.lower[i - 1] == "for" and word.endswith("ing"):
+            guessed = True
         elif word == "order" and tokens.lower[i - 1 : i + 2 : 2] == ["in", "to"]:
             read_into = True
         elif word in ("if", "though"):

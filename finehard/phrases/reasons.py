@@ -156,6 +156,8 @@ def _is_specified(tokens: Tokens, one: Chunk, lemma: str) -> bool:
     if lemma == "light":
         lamp = one.head > one.start and tokens.tags[one.head - 1] == "NOUN" and before not in TIMES
         return lamp or tokens.plural[one.head] and before not in ("", "the")
+    if lemma == "number":
+        return tokens.plural[one.head] and tokens.tags[one.head - 1] in ("ADJ", "NOUN")
     if lemma == "lot":
         return one.head > one.start and tokens.tags[one.head - 1] == "NOUN"
     if lemma == "pattern":
@@ -247,7 +249,11 @@ def _invisible(tokens: Tokens, one: Chunk) -> str:
     pair = f"{tokens.lower[noun - 1]} {lemma}" if noun > one.start else ""
     if pair in GROUNDABLE_PAIRS:
         return ""
-    if not lemma[:1].isalpha() or len(lemma) < 2 or lemma != "lot" and _counts(tokens, one, lemma):
+    if not lemma[:1].isalpha() or len(lemma) < 2:
+        return "ungroundable"
+    if _is_specified(tokens, one, lemma):
+        return ""
+    if _counts(tokens, one, lemma):
         return "ungroundable"
     if _measures(tokens, one) or lemma in OUTLINES and tokens.lower[one.end : one.end + 1] == ["of"]:
         return "ungroundable"
@@ -255,8 +261,6 @@ def _invisible(tokens: Tokens, one: Chunk) -> str:
         return "ungroundable"
     if lemma in COLORS and tokens.plural[one.head] and category(lemma) != "k":
         return "ungroundable"  # "whites and grays"
-    if _is_specified(tokens, one, lemma):
-        return ""
     lemma = lemma.rsplit("-", 1)[-1] or lemma  # "a low-angle", "a close-up"
     if lemma in UNGROUNDABLE and (lemma != "camera" or tokens.lower[one.start] == "the"):
         return "ungroundable"

@@ -166,7 +166,7 @@ def _start(r: Reading, before: str, nxt: str, after: str, prev: str, verb_seen: 
     object_next = CLOSED.get(nxt) in ("DET", "NUM", "ADP", "PRON", "PART") or nxt == "her"
     if r.adv_count > max(r.noun_count, r.adj_count, r.verb_count):
         return "ADV"
-    if before in _RELATIVES and r.verb_form == "s" and 2 * r.verb_count >= r.noun_count:
+    if before in _RELATIVES and r.verb_form == "s" and nxt != "of" and 2 * r.verb_count >= r.noun_count:
         return "VERB"  # "sauce that drips down"
     if r.verb_form == "s" and (r.verb_count > r.noun_count and CLOSED.get(nxt) == "PRON"):
         return "VERB"
@@ -331,7 +331,7 @@ def _by_word(word: str, before: str, prev: str, nxt: str, after: str) -> str:
     return ""
 
 
-def _unknown(word: str, name: bool, nxt: str) -> tuple[str, str, bool]:
+def _unknown(word: str, name: bool, before: str, nxt: str) -> tuple[str, str, bool]:
     """Returns tag, lemma and plural of an unknown word; `name`: capitalised within a sentence."""
     plural = word.endswith("s") and not word.endswith("ss")
     if name:
@@ -339,6 +339,8 @@ def _unknown(word: str, name: bool, nxt: str) -> tuple[str, str, bool]:
     pos = "ADV" if word.endswith("ly") else "NOUN"
     if word.endswith("ed") and _nominal(nxt):
         pos = "ADJ"
+    if word.endswith("ing") and (before == "," or CLOSED.get(nxt) in ("DET", "PRON")):
+        pos = "VERB"  # ", showcasing their variety"
     return pos, word[:-1] if plural and len(word) > 3 else word, plural
 
 
@@ -355,6 +357,8 @@ def _known(r: Reading, s: _Sentence, i: int, nxt: str, after: str) -> str:
         return "ADJ"  # "has curved horns"
     if before == "," and r.verb_form == "g" and prev == "" and s.said:
         return "VERB"  # "..., revealing tan leather seats", but "In the distance, rolling hills"
+    if before == "for" and r.verb_form == "g" and r.verb_count > r.noun_count and not r.adj:
+        return "VERB"  # "used for storing accessories"
     if before in _SOME and r.verb_form == "g" and s.words[i - 2] == ",":
         return "VERB"  # "lily pads, some bearing pink flowers"
     if prev == "NOUN" and s.single and r.plural and r.verb_form == "s" and not _nominal(nxt):
@@ -431,7 +435,7 @@ def tag(words: list[str], originals: list[str]) -> tuple[list[str], list[str], l
                     lemma = (r.verb if pos == "VERB" else r.adj) or word
             else:
                 name = originals[i][:1].isupper() and not sentence.starts
-                pos, lemma, plural = _unknown(word, name, nxt)
+                pos, lemma, plural = _unknown(word, name, before, nxt)
         tags.append(pos)
         plurals.append(plural)
         lemmas.append(lemma)
