@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from finehard.phrases.lexicon import category
-from finehard.phrases.words import AMOUNTS, DEPICTIONS, LOOKS, POSSESSIVES, UNGROUNDABLE, UNITS
+from finehard.phrases.words import AMOUNTS, COLORS, DEPICTIONS, LOOKS, POSSESSIVES, UNGROUNDABLE, UNITS
 
 _MIDDLE = frozenset({"ADJ", "NOUN", "PROPN", "NUM"})
 _NOUNS = frozenset({"NOUN", "PROPN"})
@@ -56,7 +56,7 @@ def _attributive(tokens: Tokens, start: int) -> bool:
     return tokens.tags[before] == "ADP" or transitive or tokens.lemmas[before] in ("has", "have")
 
 
-def _next_adjective(tokens: Tokens, i: int, listed: bool) -> int:
+def _next_adjective(tokens: Tokens, i: int, specified: bool, listed: bool) -> int:
     """Returns the adjective after ",", "and" or ", and" at `i`, or -1.
 
     "A big, red ball", "a black and white dog", "orange, yellow, and red leaves". `listed`: a comma
@@ -67,8 +67,11 @@ def _next_adjective(tokens: Tokens, i: int, listed: bool) -> int:
     i += 1
     if listed and tokens.lower[i - 1] == "," and tokens.lower[i : i + 1] in (["and"], ["or"]):
         i += 1
-    hyphenated = "-" in "".join(tokens.lower[i : i + 1]) and tokens.tags[i + 1 : i + 2] == ["NOUN"]
-    return i if tokens.tags[i : i + 1] in (["ADJ"], ["ADV"]) or hyphenated else -1
+    if tokens.tags[i : i + 1] in (["ADJ"], ["ADV"]):
+        return i
+    # "A large, metal box": the article still lacks its noun; but "is a bright white, trees ..."
+    noun = tokens.tags[i : i + 1] == ["NOUN"] and tokens.lower[i - 1] == "," and specified
+    return i if noun and tokens.lower[i - 2] not in COLORS else -1
 
 
 def _two_materials(tokens: Tokens, i: int) -> bool:
@@ -112,7 +115,7 @@ def _one(tokens: Tokens, start: int) -> Chunk | None:
         elif (
             last < 0
             and modified
-            and (following := _next_adjective(tokens, i, "," in tokens.lower[start:i])) >= 0
+            and (following := _next_adjective(tokens, i, specified, "," in tokens.lower[start:i])) >= 0
             and (specified or _attributive(tokens, start))
         ):
             i = following

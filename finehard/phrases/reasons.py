@@ -29,6 +29,7 @@ from finehard.phrases.words import (
     POSSESSIVES,
     RELIEF,
     SETTING,
+    SHADES,
     SHOWS,
     SITES,
     TIMES,
@@ -135,7 +136,7 @@ def _part_of(tokens: Tokens, one: Chunk) -> bool:
 def _measures(tokens: Tokens, one: Chunk) -> bool:
     """Whether a bare noun measures something that cannot be boxed: "a pop of color"."""
     i = one.end
-    if one.end - one.start > 2 or tokens.lower[i : i + 1] != ["of"]:
+    if one.end - one.start > 2 or tokens.plural[one.head] or tokens.lower[i : i + 1] != ["of"]:
         return False
     i += 1
     while tokens.tags[i : i + 1] in (["DET"], ["ADJ"], ["NUM"]):
@@ -182,7 +183,8 @@ def _titled(tokens: Tokens, one: Chunk) -> bool:
     if tokens.lemmas[one.head] not in TITLES:
         return False
     if one.start == 0:
-        return tokens.lower[one.end : one.end + 1] == ["of"]
+        shows = tokens.lemmas[one.end : one.end + 1]
+        return tokens.lower[one.end : one.end + 1] == ["of"] or not SHOWS.isdisjoint(shows)
     return (
         one.start < 4
         and tokens.lower[one.start - 1] in ("is", "shows")
@@ -213,9 +215,18 @@ def _speculative(tokens: Tokens, one: Chunk) -> bool:
     return after[:1] in (["will"], ["would"], ["might"], ["may"]) and after[1:] != ["be"]
 
 
+def _is_food(tokens: Tokens, one: Chunk) -> bool:
+    """Whether "cream" or "orange" is food: "whipped cream", but "a bright orange"."""
+    before = tokens.lower[one.end - 2] if one.end - one.start > 1 else ""
+    tag = tokens.tags[one.end - 2] if before else ""
+    return category(tokens.lemmas[one.head]) == "k" and tag in ("ADJ", "NOUN") and not (
+        before in COLORS or before in SHADES
+    )
+
+
 def _bare_singular(tokens: Tokens, one: Chunk) -> bool:
     """Whether a singular countable noun has no article: an adjective, or part of a verb."""
-    if tokens.lower[one.end - 1] in COLORS:
+    if tokens.lower[one.end - 1] in COLORS and not _is_food(tokens, one):
         return True  # "the carpet is light brown", "a patch of blue"
     before = tokens.tags[one.start - 1] if one.start else ""
     alone = one.end - one.start == 1 and not tokens.plural[one.head]

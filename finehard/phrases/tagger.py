@@ -11,7 +11,7 @@ from functools import lru_cache
 
 from finehard.phrases.clauses import OPENERS, Clause, finite_verb
 from finehard.phrases.lexicon import Reading, category, lexicon, reading
-from finehard.phrases.words import CLOSED, COLORS, DEGREES, MASS, NUMBERS, POSSESSIVES, TITLES
+from finehard.phrases.words import CLOSED, COLORS, DEGREES, MASS, NUMBERS, POSSESSIVES, SHADES, TITLES
 
 _INSIDE = frozenset({"DET", "NUM", "ADJ"})
 _SPECIFIED = _INSIDE | {"PART"}
@@ -25,8 +25,6 @@ _SEVERAL = NUMBERS - {"one"} | frozenset(
     ("several", "many", "few", "both", "multiple", "numerous", "various", "these", "those")
 )
 """Determiners and numbers that are followed by a plural."""
-_SHADES = frozenset(("light", "dark", "bright", "deep", "pale", "medium", "soft", "dull"))
-"""Adjectives of a colour that are also nouns or verbs: "a light brown floor"."""
 _SOME = frozenset(("some", "many", "most", "one", "each", "both"))
 _FRAMINGS = frozenset(("close-up", "closeup", "up", "medium", "wide", "full", "long", "angle"))
 """Words before "shot" in the sense of a photograph."""
@@ -236,7 +234,7 @@ class _Sentence:
     """A verb was seen earlier in the sentence, if not in this clause."""
     joined: bool = False
     """The subject contains "and"."""
-    specified: bool = True
+    specified: bool = False
     """The noun phrase has a determiner, number or possessive, or begins the sentence."""
     single: bool = False
     """The noun phrase begins with one of `_ONE`."""
@@ -253,7 +251,7 @@ class _Sentence:
             self.joined = word == "and" and not self.verb_seen
             self.verb_seen = False
         if pos not in _NOMINAL:
-            self.specified = pos in ("DET", "NUM", "PART") or word in POSSESSIVES or word in _ENDS
+            self.specified = pos in ("DET", "NUM", "PART") or word in POSSESSIVES
             self.single = word in _ONE
             self.several = word in _SEVERAL or pos == "NUM" and word not in ("one", "1")
         elif pos in ("NOUN", "PROPN") and self.plurals[-1] or word == "people":
@@ -285,7 +283,7 @@ def _by_form(word: str) -> str:
 _CLAUSE_TAGS = frozenset({"AUX", "VERB", "PUNCT", "PRON", "SCONJ"})
 _BY_WORD = frozenset(
     ("'s", "’s", "'", "’", "her", "that", "to", "past", "down", "up", "inside", "outside", "one",
-     "ones", "left", "right", "back", "well", "can", "cans", "shot", *_ENDS_OF, *COLORS, *_SHADES)
+     "next", "closer", "further", "ones", "left", "right", "back", "well", "can", "cans", "shot", *_ENDS_OF, *COLORS, *SHADES)
 )  # fmt: skip
 """Words with their own rules, in addition to adjectives of degree ("quite small")."""
 
@@ -306,6 +304,8 @@ def _by_word(word: str, before: str, prev: str, nxt: str, after: str) -> str:
         base = _read(nxt)
         verb = base.verb and base.verb_form == "" and base.verb_count > base.noun_count
         return "PART" if verb and prev != "ADV" and nxt not in CLOSED else "ADP"
+    if word in ("next", "closer", "further") and prev == "DET" and _nominal(nxt):
+        return "ADJ"
     if word in _ENDS_OF and prev in _SPECIFIED and _nominal(nxt):
         return "ADJ"  # "its front paws"
     if word in ("past", "down", "up", "inside", "outside", "back", "well") and prev in _SPECIFIED:
@@ -324,7 +324,7 @@ def _by_word(word: str, before: str, prev: str, nxt: str, after: str) -> str:
     modal = base or nxt == "be" or after == "be"  # "can be seen", "can almost be felt"
     if word == "can" and prev == "NOUN" and not modal:
         return "NOUN"  # "a trash can."
-    if word in _SHADES and nxt in COLORS:
+    if word in SHADES and nxt in COLORS:
         return "ADJ"
     if word == "shot" and (prev in _INSIDE or before in _FRAMINGS):
         return "NOUN"  # "a medium shot taken", "a close-up shot"
@@ -355,6 +355,8 @@ def _known(r: Reading, s: _Sentence, i: int, nxt: str, after: str) -> str:
         return "ADJ" if _nominal(nxt) else "VERB"  # "by carefully pruned azaleas"
     if before in ("has", "have") and r.verb_form and (_plural(nxt) or r.adj and _nominal(nxt)):
         return "ADJ"  # "has curved horns"
+    if before == "," and r.verb_form in ("g", "d") and _nominal(nxt) and _lacks_noun(s, i - 2):
+        return "ADJ"  # "a large, glowing sign"
     if before == "," and r.verb_form == "g" and prev == "" and s.said:
         return "VERB"  # "..., revealing tan leather seats", but "In the distance, rolling hills"
     if before == "for" and r.verb_form == "g" and r.verb_count > r.noun_count and not r.adj:
@@ -363,7 +365,9 @@ def _known(r: Reading, s: _Sentence, i: int, nxt: str, after: str) -> str:
         return "VERB"  # "lily pads, some bearing pink flowers"
     if prev == "NOUN" and s.single and r.plural and r.verb_form == "s" and not _nominal(nxt):
         return "VERB"  # "a husky watches"
-    if before in TITLES and not s.plurals[-1] and _third_person(r, word) and not s.verb_seen:
+    if bare and r.plural and nxt in _ENDS and s.tags[-2:-1] == ["ADP"]:
+        return "NOUN"  # "a basket of dinner rolls."
+    if before in TITLES and not s.several and not s.plurals[-1] and _third_person(r, word) and not s.verb_seen:
         return "VERB"  # "the image features", "the photo shows"
     if prev == "NOUN" and s.several and not s.plurals[-1] and _goes_on(r, before, nxt):
         return "NOUN"  # "3 empty paint cans", "four cement mixing trucks"
@@ -389,6 +393,14 @@ def _known(r: Reading, s: _Sentence, i: int, nxt: str, after: str) -> str:
     if prev == "PART":
         return "VERB"
     return _start(r, before, nxt, after, prev, s.verb_seen)
+
+
+def _lacks_noun(s: _Sentence, i: int) -> bool:
+    """Whether words up to `i` are an article with adjectives, whose noun has not come yet."""
+    first = i
+    while first > max(0, i - 6) and s.tags[first] == "ADJ":
+        first -= 1
+    return first < i and s.tags[first] in _SPECIFIED and s.words[i] not in COLORS
 
 
 def _third_person(r: Reading, word: str) -> bool:

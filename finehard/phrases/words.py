@@ -65,7 +65,7 @@ UNGROUNDABLE = _set(
     "interaction interpretation overall total movement motion smile expression gaze pose posture "
     "work life world reality others other one ones camera viewer observer addition interior "
     "exterior horizon layout aesthetic vibe level height width length opposite vicinity midst "
-    "pop passage burst splash hint glimpse clue action palette ground air mid-air intersection match game event breakfast "
+    "circle pop passage burst splash hint glimpse clue action palette ground air mid-air intersection match game event breakfast "
     "lunch dinner rain"
 )
 """Heads that cannot be boxed, even if WordNet has a physical sense of them."""
@@ -83,7 +83,7 @@ GROUNDABLE = _set(
     "raindrop snowflake footprint puddle mist fog haze "
     "television racket lawn meadow terrain step peak cliff overalls scrubs throw blaze "
     "award baseball bible buoy dollar keycard money packet pennant penny postcard shears windsock "
-    "ripple sprinkle smudge median fringe scar insignia graph title subtitle watermark circle "
+    "sprinkle smudge median fringe scar insignia graph title subtitle watermark "
     "rectangle hexagon swirl spiral zigzag cartoon journal novel invoice coupon stamp clutch spark "
     "lightning accent cemetery pitch fairway desert prairie signage advertisement artwork "
     "support register mark marking symbol outline page text message inscription script numeral digit word "
@@ -116,6 +116,9 @@ COLORS = _set(
     "violet crimson scarlet magenta indigo burgundy lilac mauve"
 )
 
+SHADES = _set("light dark bright deep pale medium soft dull vibrant rich pastel muted")
+"""Adjectives of a colour: "a light brown floor"."""
+
 COLLECTIVES = _set("pair couple group bunch stack row pile set cluster herd flock")
 """Units whose members are the visible object: the head of "a pair of shoes" is the shoe."""
 
@@ -127,7 +130,8 @@ GROUNDABLE_PAIRS = frozenset(
         "door frame", "lamp shade", "pleated shade", "window shade", "ceiling light",
         "pendant light", "tea light", "glasses frame", "tank top", "crop top", "board game",
         "front end", "rear end", "back end", "parking lot", "empty lot", "vacant lot",
-        "parking space", "cash register", "signal light", "flower arrangement", "floral arrangement", "mountain range",
+        "parking space", "swing set", "play set", "television set", "tv set", "tea set", "bus stop",
+        "store front", "shop front", "house front", "cash register", "signal light", "flower arrangement", "floral arrangement", "mountain range",
         "video game", "art piece", "power line", "tree line", "clothes line", "water feature",
         "overhead light", "fairy light", "work light", "hard court", "tennis court",
         "basketball court", "remote control", "building site", "construction site", "qr code",
@@ -151,7 +155,7 @@ BARE_CATEGORIES = frozenset("kyr")
 """Categories whose singular needs no article: food, substance, plant."""
 
 OBJECTS_IF_SPECIFIED = _set(
-    "top frame case shade line surface ground pattern area section end work spot"
+    "top frame case shade line surface ground pattern area section end work spot circle"
 )
 """Ungroundable heads that are objects with a modifier: "a sleeveless top", "a grassy area"."""
 
