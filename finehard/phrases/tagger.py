@@ -6,7 +6,7 @@ the following words; there is no trained model.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from finehard.phrases.clauses import OPENERS, Clause, finite_verb
@@ -31,6 +31,8 @@ _FRAMINGS = frozenset(("close-up", "closeup", "up", "medium", "wide", "full", "l
 _ENDS_OF = frozenset(("front", "rear", "hind", "fore"))
 """Nouns for the ends of a thing, which come before a noun as adjectives do."""
 _ENDS = frozenset(".!?;:\n")
+_SHOWCASE = {"showcase": "", "showcases": "s", "showcased": "d", "showcasing": "g"}
+"""A verb of captions that WordNet knows only as a noun."""
 _IN_WORDS = frozenset("'’&")
 """Punctuation that can begin a word: "'s", "&"."""
 
@@ -39,6 +41,8 @@ _IN_WORDS = frozenset("'’&")
 def _read(word: str) -> Reading:
     """Returns the reading of a word; for an unknown hyphenated word, that of its last part."""
     whole = reading(word)
+    if word in _SHOWCASE:
+        return replace(whole, verb="showcase", verb_count=9, verb_form=_SHOWCASE[word])
     if "-" in word.strip("-") and not (whole.noun or whole.adj or whole.verb):
         last = reading(word.rsplit("-", 1)[1])
         if last.verb_form in ("d", "g") or last.adj_count > last.noun_count:
@@ -202,6 +206,8 @@ def _start(r: Reading, before: str, nxt: str, after: str, prev: str, verb_seen: 
 def _inside(r: Reading, nxt: str, after: str) -> str:
     """Returns the tag of an open-class word in a noun phrase that has no noun yet."""
     more = _modifies(r, nxt, after)
+    if r.verb_form == "g" and r.noun and r.noun_count >= r.verb_count and r.adj_count <= 1:
+        return "NOUN"  # "the building faces"
     if nxt in (",", "and") and r.adj_count > r.noun_count:
         return "ADJ"
     if r.adv and not r.noun and r.adv_count > r.adj_count and _nominal(nxt):
@@ -367,7 +373,7 @@ def _known(r: Reading, s: _Sentence, i: int, nxt: str, after: str) -> str:
         return "VERB"  # "a husky watches"
     if bare and r.plural and nxt in _ENDS and s.tags[-2:-1] == ["ADP"]:
         return "NOUN"  # "a basket of dinner rolls."
-    if before in TITLES and not s.several and not s.plurals[-1] and _third_person(r, word) and not s.verb_seen:
+    if before in TITLES and r.verb_form == "s" and not (s.several or s.plurals[-1] or s.verb_seen):
         return "VERB"  # "the image features", "the photo shows"
     if prev == "NOUN" and s.several and not s.plurals[-1] and _goes_on(r, before, nxt):
         return "NOUN"  # "3 empty paint cans", "four cement mixing trucks"
@@ -401,11 +407,6 @@ def _lacks_noun(s: _Sentence, i: int) -> bool:
     while first > max(0, i - 6) and s.tags[first] == "ADJ":
         first -= 1
     return first < i and s.tags[first] in _SPECIFIED and s.words[i] not in COLORS
-
-
-def _third_person(r: Reading, word: str) -> bool:
-    """Whether a word after "the image" is its verb; "showcases" is only a noun in WordNet."""
-    return r.verb_form == "s" or word in ("showcases", "spotlights")
 
 
 def _goes_on(r: Reading, before: str, nxt: str) -> bool:
