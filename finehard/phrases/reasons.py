@@ -219,7 +219,7 @@ def _is_food(tokens: Tokens, one: Chunk) -> bool:
     """Whether "cream" or "orange" is food: "whipped cream", but "a bright orange"."""
     before = tokens.lower[one.end - 2] if one.end - one.start > 1 else ""
     tag = tokens.tags[one.end - 2] if before else ""
-    return tokens.lower[one.head] in ("cream", "orange") and tag in ("ADJ", "NOUN") and not (
+    return tokens.lower[one.end - 1] in ("cream", "orange") and tag in ("ADJ", "NOUN") and not (
         before in COLORS or before in SHADES
     )
 
