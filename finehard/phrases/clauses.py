@@ -69,20 +69,20 @@ def _is_title(words: list[str], tags: list[str], clause: tuple[int, int]) -> boo
     for i in range(*clause):
         if tags[i] in _NOUNS and words[i] in TITLES:
             return True
-        if tags[i] in ("ADP", "AUX", "SCONJ") or words[i] in _RELATIVES:
+        if tags[i] in ("AUX", "SCONJ") or words[i] == "of" or words[i] in _RELATIVES:
             return False
     return False
 
 
-def _one_thing(words: list[str], tags: list[str], i: int) -> bool:
-    """Whether word `i` follows a singular noun phrase with its own article: "a metal stand".
+def _continues(words: list[str], tags: list[str], i: int, form: str) -> bool:
+    """Whether word `i` does not agree, as a verb of that form, with the singular noun before it.
 
-    A verb in the base form does not agree with it.
+    It continues the noun phrase: "a metal stand", "two paint cans".
     """
     first = i - 1
     while first > max(0, i - 8) and tags[first] in _INSIDE:
         first -= 1
-    return words[first] in _ONE
+    return words[first] in _ONE and form == "" or tags[first] == "NUM" and words[first] != "one"
 
 
 def finite_verb(
@@ -108,7 +108,7 @@ def finite_verb(
             continue
         if words[i] in _ELLIPTIC or not _can_be_verb(words, tags, i, r, ratio):
             continue
-        if r.verb_form == "" and not plurals[i - 1] and _one_thing(words, tags, i):
+        if not plurals[i - 1] and _continues(words, tags, i, r.verb_form):
             continue
         many = [plurals[subject] for subject in nouns[:k]]
         agrees = not all(many) if r.verb_form == "s" else any(many) or "and" in words[nouns[0] : i]

@@ -21,6 +21,8 @@ _BOILERPLATE = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 _QUOTES = frozenset('"“”')
+_MAYBE = frozenset(("may", "might", "would", "whether"))
+"""Words after which the clause guesses."""
 _NOMINAL = frozenset({"NOUN", "PROPN", "NUM"})
 
 
@@ -85,6 +87,8 @@ def unseen(tokens: Tokens) -> list[str]:
             absent = read_into = compared = guessed = False
         elif word in GUESSES and tag == "ADV":
             guessed = tokens.tags[i + 1 : i + 2] != ["ADJ"]
+        elif word in _MAYBE and tokens.lower[i + 1 : i + 3] != ["be", "seen"]:
+            guessed = True
         elif tag == "VERB" and tokens.lower[i - 1] == "for" and word.endswith("ing"):
             guessed = True
         elif word == "order" and tokens.lower[i - 1 : i + 2 : 2] == ["in", "to"]:

@@ -23,6 +23,7 @@ from finehard.phrases.words import (
     NOTES,
     OBJECTS_IF_SPECIFIED,
     OUTLINES,
+    OUTSIDE,
     PATTERNED,
     PARTS,
     PLACED,
@@ -156,7 +157,7 @@ def _is_specified(tokens: Tokens, one: Chunk, lemma: str) -> bool:
         return one.head > one.start and tokens.tags[one.head - 1] in ("ADJ", "NOUN")
     if lemma == "light":
         lamp = one.head > one.start and tokens.tags[one.head - 1] == "NOUN" and before not in TIMES
-        return lamp or tokens.plural[one.head] and before not in ("", "the")
+        return lamp or tokens.plural[one.head] and before != "the"
     if lemma == "number":
         return tokens.plural[one.head] and tokens.tags[one.head - 1] in ("ADJ", "NOUN")
     if lemma == "lot":
@@ -203,6 +204,8 @@ def _denied(tokens: Tokens, one: Chunk) -> bool:
         return True
     if not UNSEEN.isdisjoint(words[:-1]):
         return True
+    if after == ["can", "not", "be"]:
+        return True
     hidden = after[1:2] in (["not"], ["n't"], ["barely"], ["hardly"]) and after[0] in _BE
     return hidden and after[2:] in (["visible"], ["seen"], ["shown"], ["present"], ["in"])
 
@@ -226,7 +229,7 @@ def _is_food(tokens: Tokens, one: Chunk) -> bool:
 
 def _bare_singular(tokens: Tokens, one: Chunk) -> bool:
     """Whether a singular countable noun has no article: an adjective, or part of a verb."""
-    if tokens.lower[one.end - 1] in COLORS and not _is_food(tokens, one):
+    if tokens.lower[one.end - 1].rsplit("-", 1)[-1] in COLORS and not _is_food(tokens, one):
         return True  # "the carpet is light brown", "a patch of blue"
     before = tokens.tags[one.start - 1] if one.start else ""
     alone = one.end - one.start == 1 and not tokens.plural[one.head]
@@ -268,14 +271,20 @@ def _invisible(tokens: Tokens, one: Chunk) -> str:
         return "ungroundable"
     if _measures(tokens, one) or lemma in OUTLINES and tokens.lower[one.end : one.end + 1] == ["of"]:
         return "ungroundable"
+    if lemma == "spot" and one.start and tokens.lower[one.start - 1] in ("in", "at"):
+        return "ungroundable"  # "in various spots"
     if lemma in NOTES and tokens.lower[one.start : one.end] == ["the", tokens.lower[one.head]]:
         return "ungroundable"
     if lemma in COLORS and tokens.plural[one.head] and category(lemma) != "k":
         return "ungroundable"  # "whites and grays"
-    lemma = lemma.rsplit("-", 1)[-1] or lemma  # "a low-angle", "a close-up"
+    lemma = lemma.rsplit("-", 1)[-1] or lemma  # "a low-angle", "a close-up", "mid-30s"
+    owner = one.end - one.start > 3 and tokens.tags[one.start + 2] == "PART"
+    if not lemma[:1].isalpha() or owner and tokens.lemmas[one.start + 1] in OUTSIDE:
+        return "ungroundable"
     if lemma in UNGROUNDABLE and (lemma != "camera" or tokens.lower[one.start] == "the"):
         return "ungroundable"
-    return "" if lemma in GROUNDABLE or physical(lemma) else "abstract"
+    visible = lemma in GROUNDABLE or tokens.lower[noun] in GROUNDABLE
+    return "" if visible or physical(lemma) else "abstract"
 
 
 def reason(tokens: Tokens, one: Chunk, marks: list[str], terminated: bool) -> str:

@@ -233,8 +233,9 @@ def select(
             drop(rule, one)
             continue
         text, core = _wording(tokens, one)
-        head = tokens.lemmas[visible_noun(tokens, one)]
-        words = set(core.split()) - {tokens.lower[one.head]}
+        noun = visible_noun(tokens, one)
+        words = set(core.split()) - {tokens.lower[noun]}
+        head = tokens.lemmas[noun]
         again = tokens.lower[one.start] in _AGAIN
         if any(words == w or again and words <= w for w in seen.get(head, ())):
             drop("duplicate", one)

@@ -33,6 +33,8 @@ _ENDS_OF = frozenset(("front", "rear", "hind", "fore"))
 _ENDS = frozenset(".!?;:\n")
 _SHOWCASE = {"showcase": "", "showcases": "s", "showcased": "d", "showcasing": "g"}
 """A verb of captions that WordNet knows only as a noun."""
+_UNCHANGED = frozenset(("set", "cut", "put", "shut", "split", "spread", "cast"))
+"""Verbs whose participle is the base form."""
 _IN_WORDS = frozenset("'’&")
 """Punctuation that can begin a word: "'s", "&"."""
 
@@ -109,6 +111,8 @@ def _after_noun(
 
     `joined`: the subject contains "and", so a plural verb may follow a singular noun.
     """
+    if r.noun and not (plural or r.verb_form) and nxt not in CLOSED and _read(nxt).verb_form == "s":
+        return "NOUN"  # "a tower crane rises"
     if plural and r.adv and not r.verb:
         return "ADV"  # "signs overhead show"
     if not plural and r.noun and (CLOSED.get(nxt) == "AUX" and nxt != "not" or nxt in _RELATIVES):
@@ -163,7 +167,7 @@ def _after_noun(
     return "NOUN"
 
 
-def _start(r: Reading, before: str, nxt: str, after: str, prev: str, verb_seen: bool) -> str:
+def _start(r: Reading, word: str, before: str, nxt: str, after: str, prev: str, verb_seen: bool) -> str:
     """Returns the tag of an open-class word that begins a noun phrase or is a verb."""
     object_next = CLOSED.get(nxt) in ("DET", "NUM", "ADP", "PRON", "PART") or nxt == "her"
     if r.adv_count > max(r.noun_count, r.adj_count, r.verb_count):
@@ -176,6 +180,8 @@ def _start(r: Reading, before: str, nxt: str, after: str, prev: str, verb_seen: 
         return "VERB"  # "and fans herself"
     if prev == "" and nxt == "of" and r.noun and r.verb_form == "s":
         return "NOUN"  # "Drips of paint"
+    if prev == "" and _is_thing(r):
+        return "NOUN"  # "Scaffolding covers the front"
     if r.verb_form in ("g", "d"):
         after_pronoun = prev == "PRON" and r.verb_form == "g"  # "many of them holding fans"
         if prev == "AUX" or after_pronoun or prev == "ADV" and not (r.adj and _nominal(nxt)):
@@ -196,6 +202,8 @@ def _start(r: Reading, before: str, nxt: str, after: str, prev: str, verb_seen: 
         return "VERB"
     if r.verb and prev == "" and r.verb_count > 3 * (r.noun_count + r.adj_count) and object_next:
         return "VERB"
+    if prev == "AUX" and word in _UNCHANGED:
+        return "VERB"  # "is set up"
     if before == "been" and r.verb and r.verb_count > r.adj_count:
         return "VERB"  # "have been set up"
     if prev == "AUX" and r.adj and (r.adj_count >= r.noun_count or not _nominal(nxt)):
@@ -203,10 +211,15 @@ def _start(r: Reading, before: str, nxt: str, after: str, prev: str, verb_seen: 
     return _inside(r, nxt, after)
 
 
+def _is_thing(r: Reading) -> bool:
+    """Whether a word in -ing is a noun: "building", "scaffolding"."""
+    return r.verb_form == "g" and bool(r.noun) and r.noun_count >= r.verb_count and r.adj_count <= 1
+
+
 def _inside(r: Reading, nxt: str, after: str) -> str:
     """Returns the tag of an open-class word in a noun phrase that has no noun yet."""
     more = _modifies(r, nxt, after)
-    if r.verb_form == "g" and r.noun and r.noun_count >= r.verb_count and r.adj_count <= 1:
+    if _is_thing(r):
         return "NOUN"  # "the building faces"
     if nxt in (",", "and") and r.adj_count > r.noun_count:
         return "ADJ"
@@ -359,7 +372,9 @@ def _known(r: Reading, s: _Sentence, i: int, nxt: str, after: str) -> str:
         return "NOUN"
     if prev == "ADV" and r.verb_form in ("g", "d") and s.tags[i - 2 : i - 1] == ["ADP"]:
         return "ADJ" if _nominal(nxt) else "VERB"  # "by carefully pruned azaleas"
-    if before in ("has", "have") and r.verb_form and (_plural(nxt) or r.adj and _nominal(nxt)):
+    if before in ("has", "have") and r.verb_form and (
+        _plural(nxt) or 4 * r.adj_count >= r.verb_count and _nominal(nxt)
+    ):
         return "ADJ"  # "has curved horns"
     if before == "," and r.verb_form in ("g", "d") and _nominal(nxt) and _lacks_noun(s, i - 2):
         return "ADJ"  # "a large, glowing sign"
@@ -371,8 +386,8 @@ def _known(r: Reading, s: _Sentence, i: int, nxt: str, after: str) -> str:
         return "VERB"  # "lily pads, some bearing pink flowers"
     if prev == "NOUN" and s.single and r.plural and r.verb_form == "s" and not _nominal(nxt):
         return "VERB"  # "a husky watches"
-    if bare and r.plural and nxt in _ENDS and s.tags[-2:-1] == ["ADP"]:
-        return "NOUN"  # "a basket of dinner rolls."
+    if bare and r.plural and (s.said or nxt in _ENDS) and _no_subject(s, nxt):
+        return "NOUN"  # "a basket of dinner rolls.", "has dark walls and light supports"
     if before in TITLES and r.verb_form == "s" and not (s.several or s.plurals[-1] or s.verb_seen):
         return "VERB"  # "the image features", "the photo shows"
     if prev == "NOUN" and s.several and not s.plurals[-1] and _goes_on(r, before, nxt):
@@ -398,7 +413,14 @@ def _known(r: Reading, s: _Sentence, i: int, nxt: str, after: str) -> str:
         return _inside(r, nxt, after)
     if prev == "PART":
         return "VERB"
-    return _start(r, before, nxt, after, prev, s.verb_seen)
+    return _start(r, word, before, nxt, after, prev, s.verb_seen)
+
+
+def _no_subject(s: _Sentence, nxt: str) -> bool:
+    """Whether the bare noun before the current word is an object, after which no verb follows."""
+    if s.tags[-2:-1] == ["CCONJ"]:
+        return s.said and (nxt in _ENDS or nxt == "," or CLOSED.get(nxt) == "ADP")
+    return s.tags[-2:-1] == ["ADP"]
 
 
 def _lacks_noun(s: _Sentence, i: int) -> bool:

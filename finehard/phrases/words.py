@@ -65,7 +65,7 @@ UNGROUNDABLE = _set(
     "interaction interpretation overall total movement motion smile expression gaze pose posture "
     "work life world reality others other one ones camera viewer observer addition interior "
     "exterior horizon layout aesthetic vibe level height width length opposite vicinity midst "
-    "circle pop passage burst splash hint glimpse clue action palette ground air mid-air intersection match game event breakfast "
+    "circle pop passage burst splash bustle build complexion physique hint glimpse clue action palette ground air mid-air intersection match game event breakfast "
     "lunch dinner rain"
 )
 """Heads that cannot be boxed, even if WordNet has a physical sense of them."""
@@ -86,7 +86,7 @@ GROUNDABLE = _set(
     "sprinkle smudge median fringe scar insignia graph title subtitle watermark "
     "rectangle hexagon swirl spiral zigzag cartoon journal novel invoice coupon stamp clutch spark "
     "lightning accent cemetery pitch fairway desert prairie signage advertisement artwork "
-    "support register mark marking symbol outline page text message inscription script numeral digit word "
+    "supports register mark marking symbol outline page text message inscription script numeral digit word "
     "initial slogan heading headline decal sticker print court lane trail crosswalk runway "
     "intersection roadway border outfit costume uniform hairstyle haircut statue seam crease fold "
     "structure formation installation overalls scrubs streak scratch speck fig flash "
@@ -129,7 +129,7 @@ GROUNDABLE_PAIRS = frozenset(
         "string light", "christmas light", "light bulb", "wooden frame", "metal frame",
         "door frame", "lamp shade", "pleated shade", "window shade", "ceiling light",
         "pendant light", "tea light", "glasses frame", "tank top", "crop top", "board game",
-        "front end", "rear end", "back end", "parking lot", "empty lot", "vacant lot",
+        "front end", "top story", "upper story", "lower story", "corner support", "rear end", "back end", "parking lot", "empty lot", "vacant lot",
         "parking space", "swing set", "play set", "television set", "tv set", "tea set", "bus stop",
         "store front", "shop front", "house front", "cash register", "signal light", "flower arrangement", "floral arrangement", "mountain range",
         "video game", "art piece", "power line", "tree line", "clothes line", "water feature",
@@ -198,6 +198,9 @@ COATS = _set("dust cap sprinkle stain coat dot smear streak splatter caked flavo
 
 PARTS = _set("foot heart body rim crest bank face skeleton interior inside")
 """Parts that only locate something on the noun after "of": "at the foot of the bed"."""
+
+OUTSIDE = _set("viewer observer photographer artist designer image photo picture scene camera")
+"""Owners of what is not in the image: "the viewer's eye"."""
 
 OUTLINES = _set("outline contour")
 """Nouns that are objects of their own, but not followed by "of": "the outline of a ship"."""
