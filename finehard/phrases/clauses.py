@@ -23,6 +23,8 @@ _ELLIPTIC = frozenset(("one", "other", "others", "left", "right"))
 _INSIDE = _NOUNS | {"ADJ"}
 _ONE = frozenset(("a", "an", "another", "each", "every", "one"))
 """Determiners of a singular noun."""
+_LEAVES = frozenset({"ADP", "AUX", "SCONJ"})
+"""Tags that end the first noun phrase; but "a top down view"."""
 _RARE = 0.25
 """Lowest ratio of verb to noun counts in WordNet at which a word can become the verb."""
 
@@ -69,7 +71,7 @@ def _is_title(words: list[str], tags: list[str], clause: tuple[int, int]) -> boo
     for i in range(*clause):
         if tags[i] in _NOUNS and words[i] in TITLES:
             return True
-        if tags[i] in ("AUX", "SCONJ") or words[i] == "of" or words[i] in _RELATIVES:
+        if tags[i] in _LEAVES and words[i] not in ("up", "down") or words[i] in _RELATIVES:
             return False
     return False
 

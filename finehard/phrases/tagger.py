@@ -386,7 +386,7 @@ def _known(r: Reading, s: _Sentence, i: int, nxt: str, after: str) -> str:
         return "VERB"  # "lily pads, some bearing pink flowers"
     if prev == "NOUN" and s.single and r.plural and r.verb_form == "s" and not _nominal(nxt):
         return "VERB"  # "a husky watches"
-    if bare and r.plural and (s.said or nxt in _ENDS) and _no_subject(s, nxt):
+    if bare and r.plural and _no_subject(s, i, nxt):
         return "NOUN"  # "a basket of dinner rolls.", "has dark walls and light supports"
     if before in TITLES and r.verb_form == "s" and not (s.several or s.plurals[-1] or s.verb_seen):
         return "VERB"  # "the image features", "the photo shows"
@@ -416,11 +416,12 @@ def _known(r: Reading, s: _Sentence, i: int, nxt: str, after: str) -> str:
     return _start(r, word, before, nxt, after, prev, s.verb_seen)
 
 
-def _no_subject(s: _Sentence, nxt: str) -> bool:
+def _no_subject(s: _Sentence, i: int, nxt: str) -> bool:
     """Whether the bare noun before the current word is an object, after which no verb follows."""
     if s.tags[-2:-1] == ["CCONJ"]:
-        return s.said and (nxt in _ENDS or nxt == "," or CLOSED.get(nxt) == "ADP")
-    return s.tags[-2:-1] == ["ADP"]
+        listed = nxt in _ENDS or nxt == "," or CLOSED.get(nxt) == "ADP"
+        return s.said and listed and s.words[i - 3] != ","
+    return s.tags[-2:-1] == ["ADP"] and (s.verb_seen or nxt in _ENDS)
 
 
 def _lacks_noun(s: _Sentence, i: int) -> bool:
