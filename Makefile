@@ -1,31 +1,48 @@
-# Every target sets up what it needs: .venv (everything), .venv-vllm (vLLM's CPU build, which pins
-# another torch). Set PYTHON to another Python 3.11+ if python3 is older.
+# Every target sets up what it needs: .venv (for a build what its config needs, for development
+# everything), .venv-vllm-gpu or .venv-vllm (vLLM's GPU or CPU build, which pin another torch). Set
+# PYTHON to another Python 3.11+ if python3 is older.
 PYTHON ?= python3
 CONFIG ?= demo
 SCENES ?= 200
 SEED ?= 7
 OUTPUT ?= out/$(CONFIG)
-INPUT ?= $(if $(filter demo,$(CONFIG)),out/scenes-$(SCENES)-$(SEED))
+INPUT ?=
 RUNNER ?=
 
 BIN := .venv/bin
 PIP := pip --disable-pip-version-check install -qq
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-vllm build-finehard train test test-all test-fast lint demo-models clean
+.PHONY: help setup setup-vllm setup-vllm-gpu extras weights named-input build-finehard train test test-all \
+	test-fast lint demo-models clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
 
-setup: .venv/.ready ## create .venv (about 3 minutes the first time)
+setup: .venv/.ready ## create .venv for development (about 3 minutes the first time)
 setup-vllm: .venv-vllm/.ready ## create .venv-vllm, for vLLM on the CPU
+setup-vllm-gpu: .venv-vllm-gpu/.ready ## create .venv-vllm-gpu, for vLLM on GPUs
 
-.venv/.ready: pyproject.toml constraints.txt
+.venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "finehard needs Python 3.11 or newer: make PYTHON=python3.11 ..."; exit 1; }
+	@$(PYTHON) -m venv .venv
+
+.venv/.ready: pyproject.toml constraints.txt | .venv/bin/python
 	@echo "setting up .venv: some minutes, about 8 GB"
-	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@$(BIN)/$(PIP) -c constraints.txt -e '.[dev]'
+	@touch $@ .venv/.runtime
+
+.venv/.runtime: pyproject.toml constraints.txt | .venv/bin/python
+	@echo "setting up .venv"
+	@$(BIN)/$(PIP) -c constraints.txt -e .
 	@touch $@
+
+extras: .venv/.runtime
+	@echo "adding to .venv: $(EXTRAS)"
+	@$(BIN)/$(PIP) -c constraints.txt -e '.[$(EXTRAS)]'
+
+weights: .venv/.runtime
+	@$(BIN)/finehard fetch --config $(CONFIG)
 
 .venv-vllm/.ready: constraints-vllm.txt finehard/serve/vllm_cpu_fix.py | .venv/.ready
 	@echo "setting up .venv-vllm: some minutes, about 4 GB"
@@ -34,13 +51,19 @@ setup-vllm: .venv-vllm/.ready ## create .venv-vllm, for vLLM on the CPU
 	@$(BIN)/python -m finehard.serve.vllm_cpu_env .venv-vllm
 	@touch $@
 
-build-finehard: setup $(if $(filter demo,$(CONFIG)),$(INPUT)/.ready) ## build a dataset: CONFIG= INPUT= OUTPUT= RUNNER= (default: the demo)
-	@test -n "$(INPUT)" || { echo "say what to build from: make build-finehard CONFIG=$(CONFIG) INPUT=..."; exit 2; }
-	@$(BIN)/finehard build --config $(CONFIG) --input $(INPUT) --output $(OUTPUT) $(if $(RUNNER),-- --runner $(RUNNER))
-
-out/scenes-%/.ready: | setup
-	@$(BIN)/python -m finehard.demo.scenes --count $(SCENES) --seed $(SEED) --output $(@D)
+.venv-vllm-gpu/.ready: constraints-vllm-gpu.txt
+	@echo "setting up .venv-vllm-gpu: some minutes, about 10 GB"
+	@test -x .venv-vllm-gpu/bin/python || $(PYTHON) -m venv .venv-vllm-gpu
+	@.venv-vllm-gpu/bin/$(PIP) -c constraints-vllm-gpu.txt vllm==0.33.0
 	@touch $@
+
+named-input:
+	@test -n "$(INPUT)" -o "$(CONFIG)" = demo || { echo "say what to build from: make build-finehard CONFIG=$(CONFIG) INPUT=..."; exit 2; }
+
+build-finehard: named-input .venv/.runtime ## build a dataset: CONFIG= INPUT= OUTPUT= RUNNER= (default: the demo)
+	@needs=$$($(BIN)/python -m finehard.cli.needs --config $(CONFIG) --input "$(INPUT)" --output "$(OUTPUT)") && \
+		{ test -z "$$needs" || $(MAKE) --no-print-directory CONFIG=$(CONFIG) $$needs; }
+	@$(BIN)/finehard $(if $(INPUT),build --config $(CONFIG) --input $(INPUT),demo --scenes $(SCENES) --seed $(SEED)) --output $(OUTPUT) $(if $(RUNNER),-- --runner $(RUNNER))
 
 train: setup ## train FG-CLIP on OUTPUT (default: the demo dataset, built first)
 	@test -e $(OUTPUT)/manifest.json || $(MAKE) build-finehard

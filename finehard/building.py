@@ -11,6 +11,7 @@ import shlex
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from finehard import registry
@@ -19,8 +20,9 @@ from finehard.dataset import complete
 from finehard.dataset.layout import JOURNAL, MANIFEST, shard_count
 from finehard.errors import FinehardError
 from finehard.io import storage
-from finehard.lmm.client import Client
+from finehard.lmm.dialect import Dialect
 from finehard.preflight import Ready, preflight
+from finehard.stages.stage import Stage
 from finehard.state.lock import locked
 
 if TYPE_CHECKING:
@@ -50,9 +52,10 @@ def build(
     *,
     pipeline: str | None = None,
     beam: Sequence[str] = (),
+    limit: int | None = None,
     progress: Progress | None = None,
 ) -> Built:
-    """Builds the images in `source` into the dataset `output`.
+    """Builds the images in `source` into the dataset `output`; with a `limit`, the first so many.
 
     `pipeline` is FILE.py[:function] (None: the bundled one), `beam` are options for the Beam
     runner. Prints nothing; messages go to the logger "finehard". Raises `UsageError` before
@@ -63,7 +66,7 @@ def build(
 
     options = run.options(list(beam))
     stores = storage.configure(config.storage, run.storage_options(options))
-    ready = preflight(config, source, output, pipeline)
+    ready = preflight(config, source, output, pipeline, limit)
     assert ready.output is not None
     with locked(ready.output), contextlib.ExitStack() as stack:
         built = _build(ready, ready.output, options, stores, progress, stack)
@@ -85,19 +88,20 @@ def _build(
     stack: contextlib.ExitStack,
 ) -> Built:
     from finehard.beam import run
+    from finehard.state import rehearsed
     from finehard.state.settings_snapshot import refuse_changes, save_settings
     from finehard.worker import status
     from finehard.worker.runtime import close_all
 
     refuse_changes(output, ready.config, ready.stages)
-    this = _this_build(ready, output, stores)
-    _start_server(ready.config, stack)
-    _check_endpoints(ready.config)
+    served = _start_server(ready.config, stack)
+    stack.callback(close_all)
+    dialects = _ask_servers(output, served, ready.stages)
+    this = _this_build(ready, output, stores, dialects)
     for folder in (JOURNAL, "shards", "rejected"):
         storage.sweep(storage.join(output, folder))
     save_settings(output, ready.config, ready.stages)  # before the old manifest is removed
     complete.begin(output)
-    stack.callback(close_all)
     started = time.monotonic()
     _log.info("building %d images from %s into %s", ready.images, ready.source, output)
 
@@ -111,6 +115,7 @@ def _build(
         try:
             run.run(lambda graph: ready.pipeline.construct(graph, ready.files, this), options)
         except FinehardError as error:
+            rehearsed.forget(output)
             raise FinehardError(poll()["fatal"] or str(error)) from error
     try:
         close_all()
@@ -124,7 +129,9 @@ def _build(
     return Built(output, manifest, counts, seconds)
 
 
-def _this_build(ready: Ready, output: str, stores: storage.Options) -> Build:
+def _this_build(
+    ready: Ready, output: str, stores: storage.Options, dialects: dict[str, Dialect]
+) -> Build:
     from finehard.worker.runtime import Build
 
     return Build(
@@ -136,28 +143,46 @@ def _this_build(ready: Ready, output: str, stores: storage.Options) -> Build:
         pickled_stages=pickle.dumps(ready.stages),
         code=registry.user_code(),
         bundled=ready.pipeline.bundled,
+        dialects=dialects,
         storage=stores,
     )
 
 
-def _start_server(config: Config, stack: contextlib.ExitStack) -> None:
-    """Starts this machine's server where the config has one beside the command."""
-    unserved = [m.model for m in config.models.values() if not m.endpoints]
-    if unserved and config.server is not None and config.server.where == "driver":
-        from finehard.serve import ensure_server
+def _start_server(config: Config, stack: contextlib.ExitStack) -> Config:
+    """Starts this machine's server where the config has one beside the command.
 
-        _log.info("starting a server for %s ...", unserved[0])
-        stack.enter_context(ensure_server(config.server.engine))  # workers here join it
+    Returns `config` with its address as the endpoint of the models it serves.
+    """
+    unserved = {name: m for name, m in config.models.items() if not m.endpoints}
+    if not unserved or config.server is None or config.server.where != "driver":
+        return config
+    from finehard.serve import ensure_server
+
+    _log.info("starting a server for %s ...", next(iter(unserved.values())).model)
+    server = stack.enter_context(ensure_server(config.server.engine))  # workers here join it
+    served = {
+        name: replace(model, model=server.model, endpoints=server.base_urls)
+        for name, model in unserved.items()
+    }
+    return replace(config, models={**config.models, **served})
 
 
-def _check_endpoints(config: Config) -> None:
-    for settings in config.models.values():
-        if settings.endpoints:
-            client = Client(settings)
-            try:
-                client.check()
-            finally:
-                client.close()
+def _ask_servers(output: str, config: Config, stages: Sequence[Stage]) -> dict[str, Dialect]:
+    """Asks every endpoint a question of each stage that no earlier run asked about, and sets the
+    stages' limits. Returns the servers' dialects by the models' names."""
+    from finehard.rehearsal import Rehearsal, check_endpoints, rehearse
+    from finehard.state import rehearsed
+
+    known = rehearsed.load(output, config, stages)
+    check_endpoints(config)
+    found = rehearse(config, [s for s in stages if s.name not in known.limits], known.dialects)
+    found = Rehearsal(known.dialects | found.dialects, known.limits | found.limits, found.tried)
+    rehearsed.save(output, config, stages, found)
+    for stage in stages:
+        stage.limits = found.limits[stage.name]
+    for line in found.lines():
+        _log.info("%s", line)
+    return found.dialects
 
 
 @contextlib.contextmanager

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import typing
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,12 +20,13 @@ from finehard.detect import DetectConfig
 from finehard.digest import folder_revision
 from finehard.errors import UsageError
 from finehard.images import ImagesConfig
-from finehard.lmm.config import ModelConfig
+from finehard.lmm.config import NEWER, ModelConfig
 from finehard.negatives import NegativesConfig
 from finehard.phrases import PhrasesConfig
 from finehard.serve import ServeConfig
 from finehard.settings.prices import PricesConfig
-from finehard.settings.read import checked, read_yaml
+from finehard.settings.ranges import Share
+from finehard.settings.read import checked, overridden, read_yaml
 from finehard.sources import SourceConfig
 from finehard.stages.caption import CaptionConfig
 from finehard.stages.regions import RegionsConfig
@@ -62,6 +64,9 @@ class Config:
     when_changed: typing.Literal["redo", "refuse"] = "redo"
     """What a run does with an output that was built with other settings: "redo" what they affect,
     or "refuse" to run."""
+    max_rejected: Share = 0.05
+    """The fraction of images that may be rejected for one reason that lies with a model. When more
+    of the first 200 or later ones are, the build stops, and their rejects are not final."""
     stages: dict[str, dict[str, Any]] = field(default_factory=dict)
     """The settings of a pipeline's own stages, by stage name."""
     storage: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -71,22 +76,25 @@ class Config:
 
 PACKAGE = "${finehard}"
 """In a config, the folder of the installed package, which holds the demo models."""
+PACKAGE_FOLDER = Path(__file__).parent
+"""That folder."""
 
 
-def load_config(name: str) -> Config:
+def load_config(name: str, settings: Sequence[str] = ()) -> Config:
     """Reads the config in file `name`, or the bundled one of that name (demo, gpu-node, ...).
 
-    Python modules beside the file become importable, for what the config names as
-    module:attribute. Raises `UsageError` with what is wrong and where.
+    `settings` override it (`overridden`). Python modules beside the file become importable, for
+    what the config names as module:attribute. Raises `UsageError` with what is wrong and where.
     """
     values, path = read_yaml(name, "configs")
     registry.add_path(os.path.dirname(path))
-    return parse_config(_expanded(values), path)
+    values, where = overridden(values, settings, path)
+    return parse_config(_expanded(values), where)
 
 
 def _expanded(values: Any) -> Any:
     if isinstance(values, str) and PACKAGE in values:
-        path = values.replace(PACKAGE, str(Path(__file__).parent))
+        path = values.replace(PACKAGE, str(PACKAGE_FOLDER))
         if not os.path.exists(path):
             raise UsageError(
                 f"{path} is missing: install the demo models with pip install 'finehard[demo]'"
@@ -142,6 +150,11 @@ def as_dict(config: Config) -> dict[str, Any]:
     # newer than the first manifests, which stay as they are where these say nothing
     if not values["stages"]:
         del values["stages"]
+    if values["max_rejected"] == Config.max_rejected:
+        del values["max_rejected"]
     if values["source"]["format"] == "auto":
         del values["source"]["format"]
+    for model in values["models"].values():
+        for name in [n for n, default in NEWER.items() if model[n] == default]:
+            del model[name]
     return values

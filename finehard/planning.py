@@ -62,13 +62,14 @@ def plan(
     *,
     pipeline: str | None = None,
     beam: Sequence[str] = (),
+    limit: int | None = None,
 ) -> Plan:
     """Checks all that a build checks before its first question, and returns what it will take.
 
     Reads the headers of some images, asks no model, writes nothing. Raises as `build` would.
     """
     storage.configure(config.storage, _storage_options(beam))
-    ready = preflight(config, source, output, pipeline)
+    ready = preflight(config, source, output, pipeline, limit)
     return make_plan(ready.files, ready.images, ready.config, ready.stages)
 
 

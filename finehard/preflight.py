@@ -27,7 +27,13 @@ class Ready(NamedTuple):
     images: int
 
 
-def preflight(config: Config, source: str, output: str | None, pipeline: str | None) -> Ready:
+def preflight(
+    config: Config,
+    source: str,
+    output: str | None,
+    pipeline: str | None,
+    limit: int | None = None,
+) -> Ready:
     """Makes the stages, looks at the output, and opens and counts the input.
 
     Raises `UsageError` where an argument or setting is wrong, `FinehardError` where a package, a
@@ -42,7 +48,7 @@ def preflight(config: Config, source: str, output: str | None, pipeline: str | N
     if output is not None:
         output = storage.local(output)
         check_output(output, source)
-    files = discover(source, config.source)
+    files = discover(source, config.source, limit)
     images = sum(file.samples or 0 for file in files)
     if images == 0:
         raise FinehardError(f"{source} holds no images")

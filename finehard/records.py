@@ -16,11 +16,11 @@ Box = tuple[float, float, float, float]
 def one_line(text: str) -> str:
     """Returns `text` with white space collapsed and invisible characters removed: controls,
     direction marks, lone surrogates."""
-    if not (text.isascii() and text.isprintable()):
-        text = "".join(
-            " " if c.isspace() else c for c in text if c.isspace() or category(c) not in _UNSEEN
-        )
-    return " ".join(text.split())
+    text = " ".join(text.split())
+    if text.isprintable():
+        return text
+    seen = (" " if c.isspace() else c for c in text if c.isspace() or category(c) not in _UNSEEN)
+    return " ".join("".join(seen).split())
 
 
 _UNSEEN = frozenset(("Cc", "Cf", "Cs", "Co", "Cn"))

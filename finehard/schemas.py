@@ -30,20 +30,63 @@ def load_schema(name: str) -> dict[str, Any]:
     return value
 
 
-class ReplySchema:
-    """A schema that replies must fit, compiled. Equal questions share one object."""
+_NOT_SENT = frozenset(
+    (
+        "$schema",
+        "$id",
+        "$comment",
+        "title",
+        "description",
+        "default",
+        "examples",
+        "minLength",
+        "maxLength",
+        "minItems",
+        "maxItems",
+        "pattern",
+        "format",
+    )  # fmt: skip
+)
+"""Keywords that are checked here, never sent. Lengths cost a grammar compiler seconds on a large
+vocabulary, and some servers refuse them, or the names of drafts and titles."""
 
-    def __init__(self, value: dict[str, Any]) -> None:
-        self.value = value
-        self.digest = digest(value)
-        self._check = fastjsonschema.compile(value)
+
+class ReplySchema:
+    """A schema that replies must fit, compiled. Equal questions share one object.
+
+    `full` is the schema, `value` what servers are sent of it, and `text` that as JSON.
+    """
+
+    def __init__(self, full: dict[str, Any]) -> None:
+        self.full = full
+        self.value = _bare(full)
+        self.text = json.dumps(self.value, separators=(",", ":"))
+        self.digest = digest(full)
+        self._check = fastjsonschema.compile(full)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return ReplySchema, (self.value,)  # compiled code is not pickled, it is made again
+        return ReplySchema, (self.full,)  # compiled code is not pickled, it is made again
 
     def why_invalid(self, reply: Any) -> str | None:
         """What is wrong with `reply`, as "where: what" on one line, or None when it fits."""
         return _wrong(self._check, reply)
+
+
+def _bare(schema: dict[str, Any]) -> dict[str, Any]:
+    """Returns `schema` without the keywords in `_NOT_SENT`; properties may have their names."""
+    bare: dict[str, Any] = {}
+    for key, value in schema.items():
+        if key in ("properties", "$defs", "definitions", "patternProperties"):
+            bare[key] = {name: _bare(inner) for name, inner in value.items()}
+        elif key not in _NOT_SENT:
+            bare[key] = _bare_value(value)
+    return bare
+
+
+def _bare_value(value: Any) -> Any:
+    if isinstance(value, dict):
+        return _bare(value)
+    return [_bare_value(item) for item in value] if isinstance(value, list) else value
 
 
 @cache

@@ -39,6 +39,13 @@ def test_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
             "runner X: Unexpected",
         ),
         (["serve", "--config", "cluster"], "has no server section"),
+        (["plan", "--input", ".", "--config", "demo", "--limit", "0"], "limit 0: give a number"),
+        (["plan", "--input", ".", "--config", "demo", "--limit", "x"], "--limit"),
+        (["demo", "--scenes", "0"], "--scenes 0: give at least 1"),
+        (["demo", "--seed", "-1"], "--seed -1: give at least 0"),
+        (["demo", "--output", "s3://b/x"], "give a local folder"),
+        (["demo", "--output", __file__], "is a file, not a folder"),
+        (["demo", "--set", "detect.scoer=1"], "did you mean score?"),
     ],
 )
 def test_wrong_arguments_exit_2_with_one_line(

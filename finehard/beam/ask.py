@@ -15,6 +15,7 @@ from finehard.digest import digest
 from finehard.images import ImageError
 from finehard.lmm.question import Answer, Question, RequestFailed
 from finehard.records import Record, Reject, Usage, reject
+from finehard.rejects import REASONS
 from finehard.stages.stage import Ask
 from finehard.state.journal import Entry
 from finehard.worker.call import call, call_for_result
@@ -129,6 +130,8 @@ class AskModel(beam.DoFn):
                 with self._runtime.ending_the_build():
                     raise reply
         if failed is not None:
+            with self._runtime.ending_the_build():
+                self._runtime.reject_share.count(self._name, failed.reason, failed.detail)
             record = record.spent(self._name, _spent(entries))
             return reject(record, self._name, failed.reason, failed.detail)
         return self._answered(record, entries, from_journal=False)
@@ -140,6 +143,10 @@ class AskModel(beam.DoFn):
         values = [entry.value for entry in entries]
         with self._runtime.ending_the_build():
             answered = call_for_result(self._stage, self._stage.answer, record, values)
+            if isinstance(answered, Reject) and answered.reason in REASONS:
+                self._runtime.reject_share.count(self._name, answered.reason, answered.detail)
+            else:  # a stage's own reasons are its purpose
+                self._runtime.reject_share.count(self._name)
         return answered.spent(self._name, _spent(entries))
 
 

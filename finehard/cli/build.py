@@ -21,12 +21,19 @@ _CLOSE_S = 8.0
 
 
 def run_build(
-    config: Config, source: str, output: str, pipeline: str | None, beam: Sequence[str]
+    config: Config,
+    source: str,
+    output: str,
+    pipeline: str | None = None,
+    beam: Sequence[str] = (),
+    limit: int | None = None,
 ) -> None:
     """Builds, showing progress on standard error, and prints the summary."""
     _log_to_stderr()
     with _stops_on_signals(), ProgressDisplay() as progress:
-        built = build(config, source, output, pipeline=pipeline, beam=beam, progress=progress)
+        built = build(
+            config, source, output, pipeline=pipeline, beam=beam, limit=limit, progress=progress
+        )
     print(summary(built))
 
 

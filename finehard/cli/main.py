@@ -53,12 +53,20 @@ def _parser() -> argparse.ArgumentParser:
         added.set_defaults(run=run)
         return added
 
+    added = command("demo", _demo, "render scenes and build a dataset from them, without a GPU")
+    added.add_argument("--output", default="out/demo", help="folder of the dataset "
+                       "(default: %(default)s); the scenes are beside it")  # fmt: skip
+    added.add_argument("--scenes", type=int, default=200, help="number (default: %(default)s)")
+    added.add_argument("--seed", type=int, default=7, help="of the scenes (default: %(default)s)")
+    _add_set(added)
     added = command("build", _build, "build a dataset; Beam options go after --")
     _add_build_arguments(added, output_required=True)
     text = "check everything, and estimate requests, GPU hours and cost"
     added = command("plan", _plan, text)
     _add_build_arguments(added, output_required=False)
     added.add_argument("--json", action="store_true", help="print the plan as JSON")
+    added = command("fetch", _fetch, "fetch the weights of the config's detector, and check them")
+    _add_config(added)
     added = command("validate", _validate, "check a dataset against the data contract")
     added.add_argument("dataset")
     added = command("report", _report, "write report.html: pictures, numbers, rejects, cost")
@@ -97,10 +105,19 @@ def _add_build_arguments(command: Parser, output_required: bool) -> None:
         metavar="FILE.py[:FUNCTION]",
         help="pipeline to run (default: the bundled pipelines/build_finehard.py)",
     )
+    command.add_argument("--limit", type=int, metavar="N", help="only the first N images")
 
 
 def _add_config(command: Parser) -> None:
     command.add_argument("--config", help="YAML file or bundled config (default: demo)")
+    _add_set(command)
+
+
+def _add_set(command: Parser) -> None:
+    command.add_argument(
+        "--set", action="append", default=[], metavar="SECTION.KEY=VALUE",
+        help="overrides one setting of the config, for example detect.score=0.3; repeatable",
+    )  # fmt: skip
 
 
 def _config(chosen: argparse.Namespace) -> Config:
@@ -112,13 +129,22 @@ def _config(chosen: argparse.Namespace) -> Config:
             "scenes; for real images: --config gpu-node",
             file=sys.stderr,
         )
-    return load_config(chosen.config or "demo")
+    return load_config(chosen.config or "demo", chosen.set)
 
 
 def _build(chosen: argparse.Namespace) -> int:
     from finehard.cli.build import run_build
 
-    run_build(_config(chosen), chosen.input, chosen.output, chosen.pipeline, chosen.beam)
+    run_build(
+        _config(chosen), chosen.input, chosen.output, chosen.pipeline, chosen.beam, chosen.limit
+    )
+    return 0
+
+
+def _demo(chosen: argparse.Namespace) -> int:
+    from finehard.cli.demo import run_demo
+
+    run_demo(chosen.output, chosen.scenes, chosen.seed, chosen.set, chosen.beam)
     return 0
 
 
@@ -126,8 +152,9 @@ def _plan(chosen: argparse.Namespace) -> int:
     from finehard.planning import plan
 
     made = plan(
-        _config(chosen), chosen.input, chosen.output, pipeline=chosen.pipeline, beam=chosen.beam
-    )
+        _config(chosen), chosen.input, chosen.output,
+        pipeline=chosen.pipeline, beam=chosen.beam, limit=chosen.limit,
+    )  # fmt: skip
     if chosen.json:
         stages = [stage._asdict() for stage in made.stages]
         print(json.dumps({**made._asdict(), "stages": stages}, indent=1))
@@ -135,6 +162,14 @@ def _plan(chosen: argparse.Namespace) -> int:
         from finehard.cli.plan_table import print_plan
 
         print_plan(made)
+    return 0
+
+
+def _fetch(chosen: argparse.Namespace) -> int:
+    from finehard.detect.weights import fetch_weights
+
+    for line in fetch_weights(_config(chosen).detect):
+        print(line)
     return 0
 
 

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-import yaml
 from transformers import CLIPConfig
 
 from finehard import registry
-from finehard.errors import UsageError
 from finehard.fgclip.evaluators import EVALUATORS
 from finehard.fgclip.objective import ObjectiveConfig
 from finehard.fgclip.targets import SampleConfig
 from finehard.settings.ranges import Amount, Count, Positive
-from finehard.settings.read import checked, read_yaml
+from finehard.settings.read import checked, overridden, read_yaml
 
 
 @dataclass(frozen=True)
@@ -98,34 +97,16 @@ class TrainConfig:
 RECIPES = "configs/train"
 
 
-def load_train_config(name: str, settings: list[str] | None = None) -> TrainConfig:
+def load_train_config(name: str, settings: Sequence[str] = ()) -> TrainConfig:
     """Returns the config in file `name`, or the bundled recipe of that name.
 
-    `settings` override it: "section.key=value", the value in YAML. Python files beside the config
-    become importable. Raises `UsageError`.
+    `settings` override it (`overridden`). Python files beside the config become importable. Raises
+    `UsageError`.
     """
     values, path = read_yaml(name, RECIPES)
     registry.add_path(os.path.dirname(os.path.abspath(path)))
-    values = {} if values is None else values
-    if settings and not isinstance(values, dict):
-        raise UsageError(f"{path}: a config is a mapping of sections")
-    for setting in settings or []:
-        where, _, value = setting.partition("=")
-        section, _, key = where.partition(".")
-        if not key or "=" not in setting:
-            raise UsageError(f"{setting!r} is not a setting: give section.key=value")
-        if values.get(section) is None:
-            values[section] = {}
-        if isinstance(values[section], dict):
-            values[section][key] = _value(value, setting)
-    return parse_train_config(values, f"{path} and --set" if settings else path)
-
-
-def _value(text: str, setting: str) -> Any:
-    try:
-        return yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError):
-        raise UsageError(f"{setting!r} is not a setting: its value is not YAML") from None
+    values, where = overridden({} if values is None else values, settings, path)
+    return parse_train_config(values, where)
 
 
 def parse_train_config(values: dict[str, Any], where: str) -> TrainConfig:

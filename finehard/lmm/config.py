@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal
 
 from finehard.errors import UsageError
 
@@ -30,14 +30,32 @@ class ModelConfig:
     temperature: float = 0.0
     seed: int = 0
     extra_body: dict[str, Any] = field(default_factory=dict)
-    """Added to the body of every request, for an engine's own options."""
+    """Added to the body of every request, for an engine's own options; null leaves a field out."""
+    response_format: Literal["auto", "json_schema", "plain_schema", "json_object", "none"] = "auto"
+    """How the server is told the form of a reply. "auto": with the JSON Schema, or as much of it
+    as the server accepts. "plain_schema" leaves out additionalProperties. With "json_object" and
+    "none" the schema stands in the prompt."""
+    logprobs: int = 20
+    """The most alternatives asked for each token of a verification; fewer, or none, where the
+    server allows no more. 0: never ask."""
+    token_field: Literal["auto", "max_tokens", "max_completion_tokens"] = "auto"
+    """The name of the field with the most tokens of a reply."""
+    drop: tuple[str, ...] = ()
+    """Fields left out of every request, such as seed."""
+    answers_as: tuple[str, ...] = ()
+    """Other names under which the server may answer for the model."""
+    regions_per_request: int | None = None
+    """The most regions, and so images, in one request. None: found by asking."""
+    trust_env: bool = False
+    """Whether to use the proxy that HTTPS_PROXY or HTTP_PROXY names."""
 
     def __post_init__(self) -> None:
         """Validates all values. Raises `UsageError`."""
         for name, least in (("window", 1), ("attempts", 1), ("timeout_s", 0.001),
-                            ("outage_s", 0), ("temperature", 0)):  # fmt: skip
+                            ("outage_s", 0), ("temperature", 0), ("logprobs", 0),
+                            ("regions_per_request", 1)):  # fmt: skip
             value = getattr(self, name)
-            if not least <= value < float("inf"):
+            if value is not None and not least <= value < float("inf"):
                 raise UsageError(
                     f"models: {name} of model {self.model!r} must be a number of at least {least}, "
                     f"not {value}"
@@ -59,3 +77,38 @@ class ModelConfig:
             "seed": self.seed,
             "extra_body": self.extra_body,
         }
+
+    def serves(self, name: str) -> bool:
+        """Returns whether a server that calls its model `name` serves this one: by the same name
+        but for folders, a revision (NAME@REVISION), a tag (NAME:latest) or a dated release
+        (NAME-2025-04-14), or by one of `answers_as`."""
+        if name in self.answers_as:
+            return True
+        own, other = _plain_name(self.model), _plain_name(name)
+        return other == own or other.startswith(own) and _is_release(other[len(own) :])
+
+
+NEWER = {
+    f.name: f.default
+    for f in fields(ModelConfig)
+    if f.name
+    in (
+        "response_format",
+        "logprobs",
+        "token_field",
+        "drop",
+        "answers_as",
+        "regions_per_request",
+        "trust_env",
+    )  # fmt: skip
+}
+"""Settings that came after the first manifests, which do not have them, and their defaults."""
+
+
+def _is_release(suffix: str) -> bool:
+    return re.fullmatch(r"[-_:]v?[0-9]{3,8}([-._][0-9]+)*", suffix) is not None
+
+
+def _plain_name(name: str) -> str:
+    name = name.rstrip("/").split("@")[0].rpartition("/")[2].lower()
+    return name.removesuffix(":latest").removesuffix(".gguf")

@@ -43,6 +43,8 @@ class Endpoint:
     limited_at: float = 0.0
     overloads: int = 0
     """Consecutive overload responses."""
+    refuses: bool = False
+    """Whether it refused even a control since its last success."""
 
     def __post_init__(self) -> None:
         self.limit = self.slots
@@ -98,6 +100,7 @@ class Fleet:
         if endpoint.unhealthy:
             endpoint.cooldown_until = 0.0
         endpoint.failures = endpoint.overloads = 0
+        endpoint.refuses = False
         endpoint.limit = min(endpoint.slots, endpoint.limit + 0.5)
         self.last_success = time.monotonic()
 
@@ -109,6 +112,13 @@ class Fleet:
         if endpoint.unhealthy:
             step = min(endpoint.failures - UNHEALTHY_AFTER, len(COOLDOWN_S) - 1)
             self._cool_down(endpoint, COOLDOWN_S[step])
+
+    def refuses(self, endpoint: Endpoint) -> bool:
+        """Records that `endpoint` refuses everything; it cools down. Returns whether all do."""
+        endpoint.refuses = True
+        endpoint.failures = max(endpoint.failures, UNHEALTHY_AFTER - 1)
+        self.failed(endpoint)
+        return all(e.refuses for e in self.endpoints)
 
     def overloaded(self, endpoint: Endpoint, retry_after_s: float, sent: float) -> None:
         """Records that `endpoint` refused a request sent at `sent`, and lowers its limit.

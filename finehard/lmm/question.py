@@ -48,19 +48,21 @@ class RequestFailed(Exception):
         self.usage = usage
 
 
-def messages(question: Question) -> list[dict[str, Any]]:
+def messages(question: Question, more: str = "") -> list[dict[str, Any]]:
     """Returns the chat messages of `question`: one user turn, images first to share prefixes.
 
     If there are several images, each is preceded by its number, so that the text can refer to it.
+    `more` is added to the text.
     """
+    text = question.text + more
     if not question.images:
-        return [{"role": "user", "content": question.text}]
+        return [{"role": "user", "content": text}]
     parts: list[dict[str, Any]] = []
     for number, image in enumerate(question.images, 1):
         if len(question.images) > 1:
             parts.append({"type": "text", "text": f"Image {number}:"})
         parts.append({"type": "image_url", "image_url": {"url": _data_url(image)}})
-    return [{"role": "user", "content": [*parts, {"type": "text", "text": question.text}]}]
+    return [{"role": "user", "content": [*parts, {"type": "text", "text": text}]}]
 
 
 def _data_url(jpeg: bytes) -> str:

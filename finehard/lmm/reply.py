@@ -1,64 +1,75 @@
-"""Parses a model's reply: JSON, optionally in a Markdown fence, validated against the schema."""
+"""Parses a model's reply: the one JSON value in its text that fits the schema."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import orjson
 
+from finehard.lmm.json_in_text import LONGEST, json_values, loose_json_values
+from finehard.lmm.repair import Repair
 from finehard.schemas import ReplySchema
-
-_FENCE = "```"
-
-_CONTROL_CHARACTERS = dict.fromkeys(range(32), " ")
 
 
 class InvalidReply(ValueError):
     """The reply is not JSON or does not fit the schema; the message is one line."""
 
 
-def parse_reply(text: str, schema: ReplySchema) -> Any:
-    """Returns the JSON value in `text`, which may be in a Markdown fence.
+def parse_reply(text: str, schema: ReplySchema, partial: bool = False) -> Any:
+    """Returns the JSON value in `text` that fits `schema`; the last one if there are several.
 
-    Raises `InvalidReply`.
+    `text` may hold reasoning, prose, Markdown and special tokens around it. Where the value's form
+    alone is wrong, it is put right (see `finehard.lmm.repair`). With `partial`, up to half of the
+    entries under numbers may be bad or missing, and are missing from the value. Takes time linear
+    in the length of `text`. Raises `InvalidReply`.
     """
     if not text.strip():
         raise InvalidReply("the reply is empty")
-    fenced = _strip_fence(text)
+    values: list[Any] = []
     try:
-        value = _load_json(text if fenced is None else fenced)
+        value = orjson.loads(text)
     except ValueError as error:
-        raise InvalidReply(f"not JSON: {' '.join(str(error).split())[:200]}") from None
-    wrong = schema.why_invalid(value)
-    if wrong:
-        raise InvalidReply(wrong)
-    return value
+        why = f"not JSON: {' '.join(str(error).split())[:200]}"
+    else:
+        wrong = schema.why_invalid(value)
+        if wrong is None:
+            return value
+        why = wrong
+        if isinstance(value, str):
+            text = value  # JSON inside a JSON string
+        elif len(text) <= LONGEST:
+            values = [value]
+    lists = schema.full.get("type") != "object" or "1" in schema.full.get("properties", {})
+    repair = Repair(schema.full)
+    good: dict[str, Any] | None = None
+    values = values or json_values(text, lists)
+    for attempt in range(2):
+        tried = list(_candidates(values, repair, lists))
+        for number, candidate in enumerate(tried):
+            fitted = repair.fitted(candidate)
+            wrong = schema.why_invalid(fitted)
+            if wrong is None:
+                return fitted
+            why = wrong if number == 0 else why
+            if partial and good is None:
+                good = repair.good_entries(fitted)
+        if attempt == 0:
+            values = loose_json_values(text, lists)
+    if good is not None:
+        return good
+    raise InvalidReply(why)
 
 
-def _strip_fence(text: str) -> str | None:
-    """Returns the text inside a Markdown fence, or None if `text` is not fenced.
-
-    Runs on the event loop, so it must be linear in the length of any text a model can produce.
-    """
-    text = text.strip()
-    if not text.startswith(_FENCE):
-        return None
-    text = text.removeprefix(_FENCE).removeprefix("json")
-    indent = len(text) - len(text.lstrip())
-    line_end = text.rfind("\n", 0, indent)
-    body = text[line_end + 1 :]
-    if line_end < 0 or not body.endswith(_FENCE):
-        return None
-    return body.removesuffix(_FENCE).rstrip()
-
-
-def _load_json(text: str) -> Any:
-    """Parses `text` as JSON; control characters count as white space, in strings too.
-
-    Guided decoding allows raw line breaks in strings, which JSON forbids. Everything else is
-    strict: NaN, lone surrogates and deep nesting are refused. Raises ValueError.
-    """
-    try:
-        return orjson.loads(text)
-    except ValueError:
-        return orjson.loads(text.translate(_CONTROL_CHARACTERS))
+def _candidates(values: list[Any], repair: Repair, lists: bool) -> Iterator[Any]:
+    """Yields what may be the reply, the most likely first: the last value, what it wraps, those
+    before it, and all of them together."""
+    kinds = (dict, list) if lists else dict
+    for value in reversed(values):
+        yield value
+        if isinstance(value, dict):
+            yield from [v for v in list(value.values())[:-9:-1] if isinstance(v, kinds)]
+        elif isinstance(value, list):
+            yield from [v for v in value[:-9:-1] if isinstance(v, dict)]
+    if len(values) > 1 and (merged := repair.merged(values)) is not None:
+        yield merged

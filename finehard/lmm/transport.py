@@ -11,12 +11,17 @@ import orjson
 
 from finehard.errors import FinehardError
 from finehard.lmm.config import ModelConfig
-from finehard.lmm.question import RequestFailed
+from finehard.lmm.message import error
 
 MAX_BODY = 4 << 20
 """The most bytes read of a response; no valid one is longer."""
 
 _NOT_CONNECTED = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
+
+_FILTERED = re.compile(
+    r"content.?filter|content management policy|moderation|flagged|responsible.?ai", re.IGNORECASE
+)
+"""Words of a filter that refuses what is in a request, as Azure and OpenRouter send them."""
 
 _SECONDS = re.compile(r"[0-9]+(\.[0-9]+)?")
 
@@ -24,21 +29,42 @@ _SECONDS = re.compile(r"[0-9]+(\.[0-9]+)?")
 class Transient(Exception):
     """A failure that a retry may cure.
 
-    `reason` is the reject reason, `retry_after_s` the pause that an overloaded server asked for.
-    `connected` is false if no connection was made, so that the request cannot be at fault.
+    `reason` is the reject reason, `words` are the server's own, `retry_after_s` is the pause that
+    an overloaded server asked for. `connected` is false if no connection was made, so that the
+    request cannot be at fault.
     """
+
+    elsewhere = True
 
     def __init__(
         self,
         reason: str,
         detail: str,
+        words: str = "",
         retry_after_s: float | None = None,
         connected: bool = True,
     ) -> None:
         super().__init__(detail)
         self.reason = reason
+        self.words = words
         self.retry_after_s = retry_after_s
         self.connected = connected
+
+
+class Refused(Exception):
+    """A refusal, of this request or of every one: see `finehard.lmm.control`.
+
+    `words` are the server's own. `elsewhere` says that they speak of the endpoint (a wrong key, no
+    such model): another one, or the same one later, may accept the request.
+    """
+
+    retry_after_s = None
+
+    def __init__(self, reason: str, detail: str, words: str, elsewhere: bool) -> None:
+        super().__init__(detail)
+        self.reason = reason
+        self.words = words
+        self.elsewhere = elsewhere
 
 
 class Transport:
@@ -66,7 +92,7 @@ class Transport:
     async def chat(self, url: str, body: bytes) -> dict[str, Any]:
         """Returns the response of the endpoint at `url` to a chat request.
 
-        Raises `Transient`, or `RequestFailed` if the server refuses this request.
+        Raises `Transient` or `Refused`.
         """
         try:
             async with self._http().post(
@@ -74,25 +100,37 @@ class Transport:
             ) as response:
                 data = await _body(response)
                 if response.status != 200:
-                    raise self._status_error(url, response, data)
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            reason = "timeout" if isinstance(error, TimeoutError) else "server_error"
-            connected = not isinstance(error, _NOT_CONNECTED)
-            raise Transient(reason, f"{url}: {_describe(error)}", connected=connected) from None
+                    retry_after_s = _retry_after(response)
+                    raise self._status_error(url, response.status, retry_after_s, data)
+        except (aiohttp.ClientError, TimeoutError, OSError) as failure:
+            reason = "timeout" if isinstance(failure, TimeoutError) else "server_error"
+            connected = not isinstance(failure, _NOT_CONNECTED)
+            detail = f"{url}: {_describe(failure)}"
+            raise Transient(reason, detail, connected=connected) from None
         try:
             reply = orjson.loads(data)
         except ValueError:
             reply = None
         if not isinstance(reply, dict):
             raise Transient("server_error", f"{url}: the reply is not a JSON object")
-        served = reply.get("model")  # `transformers serve` sends NAME@REVISION
-        if served is not None and str(served).split("@")[0] != self._config.model.split("@")[0]:
+        if failed := error(reply):  # a gateway's 200 around its provider's failure
+            status, words = failed
+            raise self._status_error(url, status, 1.0 if status == 429 else None, words.encode())
+        served = reply.get("model")
+        if served is not None and not (isinstance(served, str) and self._config.serves(served)):
             name = self._excerpt(str(served).encode("utf-8", "replace"))
-            raise Transient("wrong_model", f"{url} answered as model {name!r}")
+            detail = (
+                f"{url} answered as model {name!r}, not {self._config.model!r}; if that is the "
+                "same model, add the name to answers_as"
+            )
+            raise Refused("wrong_model", detail, "", elsewhere=True)
         return reply
 
     async def problem(self, url: str) -> str | None:
-        """Returns what is wrong with the endpoint at `url`; None if it serves the model."""
+        """Returns what is wrong with the endpoint at `url`; None if nothing is seen.
+
+        Asks for the list of models. One that has no such list is left to its first question.
+        """
         model = self._config.model
         hint = f"is the server running, and are the endpoints of model {model!r} right?"
         try:
@@ -102,16 +140,21 @@ class Transport:
                 allow_redirects=False,
             ) as response:
                 body = await _body(response)
+                if response.status in (404, 405, 501):
+                    return None
                 if response.status != 200:
                     hint = self._key_hint(response.status) or hint
                     return f"{url}/models answered {response.status}; {hint}"
                 served = [m.get("id") for m in orjson.loads(body).get("data", [])]
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            return f"no model server at {url} ({_describe(error)}); {hint}"
+        except (aiohttp.ClientError, TimeoutError, OSError) as failure:
+            return f"no model server at {url} ({_describe(failure)}); {hint}"
         except (ValueError, AttributeError, TypeError, Transient):
             return f"{url}/models returned no model list; {hint}"
-        if served and model not in served:
-            return f"{url} serves {served[0]!r}, not {model!r}; {hint}"
+        if served and not any(self._config.serves(str(name)) for name in served):
+            try:  # some list what can be deployed, not what is
+                await self.chat(url, trivial(self._config))
+            except (Transient, Refused):
+                return f"{url} serves {served[0]!r}, not {model!r}; {hint}"
         return None
 
     def _http(self) -> aiohttp.ClientSession:
@@ -125,36 +168,51 @@ class Transport:
                 headers=headers | authorization,
                 timeout=aiohttp.ClientTimeout(total=timeout_s, sock_connect=min(10.0, timeout_s)),
                 auto_decompress=False,
-                trust_env=False,
+                trust_env=self._config.trust_env,
             )
         return self._session
 
-    def _status_error(self, url: str, response: aiohttp.ClientResponse, data: bytes) -> Exception:
-        status, retry_after_s = response.status, _retry_after(response)
-        detail = f"{url} answered {status}: {self._excerpt(data)}"
+    def _status_error(
+        self, url: str, status: int, retry_after_s: float | None, data: bytes
+    ) -> Transient | Refused:
+        words = self._excerpt(data, 2000)
+        detail = f"{url} answered {status}: {words[:200].rstrip()}"
         if hint := self._key_hint(status):
             detail += f"; {hint}"
         if status == 429 or (status == 503 and retry_after_s is not None):
-            return Transient("server_error", detail, retry_after_s or 1.0)
+            return Transient("server_error", detail, "", retry_after_s or 1.0)
         if status == 408 or status >= 500:
-            return Transient("server_error", detail)
-        if status in (401, 404) or status < 400:  # a fault of the endpoint: another may work
-            return Transient("request_refused", detail)
-        return RequestFailed("request_refused", detail)
+            return Transient("server_error", detail, words)
+        if _FILTERED.search(words):
+            return Refused("refused_by_model", detail, "", elsewhere=False)
+        elsewhere = status in (401, 402, 403, 404) or status < 400
+        return Refused("request_refused", detail, words, elsewhere)
 
     def _key_hint(self, status: int) -> str:
-        """Returns what to check about the API key, "" if `status` is not 401."""
-        if status != 401:
+        """Returns what to check about the API key, "" if `status` does not speak of it."""
+        if status not in (401, 402, 403):
             return ""
-        if self._config.api_key_env:
-            return f"is the API key in {self._config.api_key_env} (api_key_env) right?"
+        variable = self._config.api_key_env
+        if status == 402:
+            return (
+                f"is the account of the API key{f' in {variable}' if variable else ''} in credit?"
+            )
+        if variable:
+            return f"is the API key in {variable} (api_key_env) right, and may it use this model?"
         return f"does model {self._config.model!r} need api_key_env, the variable with its API key?"
 
-    def _excerpt(self, data: bytes) -> str:
+    def _excerpt(self, data: bytes, length: int = 200) -> str:
         """Returns the start of a server's response on one line, without the API key."""
         if self._key:
             data = data.replace(self._key.encode(), b"***")
-        return " ".join(data[:200].decode("utf-8", "replace").split())
+        return " ".join(data[:length].decode("utf-8", "replace").split())
+
+
+def trivial(config: ModelConfig) -> bytes:
+    """Returns the body of a request that any server of the model answers."""
+    chat = [{"role": "user", "content": "Say yes."}]
+    body = {"model": config.model, "messages": chat, "max_tokens": 4, **config.extra_body}
+    return orjson.dumps({name: value for name, value in body.items() if value is not None})
 
 
 async def _body(response: aiohttp.ClientResponse) -> bytes:

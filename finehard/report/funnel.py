@@ -25,6 +25,10 @@ _STAGES = {
 """The bundled stages in flow order, and the title of the step after each."""
 _COUNTED_WITH = {"phrases": "caption", "negatives": "regions"}
 """Stages that share a step with the stage before them."""
+UNTOLD = "verify.untold"
+"""Counted with what the rules left out, though nothing was left out for it."""
+_CUT = "cut_"
+"""How the names of rules begin that cut a piece from a text that stayed."""
 _ENDS = ("source", "min_regions", "shards")
 """Names in rejects of what comes before and after the stages."""
 
@@ -111,7 +115,7 @@ def verification(manifest: dict[str, Any]) -> str:
 
 
 def regions(manifest: dict[str, Any]) -> list[Step]:
-    """Boxes of the samples that were written: proposed, selected, confirmed.
+    """Boxes of the samples that were written: proposed, selected, described, confirmed.
 
     The manifest counts the regions that were written and what each rule dropped; the other numbers
     are sums of these.
@@ -120,12 +124,15 @@ def regions(manifest: dict[str, Any]) -> list[Step]:
     written = manifest["counts"]["regions"]
     verified = verification(manifest)
     untrue = dropped.get("verify.text_untrue", 0) if verified == "drop" else 0
-    rules = _rules(dropped, "detect")
-    proposed = written + untrue + sum(loss.number for loss in rules)
+    rules, unusable = _rules(dropped, "detect"), _unusable(dropped)
+    described = written + untrue
+    selected = described + sum(loss.number for loss in unusable)
     steps = [
-        Step("boxes proposed by the detector", proposed),
-        Step("boxes selected", written + untrue, rules),
+        Step("boxes proposed by the detector", selected + sum(loss.number for loss in rules)),
+        Step("boxes selected", selected, rules),
     ]
+    if unusable:
+        steps.append(Step("regions with a usable text", described, unusable))
     text = {"drop": "regions confirmed by verification", "mark": "regions kept, verified marked"}
     meaning = "not confirmed by the model"
     anchor = "dropped-verify-text_untrue"
@@ -157,22 +164,39 @@ def other_drops(
 ) -> list[tuple[str, list[Loss]]]:
     """Titles and losses of the stages whose rules dropped parts of samples, in flow order.
 
-    Left out are detection, which has steps of its own, and the stages `without`.
+    Left out are lost boxes, which have steps of their own, and the stages `without`.
     """
-    titles = {"phrases": "phrases left out", "negatives": "hard negatives refused by rules",
+    titles = {"caption": "cut from captions", "phrases": "phrases left out",
+              "regions": "cut from region texts", "negatives": "hard negatives refused by rules",
               "verify": "not confirmed by verification"}  # fmt: skip
-    named = (name.split(".", 1)[0] for name in manifest["dropped"])
+    lost = {f"regions.{loss.reason}" for loss in _unusable(manifest["dropped"])}
+    others = {name: number for name, number in manifest["dropped"].items() if name not in lost}
+    named = (name.split(".", 1)[0] for name in others)
     drops = [
-        (titles.get(stage, f"left out at {stage}"), _rules(manifest["dropped"], stage))
+        (titles.get(stage, f"left out at {stage}"), _rules(others, stage))
         for stage in flow(manifest, named)
         if stage not in ("detect", *without)
     ]
     return [(title, losses) for title, losses in drops if losses]
 
 
+def untold(manifest: dict[str, Any]) -> int:
+    """How many statements were verified by a server that reported no probability of the answer."""
+    return int(manifest["dropped"].get(UNTOLD, 0))
+
+
+def _unusable(dropped: dict[str, int]) -> list[Loss]:
+    """Regions that were lost because their text was unusable."""
+    return [
+        loss._replace(meaning=REASONS.get(loss.reason, "the model gave no text for the region"))
+        for loss in _rules(dropped, "regions")
+        if not loss.reason.startswith(_CUT)
+    ]
+
+
 def _rules(dropped: dict[str, int], stage: str) -> list[Loss]:
     named = [(name.split(".", 1)[1], n) for name, n in dropped.items()
-             if name.startswith(f"{stage}.")]  # fmt: skip
+             if name.startswith(f"{stage}.") and name != UNTOLD]  # fmt: skip
     return [
         Loss(rule, number, example=f"dropped-{stage}-{rule}")
         for rule, number in sorted(named, key=lambda rule: -rule[1])

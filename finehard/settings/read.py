@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import typing
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -31,8 +32,46 @@ def read_yaml(name: str, folder: str) -> tuple[Any, str]:
     except OSError:
         known = ", ".join(sorted(p.stem for p in bundled.parent.glob("*.yaml")))
         raise UsageError(f"no config {name!r}: give a YAML file, or one of {known}") from None
-    except (yaml.YAMLError, ValueError) as error:  # ValueError: an impossible date
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: an impossible date
         raise UsageError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
+
+
+def overridden(values: Any, settings: Sequence[str], where: str) -> tuple[Any, str]:
+    """Returns parsed YAML with `settings` in it, and what to call the result in messages.
+
+    A setting is "section.key=value", to any depth, its value in YAML; later ones win. `values` is
+    not changed: where it uses an alias (`llm: *vlm`), only the place that is named changes. Raises
+    `UsageError`, also where a key is set inside something that is not a mapping.
+    """
+    for setting in settings:
+        path, equals, text = setting.partition("=")
+        keys = path.strip().split(".")
+        if not equals or not all(keys):
+            raise UsageError(f"--set {setting}: not a setting: give section.key=value")
+        values = _with(values, keys, _value(text, setting), where, setting)
+    return values, f"{where} and --set" if settings else where
+
+
+def _value(text: str, setting: str) -> Any:
+    try:
+        return yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError, RecursionError):
+        raise UsageError(f"--set {setting}: not a setting: its value is not YAML") from None
+
+
+def _with(values: Any, keys: Sequence[str], value: Any, where: str, setting: str) -> Any:
+    if not keys:
+        return value
+    values = {} if values is None else values
+    if not isinstance(values, dict):
+        raise UsageError(f"--set {setting}: {where} has no section there, but {_short(values)}")
+    inside = values.get(keys[0])
+    return {**values, keys[0]: _with(inside, keys[1:], value, where, setting)}
+
+
+def _short(value: Any) -> str:
+    text = " ".join(str(value).split())
+    return repr(text if len(text) <= 40 else f"{text[:37]}...")
 
 
 def checked(values: Any, kind: type[T], where: str) -> T:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import partial
 
 import pyarrow as pa
@@ -11,21 +12,27 @@ from finehard.errors import FinehardError, UsageError
 from finehard.io import storage
 from finehard.io.ordered_map import ordered_map
 from finehard.sources import folder, parquet, rejected
-from finehard.sources.format import inspect, load_format
+from finehard.sources.format import first, inspect, load_format
 from finehard.sources.source import SourceConfig, SourceFile
 
 _REJECTS = "rejects"
 """Stands for a format where a file can only be a table of rejects."""
 
 
-def discover(path: str, config: SourceConfig) -> list[SourceFile]:
+def discover(path: str, config: SourceConfig, limit: int | None = None) -> list[SourceFile]:
     """Returns the source files of the input at `path` with their counts, sorted by name.
+
+    With a `limit`, these are the files and units of the first `limit` samples in that order, and
+    no more files are opened than that takes (some are looked at ahead).
 
     With `config.format` "auto", Parquet files beside tars are img2dataset's metadata and left out,
     and loose images are read only in a folder with neither. A table of rejects is recognised
     whatever the format, and stands for the files that its rows name. Raises `UsageError` when
-    nothing is at `path`, and `FinehardError` when there is nothing to read.
+    nothing is at `path` or `limit` is less than 1, and `FinehardError` when there is nothing to
+    read.
     """
+    if limit is not None and limit < 1:
+        raise UsageError(f"limit {limit}: give a number of images, at least 1")
     path = storage.local(path)
     if storage.is_dir(path):
         files = _in_folder(path, config)
@@ -33,14 +40,19 @@ def discover(path: str, config: SourceConfig) -> list[SourceFile]:
         files = [_single(path, config)]
     else:
         raise UsageError(f"input {path} does not exist")
-    sources: list[SourceFile] = []
+    sources = _sources(files, config)
+    return list(sources) if limit is None else first(sources, limit, config)
+
+
+def _sources(files: list[SourceFile], config: SourceConfig) -> Iterator[SourceFile]:
+    """Yields `files` with their counts, then those that tables of rejects among them name."""
     rows: list[rejected.Row] = []
     for found in ordered_map(partial(_inspect, config), files):
         if isinstance(found, SourceFile):
-            sources.append(found)
+            yield found
         else:
             rows += found
-    return sources + rejected.files(rows, config)
+    yield from rejected.files(rows, config)
 
 
 def _single(path: str, config: SourceConfig) -> SourceFile:

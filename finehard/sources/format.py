@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
+from itertools import islice
 from typing import Protocol, cast
 
 from finehard import registry
@@ -95,7 +96,39 @@ def _split(found: Format, file: SourceFile, config: SourceConfig) -> Iterable[Un
 
 def read(unit: Unit, config: SourceConfig) -> Iterator[Loaded | Reject]:
     """Yields the samples of `unit`; one that cannot be read is a reject."""
-    for item in load_format(unit.file.format).read(unit, config):
-        source = item.source if isinstance(item, Reject) else item.record.source
-        if wanted(unit.file, source):
-            yield replace(item, unit=unit.id) if isinstance(item, Reject) else item
+    items = load_format(unit.file.format).read(unit, config)
+    chosen = (item for item in items if wanted(unit.file, _source(item)))
+    for item in islice(chosen, unit.limit):
+        yield replace(item, unit=unit.id) if isinstance(item, Reject) else item
+
+
+def _source(item: Loaded | Reject) -> str:
+    return item.source if isinstance(item, Reject) else item.record.source
+
+
+def first(files: Iterable[SourceFile], limit: int, config: SourceConfig) -> list[SourceFile]:
+    """Returns `files` up to their sample number `limit`, with the units that hold these samples.
+
+    Counts what is there, not what a file's statistics claim. Takes no more of `files` than needed.
+    """
+    chosen: list[SourceFile] = []
+    for file in files:
+        taken: list[Unit] = []
+        for unit in units(file, config):
+            count = _count(unit, limit, config)
+            taken.append(unit._replace(samples=count, limit=count))
+            limit -= count
+            if limit == 0:
+                break
+        samples = sum(unit.samples or 0 for unit in taken)
+        chosen.append(file._replace(samples=samples, units=tuple(taken)))
+        if limit == 0:
+            break
+    return chosen
+
+
+def _count(unit: Unit, most: int, config: SourceConfig) -> int:
+    """Returns the number of samples of `unit` to read, at most `most`."""
+    if unit.samples is not None and unit.file.only is None:
+        return min(unit.samples, most)
+    return sum(1 for _ in islice(read(unit, config), most))

@@ -41,7 +41,7 @@ class SourceFile(NamedTuple):
 
     `size` is in bytes, of a folder in images; `samples` is the number of samples. `only` is the
     sources to read where rejects are fed back, else None. `units` is set where counting meant
-    reading the whole file.
+    reading the whole file, and where not all of them are wanted.
     """
 
     format: str
@@ -56,7 +56,8 @@ class SourceFile(NamedTuple):
 class Unit(NamedTuple):
     """A stretch of a source file: bytes of a tar, rows of a Parquet file, names in a folder.
 
-    `samples` is the number of its samples, where splitting the file determines it.
+    `samples` is the number of its samples, where splitting the file determines it. Only the first
+    `limit` of them are read; None: all.
     """
 
     id: str
@@ -65,6 +66,7 @@ class Unit(NamedTuple):
     stop: int
     names: tuple[str, ...] = ()
     samples: int | None = None
+    limit: int | None = None
 
 
 class Loaded(NamedTuple):

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from finehard.records import WHOLE, Record, Reject, one_line, reject
+from finehard.records import WHOLE, Record, Reject, reject
 from finehard.schemas import reply_schema
 from finehard.settings.ranges import Positive
 from finehard.stages.prompts import Prompt, fence, load_prompt
@@ -18,6 +18,8 @@ from finehard.stages.stage import (
     Stage,
     prompt_tokens,
 )
+from finehard.stages.usable import cut_pieces, why_again
+from finehard.texts.judge import REFUSED, Judge, Judged
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,7 @@ class Caption(Stage):
         self.model = config.model
         self.prompt: Prompt = load_prompt(config.prompt, "caption", ("long_words", "alt_text"))
         self.schema = reply_schema("caption")
+        self._judge = Judge(self.prompt.text)
 
     def questions(self, record: Record) -> Sequence[Ask]:
         """The whole image, and the prompt, with the alt text where the config says so."""
@@ -54,15 +57,30 @@ class Caption(Stage):
                 f'you: "{fence(record.alt_text)}"\n'
             )
         text = self.prompt.render(long_words=self.config.long_words, alt_text=alt_text)
-        return (Ask(text, (WHOLE,), self.schema, self.config.max_tokens),)
+        return (Ask(text, (WHOLE,), self.schema, self.config.max_tokens, judge=self._why_again),)
 
     def answer(self, record: Record, values: Sequence[Any]) -> Record | Reject:
-        """`record` with both captions, each on one line; a reject when one says nothing."""
+        """`record` with both captions, each on one line; a reject when one is unusable."""
         [value] = values
-        short, long = one_line(value["short_caption"]), one_line(value["long_caption"])
-        if not short or not long:
-            return reject(record, self.name, "invalid_reply", "an empty caption")
-        return replace(record, short_caption=short, long_caption=long)
+        captions = self._judged(value)
+        for name, caption in captions.items():
+            if caption.fault:
+                return reject(record, self.name, caption.fault, f"{name}: {caption.text[:200]!r}")
+        short, long = captions.values()
+        made = replace(record, short_caption=short.text, long_caption=long.text)
+        return made.dropping(self.name, cut_pieces(captions.values()))
+
+    def _judged(self, value: Any) -> dict[str, Judged]:
+        return {
+            "short_caption": self._judge(value["short_caption"]),
+            "long_caption": self._judge(value["long_caption"], self.config.long_words),
+        }
+
+    def _why_again(self, value: Any) -> str | None:
+        captions = self._judged(value)
+        if any(caption.fault == REFUSED for caption in captions.values()):
+            return None
+        return why_again(captions)
 
     def estimate(self, image: AverageImage) -> Estimate:
         """One request an image."""

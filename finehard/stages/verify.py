@@ -5,7 +5,7 @@ One request for each region, with its cut-out alone: a model that is shown sever
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -63,14 +63,21 @@ class Verify(Stage):
         )
 
     def answer(self, record: Record, values: Sequence[Any]) -> Record:
-        """`record` with `verified` set on regions and negatives, and the policy applied."""
+        """`record` with `verified` set on regions and negatives, and the policy applied.
+
+        Counted, though nothing is left out for it: statements without an answer ("unanswered"),
+        and those whose answer came without a probability, so that it counts as certain ("untold").
+        """
         judged = [
             self._judged(region, value)
             for region, value in zip(record.regions, values, strict=True)
         ]
-        told = {
+        texts = [_texts(region) for region in record.regions]
+        counted = {
             "text_untrue": [r.short_expr for r in judged if not r.verified],
             "negative_true": [n.text for r in judged for n in r.hard_negatives if not n.verified],
+            "unanswered": _those(texts, values, lambda true: true is None),
+            "untold": _those(texts, values, lambda true: type(true) is int),
         }
         if self.config.policy == "drop":
             judged = [
@@ -78,7 +85,7 @@ class Verify(Stage):
                 for r in judged
                 if r.verified
             ]
-        return replace(record, regions=tuple(judged)).dropping(self.name, told)
+        return replace(record, regions=tuple(judged)).dropping(self.name, counted)
 
     def estimate(self, image: AverageImage) -> Estimate | None:
         """One request a region."""
@@ -88,15 +95,18 @@ class Verify(Stage):
         prompt = prompt_tokens(self.prompt) + 16 * statements + image.crop_tokens
         return Estimate(image.regions, prompt, 3 * statements + 10)
 
-    def _judged(self, region: Region, value: Any) -> Region:
-        """`region` with `verified` set, by the probabilities that its statements are true."""
-        true = [value[str(number)] for number in range(1, len(value) + 1)]
+    def _judged(self, region: Region, value: dict[str, float]) -> Region:
+        """`region` with `verified` set, by the probabilities that its statements are true.
+
+        What has no answer is not confirmed.
+        """
+        true = [value.get(str(number)) for number, _ in enumerate(_texts(region), 1)]
         own = len(_own_texts(region))
         negatives = tuple(
-            replace(negative, verified=probability < self.config.negative_true)
-            for negative, probability in zip(region.hard_negatives, true[own:], strict=True)
+            replace(negative, verified=p is not None and p < self.config.negative_true)
+            for negative, p in zip(region.hard_negatives, true[own:], strict=True)
         )
-        confirmed = min(true[:own]) >= self.config.text_true
+        confirmed = all(p is not None and p >= self.config.text_true for p in true[:own])
         return replace(region, verified=confirmed, hard_negatives=negatives)
 
 
@@ -106,3 +116,15 @@ def _own_texts(region: Region) -> list[str]:
 
 def _texts(region: Region) -> list[str]:
     return [*_own_texts(region), *(negative.text for negative in region.hard_negatives)]
+
+
+def _those(
+    texts: list[list[str]], values: Sequence[Any], which: Callable[[float | None], bool]
+) -> list[str]:
+    """Returns the statements whose answers are such as `which` says."""
+    return [
+        text
+        for statements, value in zip(texts, values, strict=True)
+        for number, text in enumerate(statements, 1)
+        if which(value.get(str(number)))
+    ]

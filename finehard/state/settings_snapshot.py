@@ -11,12 +11,13 @@ from finehard.config import Config, as_dict
 from finehard.dataset.layout import JOURNAL, MANIFEST
 from finehard.errors import FinehardError, UsageError
 from finehard.io import storage
+from finehard.lmm.config import NEWER
 from finehard.stages.provenance import provenance
 from finehard.stages.stage import Stage
 
 _NOT_IN_THE_DATA = {
-    "": {"server", "prices", "when_changed"},
-    "models.*": {"endpoints", "api_key_env", "window", "timeout_s", "attempts", "outage_s"},
+    "": {"server", "prices", "when_changed", "max_rejected"},
+    "models.*": {"endpoints", "api_key_env", "window", "timeout_s", "attempts", "outage_s", *NEWER},
     "detect": {"device", "batch_size", "threads", "allow_pickle"},
     "images": {"cache_bytes"},
 }

@@ -18,11 +18,13 @@ from finehard.detect import load_detector
 from finehard.errors import FinehardError
 from finehard.io import storage
 from finehard.lmm.client import Client
+from finehard.lmm.dialect import Dialect
 from finehard.serve import Server, ensure_server
 from finehard.stages.stage import Stage
 from finehard.state.journal import Journal
 from finehard.worker.detections import Detections
 from finehard.worker.images import Images
+from finehard.worker.reject_share import RejectShare
 from finehard.worker.status import Status
 
 
@@ -42,6 +44,8 @@ class Build:
     bundled: bool = True
     """Whether the pipeline is finehard's own."""
 
+    dialects: dict[str, Dialect] = field(default_factory=dict)
+    """What the servers were found to accept, by the models' names."""
     storage: storage.Options = field(default_factory=dict, repr=False)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -71,6 +75,7 @@ class Runtime:
         self.journal = Journal(build.output)
         self.images = Images(self.config.images, lambda record: storage.read(record.image))
         self.status = Status(build.output, build.run)
+        self.reject_share = RejectShare(self.config.max_rejected)
         self._clients: dict[str, Client] = {}
         self._server: Server | None = None
         self._detections: Detections | None = None
@@ -97,7 +102,7 @@ class Runtime:
                     server = self._own_server()
                     settings = replace(settings, model=server.model, endpoints=server.base_urls)
                     check = server.check
-                self._clients[model] = Client(settings, check)
+                self._clients[model] = Client(settings, check, self.build.dialects.get(model))
                 self.status.watch(self._clients[model])
             return self._clients[model]
 

@@ -54,6 +54,11 @@ TRANSIENT: dict[str, tuple[Fault, str]] = {
     "gzip bomb": (raw(gzip.compress(b" " * (64 << 20)), Content_Encoding="gzip"), "server_error"),
     "another model": (says('{"ok": true}', model="other"), "wrong_model"),
     "model name of another type": (says('{"ok": true}', model=[7]), "wrong_model"),
+    "error with status 200": (raw(b'{"error": {"message": "x"}}'), "server_error"),
+    "no choices": (raw(b'{"model": "tiny"}'), "server_error"),
+    "empty choices": (raw(b'{"choices": []}'), "server_error"),
+    "choices of another type": (raw(b'{"choices": {"0": 1}}'), "server_error"),
+    "choice of another type": (raw(b'{"choices": ["x"]}'), "server_error"),
     "401": (status(401), "request_refused"),
     "404": (status(404), "request_refused"),
 }
@@ -64,20 +69,20 @@ INVALID: dict[str, tuple[Fault, str]] = {
     "null": (says(None), "invalid_reply"),
     "a number": (says(7), "invalid_reply"),
     "parts": (says([{"type": "text", "text": "x"}]), "invalid_reply"),
-    "no choices": (raw(b'{"model": "tiny"}'), "invalid_reply"),
-    "empty choices": (raw(b'{"choices": []}'), "invalid_reply"),
-    "choices of another type": (raw(b'{"choices": {"0": 1}}'), "invalid_reply"),
-    "choice of another type": (raw(b'{"choices": ["x"]}'), "invalid_reply"),
     "message of another type": (raw(b'{"choices": [{"message": "x"}]}'), "invalid_reply"),
     "usage of another type": (says("no", usage=[1]), "invalid_reply"),
     "counts of another type": (says("no", usage={"prompt_tokens": "x"}), "invalid_reply"),
-    "error with status 200": (raw(b'{"error": {"message": "x"}}'), "invalid_reply"),
     "prose": (says("Here you are!"), "invalid_reply"),
-    "wrong shape": (says('{"ok": "yes"}'), "invalid_reply"),
-    "more keys": (says('{"ok": true, "why": 1}'), "invalid_reply"),
+    "wrong shape": (says('{"ok": "perhaps"}'), "invalid_reply"),
+    "another key": (says('{"okay": true}'), "invalid_reply"),
     "cut": (says('{"ok": tr', "length"), "truncated_reply"),
     "cut before a word": (says(None, "length"), "truncated_reply"),
 }
+
+
+def questions(server: FaultyServer) -> list[Any]:
+    """The requests that `server` got, but for controls."""
+    return [asked for asked in server.asked if asked["max_tokens"] == 64]
 
 
 def failure(client: Client, text: str = "well?") -> RequestFailed:
@@ -93,7 +98,7 @@ def test_transient_failures_are_retried(name: str, server: FaultyServer, client:
     answer = asking.submit(question()).result(30)
     assert answer.value == {"ok": True}
     assert answer.usage == (1, 10, 3)
-    assert len(server.asked) == 2
+    assert len(questions(server)) == 2
     assert asking.tally["caption"].retries == 1
 
 
@@ -122,9 +127,34 @@ def test_a_lone_request_that_always_fails_is_rejected(
     name: str, server: FaultyServer, client: Make
 ) -> None:
     fault, reason = TRANSIENT[name]
-    server.always = fault
+    server.on_question["well?"] = fault
     assert failure(client(server)).reason == reason
-    assert len(server.asked) == 3
+    assert len(questions(server)) == 3
+
+
+@pytest.mark.parametrize("code", [400, 401, 402, 403, 404, 413, 422])
+def test_a_server_that_refuses_everything_ends_the_build(
+    code: int, server: FaultyServer, client: Make
+) -> None:
+    asking = client(server)
+    asking.submit(question("first")).result(30)
+    server.always = status(code, b'{"error": "no more\\n today"}')
+    futures = [asking.submit(question(str(i))) for i in range(20)]
+    for future in futures:
+        with pytest.raises(FinehardError, match=f"{code}.*refuses every request") as caught:
+            future.result(30)
+        assert "no more" in str(caught.value) and "\n" not in str(caught.value)
+    assert len(server.asked) < 12  # a window of 8, its control, and the first
+
+
+def test_one_endpoint_that_refuses_everything_is_avoided(
+    start: Callable[[], FaultyServer], client: Make
+) -> None:
+    good, bad = start(), start()
+    bad.always = status(402)
+    asking = client(good, bad)
+    futures = [asking.submit(question(str(i), affinity=str(i))) for i in range(40)]
+    assert [future.result(30).value for future in futures] == [{"ok": True}] * 40
 
 
 @pytest.mark.parametrize("name", INVALID)
@@ -182,13 +212,13 @@ def test_a_truncated_reply_is_asked_to_be_shorter(server: FaultyServer, client: 
     assert "cut at 64 tokens; be shorter" in server.asked[1]["messages"][2]["content"]
 
 
-@pytest.mark.parametrize("code", [400, 403, 413, 422])
+@pytest.mark.parametrize("code", [400, 413, 422])
 def test_a_refused_request_is_not_retried(code: int, server: FaultyServer, client: Make) -> None:
     server.play(status(code, b"too long\n\n  by 12 tokens"))
     failed = failure(client(server))
     assert failed.reason == "request_refused"
     assert f"answered {code}: too long by 12 tokens" in failed.detail
-    assert len(server.asked) == 1
+    assert len(questions(server)) == 1
 
 
 @pytest.mark.parametrize("named", ["tiny", "tiny@main", None])
@@ -291,8 +321,8 @@ def test_the_api_key_is_sent_and_never_shown(
     echo = b'{"error": "bad key sk-very-secret of Bearer sk-very-secret"}'
     server.play(status(400, echo))
     errors.append(str(failure(asking)))
-    server.play(*[says("x", model="sk-very-secret")] * 3)
-    errors.append(str(failure(asking)))
+    server.on_question["odd"] = says("x", model="sk-very-secret")
+    errors.append(str(failure(asking, "odd")))
     server.always = server.list_fault = status(401, echo)
     for call in (asking.check, lambda: asking.submit(question()).result(30)):
         with pytest.raises(FinehardError) as caught:
@@ -300,7 +330,7 @@ def test_the_api_key_is_sent_and_never_shown(
         errors.append(str(caught.value))
     assert len(errors) == 4
     for line in errors[2:]:
-        assert "is the API key in TINY_KEY (api_key_env) right?" in line
+        assert "is the API key in TINY_KEY (api_key_env) right, and" in line
         assert "running" not in line
     for line in errors:
         assert "secret" not in line
@@ -340,6 +370,7 @@ def test_the_check_reports_a_wrong_server(
     fault: Fault, problem: str, server: FaultyServer, client: Make
 ) -> None:
     server.list_fault = fault
+    server.always = says("yes", model="other")
     with pytest.raises(FinehardError, match=problem) as caught:
         client(server).check()
     assert "\n" not in str(caught.value)

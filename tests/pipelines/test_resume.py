@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from finehard.state.journal import FLUSH_S
-from tests.pipelines.world import Server, built, config, images, start, sums
+from tests.pipelines.world import Server, build, built, config, images, manifest, start, sums
 
 UNFLUSHED_S = FLUSH_S + 0.5
 """Seconds of answers that may be lost with a process: the flush interval and the write itself."""
@@ -123,3 +123,20 @@ def test_rejects_fed_back_are_built(tmp_path: Path, server: Server) -> None:
     counts = json.loads((again / "manifest.json").read_text())["counts"]
     assert (counts["read"], counts["written"]) == (10, 10)
     assert sums(again)
+
+
+def test_a_limited_build_goes_on_without_its_limit(tmp_path: Path, server: Server) -> None:
+    settings = config(tmp_path, server.url)
+    source = images(tmp_path / "in", 30)
+    whole = built(settings, source, tmp_path / "whole")
+    asked_once = [question for _, _, question in server.answered()]
+    server.log.write_text("")
+    output = tmp_path / "out"
+    for limit in ("--limit=5", "--limit=13"):  # both end inside a unit
+        done = build(settings, source, output, options=[limit])
+        assert done.returncode == 0, done.stderr
+    counts = manifest(output)["counts"]
+    assert (counts["read"], counts["written"] + counts["rejected"]) == (13, 13)
+    assert len(sums(output)) < len(whole)
+    assert built(settings, source, output) == whole
+    assert sorted(question for _, _, question in server.answered()) == sorted(asked_once)

@@ -99,7 +99,7 @@ def test_a_server_that_dies_for_good_stops_the_build_and_keeps_what_was_answered
     assert not (tmp_path / "out" / "manifest.json").exists()
 
 
-def test_a_server_that_breaks_the_schema_rejects_by_reason(tmp_path: Path) -> None:
+def test_a_server_that_breaks_the_schema_is_refused_at_once(tmp_path: Path) -> None:
     server = Server(tmp_path / "log", broken=True)
     try:
         done = build(config(tmp_path, server.url), images(tmp_path / "in", 5), tmp_path / "out")
@@ -107,8 +107,9 @@ def test_a_server_that_breaks_the_schema_rejects_by_reason(tmp_path: Path) -> No
         server.close()
     assert done.returncode == 1
     line = _one_line(done.stderr)
-    assert "nothing could be written: all 5 images were rejected, 5 for invalid_reply" in line
-    assert len(server.answered()) == 5 * 3  # asked, and twice told what was wrong
+    assert "cannot do stage caption: invalid_reply" in line
+    assert "set models.lmm.response_format" in line
+    assert len(server.answered()) == 2 * 3  # two questions, each three times; no image was read
 
 
 def test_an_output_with_foreign_files_is_refused_untouched(tmp_path: Path, server: Server) -> None:

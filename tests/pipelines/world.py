@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -65,10 +66,12 @@ def images(folder: Path, count: int) -> Path:
     return folder
 
 
-def start(settings: Path, source: Path, output: Path, *beam: str) -> subprocess.Popen[str]:
+def start(
+    settings: Path, source: Path, output: Path, *beam: str, options: Sequence[str] = ()
+) -> subprocess.Popen[str]:
     """Starts `finehard build`."""
     command = [sys.executable, "-m", "finehard.cli", "build", "--config", str(settings),
-               "--input", str(source), "--output", str(output)]  # fmt: skip
+               "--input", str(source), "--output", str(output), *options]  # fmt: skip
     if beam:
         command += ["--", *beam]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
@@ -80,10 +83,10 @@ def start(settings: Path, source: Path, output: Path, *beam: str) -> subprocess.
 
 
 def build(
-    settings: Path, source: Path, output: Path, *beam: str
+    settings: Path, source: Path, output: Path, *beam: str, options: Sequence[str] = ()
 ) -> subprocess.CompletedProcess[str]:
     """Runs `finehard build` to its end."""
-    process = start(settings, source, output, *beam)
+    process = start(settings, source, output, *beam, options=options)
     out, err = process.communicate(timeout=300)
     return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 

@@ -91,11 +91,35 @@ def test_parts_that_a_users_stage_dropped_are_listed() -> None:
     ]  # fmt: skip
 
 
+def test_untold_statements_are_no_loss() -> None:
+    manifest = _manifest("drop", verify__untold=7, verify__negative_true=2)
+    assert funnel.untold(manifest) == 7 and funnel.untold(_manifest("drop")) == 0
+    [(_, losses)] = funnel.other_drops(manifest)
+    assert [(loss.reason, loss.number) for loss in losses] == [("negative_true", 2)]
+
+
 def test_box_steps_add_up() -> None:
     steps = funnel.regions(_manifest("drop", detect__score=9, detect__nms=4, verify__text_untrue=5))
     assert [step.left for step in steps] == [48, 35, 30]
     marked = funnel.regions(_manifest("mark", detect__score=9, verify__text_untrue=5))
     assert [step.left for step in marked] == [39, 30, 30]  # what is marked is not lost
+
+
+def test_regions_without_a_usable_text_are_a_step_of_their_own() -> None:
+    manifest = _manifest(
+        "drop", detect__nms=4, regions__refused_by_model=2, regions__missing_text=1,
+        regions__cut_opening=7, caption__cut_html=3,
+    )  # fmt: skip
+    steps = funnel.regions(manifest)
+    assert [step.left for step in steps] == [37, 33, 30, 30]
+    assert [(loss.reason, loss.number) for loss in steps[2].losses] == [
+        ("refused_by_model", 2), ("missing_text", 1)
+    ]  # fmt: skip
+    assert all(loss.meaning for loss in steps[2].losses)
+    drops = funnel.other_drops(manifest)
+    assert [(title, [loss.reason for loss in losses]) for title, losses in drops] == [
+        ("cut from captions", ["cut_html"]), ("cut from region texts", ["cut_opening"])
+    ]  # fmt: skip
 
 
 def test_recorded_runs_are_read_back(tmp_path: Path) -> None:

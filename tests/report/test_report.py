@@ -237,6 +237,15 @@ def test_expression_steps_add_up_and_link_to_examples(tmp_path: Path) -> None:
     assert json.loads(examples.read_text()) == {"detect.score": [["k", "a mug"]]}
 
 
+def test_statements_verified_without_probabilities_are_told(hostile: Path) -> None:
+    opened = open_dataset(str(hostile))
+    assert "without log-probabilities" not in Parsed(page(opened)).text()
+    opened.manifest["dropped"] = {"verify.untold": 1234}
+    parsed = Parsed(page(opened))
+    assert "1,234 statements were verified without log-probabilities" in parsed.text()
+    assert "left-out" not in {a.get("id") for _, a, _ in parsed.elements}
+
+
 def test_extra_annotations_are_shown_as_text(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -102,9 +102,9 @@ def test_nothing_is_asked_without_regions() -> None:
 
 def test_region_captions_go_to_their_regions_on_one_line() -> None:
     made = Regions(RegionsConfig()).answer(
-        _record(), [{"1": "a red\n mug\0.", "2": " . ", "3": "a ‮lamp"}]
+        _record(), [{"1": "a red\n mug\0.", "2": "a . bag", "3": "a ‮lamp"}]
     )
-    assert [r.long_expr for r in made.regions] == ["a red mug", "a bag", "a lamp"]
+    assert [r.long_expr for r in made.regions] == ["a red mug", "a . bag", "a lamp"]
 
 
 def test_captions_are_one_line_each_and_an_empty_one_is_a_reject() -> None:
@@ -113,8 +113,8 @@ def test_captions_are_one_line_each_and_an_empty_one_is_a_reject() -> None:
     assert isinstance(made, Record)
     assert (made.short_caption, made.long_caption) == ("a b", "c d")
     for blank in (" \n", "\0", "\u200b"):
-        made = stage.answer(record(), [{"short_caption": "a", "long_caption": blank}])
-        assert isinstance(made, Reject) and made.reason == "invalid_reply"
+        made = stage.answer(record(), [{"short_caption": "a b", "long_caption": blank}])
+        assert isinstance(made, Reject) and made.reason == "empty_text"
 
 
 def test_alt_text_is_shown_only_where_asked_and_then_fenced() -> None:
@@ -126,3 +126,36 @@ def test_alt_text_is_shown_only_where_asked_and_then_fenced() -> None:
     endless = record(alt_text="x" * 10_000)
     [shown] = Caption(CaptionConfig(show_alt_text=True)).questions(endless)
     assert len(shown.text) < len(plain.text) + 700
+
+
+def _answered(policy: str, *values: dict[str, float]) -> Record:
+    stage = Verify(VerifyConfig(policy=policy))  # type: ignore[arg-type]
+    judged = stage.answer(_record(), values)
+    assert isinstance(judged, Record)
+    return judged
+
+
+@pytest.mark.parametrize("policy", ["drop", "mark"])
+def test_a_statement_without_an_answer_is_not_confirmed(policy: str) -> None:
+    made = _answered(policy, {"1": 0.9, "3": 0.1}, {"1": 0.9, "3": 0.1}, {"1": 0.9, "2": 0.9})
+    verified = {r.short_expr: r.verified for r in made.regions}
+    negatives = {n.text: n.verified for r in made.regions for n in r.hard_negatives}
+    if policy == "drop":
+        assert verified == {"a bag": True, "a lamp": True}
+        assert negatives == {"a small bag": True}
+    else:
+        assert verified == {"a red mug": False, "a bag": True, "a lamp": True}
+        assert negatives == {"a blue mug": True, "a big bag": False, "a small bag": True}
+    assert made.dropped == {
+        "verify.text_untrue": (1, "a red mug"),
+        "verify.negative_true": (1, "a big bag"),
+        "verify.unanswered": (2, "a red mug on a table"),
+    }
+
+
+def test_words_without_a_probability_are_counted() -> None:
+    made = _answered(
+        "drop", {"1": 1, "2": 1.0, "3": 0}, {"1": 1, "2": 0.0, "3": 0.1}, {"1": 0.9, "2": 0.9}
+    )
+    assert _texts(made.regions) == _texts(_record().regions)
+    assert made.dropped == {"verify.untold": (3, "a red mug")}

@@ -1,0 +1,231 @@
+"""Sends a chat request on the fleet until an endpoint answers it, or it is known to be at fault."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple, NoReturn
+
+import orjson
+
+from finehard.errors import FinehardError
+from finehard.lmm import dialect as dialects
+from finehard.lmm.config import ModelConfig
+from finehard.lmm.control import Controls
+from finehard.lmm.dialect import Dialect
+from finehard.lmm.fleet import Endpoint, Fleet
+from finehard.lmm.question import Question, RequestFailed
+from finehard.lmm.transport import Refused, Transient, Transport, trivial
+
+SERVER_CHECK_S = 2.0
+"""Least seconds between two checks whether a failing server was given up by its supervisor."""
+
+LEAST_TOKENS = 16
+"""A reply that may only have fewer tokens is not asked for."""
+
+
+@dataclass
+class Tally:
+    """Counts of one stage's requests in this process and run."""
+
+    requests: int = 0
+    in_flight: int = 0
+    retries: int = 0
+    invalid: int = 0
+    unusable: int = 0
+    """Valid replies that were not worth keeping, and were asked for once more."""
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+
+class _Request(NamedTuple):
+    """What is sent next for a question, and what it was made with."""
+
+    max_tokens: int
+    dialect: Dialect
+    body: dict[str, Any]
+    encoded: bytes
+
+
+class Sender:
+    """Sends requests to one model, on all its endpoints. Used on one event loop only.
+
+    `check` is called when a request fails; if it raises `FinehardError` (a supervised server was
+    given up), the build stops.
+    """
+
+    def __init__(
+        self, config: ModelConfig, dialect: Dialect | None, check: Callable[[], None] | None
+    ) -> None:
+        self.config = config
+        self.dialect = dialect or dialects.configured(config)
+        self.transport = Transport(config)
+        self.fleet = Fleet(list(config.endpoints), config.window)
+        self.cut: dict[str, int] = {}
+        """By stage, the fewest tokens that the context's length left for a reply."""
+        self._controls = Controls(self._send_control)
+        self._proven: set[tuple[str, Dialect]] = set()
+        self._check_server = check
+        self._last_server_check = 0.0
+
+    async def send(
+        self, question: Question, turns: list[dict[str, Any]], tally: Tally
+    ) -> dict[str, Any]:
+        """Returns the response to `question`, followed by `turns` of earlier replies.
+
+        Raises `RequestFailed` if this request is at fault, `FinehardError` if the build must stop.
+        """
+        avoid: Endpoint | None = None
+        first_sent = time.monotonic()
+        attempt = 0
+        request = self._request(question, turns, question.max_tokens)
+        while True:
+            started = time.monotonic()
+            endpoint = await self.fleet.acquire(question.affinity, avoid)
+            try:
+                reply = await self._post(endpoint, request.encoded, tally)
+            except (Refused, Transient) as failed:
+                error: Refused | Transient = failed
+            else:
+                self._controls.add(question)
+                self._proven.add((question.stage, request.dialect))
+                return reply
+            finally:
+                self.fleet.release(endpoint)
+            changed = self._changed(question, turns, request, error.words)
+            if changed is not None:
+                request = changed
+                continue
+            tally.retries += 1
+            attempt += await self._counts_against_request(error, endpoint, started, first_sent)
+            if isinstance(error, Refused) or endpoint.unhealthy or attempt >= self._attempts(error):
+                accepts = await self._controls.accepts(endpoint, question.stage, time.monotonic())
+                if accepts and attempt >= self._attempts(error):
+                    raise RequestFailed(error.reason, str(error))
+                if accepts is False and self.fleet.refuses(endpoint):
+                    self._end(
+                        f"{error}; nothing was rejected for it, as the server refuses every "
+                        "request now; all replies so far are saved: once that is mended, run the "
+                        "same command again"
+                    )
+            await self._give_up_if_down(str(error), first_sent)
+            avoid = endpoint
+            backoff_s = min(20.0, 0.25 * 2**attempt) * random.uniform(0.5, 1.0)
+            await asyncio.sleep(max(backoff_s, min(error.retry_after_s or 0.0, 120.0)))
+
+    async def try_dialects(self, question: Question) -> bool:
+        """Returns whether a server that refuses `question`, known to be good, without saying why
+        accepts it in another dialect, which is then used."""
+        request = self._request(question, [], question.max_tokens)
+        for dialect in dialects.guesses(request.dialect, self.config, request.body):
+            guess = self._request(question, [], question.max_tokens, dialect)
+            try:
+                await self.transport.chat(self.fleet.endpoints[0].url, guess.encoded)
+            except (Refused, Transient):
+                continue
+            self.dialect = dialect
+            return True
+        return False
+
+    def _request(
+        self,
+        question: Question,
+        turns: list[dict[str, Any]],
+        max_tokens: int,
+        dialect: Dialect | None = None,
+    ) -> _Request:
+        chosen = dialect or self.dialect
+        body = dialects.payload(self.config, chosen, question, turns, max_tokens)
+        return _Request(max_tokens, chosen, body, orjson.dumps(body))
+
+    def _changed(
+        self, question: Question, turns: list[dict[str, Any]], request: _Request, words: str
+    ) -> _Request | None:
+        """Returns what to send instead of a `request` that was refused with `words`; None if they
+        name nothing that can be changed."""
+        if self.dialect != request.dialect:  # changed while this one was on its way
+            return self._request(question, turns, request.max_tokens)
+        if not words:
+            return None
+        tokens = dialects.room(words, request.max_tokens)
+        if tokens is not None and tokens >= LEAST_TOKENS:
+            self.cut[question.stage] = min(tokens, self.cut.get(question.stage, tokens))
+            return self._request(question, turns, tokens)
+        if (question.stage, request.dialect) in self._proven:
+            return None
+        dialect = dialects.adapted(request.dialect, self.config, request.body, words)
+        if dialect is None:
+            return None
+        self.dialect = dialect
+        return self._request(question, turns, request.max_tokens)
+
+    async def _post(self, endpoint: Endpoint, body: bytes, tally: Tally) -> dict[str, Any]:
+        """Sends `body` to `endpoint` once, and records the outcome in the fleet."""
+        tally.requests += 1
+        tally.in_flight += 1
+        sent = time.monotonic()
+        try:
+            reply = await self.transport.chat(endpoint.url, body)
+        except Transient as error:
+            if error.retry_after_s is None:
+                self.fleet.failed(endpoint)
+            else:
+                self.fleet.overloaded(endpoint, error.retry_after_s, sent)
+            raise
+        finally:
+            tally.in_flight -= 1
+        self.fleet.succeeded(endpoint)
+        return reply
+
+    async def _send_control(self, endpoint: Endpoint, question: Question | None) -> None:
+        if question is None:
+            body = trivial(self.config)
+        else:
+            body = self._request(question, [], question.max_tokens).encoded
+        await self.transport.chat(endpoint.url, body)
+        self.fleet.succeeded(endpoint)
+
+    def _attempts(self, error: Refused | Transient) -> int:
+        """Returns how many attempts a request has. A refusal that speaks of the request is final,
+        as soon as the endpoint accepts others."""
+        return self.config.attempts if error.elsewhere else 1
+
+    async def _counts_against_request(
+        self, error: Refused | Transient, endpoint: Endpoint, started: float, first_sent: float
+    ) -> bool:
+        """Returns whether a failure uses up an attempt: not if its server is down or busy."""
+        if isinstance(error, Refused):
+            return True
+        if not error.connected:
+            return False
+        if error.retry_after_s is not None:
+            return time.monotonic() - first_sent > self.config.outage_s
+        return (
+            self.fleet.last_success > started or await self.transport.problem(endpoint.url) is None
+        )
+
+    async def _give_up_if_down(self, detail: str, first_sent: float) -> None:
+        """Raises `FinehardError`, for all requests, if the server will not recover."""
+        now = time.monotonic()
+        if self._check_server and now - self._last_server_check > SERVER_CHECK_S:
+            self._last_server_check = now
+            try:
+                await asyncio.to_thread(self._check_server)
+            except FinehardError as error:
+                self.fleet.give_up(error)
+                raise
+        silent_s = now - max(self.fleet.last_success, first_sent)
+        if silent_s > self.config.outage_s:
+            self._end(
+                f"no model server answered for {silent_s:.0f} s ({detail}); all replies so far "
+                "are saved: once a server answers, run the same command again"
+            )
+
+    def _end(self, line: str) -> NoReturn:
+        """Ends the build: all requests, present and future, raise `FinehardError`."""
+        error = FinehardError(line)
+        self.fleet.give_up(error)
+        raise error

@@ -1,0 +1,223 @@
+"""One real request of each stage to each endpoint, judged as in the build, before the build."""
+
+from __future__ import annotations
+
+import copy
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial, reduce
+from typing import NamedTuple
+
+from finehard.config import Config
+from finehard.errors import FinehardError
+from finehard.lmm.client import Client
+from finehard.lmm.config import ModelConfig
+from finehard.lmm.dialect import Dialect, images_allowed, merged
+from finehard.lmm.question import Question, RequestFailed
+from finehard.records import Record, Usage
+from finehard.stages.sample import sample_record
+from finehard.stages.stage import Ask, Limits, Stage
+from finehard.worker.images import Images
+
+_log = logging.getLogger(__name__)
+
+_OUTAGE_S = 60.0
+"""The longest that a server may fail here before the build does not start."""
+
+_SETTING = {
+    "truncated_reply": "raise {stage}.max_tokens",
+    "invalid_reply": "does model {model!r} follow instructions? Its server may ignore "
+    "response_format: set models.{model}.response_format, or take another model",
+    "request_refused": "see the model's settings under models.{model}",
+    "wrong_model": "set models.{model}.answers_as",
+}
+"""What to change, by the reason for which a request failed."""
+
+
+_NO_PROOF = ("refused_by_model", "server_error", "timeout")
+"""Reasons that say nothing of the user's images: the picture here is made up, servers recover."""
+
+_TOO_MUCH = ("request_refused", "truncated_reply")
+"""Reasons that a request with fewer regions may cure."""
+
+
+class Tried(NamedTuple):
+    """One stage's request to one endpoint."""
+
+    stage: str
+    model: str
+    endpoint: str
+    seconds: float
+    usage: Usage
+
+
+class Rehearsal(NamedTuple):
+    """What the servers take. `dialects` are by the models' names, `limits` by stage."""
+
+    dialects: dict[str, Dialect]
+    limits: dict[str, Limits]
+    tried: list[Tried]
+
+    def lines(self) -> list[str]:
+        """Returns what is not as usual, a line each."""
+        lines = [
+            f"model {name}: {', '.join(dialect.describe())}"
+            for name, dialect in self.dialects.items()
+            if dialect.describe()
+        ]
+        return lines + [
+            f"stage {name}: {limits.regions} region{'s' * (limits.regions > 1)} a request"
+            for name, limits in self.limits.items()
+            if limits.regions is not None
+        ]
+
+
+def rehearse(
+    config: Config, stages: Sequence[Stage], known: Mapping[str, Dialect] | None = None
+) -> Rehearsal:
+    """Asks every endpoint of `config` one question of each of `stages`, and sets the stages' limits
+    to what all endpoints take. Models without endpoints are left out. `known` are dialects, by the
+    models' names, to begin with.
+
+    Raises `FinehardError` with the setting to change where an answer cannot be used. An endpoint
+    that does not respond is passed over, unless a model has no other.
+    """
+    dialects: dict[str, Dialect] = {}
+    tried: list[Tried] = []
+    for name, model in config.models.items():
+        asking = [stage for stage in stages if stage.model == name]
+        if not model.endpoints or not asking:
+            continue
+        first, *others = responding(model)
+        results = [_try_endpoint(config, name, asking, first, (known or {}).get(name))]
+        following = partial(_try_endpoint, config, name, asking, dialect=results[0].dialect)
+        with ThreadPoolExecutor(16) as pool:
+            results += pool.map(following, others)
+        dialects[name] = reduce(merged, (result.dialect for result in results))
+        for stage in asking:
+            stage.limits = min((result.limits[stage.name] for result in results), key=_most)
+        tried += [one for result in results for one in result.tried]
+    return Rehearsal(dialects, {stage.name: stage.limits for stage in stages}, tried)
+
+
+def _most(limits: Limits) -> float:
+    return float("inf") if limits.regions is None else limits.regions
+
+
+def check_endpoints(config: Config) -> None:
+    """Raises `FinehardError` where none of a model's endpoints responds."""
+    for model in config.models.values():
+        if model.endpoints:
+            responding(model)
+
+
+def responding(model: ModelConfig) -> list[str]:
+    """Returns the endpoints that respond. Raises `FinehardError` where none does."""
+    client = Client(model)
+    try:
+        problems = client.problems()
+    finally:
+        client.close()
+    urls = [url for url, problem in problems.items() if problem is None]
+    if not urls:
+        raise FinehardError(next(filter(None, problems.values())))
+    return urls
+
+
+class _Endpoint(NamedTuple):
+    """What one endpoint takes."""
+
+    dialect: Dialect
+    limits: dict[str, Limits]
+    tried: list[Tried]
+
+
+def _try_endpoint(
+    config: Config, name: str, stages: Sequence[Stage], url: str, dialect: Dialect | None
+) -> _Endpoint:
+    """Asks one endpoint a question of each of `stages`."""
+    model = config.models[name]
+    outage_s = min(model.outage_s, _OUTAGE_S)
+    client = Client(replace(model, endpoints=(url,), outage_s=outage_s), dialect=dialect)
+    own = [copy.copy(stage) for stage in stages]  # endpoints are tried at the same time
+    try:
+        tried = [one for stage in own if (one := _try_stage(config, name, stage, client))]
+        return _Endpoint(client.dialect, {stage.name: stage.limits for stage in own}, tried)
+    finally:
+        client.close()
+
+
+def _try_stage(config: Config, name: str, stage: Stage, client: Client) -> Tried | None:
+    """Asks the largest question of `stage`, with fewer regions until the answer can be used."""
+    most = config.detect.max_boxes
+    regions = min(most, config.models[name].regions_per_request or most)
+    seed, guessed = 0, False
+    while True:
+        stage.limits = Limits(regions if regions < most else None)
+        record, picture = sample_record(config.images, most, seed)
+        asks = stage.questions(record)
+        if not asks:
+            return None
+        ask = max(asks, key=lambda ask: (len(ask.views), ask.max_tokens, len(ask.text)))
+        question = _question(config, stage, ask, record, picture)
+        client.cut.pop(stage.name, None)
+        started = time.monotonic()
+        try:
+            answer = client.submit(question).result()
+        except RequestFailed as failed:
+            fewer = min(regions - 1, images_allowed(failed.detail) or regions // 2)
+            if failed.reason in _NO_PROOF:
+                endpoint = client.config.endpoints[0]
+                _log.warning("no answer to a sample of stage %s at %s: %s", stage.name, endpoint,
+                             failed)  # fmt: skip
+                return None
+            if failed.reason in _TOO_MUCH and _splits(stage, record, fewer):
+                regions = fewer
+            elif failed.reason == "request_refused" and not guessed:
+                guessed = client.try_dialects(question)
+                if not guessed:
+                    raise FinehardError(_problem(name, stage, client, failed)) from None
+            elif failed.reason in ("invalid_reply", "truncated_reply") and not seed:
+                seed = 1  # one bad reply proves nothing
+            else:
+                raise FinehardError(_problem(name, stage, client, failed)) from None
+            continue
+        half = ask.max_tokens // 2
+        if client.cut.get(stage.name, half) < half and _splits(stage, record, regions // 2):
+            regions //= 2
+            continue
+        seconds = time.monotonic() - started
+        return Tried(stage.name, name, client.config.endpoints[0], seconds, answer.usage)
+
+
+def _question(config: Config, stage: Stage, ask: Ask, record: Record, picture: bytes) -> Question:
+    views: tuple[bytes, ...] = ()
+    if ask.views:
+        views = tuple(Images(config.images, lambda _: picture).views(record, ask.views))
+    return Question(
+        stage.name, ask.text, ask.schema, ask.max_tokens, views, record.key, ask.choices, ask.judge
+    )
+
+
+def _splits(stage: Stage, record: Record, regions: int) -> bool:
+    """Returns whether `stage` asks differently where only `regions` may be in a request."""
+    if regions < 1:
+        return False
+    before, asks = stage.limits, stage.questions(record)
+    stage.limits = Limits(regions)
+    smaller = stage.questions(record)
+    stage.limits = before
+    return [ask.views for ask in smaller] != [ask.views for ask in asks] or [
+        ask.text for ask in smaller
+    ] != [ask.text for ask in asks]
+
+
+def _problem(name: str, stage: Stage, client: Client, failed: RequestFailed) -> str:
+    hint = _SETTING.get(failed.reason, "").format(stage=stage.section or stage.name, model=name)
+    return (
+        f"model {name} at {client.config.endpoints[0]} cannot do stage {stage.name}: "
+        f"{failed.reason}: {failed.detail}" + (f"; {hint}" if hint else "")
+    )
