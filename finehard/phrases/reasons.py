@@ -156,6 +156,8 @@ def _is_specified(tokens: Tokens, one: Chunk, lemma: str) -> bool:
     if lemma == "character" and tokens.plural[one.head]:
         return one.head > one.start and tokens.tags[one.head - 1] in ("ADJ", "NOUN")
     if lemma == "light":
+        if tokens.lower[one.end : one.end + 1] == ["of"]:
+            return False
         lamp = one.head > one.start and tokens.tags[one.head - 1] == "NOUN" and before not in TIMES
         return lamp or tokens.plural[one.head] and before != "the"
     if lemma == "number":

@@ -168,7 +168,9 @@ def _long_end(tokens: Tokens, one: Chunk, ends: dict[int, int], verb_before: boo
 
 def _refers_back(head: str, kinds: set[str], heads: Iterable[str]) -> bool:
     """Whether "the `head`" can refer to one of `heads`, whose hypernyms are `kinds`."""
-    if head in kinds or any(compound_of(known, head) for known in heads):
+    if head in kinds or f"{head}top" in heads:  # "the counter" after "a marble countertop"
+        return True
+    if any(compound_of(known, head) for known in heads):
         return True
     if head in GENERIC and any(heads):
         return True
@@ -205,6 +207,20 @@ def _apposition(tokens: Tokens, one: Chunk, before: Chunk | None) -> bool:
     )
 
 
+def _listed_again(tokens: Tokens, chunks: list[Chunk]) -> set[int]:
+    """Returns the starts of chunks that list the persons before: "two people, a man and a boy,"."""
+    starts: set[int] = set()
+    for group, first, second in zip(chunks, chunks[1:], chunks[2:], strict=False):
+        if min(group.head, first.head, second.head) < 0 or not tokens.plural[group.head]:
+            continue
+        between = tokens.lower[group.end : first.start], tokens.lower[first.end : second.start]
+        persons = (tokens.lemmas[one.head] for one in (group, first, second))
+        if between == ([","], ["and"]) and tokens.lower[second.end : second.end + 1] == [","]:
+            if all(noun in PERSONS or category(noun) == "p" for noun in persons):
+                starts |= {first.start, second.start}
+    return starts
+
+
 def select(
     tokens: Tokens, chunks: Iterable[Chunk], terminated: bool, max_phrases: int
 ) -> Extraction:
@@ -215,6 +231,7 @@ def select(
     """
     chunks = list(chunks)
     marks = sentence_marks(tokens)
+    listed = _listed_again(tokens, chunks)
     ends = {one.start: one.end for one in chunks if one.head >= 0}
     dropped: dict[str, list[str]] = {}
 
@@ -227,7 +244,7 @@ def select(
     inner: set[str] = set()
     for before, one in zip([None, *chunks], chunks, strict=False):
         rule = reason(tokens, one, marks, terminated)
-        if not rule and _apposition(tokens, one, before):
+        if not rule and (one.start in listed or _apposition(tokens, one, before)):
             rule = "named_again"
         if rule:
             drop(rule, one)
