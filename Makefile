@@ -33,8 +33,8 @@ setup-vllm-gpu: .venv-vllm-gpu/.ready ## create .venv-vllm-gpu, for vLLM on GPUs
 	@touch $@ .venv/.runtime
 
 .venv/.runtime: pyproject.toml constraints.txt | .venv/bin/python
-	@echo "setting up .venv"
-	@$(BIN)/$(PIP) -c constraints.txt -e .
+	@test .venv/.ready -nt pyproject.toml -a .venv/.ready -nt constraints.txt || \
+		{ echo "setting up .venv" && $(BIN)/$(PIP) -c constraints.txt -e .; }
 	@touch $@
 
 extras: .venv/.runtime

@@ -1,5 +1,7 @@
-"""Audit and balanced selection on synthetic texts: time and peak memory against the number of
-regions. Each size runs in a process of its own; the texts are made as they are read."""
+"""Audit and balanced selection on synthetic texts: time and peak memory by number of regions.
+
+Each size runs in its own process; the texts are generated as they are read.
+"""
 
 from __future__ import annotations
 
@@ -25,11 +27,11 @@ KINDS = [f"{word}o" for word in WORDS]
 
 
 def samples(regions: int) -> Iterator[dict[str, Any]]:
-    """Samples of four regions with 12 negatives each; the same at every call."""
+    """Yields samples of four regions with 12 negatives each; the same in every call."""
     chance = random.Random(0)
     odds = [1 / (n + 8) for n in range(len(WORDS))]
     for number in range(regions // REGIONS):
-        found = []
+        entries = []
         truths = chance.choices(WORDS, odds, k=REGIONS)
         for truth in truths:
             rest = f"{chance.choice(KINDS)} with a {chance.choice(WORDS)} {chance.choice(KINDS)}"
@@ -38,12 +40,12 @@ def samples(regions: int) -> Iterator[dict[str, Any]]:
                 {"text": f"a {word} {rest}", "attribute": "color", "original": truth,
                  "replacement": word} for word in others
             ]  # fmt: skip
-            found.append({"short_expr": f"a {truth} {rest}", "hard_negatives": negatives})
-        yield {"key": str(number), "image": {"sha256": str(number)}, "regions": found}
+            entries.append({"short_expr": f"a {truth} {rest}", "hard_negatives": negatives})
+        yield {"key": str(number), "image": {"sha256": str(number)}, "regions": entries}
 
 
 def one(regions: int) -> None:
-    """Measures one size, and prints its row."""
+    """Measures one size and prints its row."""
     started = time.process_time()
     for _ in samples(regions):
         pass
@@ -55,42 +57,41 @@ def one(regions: int) -> None:
     counting = time.process_time() - started - making
     balance = Balance(total, 10, 0.15)
     started = time.process_time()
-    given = kept = 0
+    total_negatives = selected = 0
     for sample in samples(regions):
-        chosen = balance.choose(sample)[0]
-        given += 12 * REGIONS
-        kept += sum(len(region["hard_negatives"]) for region in chosen["regions"])
+        balanced, _ = balance.choose(sample)
+        total_negatives += 12 * REGIONS
+        selected += sum(len(region["hard_negatives"]) for region in balanced["regions"])
     choosing = time.process_time() - started - making
     started = time.process_time()
-    found = audit(lambda: of_samples(balance.choose(s)[0] for s in samples(regions)))
+    result = audit(lambda: of_samples(balance.choose(s)[0] for s in samples(regions)))
     auditing = time.process_time() - started - 2 * (making + choosing)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
-    print(regions, kept / given, found["accuracy"], found["chance"], counting, choosing, auditing,
-          peak)  # fmt: skip
+    print(regions, selected / total_negatives, result["accuracy"], result["chance"], counting,
+          choosing, auditing, peak)  # fmt: skip
 
 
 def main() -> int:
-    """Prints the table; 0 when the goals are met."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--regions", type=int, nargs="+", default=[100_000, 1_000_000])
     parser.add_argument("--one", type=int, help=argparse.SUPPRESS)
-    chosen = parser.parse_args()
-    if chosen.one:
-        one(chosen.one)
+    args = parser.parse_args()
+    if args.one:
+        one(args.one)
         return 0
     print(f"{'regions':>9} {'kept':>6} {'accuracy':>9} {'chance':>7} {'count s':>8} "
           f"{'choose s':>9} {'audit s':>8} {'peak GB':>8}")  # fmt: skip
-    each, peaks = [], []
-    for regions in chosen.regions:
+    seconds, peaks = [], []
+    for regions in args.regions:
         command = [sys.executable, "-m", "bench.audit", "--one", str(regions)]
         row = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
-        kept, accuracy, chance, *times, peak = map(float, row[1:])
-        each.append(sum(times) / regions)
+        selected, accuracy, chance, *times, peak = map(float, row[1:])
+        seconds.append(sum(times) / regions)
         peaks.append(peak)
-        print(f"{regions:9d} {kept:6.3f} {accuracy:9.3f} {chance:7.3f} {times[0]:8.1f} "
+        print(f"{regions:9d} {selected:6.3f} {accuracy:9.3f} {chance:7.3f} {times[0]:8.1f} "
               f"{times[1]:9.1f} {times[2]:8.1f} {peak:8.3f}", flush=True)  # fmt: skip
     met = verdict("AUDIT_PEAK", max(peaks), PEAK_GOAL_GB, False, " GB")
-    met &= verdict("AUDIT_LINEAR", each[-1] / each[0], LINEAR_GOAL, False)
+    met &= verdict("AUDIT_LINEAR", seconds[-1] / seconds[0], LINEAR_GOAL, False)
     return 0 if met else 1
 
 

@@ -1,10 +1,10 @@
-"""CPU time of everything that is not a model, per image, stage by stage.
+"""CPU time per image of everything but the models, stage by stage.
 
 Photographs of 1024 x 768 px go through the stages' own code, one stage after the other, in one
-process; the replies are a simulated server's. Last, a whole build of the same images is measured,
-requests and Beam included: what the stages do not account for is the row "client, Beam, the rest".
-Beside it: what Pillow takes for decoding and encoding such an image in full, which is what a
-pipeline without reduced decoding would pay at every stage that looks at the image.
+process, with the replies of a simulated server. Then a whole build of the same images is measured,
+requests and Beam included; the difference is the row "client, Beam, the rest". The last row is the
+time in which Pillow decodes and encodes such an image in full: a pipeline without reduced decoding
+would spend it in every stage that uses the image.
 """
 
 from __future__ import annotations
@@ -50,22 +50,22 @@ GOAL_MS = 40.0
 
 
 class Table:
-    """Milliseconds of CPU time per image, by what they were spent on."""
+    """Milliseconds of CPU time per image, by name of the step."""
 
     def __init__(self) -> None:
         self.ms: dict[str, float] = {}
 
     def timed(self, name: str, work: Callable[[Any], Any], items: list[Any]) -> list[Any]:
-        """`work` done on each of `items`, its time put under `name`."""
+        """Returns `work(item)` for each of `items`; adds the time under `name`."""
         started = time.process_time()
-        done = [work(item) for item in items]
-        spent = 1000 * (time.process_time() - started) / len(items)
-        self.ms[name] = self.ms.get(name, 0.0) + spent
-        return done
+        results = [work(item) for item in items]
+        ms = 1000 * (time.process_time() - started) / len(items)
+        self.ms[name] = self.ms.get(name, 0.0) + ms
+        return results
 
 
-def through_the_stages(table: Table, images: int) -> None:
-    """Takes the images through all stages, one stage at a time."""
+def run_stages(table: Table, images: int) -> None:
+    """Runs the images through all stages, one stage at a time."""
     limits, source = ImagesConfig(), SourceConfig()
     folder = WORK / f"photo-{images}"
     started = time.process_time()
@@ -78,47 +78,47 @@ def through_the_stages(table: Table, images: int) -> None:
     ]
     table.ms["read"] = 1000 * (time.process_time() - started) / len(loaded)
 
-    def checked(item: Loaded) -> Record:
-        found = header(item.data, limits)
+    def with_header(item: Loaded) -> Record:
+        info = header(item.data, limits)
         return replace(
-            item.record, sha256=hashlib.sha256(item.data).hexdigest(), format=found.format,
-            width=found.width, height=found.height,
+            item.record, sha256=hashlib.sha256(item.data).hexdigest(), format=info.format,
+            width=info.width, height=info.height,
         )  # fmt: skip
 
-    records = table.timed("hash, header", checked, loaded)
+    records = table.timed("hash, header", with_header, loaded)
     store = Images(replace(limits, cache_bytes=1 << 40), lambda record: b"")
     for record, item in zip(records, loaded, strict=True):
         store.put(record, item.data)
     table.timed("decode, resize", store.pixels, records)
-    records = asked(table, store, Caption(CaptionConfig()), records)
+    records = run_stage(table, store, Caption(CaptionConfig()), records)
     extract = extractor(PhrasesConfig())
 
-    def phrased(record: Record) -> Record:
-        found = extract(record.long_caption).phrases
-        return replace(record, phrases=tuple(Phrase(p.text, p.head, p.long) for p in found))
+    def with_phrases(record: Record) -> Record:
+        phrases = extract(record.long_caption).phrases
+        return replace(record, phrases=tuple(Phrase(p.text, p.head, p.long) for p in phrases))
 
-    records = table.timed("phrases", phrased, records)
+    records = table.timed("phrases", with_phrases, records)
     detector, detect = Fixed(), DetectConfig()
 
-    def boxed(record: Record) -> Record:
+    def with_regions(record: Record) -> Record:
         [raw] = detector.detect([], [[phrase.text for phrase in record.phrases]])
-        kept, _ = select(raw, detect, record.width, record.height)
+        boxes, _ = select(raw, detect, record.width, record.height)
         regions = [
             Region(d.box, d.score, p.text, p.text, p.long)
-            for d in kept
+            for d in boxes
             for p in [record.phrases[d.phrase]]
         ]
         return replace(record, regions=tuple(regions))
 
-    records = table.timed("box selection", boxed, records)
+    records = table.timed("box selection", with_regions, records)
     stages = (Regions(RegionsConfig()), Negatives(NegativesConfig()), Verify(VerifyConfig()))
     for stage in stages:
-        records = asked(table, store, stage, records)
-    written(table, records)
+        records = run_stage(table, store, stage, records)
+    write(table, records)
 
 
-def asked(table: Table, store: Images, stage: Any, records: list[Record]) -> list[Record]:
-    """One stage that asks a model: question, cut-outs, request body, reply, journal."""
+def run_stage(table: Table, store: Images, stage: Any, records: list[Record]) -> list[Record]:
+    """Runs a stage that asks a model: questions, crops, request bodies, replies."""
     questions = table.timed(f"{stage.name}: question", stage.questions, records)
     pairs = list(zip(records, questions, strict=True))
     views = table.timed(
@@ -128,12 +128,13 @@ def asked(table: Table, store: Images, stage: Any, records: list[Record]) -> lis
     )
 
     def bodies(item: Any) -> list[bytes]:
-        (record, asks), shown = item
-        made = []
-        for ask, images in zip(asks, shown, strict=True):
+        (_, asks), stage_views = item
+        result = []
+        for ask, images in zip(asks, stage_views, strict=True):
             question = Question(stage.name, ask.text, ask.schema, ask.max_tokens, images)
-            made.append(orjson.dumps({"messages": messages(question), "schema": ask.schema.value}))
-        return made
+            body = {"messages": messages(question), "schema": ask.schema.value}
+            result.append(orjson.dumps(body))
+        return result
 
     table.timed(f"{stage.name}: request body", bodies, list(zip(pairs, views, strict=True)))
     replies = [
@@ -142,47 +143,47 @@ def asked(table: Table, store: Images, stage: Any, records: list[Record]) -> lis
         for record, asks in pairs
     ]  # fmt: skip
 
-    def taken(item: Any) -> Record:
-        (record, asks), said = item
+    def answered(item: Any) -> Record:
+        (record, asks), texts = item
         values = []
-        for reply, ask in zip(said, asks, strict=True):
+        for reply, ask in zip(texts, asks, strict=True):
             value = parse_reply(reply, ask.schema)
             if ask.choices:
                 value = probabilities(value, ask.choices, reply, {})
             values.append(value)
         return stage.answer(record, values)
 
-    return table.timed(f"{stage.name}: reply", taken, list(zip(pairs, replies, strict=True)))
+    return table.timed(f"{stage.name}: reply", answered, list(zip(pairs, replies, strict=True)))
 
 
-def written(table: Table, records: list[Record]) -> None:
-    """Journal and shard."""
+def write(table: Table, records: list[Record]) -> None:
+    """Writes journal and shard."""
     output = WORK / "cpu" / "shard"
     shutil.rmtree(output, ignore_errors=True)
     journal = Journal(str(output))
     usage = Usage(1, 1000, 500)
 
-    def kept(record: Record) -> None:
+    def journal_replies(record: Record) -> None:
         for stage in ("caption", "regions", "negatives", "verify", "detect"):
             value = {"text": record.long_caption * 2}
             journal.put(f"{stage}/x", record.unit, record.key, Entry(value, usage))
 
     started = time.process_time()
     for record in records:
-        kept(record)
+        journal_replies(record)
     for unit in {record.unit for record in records}:
         journal.finish(unit)
     journal.close()
     table.ms["journal"] = 1000 * (time.process_time() - started) / len(records)
     side = output / "records.bin"
 
-    def packed(record: Record) -> tuple[Record, bytes]:
+    def pack_record(record: Record) -> tuple[Record, bytes]:
         item = {"sample": sample_json(record, {}), "image": list(record.image)}
         return record, pack({**item, "usage": {}, "dropped": {}})
 
     pointers, offset = [], 0
     with open(side, "wb") as file:
-        for record, data in table.timed("pack", packed, records):
+        for record, data in table.timed("pack", pack_record, records):
             file.write(data)
             where = Bytes(str(side), offset, len(data))
             pointers.append(Pointer(record.key, record.source, where))
@@ -193,7 +194,7 @@ def written(table: Table, records: list[Record]) -> None:
 
 
 def pillow(images: int) -> float:
-    """Milliseconds that Pillow takes to decode and encode such an image in full."""
+    """Returns the milliseconds in which Pillow decodes and encodes such an image in full."""
     [tar] = discover(str(WORK / f"photo-{images}"), SourceConfig())[:1]
     unit = next(units(tar, SourceConfig()))
     samples = [i.data for i in read(unit, SourceConfig()) if isinstance(i, Loaded)][:32]
@@ -204,32 +205,31 @@ def pillow(images: int) -> float:
 
 
 def main() -> int:
-    """Prints the table; 0 when the goal is met."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--images", type=int, default=400)
-    chosen = parser.parse_args()
-    write_tars(WORK / f"photo-{chosen.images}", chosen.images, 1024, 768, 74)
+    args = parser.parse_args()
+    write_tars(WORK / f"photo-{args.images}", args.images, 1024, 768, 74)
     import webdataset  # noqa: F401  (its import is no cost of an image)
 
     table = Table()
-    through_the_stages(table, chosen.images)
+    run_stages(table, args.images)
     with server("--slots", "256", "--least-s", "0", "--most-s", "0") as url:
         settings, output = config(WORK / "cpu", url), WORK / "cpu" / "out"
         shutil.rmtree(output, ignore_errors=True)
         small = WORK / "photo-16"
         write_tars(small, 16, 1024, 768, 74)
-        start = build(settings, small, output)
+        small_run = build(settings, small, output)
         shutil.rmtree(output)
-        run = build(settings, WORK / f"photo-{chosen.images}", output)
-    whole = 1000 * (run.cpu_s - start.cpu_s) / (chosen.images - 16)
-    print(f"{chosen.images} images of 1024 x 768 px")
+        run = build(settings, WORK / f"photo-{args.images}", output)
+    whole = 1000 * (run.cpu_s - small_run.cpu_s) / (args.images - 16)
+    print(f"{args.images} images of 1024 x 768 px")
     print(f"{'stage':<28} {'CPU ms/image':>12}")
     for name, ms in table.ms.items():
         print(f"{name:<28} {ms:12.2f}")
-    known = sum(table.ms.values())
-    print(f"{'client, Beam, the rest':<28} {max(0.0, whole - known):12.2f}")
+    measured = sum(table.ms.values())
+    print(f"{'client, Beam, the rest':<28} {max(0.0, whole - measured):12.2f}")
     print(f"{'whole build':<28} {whole:12.2f}")
-    print(f"{'(Pillow: decode + encode)':<28} {pillow(chosen.images):12.2f}")
+    print(f"{'(Pillow: decode + encode)':<28} {pillow(args.images):12.2f}")
     return 0 if verdict("CPU_PER_IMAGE", whole, GOAL_MS, False, " ms") else 1
 
 

@@ -1,8 +1,8 @@
-"""The blind audit of the demo's hard negatives, before and after balanced selection.
+"""Blind audit of the demo's hard negatives, before and after balanced selection.
 
-One build of unseen scenes, then the same with `negatives.balance: true`; the second asks the model
-only what its choice changes. Goals: the truth among its negatives is picked blind in at most 14 %
-(chance with 10 negatives: 9.1 %), and balancing drops at most 20 % of the negatives.
+Unseen scenes are built without and then with `negatives.balance: true`; the second build sends only
+the questions that the selection changes. Goals: from the texts alone the true one is picked among
+its negatives in at most 14 % (chance with 10 negatives: 9.1 %), and balancing drops at most 20 %.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ ROOT = Path(__file__).parents[1]
 
 
 def settings(folder: Path, balance: bool) -> Path:
-    """The demo config, negatives balanced or not."""
+    """Writes the demo config with or without balancing; returns its path."""
     values: dict[str, Any] = yaml.safe_load((ROOT / "configs" / "demo.yaml").read_text())
     values["negatives"]["balance"] = balance
     folder.mkdir(parents=True, exist_ok=True)
@@ -35,33 +35,32 @@ def settings(folder: Path, balance: bool) -> Path:
 
 
 def main() -> int:
-    """Prints the table; 0 when all goals are met."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--scenes", type=int, default=500)
     parser.add_argument("--seed", type=int, default=4242)
-    chosen = parser.parse_args()
+    args = parser.parse_args()
     folder = WORK / "demo-audit"
     shutil.rmtree(folder, ignore_errors=True)
-    write_scenes(folder / "scenes", ScenesConfig(count=chosen.scenes, seed=chosen.seed, workers=2))
+    write_scenes(folder / "scenes", ScenesConfig(count=args.scenes, seed=args.seed, workers=2))
     output = folder / "out"
     print(f"{'':10}{'negatives':>10}{'balanced away':>15}{'accuracy':>10}{'texts seen':>12}"
           f"{'chance':>8}{'with 10':>9}")  # fmt: skip
-    blind, lost = 1.0, 1.0
+    accuracy, dropped_share = 1.0, 1.0
     for balance in (False, True):
         build(settings(folder, balance), folder / "scenes", output)
-        found = audit(lambda: read_items(str(output)))
+        result = audit(lambda: read_items(str(output)))
         manifest = json.loads((output / "manifest.json").read_text())
         count = manifest["counts"]["hard_negatives"]
-        away = manifest["dropped"].get("negatives.balanced_away", 0)
-        lost = away / (count + away)
-        blind = max(found["accuracy"], found["accuracy_texts_seen"])
-        full = found["eleven_way"]["accuracy"]
-        print(f"{'after' if balance else 'before':10}{count:10}{away:9} {lost:5.1%}"
-              f"{found['accuracy']:10.3f}{found['accuracy_texts_seen']:12.3f}"
-              f"{found['chance']:8.3f}{full:9.3f}")  # fmt: skip
+        dropped = manifest["dropped"].get("negatives.balanced_away", 0)
+        dropped_share = dropped / (count + dropped)
+        accuracy = max(result["accuracy"], result["accuracy_texts_seen"])
+        full = result["eleven_way"]["accuracy"]
+        print(f"{'after' if balance else 'before':10}{count:10}{dropped:9} {dropped_share:5.1%}"
+              f"{result['accuracy']:10.3f}{result['accuracy_texts_seen']:12.3f}"
+              f"{result['chance']:8.3f}{full:9.3f}")  # fmt: skip
     met = [
-        verdict("PICKED BLIND AFTER BALANCING", blind, 0.14, False),
-        verdict("BALANCED AWAY", lost, 0.20, False),
+        verdict("PICKED BLIND AFTER BALANCING", accuracy, 0.14, False),
+        verdict("BALANCED AWAY", dropped_share, 0.20, False),
     ]
     return 0 if all(met) else 1
 

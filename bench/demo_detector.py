@@ -1,7 +1,7 @@
-"""The demo detector on scenes it has not seen: recall and precision of what the build would keep.
+"""The demo detector on unseen scenes: recall and precision after the build's box selection.
 
-For each object the phrase that a true caption holds is asked for, with the caption's phrases that
-name no object. Held-out colour-kind pairs are reported apart.
+The detector gets the true phrase of each object and phrases that name no object. Held-out pairs of
+color and kind are reported separately.
 """
 
 from __future__ import annotations
@@ -22,36 +22,36 @@ SETTING = ["a wooden table", "a blue wall", "soft shadows", "the light", "the ta
 
 
 def measure(config: DetectConfig, scenes: int, seed: int) -> dict[str, float]:
-    """Figures over `scenes` scenes of `seed`; a box counts where its phrase's object has it."""
+    """Returns the metrics over `scenes` scenes of `seed`; a box must match its phrase's object."""
     detector = load_detector(config)
-    found: dict[str, list[bool]] = {"all": [], "held_out": [], "tight": []}
+    recalled: dict[str, list[bool]] = {"all": [], "held_out": [], "tight": []}
     correct: list[bool] = []
     for index in range(scenes):
         image, scene = render(seed, index)
         phrases = [thing_phrase(t) for t in scene.things]
         raw = detector.detect([image], [phrases + SETTING])[0]
-        kept = select(raw, config, image.width, image.height)[0]
+        selected = select(raw, config, image.width, image.height)[0]
         sides = (scene.width, scene.height) * 2
         boxes = [tuple(v / s for v, s in zip(t.box, sides, strict=True)) for t in scene.things]
         best = [0.0] * len(boxes)
-        for box in kept:
+        for box in selected:
             overlap = float(iou(box.box, boxes[box.phrase])) if box.phrase < len(boxes) else 0.0
             first = overlap >= 0.5 and best[box.phrase] < 0.5
             correct.append(first)
             if box.phrase < len(boxes):
                 best[box.phrase] = max(best[box.phrase], overlap)
         for thing, overlap in zip(scene.things, best, strict=True):
-            found["all"].append(overlap >= 0.5)
-            found["tight"].append(overlap >= 0.75)
+            recalled["all"].append(overlap >= 0.5)
+            recalled["tight"].append(overlap >= 0.75)
             if thing.held_out:
-                found["held_out"].append(overlap >= 0.5)
+                recalled["held_out"].append(overlap >= 0.5)
     return {
-        "recall": float(np.mean(found["all"])),
+        "recall": float(np.mean(recalled["all"])),
         "precision": float(np.mean(correct)) if correct else 0.0,
-        "held_out_recall": float(np.mean(found["held_out"])),
-        "recall_at_0.75": float(np.mean(found["tight"])),
-        "objects": len(found["all"]),
-        "held_out_objects": len(found["held_out"]),
+        "held_out_recall": float(np.mean(recalled["held_out"])),
+        "recall_at_0.75": float(np.mean(recalled["tight"])),
+        "objects": len(recalled["all"]),
+        "held_out_objects": len(recalled["held_out"]),
     }
 
 

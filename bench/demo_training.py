@@ -1,9 +1,9 @@
-"""A small model from scratch on rendered scenes: what each loss teaches it.
+"""An ablation of the losses: a small FG-CLIP trained from scratch on rendered scenes.
 
-Scenes and texts come from the renderer's truth, written as shards of the data contract; ten hard
-negatives a region, which differ in color or pattern. The model is measured on scenes it has not
-seen, which also hold pairs of color and kind that no training scene has. Prints a table: global
-losses only, + region loss, + hard-negative loss, averaged over seeds.
+Scenes and texts are the renderer's truth, written as shards of the data contract, with ten hard
+negatives per region that differ in color or pattern. The model is evaluated on unseen scenes, which
+also have pairs of color and kind that no training scene has. Prints a table, averaged over seeds:
+global losses only, + region loss, + hard-negative loss.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from finehard.fgclip.train import train
 
 GOAL = 0.80
 STEPS = 400
-"""Enough for the goal; --set optimizer.steps=1000 goes on to 0.93."""
+"""Enough for the goal; --set optimizer.steps=1000 reaches 0.93."""
 PER_SHARD = 1000
 VARIANTS = {"global": (0.0, 0.0), "+ region": (1.0, 0.0), "+ hard": (1.0, 1.0)}
 """Name -> weights of the region and the hard-negative loss."""
@@ -41,7 +41,7 @@ COLUMNS = ("long_i2t_r1", "short_i2t_r1", "region_top1", "region_top5", "hard_to
 
 
 def negatives(thing: Thing, rng: random.Random) -> list[dict[str, Any]]:
-    """Ten expressions that are false of `thing`: all other patterns where it has one, colors."""
+    """Returns ten false expressions for `thing`: its other patterns, if any, and other colors."""
     swaps = []
     if thing.pattern != "plain":
         swaps = [
@@ -68,7 +68,7 @@ def negatives(thing: Thing, rng: random.Random) -> list[dict[str, Any]]:
 
 
 def sample(key: str, scene: Scene, seed: int) -> dict[str, Any]:
-    """The scene as the data contract has it; objects that look alike make one region less."""
+    """Returns the scene as a sample of the data contract."""
     rng = random.Random(f"{seed} {key}")
     size = (scene.width, scene.height) * 2
     regions = []
@@ -98,7 +98,7 @@ def sample(key: str, scene: Scene, seed: int) -> dict[str, Any]:
 
 
 def write_shard(folder: Path, seed: int, held_out: bool, shard: int, count: int) -> None:
-    """Shard number `shard`, of `count` scenes."""
+    """Writes shard number `shard` with `count` scenes."""
     name = folder / "shards" / f"finehard-{shard:05d}.tar"
     with webdataset.TarWriter(str(name), encoder=False) as tar:
         for index in range(shard * PER_SHARD, shard * PER_SHARD + count):
@@ -109,7 +109,7 @@ def write_shard(folder: Path, seed: int, held_out: bool, shard: int, count: int)
 
 
 def write_scenes(folder: Path, count: int, seed: int, held_out: bool, processes: int) -> None:
-    """A dataset of `count` scenes in `folder`, unless it is there."""
+    """Writes a dataset of `count` scenes to `folder`, unless it exists."""
     if (folder / "sizes.json").exists():
         return
     (folder / "shards").mkdir(parents=True, exist_ok=True)
@@ -127,7 +127,7 @@ def main() -> int:
     parser.add_argument("--variants", nargs="+", choices=list(VARIANTS), default=list(VARIANTS))
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--folder", help="keep scenes and runs here, and go on with them")
+    parser.add_argument("--folder", help="folder for scenes and runs, to resume from")
     parser.add_argument("--set", action="append", default=[], help="as of `finehard train`")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)

@@ -1,9 +1,9 @@
-"""Time that `finehard.detect.select` takes for an image with 100 raw boxes.
+"""Time of `finehard.detect.select` for an image with 100 raw boxes.
 
     python -m bench.detect_select [--images N]
 
-It runs for every image of every build, also when only thresholds change. Goal: under 1 ms in the
-median, in the worst case of the table.
+It runs for every image of every build, even if only thresholds change. Goal: a median under 1 ms in
+the worst case of the table.
 """
 
 import argparse
@@ -19,8 +19,8 @@ PHRASES = 12
 
 
 def image(draw: random.Random, lowest: float) -> list[Detection]:
-    """100 boxes in clusters, as a detector proposes them; scores from `lowest` up."""
-    found = []
+    """Returns 100 boxes in clusters, as from a detector; scores are at least `lowest`."""
+    boxes = []
     for _ in range(BOXES // 10):
         x, y = draw.uniform(0, 0.6), draw.uniform(0, 0.6)
         wide, high = draw.uniform(0.05, 0.4), draw.uniform(0.05, 0.4)
@@ -29,25 +29,24 @@ def image(draw: random.Random, lowest: float) -> list[Detection]:
             box = (max(left, 0.0), max(top, 0.0), max(left, 0.0) + wide, max(top, 0.0) + high)
             x1, y1, x2, y2 = (round(min(number, 1.0), 4) for number in box)
             score = round(lowest + (1 - lowest) * draw.random() ** 3, 4)
-            found.append(Detection(draw.randrange(PHRASES), (x1, y1, x2, y2), score))
-    return found
+            boxes.append(Detection(draw.randrange(PHRASES), (x1, y1, x2, y2), score))
+    return boxes
 
 
 def microseconds(images: list[list[Detection]], config: DetectConfig) -> tuple[float, float, int]:
-    """Median and 99th percentile per image, and how many boxes were kept in all."""
+    """Returns the median and 99th percentile per image, and the number of selected boxes."""
     times = []
-    kept = 0
-    for found in images:
+    selected = 0
+    for raw in images:
         start = time.perf_counter()
-        boxes, _ = select(found, config, 1024, 768)
+        boxes, _ = select(raw, config, 1024, 768)
         times.append((time.perf_counter() - start) * 1e6)
-        kept += len(boxes)
+        selected += len(boxes)
     times.sort()
-    return times[len(times) // 2], times[int(len(times) * 0.99)], kept
+    return times[len(times) // 2], times[int(len(times) * 0.99)], selected
 
 
 def main() -> int:
-    """Print the table and the closing line; 1 where the goal is missed."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--images", type=int, default=3000)
     count = parser.parse_args().images
@@ -63,12 +62,12 @@ def main() -> int:
             DetectConfig(max_boxes=100, max_boxes_per_phrase=100, min_area=0.0, max_area=1.0),
         ),
     ]
-    print(f"{'case':<36}{'median us':>10}{'p99 us':>10}{'kept/image':>12}")
+    print(f"{'case':<36}{'median us':>10}{'p99 us':>10}{'boxes/image':>12}")
     worst = 0.0
     for name, images, config in cases:
-        median, late, kept = microseconds(images, config)
+        median, p99, selected = microseconds(images, config)
         worst = max(worst, median)
-        print(f"{name:<36}{median:>10.0f}{late:>10.0f}{kept / len(images):>12.1f}")
+        print(f"{name:<36}{median:>10.0f}{p99:>10.0f}{selected / len(images):>12.1f}")
     print(f"detect_select_us: {worst:.0f} (goal <= {GOAL_US:.0f})")
     return int(worst > GOAL_US)
 

@@ -1,8 +1,8 @@
-"""One of several endpoints dies, comes back, and is ten times slower, in the middle of a build.
+"""During a build one of several endpoints dies, comes back, becomes ten times slower, and hangs.
 
-Answers per second are counted at the servers in each phase, after a few seconds in which traffic
-may move, and set against what the endpoints that are well can do. Goal: 90 % of that in every
-phase. The simulated servers sleep for most of a request, so the machine is not what is measured.
+Answers per second are counted at the servers in each phase, after a few seconds for traffic to
+move, and compared with the capacity of the healthy endpoints. Goal: 90 % of it in every phase. The
+simulated servers sleep for most of a request, so the machine's own speed matters little.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ PHASES: tuple[tuple[str, dict[str, Any], float], ...] = (
     ("one 10x slow", {"slower": 10.0}, ENDPOINTS - 0.9),
     ("one hangs", {"slower": 1.0, "faults": 1.0, "kinds": ["hang"]}, ENDPOINTS - 1),
 )
-"""What the first endpoint is told, and how many endpoints' worth of capacity is left."""
+"""Name, settings of the first endpoint, and capacity left, in endpoints."""
 
 
 def main() -> int:
@@ -43,41 +43,41 @@ def main() -> int:
     parser.add_argument("--images", type=int, default=3000)
     parser.add_argument("--slots", type=int, default=4, help="of each endpoint")
     parser.add_argument("--request-s", type=float, default=0.5)
-    parser.add_argument("--phase-s", type=float, default=20.0, help="that are measured")
-    parser.add_argument("--settle-s", type=float, default=10.0, help="before")
+    parser.add_argument("--phase-s", type=float, default=20.0, help="measured in each phase")
+    parser.add_argument("--settle-s", type=float, default=10.0, help="before each measurement")
     parser.add_argument("--client", action="store_true", help="the client alone, without a build")
-    chosen = parser.parse_args()
-    source, output = WORK / f"endpoints-{chosen.images}", WORK / "endpoints-out"
-    write_tars(source, chosen.images, 96, 64)
+    args = parser.parse_args()
+    source, output = WORK / f"endpoints-{args.images}", WORK / "endpoints-out"
+    write_tars(source, args.images, 96, 64)
     shutil.rmtree(output, ignore_errors=True)
-    sleeps = ("--slots", str(chosen.slots), "--least-s", str(0.8 * chosen.request_s),
-              "--most-s", str(1.2 * chosen.request_s))  # fmt: skip
+    sleeps = ("--slots", str(args.slots), "--least-s", str(0.8 * args.request_s),
+              "--most-s", str(1.2 * args.request_s))  # fmt: skip
     with contextlib.ExitStack() as stack:
         urls = [stack.enter_context(server(*sleeps)) for _ in range(ENDPOINTS)]
         model = {
             "model": "simulated",
             "endpoints": urls,
-            "window": chosen.slots,
-            "timeout_s": 40 * chosen.request_s,
+            "window": args.slots,
+            "timeout_s": 40 * args.request_s,
         }
-        if chosen.client:
-            stack.callback(_asking(model).set)
+        if args.client:
+            stack.callback(_ask_on(model).set)
         settings = config(WORK / "endpoints-config", "", models={"lmm": model, "llm": model})
-        build = None if chosen.client else _start(settings, source, output)
+        build = None if args.client else _start(settings, source, output)
         if build:
             stack.callback(_end, build)
         while not any(stats(url)["requests"] for url in urls):
             time.sleep(0.2)
         rates = []
-        for name, told, capacity in PHASES:
-            control(urls[0], told)
-            time.sleep(chosen.settle_s)
-            before, at = [_answered(url) for url in urls], time.monotonic()
-            time.sleep(chosen.phase_s)
-            after, took = [_answered(url) for url in urls], time.monotonic() - at
+        for name, changes, capacity in PHASES:
+            control(urls[0], changes)
+            time.sleep(args.settle_s)
+            before, start = [_answered(url) for url in urls], time.monotonic()
+            time.sleep(args.phase_s)
+            after, seconds = [_answered(url) for url in urls], time.monotonic() - start
             if build and build.poll() is not None:
                 raise SystemExit("the build ended before the last phase: give more --images")
-            each = [(b - a) / took for a, b in zip(before, after, strict=True)]
+            each = [(b - a) / seconds for a, b in zip(before, after, strict=True)]
             rates.append(sum(each))
             if not rates[0]:
                 raise SystemExit("no answer while all were well: the machine is too busy")
@@ -91,7 +91,7 @@ def main() -> int:
         rate / rates[0] / (capacity / ENDPOINTS)
         for rate, (_, _, capacity) in zip(rates, PHASES, strict=True)
     )
-    slots = ENDPOINTS * chosen.slots / chosen.request_s
+    slots = ENDPOINTS * args.slots / args.request_s
     print(f"all well: {rates[0] / slots:.1%} of the slots' {slots:.0f} answers/s")
     return 0 if verdict("capacity kept, worst phase", worst, 0.9, at_least=True) else 1
 
@@ -103,27 +103,27 @@ def _start(settings: Path, source: Path, output: Path) -> subprocess.Popen[bytes
     )
 
 
-def _asking(model: dict[str, Any]) -> threading.Event:
-    """Asks questions as a stage does, twice as many as there are slots, until the event is set."""
+def _ask_on(model: dict[str, Any]) -> threading.Event:
+    """Asks questions as a stage does, two per slot at a time, until the returned event is set."""
     client = Client(ModelConfig(**{**model, "endpoints": tuple(model["endpoints"])}))
-    stop, under_way = threading.Event(), threading.Semaphore(2 * client.window)
+    stop, in_flight = threading.Event(), threading.Semaphore(2 * client.window)
 
     def ask() -> None:
         for number in itertools.count():
-            under_way.acquire()
+            in_flight.acquire()
             if stop.is_set():
                 return
-            asked = Question("caption", f"{number}", reply_schema("caption"), 9, (), f"{number}")
-            client.submit(asked).add_done_callback(lambda _: under_way.release())
+            question = Question("caption", f"{number}", reply_schema("caption"), 9, (), f"{number}")
+            client.submit(question).add_done_callback(lambda _: in_flight.release())
 
     threading.Thread(target=ask, daemon=True).start()
     return stop
 
 
 def _answered(url: str) -> int:
-    """Questions that the server answered well."""
-    told = stats(url)
-    return told["requests"] - sum(told["faults"].values())
+    """Returns the number of questions that the server answered without a fault."""
+    counts = stats(url)
+    return counts["requests"] - sum(counts["faults"].values())
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

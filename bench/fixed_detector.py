@@ -1,4 +1,4 @@
-"""A detector that takes no time: boxes that depend on the phrase only. For measuring the rest."""
+"""A detector that takes no time, for measuring all else: its boxes depend on the phrase only."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from finehard.digest import number
 
 
 class Fixed:
-    """Finds each phrase once, somewhere."""
+    """Returns one box per phrase."""
 
     identity: dict[str, Any] = {"fixed": 1}
 
     def detect(self, images: list[Image.Image], phrases: list[list[str]]) -> list[list[Detection]]:
-        """As `finehard.detect.Detector.detect`."""
-        return [[_box(place, p) for place, p in enumerate(asked)] for asked in phrases]
+        """See `finehard.detect.Detector.detect`."""
+        return [[_box(i, phrase) for i, phrase in enumerate(own)] for own in phrases]
 
 
-def _box(place: int, phrase: str) -> Detection:
+def _box(index: int, phrase: str) -> Detection:
     seed = number(phrase)
     x, y = seed % 60 / 100, seed // 60 % 60 / 100
-    return Detection(place, (x, y, x + 0.3, y + 0.3), 0.5 + seed % 40 / 100)
+    return Detection(index, (x, y, x + 0.3, y + 0.3), 0.5 + seed % 40 / 100)
 
 
 def load(config: DetectConfig) -> Fixed:

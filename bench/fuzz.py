@@ -1,8 +1,8 @@
-"""Real files and replies, damaged at random for some minutes, read as a build reads them.
+"""Fuzzing: files, replies and journal parts, damaged at random, are read as a build reads them.
 
-Allowed are rejects, `FinehardError` and the errors that a part says it raises; anything else is a
-crash, and a case that takes too long a hang. What was found is written to `--found`, to become a
-test. The same seed gives the same cases. The goal: 0 crashes and hangs.
+Allowed are rejects, `FinehardError` and the documented errors of each part; anything else is a
+crash, and a case that takes too long is a hang. Inputs that crash are written to `--found`, to
+become tests. The same seed gives the same cases. Goal: 0 crashes and hangs.
 """
 
 from __future__ import annotations
@@ -43,15 +43,15 @@ from finehard.state.journal import Entry, Journal
 Case = tuple[Callable[[bytes], None], bytes]
 HANG_S = 30
 _SIDE = 48
-_TELLING = (
+_TOKENS = (
     *(b"\0", b"\xff", b"\n", b"{", b"[", b'"', b"\\ud800", b"NaN", b"1e999", b"../", b"-1"),
     *(b"ustar\0", b"PAR1", b"99999999999", b"\xed\xa0\x80", b"\x80" + b"\xff" * 11),
 )
-"""What is put in now and then: bytes that mean something in one of the formats."""
+"""Bytes that have a meaning in one of the formats, inserted now and then."""
 
 
 def mutated(data: bytes, chance: random.Random) -> bytes:
-    """`data` with up to six places flipped, cut out, doubled, moved or replaced."""
+    """Returns `data` with up to six stretches flipped, removed, doubled, copied or replaced."""
     changed = bytearray(data)
     for _ in range(chance.randint(1, 6)):
         if not changed:
@@ -71,10 +71,10 @@ def mutated(data: bytes, chance: random.Random) -> bytes:
                 other = chance.randrange(len(changed))
                 changed[at : at + length] = changed[other : other + length]
             case 5:
-                piece = chance.choice(_TELLING)
+                piece = chance.choice(_TOKENS)
                 changed[at : at + len(piece)] = piece
             case _:
-                changed[at:at] = chance.choice(_TELLING) * chance.choice((1, 1, 1, 500))
+                changed[at:at] = chance.choice(_TOKENS) * chance.choice((1, 1, 1, 500))
     if chance.random() < 0.1:
         del changed[chance.randrange(len(changed) + 1) :]
     return bytes(changed)
@@ -180,10 +180,10 @@ def _replies(_: Path, chance: random.Random) -> Iterator[Case]:
 
 def _journal(folder: Path, chance: random.Random) -> Iterator[Case]:
     rows = {f"q{n}": Entry({"answer": [n, "x" * n, None]}, Usage(1, n, n)) for n in range(20)}
-    made = Journal(str(folder))
+    journal = Journal(str(folder))
     for key, entry in rows.items():
-        made.put("caption/0", "u", key, entry)
-    made.close()
+        journal.put("caption/0", "u", key, entry)
+    journal.close()
     [part] = (folder / "_journal/caption/0").iterdir()
     good = part.read_bytes()
 
@@ -191,9 +191,9 @@ def _journal(folder: Path, chance: random.Random) -> Iterator[Case]:
         part.write_bytes(data)
         journal = Journal(str(folder))
         try:
-            found = [journal.get("caption/0", "u", key) for key in rows]
-            wanted = list(rows.values()) if data == good else [None] * len(rows)
-            assert found == wanted, "damage was taken for an answer"
+            entries = [journal.get("caption/0", "u", key) for key in rows]
+            expected = list(rows.values()) if data == good else [None] * len(rows)
+            assert entries == expected, "damaged data was returned as an answer"
         finally:
             journal.close()
 
@@ -209,14 +209,14 @@ def _too_long(*_: Any) -> None:
     raise TimeoutError(f"no end after {HANG_S} s")
 
 
-def fuzz(name: str, seconds: float, seed: int, found: Path) -> tuple[int, int]:
-    """Cases tried and crashes found; what crashed is written below `found`."""
-    chance, tried, crashes = random.Random(seed), 0, 0
-    seen: set[str] = set()
+def fuzz(name: str, seconds: float, seed: int, folder: Path) -> tuple[int, int]:
+    """Returns the numbers of cases and of crashes; writes inputs that crash to `folder`."""
+    chance, cases, crashes = random.Random(seed), 0, 0
+    reported: set[str] = set()
     signal.signal(signal.SIGALRM, _too_long)
-    with tempfile.TemporaryDirectory() as folder:
-        until = time.monotonic() + seconds
-        for case, data in TARGETS[name](Path(folder), chance):
+    with tempfile.TemporaryDirectory() as work:
+        deadline = time.monotonic() + seconds
+        for case, data in TARGETS[name](Path(work), chance):
             signal.alarm(HANG_S)
             try:
                 case(data)
@@ -224,34 +224,34 @@ def fuzz(name: str, seconds: float, seed: int, found: Path) -> tuple[int, int]:
                 assert "\n" not in str(error)
             except Exception as error:
                 crashes += 1
-                where = traceback.extract_tb(error.__traceback__)[-1]
-                place = f"{type(error).__name__} at {Path(where.filename).name}:{where.lineno}"
-                if place not in seen:
-                    seen.add(place)
-                    found.mkdir(parents=True, exist_ok=True)
-                    (found / f"{name}-{seed}-{tried}").write_bytes(data)
-                    print(f"{name}, case {tried}: {place}: {' '.join(str(error).split())[:200]}")
+                frame = traceback.extract_tb(error.__traceback__)[-1]
+                crash = f"{type(error).__name__} at {Path(frame.filename).name}:{frame.lineno}"
+                if crash not in reported:
+                    reported.add(crash)
+                    folder.mkdir(parents=True, exist_ok=True)
+                    (folder / f"{name}-{seed}-{cases}").write_bytes(data)
+                    print(f"{name}, case {cases}: {crash}: {' '.join(str(error).split())[:200]}")
             finally:
                 signal.alarm(0)
-            tried += 1
-            if time.monotonic() > until:
+            cases += 1
+            if time.monotonic() > deadline:
                 break
-    return tried, crashes
+    return cases, crashes
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("targets", nargs="*", choices=[[], *TARGETS], help="none: all")
-    parser.add_argument("--minutes", type=float, default=10.0, help="for each")
+    parser.add_argument("targets", nargs="*", choices=[[], *TARGETS], help="default: all")
+    parser.add_argument("--minutes", type=float, default=10.0, help="for each target")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--found", type=Path, default=WORK / "fuzz")
-    chosen = parser.parse_args()
-    logging.getLogger("finehard").setLevel(logging.CRITICAL)  # damaged parts are told, by design
+    args = parser.parse_args()
+    logging.getLogger("finehard").setLevel(logging.CRITICAL)  # damaged parts are logged, by design
     crashes = 0
-    for name in chosen.targets or TARGETS:
-        tried, bad = fuzz(name, 60 * chosen.minutes, chosen.seed, chosen.found)
-        print(f"{name}: {tried} cases, {bad} crashes", flush=True)
-        crashes += bad
+    for name in args.targets or TARGETS:
+        cases, new = fuzz(name, 60 * args.minutes, args.seed, args.found)
+        print(f"{name}: {cases} cases, {new} crashes", flush=True)
+        crashes += new
     return 0 if verdict("crashes and hangs", crashes, 0, at_least=False) else 1
 
 

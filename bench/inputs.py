@@ -1,4 +1,4 @@
-"""Synthetic inputs for measuring: tars of noisy gradients, each with bytes of its own."""
+"""Synthetic inputs: tars of JPEGs of noisy gradients, no two with the same bytes."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from PIL import Image
 
 
 def write_tars(folder: Path, images: int, width: int, height: int, quality: int = 85) -> None:
-    """Writes `images` JPEGs into tars of at most 1,000 below `folder`, unless they are there.
+    """Writes `images` JPEGs into tars of at most 1,000 in `folder`, unless they exist already.
 
-    A few pictures are compressed; all others are one of these with another comment, so that every
-    one has bytes of its own and making 20,000 takes seconds.
+    All are copies of eight pictures, each with its own comment, so that no two have the same bytes
+    and 20,000 take seconds.
     """
     done = folder / "done.json"
-    wanted = {"images": images, "size": [width, height], "quality": quality, "stats": True}
-    if done.exists() and json.loads(done.read_text()) == wanted:
+    settings = {"images": images, "size": [width, height], "quality": quality, "stats": True}
+    if done.exists() and json.loads(done.read_text()) == settings:
         return
     folder.mkdir(parents=True, exist_ok=True)
     chance = np.random.default_rng(0)
@@ -32,9 +32,9 @@ def write_tars(folder: Path, images: int, width: int, height: int, quality: int 
                 data = picture[:2] + _comment(key.encode()) + picture[2:]
                 _add(tar, f"{key}.jpg", data)
                 _add(tar, f"{key}.txt", f"picture {key}".encode())
-        count = min(images - first, 1000)  # as img2dataset tells it
+        count = min(images - first, 1000)  # as img2dataset has it
         (folder / f"{first // 1000:05d}_stats.json").write_text(json.dumps({"successes": count}))
-    done.write_text(json.dumps(wanted))
+    done.write_text(json.dumps(settings))
 
 
 def _jpeg(chance: np.random.Generator, width: int, height: int, quality: int) -> bytes:

@@ -1,9 +1,8 @@
-"""Builds that are killed (SIGKILL) at random moments and run again: the same bytes, nothing twice.
+"""Builds killed (SIGKILL) at random moments and run again: same bytes, no question asked twice.
 
-Moments are drawn by the number of answers given by then, so that a slow machine spreads them as a
-quick one does: before the first answer, among them, and after the last, while shards are written.
-The goal: 0 of the builds end with other bytes or ask again what was answered before the last
-unflushed second.
+Moments are drawn by the number of answers so far, so that they are spread alike on slow and fast
+machines: before the first answer, among them, and after the last, while shards are written. Goal:
+no build ends with other bytes or repeats a question answered before the last unflushed second.
 """
 
 from __future__ import annotations
@@ -28,12 +27,15 @@ from finehard.state.journal import FLUSH_S
 UNFLUSHED_S = FLUSH_S + 0.5
 """Seconds of answers that may be lost with a process: the flush interval and the write itself."""
 _LAST_S = 2.0
-"""Seconds after the last answer in which a build may still be killed."""
+"""Seconds after the last answer within which a build may still be killed."""
 
 
 class Killed(NamedTuple):
-    """What came of one kill: answers given by then, questions asked again although their answer
-    should have been kept, and the files whose bytes are not those of the undisturbed build."""
+    """The result of one kill.
+
+    `answers`: the number until then; `again`: questions asked again although their answer should
+    have been in the journal; `other`: files whose bytes differ from the undisturbed build's.
+    """
 
     answers: int
     again: int
@@ -52,39 +54,39 @@ def kill_and_resume(
 ) -> Killed:
     """Kills a build into `output` at `moment` and runs it again.
 
-    `moment` is from 0, the start, to 1, the end; `answers` is what an undisturbed build asks,
-    `log` what the server writes. Raises `AssertionError` when the second run fails.
+    `moment` is from 0, the start, to 1, the end; `answers` is the number of answers of an
+    undisturbed build, `log` the server's log. Raises `AssertionError` if the second run fails.
     """
     log.write_text("")
     process = _start(settings, source, output, *beam)
-    wanted = int(moment * 1.1 * answers)
-    while len(_lines(log)) < min(wanted, answers) and process.poll() is None:
+    target = int(moment * 1.1 * answers)
+    while len(_lines(log)) < min(target, answers) and process.poll() is None:
         time.sleep(0.005)
-    if wanted >= answers:
+    if target >= answers:
         time.sleep((moment * 11 - 10) * _LAST_S)
-    elif wanted == 0:
+    elif target == 0:
         time.sleep(random.Random(moment).random())
-    with contextlib.suppress(ProcessLookupError):  # it was through
+    with contextlib.suppress(ProcessLookupError):  # it had ended
         os.killpg(process.pid, signal.SIGKILL)
     killed = time.time()
     process.communicate()
-    time.sleep(0.3)  # what the server was still answering
+    time.sleep(0.3)  # for answers under way
     before = _lines(log)
     log.write_text("")
-    again = _start(settings, source, output, *beam)
-    printed, _ = again.communicate(timeout=300)
-    assert again.returncode == 0, printed
-    kept = {question for at, question in before if at < killed - UNFLUSHED_S}
-    twice = kept & {question for _, question in _lines(log)}
-    made = sums(output)
-    other = [n for n in {**made, **undisturbed} if made.get(n) != undisturbed.get(n)]
-    return Killed(len(before), len(twice), sorted(other))
+    resumed = _start(settings, source, output, *beam)
+    printed, _ = resumed.communicate(timeout=300)
+    assert resumed.returncode == 0, printed
+    flushed = {question for answered, question in before if answered < killed - UNFLUSHED_S}
+    again = flushed & {question for _, question in _lines(log)}
+    actual = sums(output)
+    other = [n for n in {**actual, **undisturbed} if actual.get(n) != undisturbed.get(n)]
+    return Killed(len(before), len(again), sorted(other))
 
 
 def undisturbed_build(
     settings: Path, source: Path, output: Path, log: Path
 ) -> tuple[dict[str, str], int]:
-    """Builds to the end: the files' SHA-256 by name, and how many answers it took."""
+    """Builds to the end; returns the files' SHA-256 by name, and the number of answers."""
     log.write_text("")
     process = _start(settings, source, output)
     printed, _ = process.communicate(timeout=300)
@@ -93,7 +95,7 @@ def undisturbed_build(
 
 
 def sums(output: Path) -> dict[str, str]:
-    """SHA-256 of every shard, every reject file and the index of a dataset, by name."""
+    """Returns the SHA-256 of every shard, reject file and the index of a dataset, by name."""
     files = [*output.glob("shards/*"), *output.glob("rejected/*"), output / "index.parquet"]
     return {f.name: hashlib.sha256(f.read_bytes()).hexdigest() for f in sorted(files)}
 
@@ -112,7 +114,7 @@ def _start(settings: Path, source: Path, output: Path, *beam: str) -> subprocess
 
 
 def _lines(log: Path) -> list[tuple[float, str]]:
-    """When each question was answered; a line that is being written is left out."""
+    """Returns (time of the answer, question) for each complete line of the log."""
     rows = (line.split() for line in log.read_text().splitlines())
     return [(float(row[0]), row[2]) for row in rows if len(row) == 3]
 
@@ -124,15 +126,15 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--balance", action="store_true", help="with negatives.balance")
     parser.add_argument("--workers", type=int, default=1, help="processes of a build")
-    chosen = parser.parse_args()
-    beam = [f"--direct_num_workers={chosen.workers}"] if chosen.workers > 1 else []
-    folder = WORK / ("kills-balance" if chosen.balance else "kills")
+    args = parser.parse_args()
+    beam = [f"--direct_num_workers={args.workers}"] if args.workers > 1 else []
+    folder = WORK / ("kills-balance" if args.balance else "kills")
     shutil.rmtree(folder, ignore_errors=True)
-    write_tars(folder / "in", chosen.images, 96, 64)
+    write_tars(folder / "in", args.images, 96, 64)
     log = folder / "log"
     log.touch()
-    chance = random.Random(chosen.seed)
-    bad = 0
+    chance = random.Random(args.seed)
+    failures = 0
     with server("--log", str(log), "--least-s", "0.01", "--most-s", "0.05") as url:
         model: dict[str, Any] = {"model": "simulated", "endpoints": [url], "window": 16}
         settings = config(
@@ -141,24 +143,26 @@ def main() -> int:
             models={"lmm": model, "llm": model},
             source={"unit_size": 8},
             shards={"samples_per_shard": 10},
-            negatives={"balance": chosen.balance},
+            negatives={"balance": args.balance},
         )
-        well, answers = undisturbed_build(settings, folder / "in", folder / "undisturbed", log)
-        print(f"{answers} answers, {len(well)} files")
-        for number in range(chosen.kills):
+        undisturbed, answers = undisturbed_build(
+            settings, folder / "in", folder / "undisturbed", log
+        )
+        print(f"{answers} answers, {len(undisturbed)} files")
+        for number in range(args.kills):
             moment, output = chance.random(), folder / f"killed-{number}"
-            found = kill_and_resume(
-                settings, folder / "in", output, log, well, moment, answers, *beam
+            killed = kill_and_resume(
+                settings, folder / "in", output, log, undisturbed, moment, answers, *beam
             )
             print(
-                f"killed at {moment:.3f}, after {found.answers:4} answers: {found.again} asked "
-                f"again, {len(found.other)} files with other bytes {' '.join(found.other[:3])}",
+                f"killed at {moment:.3f}, after {killed.answers:4} answers: {killed.again} asked "
+                f"again, {len(killed.other)} files with other bytes {' '.join(killed.other[:3])}",
                 flush=True,
             )
-            bad += bool(found.again or found.other)
-            if not found.other:
+            failures += bool(killed.again or killed.other)
+            if not killed.other:
                 shutil.rmtree(output)
-    return 0 if verdict("kills that showed", bad, 0, at_least=False) else 1
+    return 0 if verdict("kills that showed", failures, 0, at_least=False) else 1
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""Samples/s of one core: our loader, from shards to packed batches, beside a plain one.
+"""Samples/s per core of our loader, from shards to packed batches, against a plain loader.
 
 The plain loader opens image files with PIL and JSON files, resizes, normalises, and tokenises with
 padding to 77 and 248 tokens as the published trainer does, all short texts of an image in one call.
-Both see the same photographs of 800 x 600 pixels with the same texts: 4 boxes, 10 negatives each.
+Both read the same photographs of 800 x 600 pixels with the same texts: 4 boxes, 10 negatives each.
 CPU seconds are counted, so that other work on the machine does not matter.
 """
 
@@ -36,7 +36,7 @@ SIDE, BATCH = 224, 32
 
 
 def photograph(rng: np.random.Generator) -> bytes:
-    """A JPEG of 800 x 600 pixels with soft shapes and grain."""
+    """Returns a JPEG of 800 x 600 pixels with soft shapes and grain."""
     small = Image.fromarray(rng.integers(0, 256, (15, 20, 3), dtype=np.uint8))
     large = np.asarray(small.resize((800, 600), Image.Resampling.BICUBIC), dtype=np.int16)
     grain = rng.integers(-12, 13, large.shape, dtype=np.int16)
@@ -46,13 +46,13 @@ def photograph(rng: np.random.Generator) -> bytes:
 
 
 def words(rng: random.Random, vocabulary: list[str], count: int) -> str:
-    """So many words, frequent ones more often, each begun with a word that is rarely repeated."""
+    """Returns `count` words, Pareto-distributed over `vocabulary`."""
     last = len(vocabulary) - 1
     return " ".join(vocabulary[min(last, int(rng.paretovariate(0.7)) - 1)] for _ in range(count))
 
 
 def sample(number: int, vocabulary: list[str]) -> dict[str, Any]:
-    """Texts as long as FineHARD's; a negative differs from its text in one word."""
+    """Returns a sample with texts as long as FineHARD's; a negative differs in one word."""
     rng = random.Random(number)
     regions = []
     for _ in range(4):
@@ -80,7 +80,7 @@ def sample(number: int, vocabulary: list[str]) -> dict[str, Any]:
 
 
 def write(folder: Path, count: int) -> None:
-    """The same samples as a dataset of shards, and as files for the plain loader."""
+    """Writes the same samples as a dataset of shards and as files for the plain loader."""
     letters = "abcdefghijklmnopqrstuvwxyz"
     rng = random.Random(0)
     vocabulary = ["".join(rng.choices(letters, k=rng.randint(2, 8))) for _ in range(4000)]
@@ -99,7 +99,7 @@ def write(folder: Path, count: int) -> None:
 
 
 def plain(folder: Path, tokenizer: Any, numbers: range) -> None:
-    """One batch of padded tensors."""
+    """Loads one batch of padded tensors."""
     rng = random.Random(0)
     mean, std = (torch.tensor(x)[:, None, None] for x in (MEAN, STD))
     images, long, short, boxes = [], [], [], []
@@ -124,7 +124,7 @@ def plain(folder: Path, tokenizer: Any, numbers: range) -> None:
 
 
 def per_second(work: Callable[[int], None], batches: int) -> float:
-    """Samples per CPU second, after one batch that is not counted."""
+    """Returns samples per CPU second, not counting the first batch."""
     work(0)
     start = time.process_time()
     for number in range(1, batches):
@@ -146,13 +146,13 @@ def main() -> int:
         order, limits = Sampler(shards, 0), Limits(SIDE, 77, 248)
         batches = Batches(source, order, Part(BATCH), Tokens(tokenizer), limits)
         ours = per_second(lambda n: (batches[n], None)[1], count // BATCH)
-        beside = per_second(
+        baseline = per_second(
             lambda n: plain(folder, tokenizer, range(n * BATCH, (n + 1) * BATCH)), count // BATCH
         )
     print(f"{'':8}{'samples/s of a core':>22}")
-    print(f"{'plain':8}{beside:22.1f}\n{'ours':8}{ours:22.1f}")
-    print(f"loader: {ours / beside:.2f}x samples/s of a core (goal >= {GOAL:.0f}x)")
-    return 0 if ours >= GOAL * beside else 1
+    print(f"{'plain':8}{baseline:22.1f}\n{'ours':8}{ours:22.1f}")
+    print(f"loader: {ours / baseline:.2f}x samples/s of a core (goal >= {GOAL:.0f}x)")
+    return 0 if ours >= GOAL * baseline else 1
 
 
 if __name__ == "__main__":

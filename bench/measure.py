@@ -1,4 +1,4 @@
-"""What the build benches share: a simulated server, a build in its own process, the verdict."""
+"""Shared by the benches: a simulated server, a build in its own process, the last line."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 WORK = Path(os.environ.get("BENCH_DIR", Path(tempfile.gettempdir()) / "finehard-bench"))
-"""Where inputs and datasets of benches lie."""
+"""Folder for the inputs and datasets of benches."""
 
 
 class Run(NamedTuple):
-    """A finished build: seconds of wall and CPU time, peak resident bytes of its processes."""
+    """A finished build: its times, and the peak resident memory of any of its processes."""
 
     wall_s: float
     cpu_s: float
@@ -30,7 +30,7 @@ class Run(NamedTuple):
 
 @contextmanager
 def server(*arguments: str) -> Iterator[str]:
-    """A simulated server in a process of its own; gives its base URL, and ends it."""
+    """Runs a simulated server in its own process; yields its base URL."""
     command = [sys.executable, "-m", "bench.simulated_server", *arguments]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert process.stdin and process.stdout
@@ -42,13 +42,13 @@ def server(*arguments: str) -> Iterator[str]:
 
 
 def stats(url: str) -> dict[str, Any]:
-    """What the simulated server counted."""
+    """Returns the counts of the simulated server at `url`."""
     with urllib.request.urlopen(url.removesuffix("/v1") + "/stats", timeout=10) as response:
         return json.load(response)
 
 
 def config(folder: Path, url: str, **sections: Any) -> Path:
-    """A config file for a build against the simulated server at `url`."""
+    """Writes a config for a build with the simulated server at `url`; returns its path."""
     model = {"model": "simulated", "endpoints": [url], "window": 128}
     values = {
         "models": {"lmm": model, "llm": model},
@@ -61,22 +61,22 @@ def config(folder: Path, url: str, **sections: Any) -> Path:
     return path
 
 
-def control(url: str, told: dict[str, Any]) -> None:
-    """Tells the simulated server at `url` what goes wrong from now on."""
-    where = url.removesuffix("/v1") + "/control"
-    urllib.request.urlopen(
-        urllib.request.Request(where, json.dumps(told).encode()), timeout=10
-    ).close()
+def control(url: str, changes: dict[str, Any]) -> None:
+    """Changes the faults and the speed of the simulated server at `url` while it runs."""
+    request = urllib.request.Request(
+        url.removesuffix("/v1") + "/control", json.dumps(changes).encode()
+    )
+    urllib.request.urlopen(request, timeout=10).close()
 
 
 def build_command(settings: Path, source: Path, output: Path) -> list[str]:
-    """The arguments of a build in a process of its own."""
+    """Returns the command line of a build."""
     return [sys.executable, "-m", "finehard.cli", "build", "--config", str(settings),
             "--input", str(source), "--output", str(output)]  # fmt: skip
 
 
 def build(settings: Path, source: Path, output: Path, *beam: str) -> Run:
-    """Runs `finehard build` to its end, and measures it. Raises when it fails."""
+    """Runs `finehard build` and measures it. Raises `SystemExit` if it fails."""
     command = [*build_command(settings, source, output), *beam]
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     started = time.monotonic()
@@ -91,7 +91,7 @@ def build(settings: Path, source: Path, output: Path, *beam: str) -> Run:
 
 
 def verdict(name: str, figure: float, goal: float, at_least: bool, unit: str = "") -> bool:
-    """Prints the bench's last line; whether the goal is met."""
+    """Prints a figure with its goal; returns whether the goal is met."""
     sign = ">=" if at_least else "<="
     print(f"{name}: {figure:.4g}{unit} (goal {sign} {goal:g}{unit})")
     return figure >= goal if at_least else figure <= goal

@@ -1,7 +1,7 @@
-"""Peak memory of a build against the size of its input: it must not grow with it.
+"""Peak memory of a build by the size of its input, with which it must not grow.
 
-2,000 and 20,000 images of about 100 KB against a simulated server that answers at once, so that
-what is measured is finehard, its images, its journal and Beam's shuffle.
+2,000 and 20,000 images of about 100 KB; the simulated server answers at once, so that finehard, its
+images, its journal and Beam's shuffle are measured.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ PEAK_GOAL_GB = 1.5
 
 
 def peak(settings: Path, source: Path, output: Path) -> tuple[float, float]:
-    """Highest resident memory of a build's processes together, in GB, and its wall time."""
+    """Returns the peak resident memory of all processes of a build in GB, and its wall time."""
     command = build_command(settings, source, output)
     started = time.monotonic()
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
@@ -44,14 +44,13 @@ def peak(settings: Path, source: Path, output: Path) -> tuple[float, float]:
 
 
 def main() -> int:
-    """Prints the table; 0 when both goals are met."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--images", type=int, nargs=2, default=(2000, 20000))
-    chosen = parser.parse_args()
+    args = parser.parse_args()
     print(f"{'images':>8} {'KB each':>8} {'wall s':>8} {'peak GB':>8}")
     peaks = []
     with server("--slots", "256", "--least-s", "0", "--most-s", "0") as url:
-        for images in chosen.images:
+        for images in args.images:
             source = WORK / f"large-{images}"
             write_tars(source, images, 640, 480, 74)
             settings = config(WORK / "memory", url)

@@ -1,9 +1,9 @@
-"""Captions a second that `finehard.phrases` reads on one core.
+"""Captions per second of `finehard.phrases` on one core.
 
     python -m bench.phrases [--captions N]
 
-Captions are five sentences each, drawn at random from the hand-written ones of tests/phrases.
-CPU time is what counts, so that other work on the machine does not. Goal: 2,000 a second.
+A caption is five sentences, drawn at random from the hand-written ones in tests/phrases. CPU time
+is measured, so that other work on the machine does not matter. Goal: 2,000 per second.
 """
 
 import argparse
@@ -20,7 +20,7 @@ GOLD = Path(__file__).parents[1] / "tests" / "phrases" / "gold_everyday.json"
 
 
 def captions(count: int) -> list[str]:
-    """`count` captions made of sentences drawn at random from the hand-written ones."""
+    """Returns `count` captions of sentences drawn at random from the hand-written ones."""
     gold = json.loads(GOLD.read_text("utf-8"))
     sentences = [
         s.rstrip(".") + "."
@@ -32,7 +32,6 @@ def captions(count: int) -> list[str]:
 
 
 def main() -> None:
-    """Prints the table; exits 1 where the goal is missed."""
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--captions", type=int, default=3000)
     texts = captions(arguments.parse_args().captions)
@@ -41,13 +40,13 @@ def main() -> None:
     extract(texts[0])
     first = time.perf_counter() - start
     wall, cpu = time.perf_counter(), time.process_time()
-    found = sum(len(extract(text).phrases) for text in texts)
+    phrases = sum(len(extract(text).phrases) for text in texts)
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
     words = sum(len(text.split()) for text in texts) / len(texts)
     print("| captions | words each | phrases each | first caption | wall | CPU |")
     print("|---|---|---|---|---|---|")
     print(
-        f"| {len(texts)} | {words:.0f} | {found / len(texts):.1f} | {first * 1e3:.0f} ms |"
+        f"| {len(texts)} | {words:.0f} | {phrases / len(texts):.1f} | {first * 1e3:.0f} ms |"
         f" {wall:.2f} s | {cpu:.2f} s |"
     )
     rate = len(texts) / cpu

@@ -1,8 +1,8 @@
-"""What verification catches of planted errors, and what it loses of what is true.
+"""Share of planted errors that verification catches, and of good texts that it rejects.
 
-On unseen demo scenes the truth is known: every region has true texts and false negatives. One in
-ten regions gets the texts of another thing, one in ten negatives is made true; the verification
-stage asks the demo's model about all of it, as in a build.
+The regions of unseen demo scenes have true texts and false negatives. One region in ten gets false
+texts, and one negative in ten is made true; then the verification stage asks the demo's model about
+all of them, as in a build.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ NEGATIVES = 3
 
 
 def record(scene: Scene, rng: np.random.Generator, tally: Counter[str]) -> Record:
-    """The scene as the stages before would have it were they perfect, errors planted.
+    """Returns the scene as perfect earlier stages would leave it, with errors planted.
 
-    `phrase` of a region, and `attribute` of a negative, tell what is planted.
+    A region's `phrase` is "right" or "wrong", a negative's `attribute` "true" or "false".
     """
     regions = []
     size = np.asarray((scene.width, scene.height) * 2)
@@ -49,58 +49,57 @@ def record(scene: Scene, rng: np.random.Generator, tally: Counter[str]) -> Recor
                 negatives.append(HardNegative(text, "true" if true else "false", "", ""))
         box = np.clip(np.asarray(thing.box) / size, 0, 1).tolist()
         long = f"{short} on a {scene.surface} table"
-        told = "wrong" if wrong else "right"
-        regions.append(Region(tuple(box), 1.0, told, short, long, tuple(negatives)))
-        tally[told] += 1
+        label = "wrong" if wrong else "right"
+        regions.append(Region(tuple(box), 1.0, label, short, long, tuple(negatives)))
+        tally[label] += 1
         tally.update(n.attribute for n in negatives)
     return Record("", "", "", Bytes("", 0, 0), "", regions=tuple(regions))
 
 
 def main() -> int:
-    """Prints the shares; 0 when all goals are met."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--scenes", type=int, default=200)
     parser.add_argument("--seed", type=int, default=5151)
-    chosen = parser.parse_args()
+    args = parser.parse_args()
     config = load_config("demo")
     assert config.server is not None
     stage = Verify(replace(config.verify, policy="mark"))
     images = Images(config.images, lambda _: b"")
     planted: Counter[str] = Counter()
-    asked = []
+    pending = []
     with ensure_server(config.server.engine) as server:
         lmm = replace(config.models["lmm"], model=server.model, endpoints=server.base_urls)
         client = Client(lmm)
-        for index in range(chosen.scenes):
-            picture, scene = render(chosen.seed, index)
-            data = encode(picture, chosen.seed, index)
-            told = record(scene, np.random.default_rng((chosen.seed, index)), planted)
+        for index in range(args.scenes):
+            picture, scene = render(args.seed, index)
+            data = encode(picture, args.seed, index)
+            item = record(scene, np.random.default_rng((args.seed, index)), planted)
             key = hashlib.sha256(data).hexdigest()
-            told = replace(told, source=key, sha256=key, width=scene.width, height=scene.height)
-            images.put(told, data)
+            item = replace(item, source=key, sha256=key, width=scene.width, height=scene.height)
+            images.put(item, data)
             questions = [
                 Question(stage.name, ask.text, ask.schema, ask.max_tokens,
-                         tuple(images.views(told, ask.views)), key, ask.choices)
-                for ask in stage.questions(told)
+                         tuple(images.views(item, ask.views)), key, ask.choices)
+                for ask in stage.questions(item)
             ]  # fmt: skip
-            images.drop(told.source)
-            asked.append((told, [client.submit(question) for question in questions]))
-        found: Counter[str] = Counter()
-        for told, answers in asked:
+            images.drop(item.source)
+            pending.append((item, [client.submit(question) for question in questions]))
+        flagged: Counter[str] = Counter()
+        for item, answers in pending:
             values = [answer.result().value for answer in answers]
-            for region in stage.answer(told, values).regions:
-                found[region.phrase] += not region.verified
-                found.update(n.attribute for n in region.hard_negatives if not n.verified)
+            for region in stage.answer(item, values).regions:
+                flagged[region.phrase] += not region.verified
+                flagged.update(n.attribute for n in region.hard_negatives if not n.verified)
         client.close()
-    shares = {name: found[name] / count for name, count in planted.items()}
-    for name, what in (
+    shares = {name: flagged[name] / count for name, count in planted.items()}
+    for name, label in (
         ("wrong", "region texts of something else, caught"),
         ("true", "negatives made true, caught"),
         ("right", "true region texts, lost"),
         ("false", "false negatives, lost"),
     ):
-        print(f"{what:42}{shares[name]:7.1%} of {planted[name]}")
-    caught = (found["wrong"] + found["true"]) / (planted["wrong"] + planted["true"])
+        print(f"{label:42}{shares[name]:7.1%} of {planted[name]}")
+    caught = (flagged["wrong"] + flagged["true"]) / (planted["wrong"] + planted["true"])
     met = [
         verdict("PLANTED ERRORS CAUGHT", caught, 0.95, True),
         verdict("TRUE REGIONS LOST", shares["right"], 0.05, False),

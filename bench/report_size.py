@@ -1,7 +1,7 @@
 """The report of a large dataset: seconds, peak memory, and size of the file.
 
-The index, the rejects and the journal of captions are synthetic and of full size. Shards hold the
-samples that the report reads, and no others.
+The index, the rejects and the journal of captions are synthetic and of full size. The shards have
+only the samples that the report reads.
 """
 
 from __future__ import annotations
@@ -38,31 +38,21 @@ PER_SHARD = 1000
 REGIONS = 4
 COLORS = ["red", "green", "blue", "yellow", "brown", "black", "white", "pink", "orange", "gray"]
 NOUNS = [
-    "mug",
-    "box",
-    "hat",
-    "book",
-    "clock",
-    "bowl",
-    "bottle",
-    "chair",
-    "lamp",
-    "vase",
-    "bag",
+    "mug", "box", "hat", "book", "clock", "bowl", "bottle", "chair", "lamp", "vase", "bag",
     "candle",
-]
+]  # fmt: skip
 PLACES = ["table", "shelf", "chair", "carpet", "bench", "window", "door", "wall"]
 
 
 def texts(chance: np.random.Generator) -> tuple[str, list[dict[str, Any]]]:
-    """A caption of about 160 words, and regions of its things, ten negatives each."""
+    """Returns a caption of about 160 words and regions of its objects, ten negatives each."""
     sentences, regions = [], []
-    for place in range(14):
+    for number in range(14):
         color, noun = str(chance.choice(COLORS)), str(chance.choice(NOUNS))
         text = f"a {color} {noun}"
         sentences.append(f"There is {text} with {chance.choice(COLORS)} dots on a "
                          f"{chance.choice(PLACES)}.")  # fmt: skip
-        if place < REGIONS:
+        if number < REGIONS:
             x, y = chance.uniform(0, 0.5, 2).tolist()
             others = [c for c in COLORS if c != color] + ["purple"]
             regions.append(
@@ -75,8 +65,8 @@ def texts(chance: np.random.Generator) -> tuple[str, list[dict[str, Any]]]:
     return " ".join(sentences), regions
 
 
-def write_index(folder: Path, samples: int, put: dict[str, tuple[int, int, int, int]]) -> None:
-    """The index; `put` has offset and size of image and JSON of the samples that exist."""
+def write_index(folder: Path, samples: int, locations: dict[str, list[int]]) -> None:
+    """Writes the index; `locations` has offset and size of image and JSON of existing samples."""
     schema = INDEX_SCHEMA
     shards = -(-samples // PER_SHARD)
     chance = np.random.default_rng(0)
@@ -85,7 +75,7 @@ def write_index(folder: Path, samples: int, put: dict[str, tuple[int, int, int, 
             count = min(PER_SHARD, samples - start)
             name = f"finehard-{start // PER_SHARD:05d}-of-{shards:05d}.tar"
             keys = [f"{number:09d}" for number in range(start, start + count)]
-            where = np.array([put.get(key, (0, 0, 0, 0)) for key in keys], np.int64)
+            where = np.array([locations.get(key, [0, 0, 0, 0]) for key in keys], np.int64)
             columns = {
                 "key": keys, "shard": [name] * count, "image_offset": where[:, 0],
                 "image_size": where[:, 1], "json_offset": where[:, 2], "json_size": where[:, 3],
@@ -102,10 +92,10 @@ def write_index(folder: Path, samples: int, put: dict[str, tuple[int, int, int, 
             writer.write_table(pa.Table.from_arrays(arrays, schema=schema))
 
 
-def write_samples(folder: Path, rows: list[dict[str, Any]]) -> dict[str, tuple[int, ...]]:
-    """Image and JSON of the index rows into their shards; where they lie, by key."""
+def write_samples(folder: Path, rows: list[dict[str, Any]]) -> dict[str, list[int]]:
+    """Writes image and JSON of the index rows to their shards; returns their locations by key."""
     chance = np.random.default_rng(1)
-    put = {}
+    locations = {}
     for number, row in enumerate(rows):
         small = Image.fromarray(chance.integers(0, 255, (48, 64, 3), dtype=np.uint8))
         image = folder / "image.jpg"
@@ -117,17 +107,17 @@ def write_samples(folder: Path, rows: list[dict[str, Any]]) -> dict[str, tuple[i
             "image": {"width": 1024, "height": 768, "source_uri": f"images/{number}.jpg"},
         }  # fmt: skip
         members = (image.read_bytes(), json.dumps(sample).encode())
-        place: list[int] = []
+        location: list[int] = []
         with (folder / "shards" / row["shard"]).open("ab") as shard:
             for member in members:
-                place += [shard.tell(), len(member)]
+                location += [shard.tell(), len(member)]
                 shard.write(member)
-        put[row["key"]] = tuple(place)
-    return put
+        locations[row["key"]] = location
+    return locations
 
 
 def write_rest(folder: Path, samples: int, rejects: int, manifest: dict[str, Any]) -> None:
-    """Rejects and caption journal, a file for each shard's."""
+    """Writes rejects and the journal of captions, a file per shard."""
     chance = np.random.default_rng(2)
     reasons = list(REASONS)
     shards = -(-samples // PER_SHARD)
@@ -153,7 +143,7 @@ def write_rest(folder: Path, samples: int, rejects: int, manifest: dict[str, Any
 
 
 def make(folder: Path, samples: int) -> None:
-    """A dataset of `samples` samples, as far as the report sees it."""
+    """Writes what the report reads of a dataset of `samples` samples."""
     shutil.rmtree(folder, ignore_errors=True)
     (folder / "shards").mkdir(parents=True)
     config = PhrasesConfig(backend="wordnet")
@@ -178,24 +168,25 @@ def make(folder: Path, samples: int) -> None:
 
 
 def main() -> int:
-    """Prints the table; 0 when all goals are met."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--samples", type=int, default=1_000_000)
     parser.add_argument("--one", help=argparse.SUPPRESS)
-    chosen = parser.parse_args()
-    if chosen.one:
-        started, cpu = time.monotonic(), time.process_time()
-        _, size = report(chosen.one)
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-        print(time.monotonic() - started, time.process_time() - cpu, peak, size)
+    args = parser.parse_args()
+    if args.one:
+        started = time.monotonic(), time.process_time()
+        _, file_bytes = report(args.one)
+        peak_bytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        print(
+            time.monotonic() - started[0], time.process_time() - started[1], peak_bytes, file_bytes
+        )
         return 0
     folder = WORK / "report-size"
-    make(folder, chosen.samples)
+    make(folder, args.samples)
     command = [sys.executable, "-m", "bench.report_size", "--one", str(folder)]
     printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     seconds, cpu, peak, size = map(float, printed.split())
     print(f"{'samples':>9} {'wall s':>8} {'CPU s':>8} {'peak GB':>8} {'MB':>8}")
-    print(f"{chosen.samples:9d} {seconds:8.1f} {cpu:8.1f} {peak / 1e9:8.3f} {size / 1e6:8.2f}")
+    print(f"{args.samples:9d} {seconds:8.1f} {cpu:8.1f} {peak / 1e9:8.3f} {size / 1e6:8.2f}")
     met = verdict("REPORT_SECONDS", seconds, SECONDS_GOAL, False, " s")
     met &= verdict("REPORT_PEAK", peak / 1e9, PEAK_GOAL_GB, False, " GB")
     met &= verdict("REPORT_SIZE", size / 1e6, SIZE_GOAL_MB, False, " MB")

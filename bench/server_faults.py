@@ -1,6 +1,6 @@
-"""What a model server can do wrong, one function a fault: `bench.simulated_server` does it.
+"""The faults of a model server that `bench.simulated_server` can show, one function each.
 
-A fault takes the request and the good reply's body, and answers in its place.
+A fault gets the request and the body of the right reply, and answers in its place.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ def _bytes(make: Callable[[bytes], bytes]) -> Fault:
 
 def _content(make: Callable[[str], str], finish_reason: str = "stop", **fields: Any) -> Fault:
     async def fault(_: web.Request, reply: dict[str, Any]) -> web.StreamResponse:
-        said = make(reply["choices"][0]["message"]["content"])
-        message = {"role": "assistant", "content": said}
+        content = make(reply["choices"][0]["message"]["content"])
+        message = {"role": "assistant", "content": content}
         choice = {"message": message, "finish_reason": finish_reason}
         return web.json_response({**reply, "choices": [choice], **fields})
 
@@ -56,7 +56,7 @@ async def hang(_: web.Request, __: dict[str, Any]) -> web.StreamResponse:
 
 
 async def half(request: web.Request, reply: dict[str, Any]) -> web.StreamResponse:
-    """Promises the whole reply, sends half of it."""
+    """Announces the whole reply but sends half of it."""
     body = json.dumps(reply).encode()
     response = web.StreamResponse(headers={"Content-Length": str(len(body))})
     await response.prepare(request)
@@ -67,11 +67,11 @@ async def half(request: web.Request, reply: dict[str, Any]) -> web.StreamRespons
 
 
 async def endless(request: web.Request, _: dict[str, Any]) -> web.StreamResponse:
-    """Sends as long as it is read."""
+    """Sends for as long as the client reads."""
     response = web.StreamResponse()
     response.enable_chunked_encoding()
     await response.prepare(request)
-    with contextlib.suppress(ConnectionError):  # the client has had enough
+    with contextlib.suppress(ConnectionError):  # the client stopped reading
         while True:
             await response.write(b" " * 65536)
     return response
@@ -99,4 +99,4 @@ FAULTS: dict[str, Fault] = {
     "empty": _content(lambda _: ""),
     "model": _content(lambda text: text, model="another"),
 }
-"""Every fault by its name."""
+"""All faults by name."""

@@ -1,10 +1,10 @@
-"""A server that speaks the OpenAI chat protocol and has no model: for measuring all the rest.
+"""A server with the OpenAI chat protocol and no model, for measuring all else.
 
-It has a number of slots, takes a set time for each request, and answers by the schema that it is
-asked for, the same for the same question. What it is asked can be kept in a log, with the time of
-the answer. `python -m bench.simulated_server --help` shows what it can be told. A share of its
-answers can be faults (see `bench.server_faults`); POST /control changes that while it runs, with
-any of {"faults": 0.2, "kinds": ["500"], "sticky": false, "slower": 10}.
+It has a number of slots, takes a set time per request, and gives replies that fit the requested
+schema and depend on the question only. It can log its questions with the time of the answer; see
+`python -m bench.simulated_server --help`. A share of its answers can be faults (see
+`bench.server_faults`); POST /control changes this while it runs, with any of
+{"faults": 0.2, "kinds": ["500"], "sticky": false, "slower": 10}.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ THINGS = ("mug", "bottle", "chair", "lamp", "book", "bowl", "clock", "shoe")
 
 
 def answer(name: str, text: str, images: list[str], schema: dict[str, Any]) -> Any:
-    """A reply of schema `name` that depends on the question only."""
+    """Returns a reply for schema `name` that depends on the question only."""
     seed = hashlib.blake2b("".join([text, *images]).encode(), digest_size=8).digest()
     chance = random.Random(seed)
 
@@ -49,7 +49,7 @@ def answer(name: str, text: str, images: list[str], schema: dict[str, Any]) -> A
         texts = re.findall(r"^(\d+)\. (.*)$", text, re.MULTILINE)
         return {number: _swaps(t, chance) for number, t in texts}
     numbers = {n: p for n, p in schema["properties"].items() if p.get("type") == "integer"}
-    if numbers:  # a stage that is not finehard's
+    if numbers:  # a stage of the user's
         return {n: chance.randint(p["minimum"], p["maximum"]) for n, p in numbers.items()}
     return {number: chance.choice(("yes", "yes", "no")) for number in schema["required"]}
 
@@ -63,14 +63,14 @@ def _swaps(text: str, chance: random.Random) -> list[dict[str, str]]:
 
 
 class Simulated:
-    """The server, as its arguments say."""
+    """The server's state and handlers."""
 
-    def __init__(self, chosen: argparse.Namespace) -> None:
-        slots, least_s, most_s, log = chosen.slots, chosen.least_s, chosen.most_s, chosen.log
-        self._broken = chosen.broken
-        self._share: float = chosen.faults
-        self._kinds: list[str] = chosen.kinds.split(",")
-        self._sticky: bool = chosen.sticky
+    def __init__(self, args: argparse.Namespace) -> None:
+        slots, least_s, most_s, log = args.slots, args.least_s, args.most_s, args.log
+        self._broken = args.broken
+        self._share: float = args.faults
+        self._kinds: list[str] = args.kinds.split(",")
+        self._sticky: bool = args.sticky
         self._slower = 1.0
         self.faults: Counter[str] = Counter()
         self._slots = asyncio.Semaphore(slots)
@@ -85,30 +85,30 @@ class Simulated:
 
     async def chat(self, request: web.Request) -> web.StreamResponse:
         """Answers a chat request."""
-        asked = await request.json()
-        text, images = _read(asked["messages"])
-        if "response_format" not in asked:  # asked whether it is well
+        body = await request.json()
+        text, images = _read(body["messages"])
+        if "response_format" not in body:  # a probe
             message = {"role": "assistant", "content": "yes"}
             return web.json_response({"model": MODEL, "choices": [{"message": message}]})
-        form = asked["response_format"]["json_schema"]
+        form = body["response_format"]["json_schema"]
         arrived = time.monotonic()
         async with self._slots:
             self.first = self.first or time.time()
-            took = self._chance.uniform(*self._times) * self._slower
-            # begun when the slot became free, however late that is noticed here
-            done = max(arrived, heapq.heappop(self._free_since)) + took
+            seconds = self._chance.uniform(*self._times) * self._slower
+            # starts when the slot became free, even if this task was scheduled later
+            done = max(arrived, heapq.heappop(self._free_since)) + seconds
             try:
                 await asyncio.sleep(done - time.monotonic())
-            finally:  # cancelled, too, it gives its slot back
+            finally:  # a cancelled request frees its slot too
                 heapq.heappush(self._free_since, done)
             self.requests += 1
-            self.busy_s += took
+            self.busy_s += seconds
             self.last = time.time()
         reply = json.dumps(answer(form["name"], text, images, form["schema"]))
         if self._broken:
             reply = '{"something": "else"}'
-        body = {
-            "model": asked["model"],
+        completion = {
+            "model": body["model"],
             "choices": [
                 {"message": {"role": "assistant", "content": reply}, "finish_reason": "stop"}
             ],
@@ -120,33 +120,33 @@ class Simulated:
         kind = self._fault("".join([text, *images]))
         if kind:
             self.faults[kind] += 1
-            return await FAULTS[kind](request, body)
+            return await FAULTS[kind](request, completion)
         if self._log:
-            question = hashlib.blake2b(json.dumps(asked).encode(), digest_size=12).hexdigest()
+            question = hashlib.blake2b(json.dumps(body).encode(), digest_size=12).hexdigest()
             self._log.write(f"{time.time():.3f} {form['name']} {question}\n")
-        return web.json_response(body)
+        return web.json_response(completion)
 
     def _fault(self, question: str) -> str | None:
-        """The fault that meets this request; with `sticky` a question meets the same each time."""
+        """Returns the fault for this request or None; with `sticky` it depends on the question."""
         seed = hashlib.blake2b(question.encode(), digest_size=8).digest()
         chance = random.Random(seed) if self._sticky else self._chance
         return chance.choice(self._kinds) if chance.random() < self._share else None
 
     async def control(self, request: web.Request) -> web.Response:
-        """Sets what goes wrong from now on."""
-        told = await request.json()
-        self._share = told.get("faults", self._share)
-        self._kinds = told.get("kinds", self._kinds)
-        self._sticky = told.get("sticky", self._sticky)
-        self._slower = told.get("slower", self._slower)
+        """Changes faults and speed."""
+        changes = await request.json()
+        self._share = changes.get("faults", self._share)
+        self._kinds = changes.get("kinds", self._kinds)
+        self._sticky = changes.get("sticky", self._sticky)
+        self._slower = changes.get("slower", self._slower)
         return web.json_response({"faults": self.faults})
 
     async def models(self, _: web.Request) -> web.Response:
-        """The model list."""
+        """Lists the model."""
         return web.json_response({"object": "list", "data": [{"id": MODEL}]})
 
     async def stats(self, _: web.Request) -> web.Response:
-        """Requests answered, slot seconds used, times of first and last."""
+        """Returns numbers of requests and faults, busy slot seconds, times of first and last."""
         return web.json_response(
             {
                 "requests": self.requests,
@@ -159,7 +159,7 @@ class Simulated:
         )
 
     def app(self) -> web.Application:
-        """The web application."""
+        """Returns the web application."""
         app = web.Application(client_max_size=1 << 28)
         app.router.add_post("/v1/chat/completions", self.chat)
         app.router.add_get("/v1/models", self.models)
@@ -176,15 +176,15 @@ def _read(messages: list[dict[str, Any]]) -> tuple[str, list[str]]:
     return next(part["text"] for part in content if part["type"] == "text"), images
 
 
-async def _main(chosen: argparse.Namespace) -> None:
-    server = Simulated(chosen)
+async def _main(args: argparse.Namespace) -> None:
+    server = Simulated(args)
     runner = web.AppRunner(server.app(), access_log=None, shutdown_timeout=0.1)
     await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", chosen.port)
+    site = web.TCPSite(runner, "127.0.0.1", args.port)
     await site.start()
     port = site._server.sockets[0].getsockname()[1]  # type: ignore[union-attr]
     print(f"http://127.0.0.1:{port}/v1", flush=True)
-    await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)  # until our parent ends
+    await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)  # until the parent ends
 
 
 if __name__ == "__main__":
@@ -193,13 +193,19 @@ if __name__ == "__main__":
     parser.add_argument("--slots", type=int, default=64)
     parser.add_argument("--least-s", type=float, default=0.2)
     parser.add_argument("--most-s", type=float, default=0.2)
-    parser.add_argument("--log", help="file that gets a line per answer: time, stage, question")
-    parser.add_argument("--broken", action="store_true", help="answer beside the schema")
-    parser.add_argument("--faults", type=float, default=0.0, help="share of answers that go wrong")
+    parser.add_argument("--log", help="file for a line per answer: time, stage, question")
     parser.add_argument(
-        "--kinds", default=",".join(FAULTS), help="which faults: " + ", ".join(FAULTS)
+        "--broken", action="store_true", help="give replies that do not fit the schema"
     )
     parser.add_argument(
-        "--sticky", action="store_true", help="whether a question meets a fault depends on it alone"
+        "--faults", type=float, default=0.0, help="share of answers that are faults"
+    )
+    parser.add_argument(
+        "--kinds", default=",".join(FAULTS), help="faults to choose from: " + ", ".join(FAULTS)
+    )
+    parser.add_argument(
+        "--sticky",
+        action="store_true",
+        help="the same fault, or none, each time a question is asked",
     )
     asyncio.run(_main(parser.parse_args()))

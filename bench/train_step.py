@@ -1,7 +1,7 @@
-"""A training step with padded texts, as published, beside ours: images/s, peak memory, loss.
+"""A training step with padded texts, as published, against ours: images/s, peak memory, loss.
 
-Each arm runs in a process of its own: same weights, same images, boxes and texts, full step
-(forward, backward, AdamW), no gradient checkpointing. Texts are drawn as long as FineHARD's:
+Each arm runs in its own process: same weights, same images, boxes and texts, full step (forward,
+backward, AdamW), no gradient checkpointing. The texts are as long as FineHARD's:
 region phrases of about 8 tokens, negatives that differ from them in one token, short captions of
 about 25 and long ones of about 200. Prints a table and the figure against its goal.
 """
@@ -40,7 +40,7 @@ REGIONS, NEGATIVES = 4, 10
 
 
 def texts_of(images: int, seed: int) -> dict[str, list[list[int]]]:
-    """Token ids with begin and end: short and long captions, region texts, 11 a hard region."""
+    """Returns token ids: short and long captions, region texts, 11 texts per hard region."""
     rng = random.Random(seed)
 
     def word() -> int:
@@ -49,19 +49,19 @@ def texts_of(images: int, seed: int) -> dict[str, list[list[int]]]:
     def text(ids: list[int]) -> list[int]:
         return [BEGIN, *ids, END]
 
-    found: dict[str, list[list[int]]] = {"short": [], "long": [], "regions": [], "hard": []}
+    texts: dict[str, list[list[int]]] = {"short": [], "long": [], "regions": [], "hard": []}
     for _ in range(images):
         photo = [320, 1125, 539]  # "a photo of"
-        found["short"].append(text(photo + [word() for _ in range(rng.randint(14, 26))]))
-        found["long"].append(text([word() for _ in range(rng.randint(160, 240))]))
+        texts["short"].append(text(photo + [word() for _ in range(rng.randint(14, 26))]))
+        texts["long"].append(text([word() for _ in range(rng.randint(160, 240))]))
         for _ in range(REGIONS):
             phrase = [320, *(word() for _ in range(rng.randint(3, 7)))]
             longer = phrase + [word() for _ in range(rng.randint(4, 12))]
-            found["regions"].append(text(rng.choice([phrase, longer])))
+            texts["regions"].append(text(rng.choice([phrase, longer])))
             swapped = rng.randrange(1, len(phrase) - 1)
             wrong = [phrase[:swapped] + [word()] + phrase[swapped + 1 :] for _ in range(NEGATIVES)]
-            found["hard"].extend(text(t) for t in [phrase, *wrong])
-    return found
+            texts["hard"].extend(text(t) for t in [phrase, *wrong])
+    return texts
 
 
 def inputs(images: int, side: int, seed: int) -> tuple[Tensor, Tensor, Tensor]:

@@ -18,7 +18,7 @@ from finehard import registry
 from finehard.config import Config
 from finehard.dataset import complete
 from finehard.dataset.layout import JOURNAL, MANIFEST, shard_count
-from finehard.errors import FinehardError
+from finehard.errors import FinehardError, error_line
 from finehard.io import storage
 from finehard.lmm.dialect import Dialect
 from finehard.preflight import Ready, preflight
@@ -176,7 +176,7 @@ def _ask_servers(output: str, config: Config, stages: Sequence[Stage]) -> dict[s
     known = rehearsed.load(output, config, stages)
     check_endpoints(config)
     found = rehearse(config, [s for s in stages if s.name not in known.limits], known.dialects)
-    found = Rehearsal(known.dialects | found.dialects, known.limits | found.limits, found.tried)
+    found = Rehearsal(known.dialects | found.dialects, known.limits | found.limits)
     rehearsed.save(output, config, stages, found)
     for stage in stages:
         stage.limits = found.limits[stage.name]
@@ -209,13 +209,13 @@ def _polled(poll: Callable[[], dict[str, Any]], progress: Progress | None) -> It
 def _write_report(output: str, run: str, seconds: float, counts: dict[str, Any]) -> None:
     """Writes report.html; a dataset is whole without one, so a failure is only logged."""
     from finehard.report import report
-    from finehard.report.funnel import note_run
+    from finehard.state.runs import record_run
 
     try:
-        note_run(output, run, seconds, counts)
+        record_run(output, run, seconds, counts["stages"])
         report(output)
     except Exception as error:
-        line = " ".join(str(error).split())[:200]
+        line = error_line(error, 200)
         _log.warning(
             "no report.html (%s: %s); the dataset is complete, try: finehard report %s",
             type(error).__name__, line, shlex.quote(output),

@@ -154,6 +154,9 @@ def as_dict(config: Config) -> dict[str, Any]:
         del values["max_rejected"]
     if values["source"]["format"] == "auto":
         del values["source"]["format"]
+    for name in ("sent_min_side", "sent_max_aspect"):
+        if values["images"][name] == getattr(ImagesConfig, name):
+            del values["images"][name]
     for model in values["models"].values():
         for name in [n for n, default in NEWER.items() if model[n] == default]:
             del model[name]

@@ -7,3 +7,13 @@ class FinehardError(Exception):
 
 class UsageError(FinehardError):
     """The arguments or the config are wrong; nothing was started. Exit code 2."""
+
+
+def error_line(error: BaseException, limit: int = 300) -> str:
+    """Returns the text of `error` on one line, at most `limit` characters."""
+    return " ".join(str(error).split())[:limit]
+
+
+def typed_error_line(error: BaseException, limit: int = 300) -> str:
+    """Returns "Type: text" of `error` on one line, at most `limit` characters."""
+    return " ".join(f"{type(error).__name__}: {error}".split())[:limit]

@@ -26,7 +26,6 @@ BUNDLED = "build_finehard"
 class Pipeline:
     """A pipeline file, imported."""
 
-    name: str
     stages: tuple[type[Stage], ...]
     construct: Callable[[Any, Any, Any], Any]
     """Takes a Beam pipeline, the source files and the `Build`."""
@@ -58,7 +57,7 @@ def load_pipeline(spec: str | None = None) -> Pipeline:
     names = [stage.name for stage in stages]
     if double := next((n for n in names if names.count(n) > 1), None):
         raise UsageError(f"--pipeline {file}: STAGES has two stages named {double!r}")
-    return Pipeline(name, tuple(stages), construct, bundled=spec is None)
+    return Pipeline(tuple(stages), construct, bundled=spec is None)
 
 
 def _is_stage(value: Any) -> bool:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import islice
 from typing import NamedTuple
 
@@ -12,7 +13,8 @@ from finehard.detect.stage import Detect
 from finehard.images import ImageError, header
 from finehard.io import storage
 from finehard.preflight import preflight
-from finehard.settings.prices import PriceConfig
+from finehard.rehearsal import measure_speeds, rehearse
+from finehard.settings.prices import PriceConfig, PricesConfig
 from finehard.sources import Loaded, SourceFile, read, units
 from finehard.stages.stage import AverageImage, Estimate, Stage
 
@@ -43,6 +45,8 @@ class Plan(NamedTuple):
     stages: list[StagePlan]
     currency: str
     wall_hours: float
+    found: Sequence[str] = ()
+    """What was found by asking the servers, a line each."""
 
     @property
     def gpu_hours(self) -> float:
@@ -63,14 +67,37 @@ def plan(
     pipeline: str | None = None,
     beam: Sequence[str] = (),
     limit: int | None = None,
+    ask: bool = False,
 ) -> Plan:
     """Checks all that a build checks before its first question, and returns what it will take.
 
-    Reads the headers of some images, asks no model, writes nothing. Raises as `build` would.
+    Reads the headers of some images and writes nothing. With `ask`, also asks every endpoint of
+    the config a question of each stage, as a build does first, and measures the speeds that the
+    config's prices do not name. Raises as `build` would.
     """
     storage.configure(config.storage, _storage_options(beam))
     ready = preflight(config, source, output, pipeline, limit)
-    return make_plan(ready.files, ready.images, ready.config, ready.stages)
+    if not ask:
+        return make_plan(ready.files, ready.images, ready.config, ready.stages)
+    found = rehearse(ready.config, ready.stages)
+    speeds = measure_speeds(ready.config, ready.stages, found.dialects)
+    lines = found.lines() + [
+        f"model {name}: {speed:,.0f} completion tokens/s of one endpoint, prompts included"
+        for name, speed in speeds.items()
+    ]
+    config = replace(ready.config, prices=_with_speeds(ready.config.prices, speeds))
+    made = make_plan(ready.files, ready.images, config, ready.stages)
+    return made._replace(found=lines)
+
+
+def _with_speeds(prices: PricesConfig, speeds: Mapping[str, float]) -> PricesConfig:
+    """Returns `prices` with the measured `speeds` of models that have none."""
+    models = dict(prices.models)
+    for name, speed in speeds.items():
+        price = models.get(name, PriceConfig())
+        if not price.prompt_tokens_per_s and not price.completion_tokens_per_s:
+            models[name] = replace(price, completion_tokens_per_s=speed)
+    return replace(prices, models=models)
 
 
 def _storage_options(beam: Sequence[str]) -> storage.Options:

@@ -118,12 +118,12 @@ class Record:
 
     def dropping(self, stage: str, left_out: Mapping[str, Sequence[str]]) -> Record:
         """Returns this record with the items that `stage` left out, by rule, counted."""
-        told = {
-            f"{stage}.{rule}": Dropped(len(what), one_line(what[0])[:200])
-            for rule, what in left_out.items()
-            if what
+        dropped = {
+            f"{stage}.{rule}": Dropped(len(items), one_line(items[0])[:200])
+            for rule, items in left_out.items()
+            if items
         }
-        return replace(self, dropped={**self.dropped, **told})
+        return replace(self, dropped={**self.dropped, **dropped})
 
 
 @dataclass(frozen=True, slots=True)

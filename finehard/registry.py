@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from finehard.errors import UsageError
+from finehard.errors import UsageError, typed_error_line
 from finehard.io.storage import project_file
 
 T = TypeVar("T")
@@ -39,14 +39,14 @@ def load(spec: str, known: Mapping[str, Callable[[], T]], key: str) -> T:
     module, colon, attribute = spec.partition(":")
     if not (module and colon and attribute):
         raise UsageError(f"{key}: {spec!r} is not one of {', '.join(known)}, nor module:attribute")
-    found: Any = import_module(module, key)
+    value: Any = import_module(module, key)
     for name in attribute.split("."):
         try:
-            found = getattr(found, name)
+            value = getattr(value, name)
         except AttributeError:
             where = getattr(sys.modules[module], "__file__", None) or module
             raise UsageError(f"{key}: there is no {name!r} in {where}") from None
-    return found
+    return value
 
 
 def import_module(name: str, key: str) -> Any:
@@ -54,8 +54,7 @@ def import_module(name: str, key: str) -> Any:
     try:
         return importlib.import_module(name)
     except Exception as error:  # a user's module can fail in any way
-        line = " ".join(f"{type(error).__name__}: {error}".split())[:300]
-        raise UsageError(f"{key}: cannot import {name}: {line}") from None
+        raise UsageError(f"{key}: cannot import {name}: {typed_error_line(error)}") from None
 
 
 def add_path(folder: str) -> None:

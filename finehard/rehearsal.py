@@ -6,7 +6,7 @@ import copy
 import logging
 import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial, reduce
 from typing import NamedTuple
@@ -16,8 +16,8 @@ from finehard.errors import FinehardError
 from finehard.lmm.client import Client
 from finehard.lmm.config import ModelConfig
 from finehard.lmm.dialect import Dialect, images_allowed, merged
-from finehard.lmm.question import Question, RequestFailed
-from finehard.records import Record, Usage
+from finehard.lmm.question import Answer, Question, RequestFailed
+from finehard.records import Record
 from finehard.stages.sample import sample_record
 from finehard.stages.stage import Ask, Limits, Stage
 from finehard.worker.images import Images
@@ -44,14 +44,7 @@ _TOO_MUCH = ("request_refused", "truncated_reply")
 """Reasons that a request with fewer regions may cure."""
 
 
-class Tried(NamedTuple):
-    """One stage's request to one endpoint."""
-
-    stage: str
-    model: str
-    endpoint: str
-    seconds: float
-    usage: Usage
+_AT_ONCE = 16
 
 
 class Rehearsal(NamedTuple):
@@ -59,7 +52,6 @@ class Rehearsal(NamedTuple):
 
     dialects: dict[str, Dialect]
     limits: dict[str, Limits]
-    tried: list[Tried]
 
     def lines(self) -> list[str]:
         """Returns what is not as usual, a line each."""
@@ -86,10 +78,11 @@ def rehearse(
     that does not respond is passed over, unless a model has no other.
     """
     dialects: dict[str, Dialect] = {}
-    tried: list[Tried] = []
     for name, model in config.models.items():
         asking = [stage for stage in stages if stage.model == name]
         if not model.endpoints or not asking:
+            for stage in asking:
+                stage.limits = Limits(model.regions_per_request)
             continue
         first, *others = responding(model)
         results = [_try_endpoint(config, name, asking, first, (known or {}).get(name))]
@@ -99,12 +92,48 @@ def rehearse(
         dialects[name] = reduce(merged, (result.dialect for result in results))
         for stage in asking:
             stage.limits = min((result.limits[stage.name] for result in results), key=_most)
-        tried += [one for result in results for one in result.tried]
-    return Rehearsal(dialects, {stage.name: stage.limits for stage in stages}, tried)
+    return Rehearsal(dialects, {stage.name: stage.limits for stage in stages})
 
 
 def _most(limits: Limits) -> float:
     return float("inf") if limits.regions is None else limits.regions
+
+
+def measure_speeds(
+    config: Config, stages: Sequence[Stage], dialects: Mapping[str, Dialect]
+) -> dict[str, float]:
+    """Returns the completion tokens per second of one endpoint of each model, by the models' names:
+    with as many requests at once as its window has, up to 16, of all its stages together."""
+    speeds = {}
+    for name, dialect in dialects.items():
+        model = config.models[name]
+        client = Client(replace(model, endpoints=model.endpoints[:1]), dialect=dialect)
+        samples = [
+            sample_record(config.images, config.detect.max_boxes, seed)
+            for seed in range(min(_AT_ONCE, model.window))
+        ]
+        started = time.monotonic()
+        try:
+            asked = [
+                client.submit(_question(config, stage, ask, record, picture))
+                for stage in stages
+                if stage.model == name
+                for record, picture in samples
+                for ask in stage.questions(record)[:1]
+            ]
+            tokens = sum(_completion_tokens(future) for future in asked)
+        finally:
+            client.close()
+        if tokens:
+            speeds[name] = tokens / (time.monotonic() - started)
+    return speeds
+
+
+def _completion_tokens(future: Future[Answer]) -> int:
+    try:
+        return future.result().usage.completion_tokens
+    except RequestFailed as failed:
+        return failed.usage.completion_tokens
 
 
 def check_endpoints(config: Config) -> None:
@@ -132,7 +161,6 @@ class _Endpoint(NamedTuple):
 
     dialect: Dialect
     limits: dict[str, Limits]
-    tried: list[Tried]
 
 
 def _try_endpoint(
@@ -144,13 +172,14 @@ def _try_endpoint(
     client = Client(replace(model, endpoints=(url,), outage_s=outage_s), dialect=dialect)
     own = [copy.copy(stage) for stage in stages]  # endpoints are tried at the same time
     try:
-        tried = [one for stage in own if (one := _try_stage(config, name, stage, client))]
-        return _Endpoint(client.dialect, {stage.name: stage.limits for stage in own}, tried)
+        for stage in own:
+            _try_stage(config, name, stage, client)
+        return _Endpoint(client.dialect, {stage.name: stage.limits for stage in own})
     finally:
         client.close()
 
 
-def _try_stage(config: Config, name: str, stage: Stage, client: Client) -> Tried | None:
+def _try_stage(config: Config, name: str, stage: Stage, client: Client) -> None:
     """Asks the largest question of `stage`, with fewer regions until the answer can be used."""
     most = config.detect.max_boxes
     regions = min(most, config.models[name].regions_per_request or most)
@@ -160,20 +189,19 @@ def _try_stage(config: Config, name: str, stage: Stage, client: Client) -> Tried
         record, picture = sample_record(config.images, most, seed)
         asks = stage.questions(record)
         if not asks:
-            return None
+            return
         ask = max(asks, key=lambda ask: (len(ask.views), ask.max_tokens, len(ask.text)))
         question = _question(config, stage, ask, record, picture)
         client.cut.pop(stage.name, None)
-        started = time.monotonic()
         try:
-            answer = client.submit(question).result()
+            client.submit(question).result()
         except RequestFailed as failed:
             fewer = min(regions - 1, images_allowed(failed.detail) or regions // 2)
             if failed.reason in _NO_PROOF:
                 endpoint = client.config.endpoints[0]
                 _log.warning("no answer to a sample of stage %s at %s: %s", stage.name, endpoint,
                              failed)  # fmt: skip
-                return None
+                return
             if failed.reason in _TOO_MUCH and _splits(stage, record, fewer):
                 regions = fewer
             elif failed.reason == "request_refused" and not guessed:
@@ -186,11 +214,9 @@ def _try_stage(config: Config, name: str, stage: Stage, client: Client) -> Tried
                 raise FinehardError(_problem(name, stage, client, failed)) from None
             continue
         half = ask.max_tokens // 2
-        if client.cut.get(stage.name, half) < half and _splits(stage, record, regions // 2):
-            regions //= 2
-            continue
-        seconds = time.monotonic() - started
-        return Tried(stage.name, name, client.config.endpoints[0], seconds, answer.usage)
+        if client.cut.get(stage.name, half) >= half or not _splits(stage, record, regions // 2):
+            return
+        regions //= 2
 
 
 def _question(config: Config, stage: Stage, ask: Ask, record: Record, picture: bytes) -> Question:

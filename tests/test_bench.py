@@ -1,4 +1,4 @@
-"""The benches run: with little input each ends, and prints its figures beside their goals."""
+"""Each benchmark runs on a small input and prints its figures with their goals."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ ROOT = Path(__file__).parents[1]
         pytest.param("saturation --images 40", marks=pytest.mark.full),
     ],
 )
-def test_a_bench_ends_with_figures_and_goals(command: str, tmp_path: Path) -> None:
+def test_a_benchmark_prints_figures_and_goals(command: str, tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", *f"bench.{command}".split()],
         cwd=ROOT,

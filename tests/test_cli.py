@@ -58,20 +58,20 @@ def test_wrong_arguments_exit_2_with_one_line(
 
 
 def test_write_error_names_the_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    place = tmp_path / "file" / "x.bin"
-    place.parent.write_text("no folder")
+    path = tmp_path / "file" / "x.bin"
+    path.parent.write_text("no folder")
     with pytest.raises(OSError) as caught:
-        storage.write(str(place), b"x")
+        storage.write(str(path), b"x")
     assert str(tmp_path / "file") in str(caught.value) and ".tmp" not in str(caught.value)
 
 
 def test_default_config_is_the_demo(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Image.new("RGB", (64, 48)).save(tmp_path / "one.png")
     assert main(["plan", "--input", str(tmp_path)]) == 0
-    told = capsys.readouterr()
-    assert "no --config: the demo's" in told.err
-    assert "1 images in 1 files" in told.out
-    assert " vlm " in told.out and " detector " in told.out
+    printed = capsys.readouterr()
+    assert "no --config: the demo's" in printed.err
+    assert "1 images in 1 files" in printed.out
+    assert " vlm " in printed.out and " detector " in printed.out
 
 
 def test_import_is_light() -> None:

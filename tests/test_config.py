@@ -22,9 +22,9 @@ SERVER = {"engine": {"engine": "command", "model": "m", "command": ["serve", "{p
 SERVED: dict[str, Any] = {"models": {"lmm": {}, "llm": {}}, "server": SERVER}
 
 
-def changed(place: str, value: Any, base: dict[str, Any] = GOOD) -> dict[str, Any]:
+def changed(key: str, value: Any, base: dict[str, Any] = GOOD) -> dict[str, Any]:
     values = copy.deepcopy(base)
-    *folders, last = place.split(".")
+    *folders, last = key.split(".")
     inner = values
     for folder in folders:
         inner = inner.setdefault(folder, {})
@@ -35,9 +35,9 @@ def changed(place: str, value: Any, base: dict[str, Any] = GOOD) -> dict[str, An
 def wrong(values: Any) -> str:
     with pytest.raises(UsageError) as caught:
         parse_config(values, "my.yaml")
-    told = str(caught.value)
-    assert told.startswith("my.yaml: ") and "\n" not in told and len(told) < 400
-    return told
+    message = str(caught.value)
+    assert message.startswith("my.yaml: ") and "\n" not in message and len(message) < 400
+    return message
 
 
 def loaded(folder: Path, text: str | bytes) -> Any:
@@ -54,7 +54,7 @@ def test_minimal_config_is_valid() -> None:
 
 
 @pytest.mark.parametrize(
-    ("place", "base", "told"),
+    ("key", "base", "message"),
     [
         ("modles", GOOD, "unknown key modles; did you mean models?"),
         ("models.lmm.endpoint", GOOD, "unknown key models.lmm.endpoint; did you mean endpoints?"),
@@ -66,8 +66,8 @@ def test_minimal_config_is_valid() -> None:
         ("server.zzz", SERVED, "unknown key server.zzz; known: engine, where"),
     ],
 )
-def test_unknown_key_gets_a_suggestion(place: str, base: dict[str, Any], told: str) -> None:
-    assert told in wrong(changed(place, 1, base))
+def test_unknown_key_gets_a_suggestion(key: str, base: dict[str, Any], message: str) -> None:
+    assert message in wrong(changed(key, 1, base))
 
 
 def test_key_must_be_text(tmp_path: Path) -> None:
@@ -76,7 +76,7 @@ def test_key_must_be_text(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("place", "value"),
+    ("key", "value"),
     [
         ("models", []),
         ("models", None),
@@ -103,40 +103,40 @@ def test_key_must_be_text(tmp_path: Path) -> None:
         ("server", {}),
     ],
 )
-def test_wrong_value_is_reported_with_its_section(place: str, value: Any) -> None:
-    assert place.split(".")[0] in wrong(changed(place, value))
+def test_wrong_value_is_reported_with_its_section(key: str, value: Any) -> None:
+    assert key.split(".")[0] in wrong(changed(key, value))
 
 
 def _numbers() -> list[str]:
     """Returns the key of every number in the sections of a config."""
-    places = []
+    keys = []
     for section, kind in get_type_hints(Config).items():
         sections = [k for k in (kind, *get_args(kind)) if is_dataclass(k)]
         if not sections or section in ("server", "models"):
             continue
         for name, hint in get_type_hints(sections[0]).items():
             if {int, float} & {hint, *get_args(hint)}:
-                places.append(f"{section}.{name}")
-    return places
+                keys.append(f"{section}.{name}")
+    return keys
 
 
-@pytest.mark.parametrize("place", _numbers())
-def test_no_number_may_be_negative(place: str) -> None:
-    told = wrong(changed(place, -1))
-    assert place in told and "-1" in told
+@pytest.mark.parametrize("key", _numbers())
+def test_no_number_may_be_negative(key: str) -> None:
+    message = wrong(changed(key, -1))
+    assert key in message and "-1" in message
 
 
 @pytest.mark.parametrize(
-    "place",
+    "key",
     ["source.unit_size", "shards.samples_per_shard", "images.max_side", "caption.max_tokens"],
 )
-def test_counts_and_sizes_must_be_positive(place: str) -> None:
-    assert f"{place}: input should be greater than or equal to 1, not 0" in wrong(changed(place, 0))
+def test_counts_and_sizes_must_be_positive(key: str) -> None:
+    assert f"{key}: input should be greater than or equal to 1, not 0" in wrong(changed(key, 0))
 
 
 def test_password_in_endpoint_is_refused_and_hidden() -> None:
-    told = wrong(changed("models.lmm.endpoints", ["http://me:secret@host:8000/v1"]))
-    assert "secret" not in told and "api_key_env" in told
+    message = wrong(changed("models.lmm.endpoints", ["http://me:secret@host:8000/v1"]))
+    assert "secret" not in message and "api_key_env" in message
 
 
 @pytest.mark.parametrize("values", [None, [], "x", 7])
@@ -209,9 +209,9 @@ def test_manifest_contains_no_environment(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setenv("TINY_KEY", "sk-secret")
     values = changed("server.engine.env", {"HF_TOKEN": "hf-secret"}, SERVED)
     values["models"]["lmm"] = {**MODEL, "api_key_env": "TINY_KEY"}
-    told = json.dumps(as_dict(resolved(parse_config(values, "my.yaml"))))
-    assert "secret" not in told and "HF_TOKEN" not in told
-    assert "TINY_KEY" in told
+    text = json.dumps(as_dict(resolved(parse_config(values, "my.yaml"))))
+    assert "secret" not in text and "HF_TOKEN" not in text
+    assert "TINY_KEY" in text
 
 
 def test_identity_covers_what_affects_answers() -> None:

@@ -25,14 +25,14 @@ def _name(file: Path) -> str:
 @cache
 def _imports(name: str) -> frozenset[str]:
     """All that module `name` imports, in functions and under TYPE_CHECKING too; whole names."""
-    found = set()
+    names = set()
     for node in ast.walk(ast.parse(_modules()[name].read_text("utf-8"))):
         if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
+            names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
-            found.add(node.module)
-            found |= {f"{node.module}.{alias.name}" for alias in node.names}
-    return frozenset(found)
+            names.add(node.module)
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return frozenset(names)
 
 
 def _own(name: str) -> set[str]:
@@ -65,7 +65,7 @@ def test_beam_is_imported_in_one_folder_only() -> None:
     assert users and all(_room(name) == "finehard.beam" for name in users), users
 
 
-def test_rooms_do_not_know_what_they_need_not() -> None:
+def test_packages_do_not_import_what_they_need_not_know() -> None:
     unknown = {
         "finehard.lmm": ("stages", "beam", "worker", "state", "dataset", "phrases", "detect"),
         "finehard.io": ("stages", "beam", "worker", "state", "dataset", "lmm", "sources"),

@@ -80,11 +80,11 @@ def test_twice_the_images_take_twice_as_much(source: Path) -> None:
     files = discover(str(source), SourceConfig())
     once, twice = (make_plan(files, n, config, _stages(config)) for n in (500, 1000))
     for first, second in zip(once.stages, twice.stages, strict=True):
-        for place in range(2, 7):
-            assert second[place] == pytest.approx(2 * first[place], rel=1e-3)
+        for column in range(2, 7):
+            assert second[column] == pytest.approx(2 * first[column], rel=1e-3)
 
 
-def test_larger_images_take_more_tokens_up_to_what_is_sent(tmp_path: Path) -> None:
+def test_larger_images_take_more_tokens_up_to_the_size_sent(tmp_path: Path) -> None:
     tokens = []
     for width in (280, 560, 1120, 5600):
         folder = tmp_path / str(width)

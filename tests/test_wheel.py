@@ -97,32 +97,47 @@ def test_wheels_share_no_file_and_one_version(wheels: Wheels) -> None:
         tomllib.loads((folder / "pyproject.toml").read_text("utf-8"))["project"]
         for folder in (ROOT, MODELS)
     )
-    assert main["optional-dependencies"]["demo"] == [f"finehard-demo=={demo['version']}"]
+    assert f"finehard-demo=={demo['version']}" in main["optional-dependencies"]["demo"]
     assert main["version"] == demo["version"]
 
 
-def test_installed_wheel_builds_outside_a_checkout(
-    wheels: Wheels, server: Server, tmp_path: Path
-) -> None:
-    prefix, cwd, startup = (tmp_path / name for name in ("prefix", "cwd", "startup"))
-    for folder in (cwd, startup):
+class Installed(NamedTuple):
+    """finehard installed from its wheel, run outside a checkout."""
+
+    prefix: Path
+    cwd: Path
+    startup: Path
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Runs the `finehard` command."""
+        [site] = self.prefix.glob("lib/python*/site-packages")
+        path = os.pathsep.join(map(str, (self.startup, site)))
+        return subprocess.run(
+            [self.prefix / "bin" / "finehard", *arguments],
+            cwd=self.cwd, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True,
+        )  # fmt: skip
+
+
+@pytest.fixture
+def installed(wheels: Wheels, tmp_path: Path) -> Installed:
+    made = Installed(*(tmp_path / name for name in ("prefix", "cwd", "startup")))
+    for folder in (made.cwd, made.startup):
         folder.mkdir()
-    (startup / "sitecustomize.py").write_text(WITHOUT_CHECKOUT)
-    (cwd / "whole_image.py").write_text(DETECTOR)
-    site = _install(wheels.package, prefix)
+    (made.startup / "sitecustomize.py").write_text(WITHOUT_CHECKOUT)
+    site = _install(wheels.package, made.prefix)
     assert {p.name.split("-")[0] for p in site.iterdir()} == {"finehard"}
+    return made
+
+
+def test_installed_wheel_builds_outside_a_checkout(
+    wheels: Wheels, server: Server, installed: Installed
+) -> None:
+    cwd, run = installed.cwd, installed.run
+    (cwd / "whole_image.py").write_text(DETECTOR)
     write_tars(cwd / "in", 6, 96, 64)
     model = {"model": "simulated", "endpoints": [server.url]}
     settings = {"models": {"lmm": model, "llm": model}, "detect": {"backend": "whole_image:load"}}
     (cwd / "config.yaml").write_text(json.dumps(settings))
-
-    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-        path = os.pathsep.join(map(str, (startup, site)))
-        return subprocess.run(
-            [prefix / "bin" / "finehard", *arguments],
-            cwd=cwd, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True,
-        )  # fmt: skip
-
     build = ["--config", "config.yaml", "--input", "in"]
     for command in (
         ["plan", *build], ["build", *build, "--output", "out"], ["validate", "out"],
@@ -134,10 +149,34 @@ def test_installed_wheel_builds_outside_a_checkout(
     assert json.loads((cwd / "out" / "manifest.json").read_text())["counts"]["written"] == 6
     assert (cwd / "out" / "report.html").stat().st_size > 10_000
 
-    demo = ["plan", "--config", "demo", "--input", "in"]
-    done = run(*demo)
-    assert done.returncode == 2 and done.stderr.count("\n") == 1, done.stderr
-    assert "pip install 'finehard[demo]'" in done.stderr
-    _install(wheels.models, prefix)
-    done = run(*demo)
+    plan = ["plan", "--config", "demo", "--input", "in"]
+    for command, code in ((plan, 2), (["demo"], 1)):
+        done = run(*command)
+        assert done.returncode == code and done.stderr.count("\n") == 1, done.stderr
+        assert "pip install 'finehard[demo]'" in done.stderr
+    assert not (cwd / "out" / "demo").exists()
+    _install(wheels.models, installed.prefix)
+    done = run(*plan)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.full
+def test_installed_demo_renders_and_builds(wheels: Wheels, installed: Installed) -> None:
+    _install(wheels.models, installed.prefix)
+    command = [
+        "demo",
+        "--scenes",
+        "3",
+        "--output",
+        "here/demo",
+        "--set",
+        "server.engine.replicas=1",
+    ]
+    done = installed.run(*command)
+    assert done.returncode == 0, done.stderr
+    assert "3 read = 3 written" in done.stdout
+    assert done.stdout.splitlines()[-1] == "open here/demo/report.html in a browser"
+    assert (installed.cwd / "here" / "scenes-3-7" / "truth.jsonl").exists()
+    again = installed.run(*command)
+    assert "rendering" in done.stdout and "rendering" not in again.stdout
+    assert "0 requests" in again.stdout

@@ -9,15 +9,8 @@ import json
 import sys
 from pathlib import Path
 
-SPECIAL_TOKENS = (
-    "<|endoftext|>",
-    "<|im_start|>",
-    "<|im_end|>",
-    "<|vision_start|>",
-    "<|vision_end|>",
-    "<|image_pad|>",
-    "<|video_pad|>",
-)
+from finehard.demo.vocabulary import CHAT_TEMPLATE, SPECIAL_TOKENS
+
 # One token per byte costs one step per character; a few merges keep prompts short.
 CORPUS = (
     "the photo shows a man and a woman standing near the brown table with two red cups on it",
@@ -26,16 +19,6 @@ CORPUS = (
     "each region has a box, a phrase and a caption; change the color, material, size or shape only",
     '{"short_caption": "a street", "long_caption": "cars on a street", "verified": true}',
     "describe the image: what is in the foreground, what is in the background, which colors",
-)
-CHAT_TEMPLATE = (
-    "{%- for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' }}"
-    "{%- if message['content'] is string %}{{ message['content'] }}"
-    "{%- else %}{%- for part in message['content'] %}"
-    "{%- if part['type'] in ('image', 'image_url') %}"
-    "{{ '<|vision_start|><|image_pad|><|vision_end|>' }}"
-    "{%- elif part['type'] == 'text' %}{{ part['text'] }}{%- endif %}"
-    "{%- endfor %}{%- endif %}{{ '<|im_end|>\n' }}{%- endfor %}"
-    "{%- if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{%- endif %}"
 )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 from finehard.dataset.reader import open_dataset
-from finehard.errors import UsageError
+from finehard.errors import UsageError, typed_error_line
 from finehard.io import storage
 
 
@@ -71,5 +71,4 @@ def _checked(path: str, kind: str, items: Iterator[Item]) -> Iterator[Item]:
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror or error}") from None
     except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
-        what = " ".join(f"{type(error).__name__}: {error}".split())[:200]
-        raise UsageError(f"{path}: not a {kind} file: {what}") from None
+        raise UsageError(f"{path}: not a {kind} file: {typed_error_line(error, 200)}") from None

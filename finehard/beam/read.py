@@ -69,11 +69,11 @@ class _Read(beam.DoFn):
     def _loaded(self, item: Loaded) -> Record | Reject:
         record = replace(item.record, sha256=hashlib.sha256(item.data).hexdigest())
         try:
-            found = header(item.data, self._build.config.images)
+            info = header(item.data, self._build.config.images)
         except ImageError as error:
             return reject(record, "source", error.reason, error.detail)
         self._runtime.images.put(record, item.data)
-        return replace(record, format=found.format, width=found.width, height=found.height)
+        return replace(record, format=info.format, width=info.width, height=info.height)
 
     def _located(self, unit: Unit, items: Iterator[Loaded | Reject]) -> Iterator[Loaded | Reject]:
         """Yields the unit's items, all of whose images can be read again by themselves."""

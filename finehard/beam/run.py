@@ -22,7 +22,7 @@ from apache_beam.options.pipeline_options import (
 )
 from apache_beam.runners.runner import create_runner
 
-from finehard.errors import FinehardError, UsageError
+from finehard.errors import FinehardError, UsageError, error_line
 
 IN_PROCESS = "FnApiRunner"
 """The in-process runner. Beam's DirectRunner may download a binary ("Prism")."""
@@ -86,8 +86,7 @@ def _known_runner(name: str) -> None:
     try:
         create_runner(name)
     except Exception as error:  # an unknown name, or a package that is not installed
-        line = " ".join(str(error).split())[:300]
-        raise UsageError(f"runner {name}: {line}") from None
+        raise UsageError(f"runner {name}: {error_line(error)}") from None
 
 
 def _unknown(arguments: list[str]) -> str | None:

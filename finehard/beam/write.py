@@ -1,4 +1,4 @@
-"""The end of the pipeline: finished samples, by reference, to shards; shards to a dataset."""
+"""The end of the pipeline: writes finished samples to shards, and completes the dataset."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ _TALLY = "tally"
 
 
 class WriteShards(beam.PTransform):
-    """Records and rejects -> the dataset. What is shuffled is where a sample lies, not the sample.
+    """Writes records and rejects as a dataset. Locations of samples are shuffled, not samples.
 
-    `counted` is the collection of numbers of inputs read; the dataset is only completed when as
-    many were written or rejected.
+    `counted` is a collection of numbers of inputs read; the dataset is completed only if as many
+    were written or rejected in total.
     """
 
     def __init__(self, build: Build, counted: Any) -> None:
@@ -42,20 +42,20 @@ class WriteShards(beam.PTransform):
         self._counted = counted
 
     def expand(self, finished: Any) -> Any:
-        """One shuffle: by shard. Every shard is written, also one that nothing fell into.
+        """Shuffles once, by shard. Every shard is written, even if it has no samples.
 
-        What the negatives of all samples say is summed up beside it, for those who write.
+        The negatives of all samples are tallied on the side, for the balance.
         """
         build = self._build
         spill = beam.ParDo(_Spill(build, self._made_by.stages))
         pointers, tallies = finished | "spill" >> spill.with_outputs(_TALLY, main="pointers")
         total = tallies | "tally" >> beam.CombineGlobally(merged)
-        every = finished.pipeline | "every shard" >> beam.Create(
+        all_shards = finished.pipeline | "every shard" >> beam.Create(
             [(index, None) for index in range(build.shards)]
         )
         read = self._counted | "read" >> beam.CombineGlobally(sum)
         return (
-            (pointers, every)
+            (pointers, all_shards)
             | "collect" >> beam.Flatten()
             | "by shard" >> beam.GroupByKey()
             | "write" >> beam.ParDo(_Write(build), beam.pvalue.AsSingleton(total))
@@ -65,7 +65,7 @@ class WriteShards(beam.PTransform):
 
 
 class _Spill(beam.DoFn):
-    """Puts finished items into side files, and passes on where they lie."""
+    """Writes finished items to side files and emits their locations."""
 
     def __init__(self, build: Build, provenance: dict[str, Any]) -> None:
         self._build = build
@@ -98,9 +98,9 @@ class _Spill(beam.DoFn):
             yield from self._flush()
 
     def finish_bundle(self) -> Iterator[WindowedValue]:
-        for found in self._flush():
-            tag = found.tag if isinstance(found, beam.pvalue.TaggedOutput) else None
-            value = found.value if tag else found
+        for item in self._flush():
+            tag = item.tag if isinstance(item, beam.pvalue.TaggedOutput) else None
+            value = item.value if tag else item
             windowed = WindowedValue(value, MIN_TIMESTAMP, (GlobalWindow(),))
             yield beam.pvalue.TaggedOutput(tag, windowed) if tag else windowed
         self._runtime.status.write()
@@ -128,7 +128,7 @@ class _Spill(beam.DoFn):
             "sample": sample_json(item, self._provenance),
             "image": list(item.image),
             "usage": usage,
-            "dropped": {rule: list(told) for rule, told in item.dropped.items()},
+            "dropped": {rule: list(dropped) for rule, dropped in item.dropped.items()},
         }
 
 
@@ -137,7 +137,7 @@ def _storable(row: dict[str, str]) -> dict[str, str]:
 
 
 class _Write(beam.DoFn):
-    """Writes shards. The balance is worked out from the tally once, not for each of them."""
+    """Writes shards. The balance is computed from the tally once per process, not per shard."""
 
     def __init__(self, build: Build) -> None:
         self._build = build
@@ -149,18 +149,17 @@ class _Write(beam.DoFn):
         self, shard: tuple[int, Iterable[Pointer | None]], total: Tally
     ) -> Iterator[ShardSummary]:
         index, pointers = shard
-        found = [pointer for pointer in pointers if pointer is not None]
-        config, chosen = self._build.config, self._build.config.negatives
-        if chosen.balance and self._balance is None:
-            self._balance = Balance(total, chosen.per_region, chosen.balance_loss)
+        build, negatives = self._build, self._build.config.negatives
+        if negatives.balance and self._balance is None:
+            self._balance = Balance(total, negatives.per_region, negatives.balance_loss)
         yield write_shard(
-            self._build.output,
-            self._build.run,
+            build.output,
+            build.run,
             index,
-            self._build.shards,
-            found,
-            config.shards,
-            config.images,
+            build.shards,
+            [pointer for pointer in pointers if pointer is not None],
+            build.config.shards,
+            build.config.images,
             self._balance,
         )
 

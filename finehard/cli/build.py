@@ -94,11 +94,12 @@ def summary(built: Built) -> str:
         lines.append("rejected for " + ", ".join(reasons))
     if counts["renamed_keys"]:
         lines.append(f"{counts['renamed_keys']} keys occurred before and were made unique (KEY~2)")
-    requests, retries, invalid, journaled = (
-        _total(built.counts, name) for name in ("requests", "retries", "invalid", "from_journal")
+    requests, retries, invalid, unusable, journaled = (
+        _total(built.counts, name)
+        for name in ("requests", "retries", "invalid", "unusable", "from_journal")
     )
     lines.append(
-        f"{requests} requests ({retries + invalid} of them second tries), "
+        f"{requests} requests ({retries + invalid + unusable} of them second tries), "
         f"{journaled} answers from the journal"
     )
     lines.append(f"dataset: {built.output} (look at report.html, README.md, rejected/)")

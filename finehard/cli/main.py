@@ -65,6 +65,8 @@ def _parser() -> argparse.ArgumentParser:
     added = command("plan", _plan, text)
     _add_build_arguments(added, output_required=False)
     added.add_argument("--json", action="store_true", help="print the plan as JSON")
+    added.add_argument("--ask", action="store_true", help="ask every endpoint a question of each "
+                       "stage: what can it do, and how fast is it?")  # fmt: skip
     added = command("fetch", _fetch, "fetch the weights of the config's detector, and check them")
     _add_config(added)
     added = command("validate", _validate, "check a dataset against the data contract")
@@ -153,7 +155,7 @@ def _plan(chosen: argparse.Namespace) -> int:
 
     made = plan(
         _config(chosen), chosen.input, chosen.output,
-        pipeline=chosen.pipeline, beam=chosen.beam, limit=chosen.limit,
+        pipeline=chosen.pipeline, beam=chosen.beam, limit=chosen.limit, ask=chosen.ask,
     )  # fmt: skip
     if chosen.json:
         stages = [stage._asdict() for stage in made.stages]

@@ -43,6 +43,8 @@ def print_plan(plan: Plan) -> None:
         "total", "", *(f"{n:,}" for n in totals), f"{plan.gpu_hours:,.1f}", f"{plan.cost:,.2f}"
     )
     console.print(table)
+    for line in plan.found:
+        console.print(line, soft_wrap=True)
     if plan.gpu_hours:
         console.print(f"about {plan.wall_hours:,.1f} hours on the configured GPUs", soft_wrap=True)
     else:

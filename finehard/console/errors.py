@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
-from finehard.errors import FinehardError, UsageError
+from finehard.errors import FinehardError, UsageError, error_line
 
 
 def exit_code(command: Callable[[], int], debug: bool = False) -> int:
@@ -31,5 +31,4 @@ def _line(error: Exception) -> str:
         return str(error)
     if isinstance(error, OSError) and error.filename:
         return f"{error.filename}: {error.strerror}"
-    line = " ".join(str(error).split())[:300]
-    return f"{type(error).__name__}: {line} (--debug shows more)"
+    return f"{type(error).__name__}: {error_line(error)} (--debug shows more)"

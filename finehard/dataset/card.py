@@ -1,4 +1,4 @@
-"""The dataset card: README.md with front matter for the Hub, rendered from the manifest alone."""
+"""The dataset card: README.md with front matter for the Hub, rendered from the manifest."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (10**6
 
 
 def _code(text: str | None) -> str:
-    """`text` as a code span, in which Markdown and HTML have no effect, also within a table."""
+    """Returns `text` as a code span, in which Markdown and HTML have no effect, even in a table."""
     text = one_line(text or "").replace("|", "\\|")
     if not text:
         return ""
@@ -103,7 +103,7 @@ def _code(text: str | None) -> str:
 
 
 def card(manifest: dict[str, Any]) -> str:
-    """The card as Markdown."""
+    """Returns the card as Markdown."""
     counts = manifest["counts"]
     size = next((name for limit, name in _SIZES if counts["written"] < limit), "100M<n<1B")
     last = len(manifest["shards"]) - 1

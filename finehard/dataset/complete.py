@@ -151,11 +151,11 @@ def _manifest(origin: Origin, summaries: list[ShardSummary], read: int) -> dict[
 
 def _examples(summaries: list[ShardSummary]) -> dict[str, list[tuple[str, str]]]:
     """Returns the first samples' keys of which each rule dropped something, and what it was."""
-    found: dict[str, list[tuple[str, str]]] = {}
+    examples: dict[str, list[tuple[str, str]]] = {}
     for summary in summaries:
-        for rule, told in summary.examples.items():
-            found[rule] = [*found.get(rule, ()), *told][:EXAMPLES]
-    return dict(sorted(found.items()))
+        for rule, dropped in summary.examples.items():
+            examples[rule] = [*examples.get(rule, ()), *dropped][:EXAMPLES]
+    return dict(sorted(examples.items()))
 
 
 def _remove_strangers(output: str, summaries: list[ShardSummary]) -> None:

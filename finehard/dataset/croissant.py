@@ -1,7 +1,7 @@
 """Croissant metadata of a dataset: croissant.json, version 1.0 of MLCommons' format.
 
-It lists all shards with their SHA-256. `mlcroissant` can read one record set, "index": the rows of
-index.parquet.
+It lists all shards with their SHA-256 and has one record set that `mlcroissant` can read, "index":
+the rows of index.parquet.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ _CONTEXT = {
 
 
 def croissant(manifest: dict[str, Any], index_sha256: str) -> dict[str, Any]:
-    """The metadata as JSON-LD, from the manifest and the SHA-256 of index.parquet."""
+    """Returns the metadata as JSON-LD, from the manifest and the SHA-256 of index.parquet."""
     shards = [
         {
             "@type": "cr:FileObject",

@@ -1,4 +1,4 @@
-"""Finished samples by reference: put in order, equal keys told apart, read ahead."""
+"""Finished samples by reference: sorted, repeated keys renamed, read ahead."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from finehard.records import Bytes
 
 
 class Pointer(NamedTuple):
-    """A finished sample or reject, by reference: what crosses the shuffle. `order` is the source,
-    which puts samples of equal key in a fixed order."""
+    """The location of a finished sample or reject, as it is shuffled. `order` is the source, which
+    gives samples with the same key a fixed order."""
 
     key: str
     order: str
@@ -22,20 +22,19 @@ class Pointer(NamedTuple):
 
 
 def in_order(pointers: Iterable[Pointer]) -> Iterator[tuple[str, bool, Finished, bytes]]:
-    """Key, whether it was met before, finished item and image bytes (of a reject: none), sorted
-    by key. Keys are unique: one met again becomes "key~2", "key~3".
+    """Yields (key, whether it is repeated, finished item, image bytes), sorted by key.
 
-    Raises `OSError` when bytes are no longer where they were.
+    A repeated key becomes "key~2", "key~3"; a reject has no bytes. Raises `OSError` if bytes have
+    changed or are gone.
     """
-    before, double = None, 1
+    previous, count = None, 0
     ordered = sorted(set(pointers))
     remote = bool(ordered) and storage.is_remote(ordered[0].where.uri)
     fetched = ordered_map(_fetch, ordered) if remote else map(_fetch, ordered)
     for pointer, (finished, data) in zip(ordered, fetched, strict=True):
-        double = double + 1 if pointer.key == before else 1
-        before = pointer.key
-        again = double > 1
-        yield (f"{pointer.key}~{double}" if again else pointer.key), again, finished, data
+        count = count + 1 if pointer.key == previous else 1
+        previous = pointer.key
+        yield f"{pointer.key}~{count}" if count > 1 else pointer.key, count > 1, finished, data
 
 
 def _fetch(pointer: Pointer) -> tuple[Finished, bytes]:

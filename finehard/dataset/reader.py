@@ -30,7 +30,7 @@ from finehard.dataset.layout import (
 )
 from finehard.dataset.shard import Entry, Sample, ShardSamples, scan_shard
 from finehard.dataset.shard_cache import ShardCache
-from finehard.errors import FinehardError, UsageError
+from finehard.errors import FinehardError, UsageError, error_line
 from finehard.io import storage
 from finehard.io.ordered_map import ordered_map
 from finehard.io.parquet import read_table
@@ -193,8 +193,7 @@ class Dataset:
             with storage.open_read(uri) as file:
                 yield file
         except (pa.ArrowException, OSError) as error:
-            line = " ".join(str(error).split())[:160]
-            raise UsageError(f"{uri} cannot be read: {line}") from None
+            raise UsageError(f"{uri} cannot be read: {error_line(error, 160)}") from None
 
     def _sizes(self) -> dict[str, int]:
         uri = storage.join(self.uri, SIZES)
@@ -238,8 +237,8 @@ class Dataset:
             samples = self.scan(shard.uri)
             yield from samples
             if samples.damage or len(samples) < shard.samples:
-                what = samples.damage or f"{len(samples)} of {shard.samples} samples are in it"
-                raise FinehardError(f"shard {shard.uri} is damaged: {what}")
+                damage = samples.damage or f"{len(samples)} of {shard.samples} samples are in it"
+                raise FinehardError(f"shard {shard.uri} is damaged: {damage}")
 
     def _find(self, key: str) -> Sample | None:
         if self._has_manifest:
@@ -248,8 +247,8 @@ class Dataset:
             shards = [shard.uri for shard in self.shards]
         for uri in shards:
             samples = self._located(uri)
-            for number, found in enumerate(samples.keys()):
-                if found == key:
+            for number, other in enumerate(samples.keys()):
+                if other == key:
                     return samples[number]
         return None
 

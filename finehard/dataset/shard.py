@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, overload
 import orjson
 from PIL import Image
 
-from finehard.errors import UsageError
+from finehard.errors import UsageError, error_line
 from finehard.images import SUFFIXES, ImagesConfig, decode
 from finehard.io import storage
 from finehard.records import Bytes
@@ -95,7 +95,7 @@ class Sample:
         try:
             return storage.read(location)
         except (OSError, EOFError) as error:
-            reason = " ".join(str(error).split())[:160]
+            reason = error_line(error, 160)
             raise UnreadableSample(self.shard, self.key, reason) from None
 
 
@@ -140,7 +140,7 @@ def scan_shard(uri: str, path: str | None = None) -> ShardSamples:
     header. Raises `OSError` if the tar cannot be opened.
     """
     path = path or uri
-    found: list[tuple[str, dict[str, Bytes]]] = []
+    samples: list[tuple[str, dict[str, Bytes]]] = []
     damage = ""
     with storage.open_read(path) as file:
         for member in members(file, 0, sys.maxsize):
@@ -151,12 +151,12 @@ def scan_shard(uri: str, path: str | None = None) -> ShardSamples:
             if name is None or not member.regular:
                 continue
             key, extension = name.groups()
-            if not found or found[-1][0] != key:
-                found.append((key, {}))
+            if not samples or samples[-1][0] != key:
+                samples.append((key, {}))
             location = Bytes(path, member.offset_data, member.size)
-            found[-1][1][extension.lower()] = location
+            samples[-1][1][extension.lower()] = location
     entries = [
         Entry(key, next((parts[i] for i in _IMAGES if i in parts), None), parts.get("json"))
-        for key, parts in found
+        for key, parts in samples
     ]
     return ShardSamples(uri, entries, damage)

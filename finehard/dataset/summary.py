@@ -1,4 +1,4 @@
-"""What was written for one shard, for index and manifest."""
+"""The counts of one shard, for the manifest."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 EXAMPLES = 4
-"""Of what each rule dropped, kept for the report."""
+"""Maximum number of examples per rule of what it dropped, for the report."""
 
 
 @dataclass
 class ShardSummary:
-    """Counts of one shard, its digest, and some examples: small, whatever the shard holds."""
+    """Counts of one shard, its digest, and a few examples; its size is bounded."""
 
     index: int
     name: str
@@ -26,21 +26,21 @@ class ShardSummary:
     reasons: Counter[str] = field(default_factory=Counter)
     dropped: Counter[str] = field(default_factory=Counter)
     examples: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
-    """Of each rule that dropped something: keys of samples, and what it was of theirs."""
+    """For each rule that dropped something: (key of the sample, what was dropped)."""
     usage: dict[str, list[int]] = field(default_factory=dict)
 
     def drop(self, rule: str, number: int, key: str, first: str) -> None:
-        """Counts `number` more parts left out by `rule`; `first` is one of sample `key`'s."""
+        """Counts `number` parts that `rule` dropped of sample `key`; `first` is one of them."""
         self.dropped[rule] += number
-        told = self.examples.setdefault(rule, [])
-        if len(told) < EXAMPLES:
-            told.append((key, first))
+        examples = self.examples.setdefault(rule, [])
+        if len(examples) < EXAMPLES:
+            examples.append((key, first))
 
     def account(self, key: str, item: dict[str, Any]) -> None:
-        """Adds what the rules dropped of sample or reject `key`, and what it cost."""
+        """Adds the drops and the cost of the finished sample or reject `key`."""
         for rule, (number, first) in item["dropped"].items():
             self.drop(rule, number, key, first)
         for stage, spent in item["usage"].items():
             total = self.usage.setdefault(stage, [0, 0, 0])
-            for place, value in enumerate(spent):
-                total[place] += value
+            for i, value in enumerate(spent):
+                total[i] += value

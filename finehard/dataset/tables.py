@@ -18,7 +18,7 @@ INDEX_SCHEMA = pa.schema(
     [
         ("key", pa.string()),
         ("shard", pa.string()),
-        *((f"{m}_{what}", pa.int64()) for m in _MEMBERS for what in ("offset", "size")),
+        *((f"{m}_{field}", pa.int64()) for m in _MEMBERS for field in ("offset", "size")),
         ("format", pa.string()),
         ("width", pa.int32()),
         ("height", pa.int32()),

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from finehard.dataset.layout import CARD, CROISSANT, INDEX, MANIFEST, SIZES, shard_name, shard_of
 from finehard.dataset.tables import INDEX_SCHEMA, REJECT_SCHEMA, described
-from finehard.errors import UsageError
+from finehard.errors import UsageError, error_line
 from finehard.images import ImageError, ImagesConfig, header
 from finehard.io import storage
 from finehard.io.parquet import read_table
@@ -120,18 +120,18 @@ def _shards(dataset: str, manifest: dict[str, Any]) -> Iterator[str]:
                 checked.add(name)
                 if any(value is None for row in rows for value in row.values()):
                     yield f"{INDEX}: a row of {name} has no value in some column"
-                for what in counted:
-                    counted[what] += sum(row[what] or 0 for row in rows)
+                for column in counted:
+                    counted[column] += sum(row[column] or 0 for row in rows)
                 yield from _shard(dataset, shards[name], rows, len(shards))
     except (pa.ArrowException, OSError, ValueError) as error:
-        yield f"{INDEX} cannot be read: {' '.join(str(error).split())[:160]}"
+        yield f"{INDEX} cannot be read: {error_line(error, 160)}"
         return
     for name, shard in shards.items():
         if name not in checked:
             yield from _shard(dataset, shard, [], len(shards))
-    for what, number in counted.items():
-        if number != manifest["counts"][what]:
-            yield f"{INDEX} counts {number} {what}, the manifest {manifest['counts'][what]}"
+    for column, number in counted.items():
+        if number != (other := manifest["counts"][column]):
+            yield f"{INDEX} counts {number} {column}, the manifest {other}"
 
 
 def _shard(
@@ -285,7 +285,7 @@ def _rejects(dataset: str, manifest: dict[str, Any]) -> Iterator[str]:
             with storage.open_read(file.uri) as opened:
                 table = read_table(opened)
         except (pa.ArrowException, OSError, ValueError) as error:
-            yield f"{name} cannot be read: {' '.join(str(error).split())[:160]}"
+            yield f"{name} cannot be read: {error_line(error, 160)}"
             continue
         if table.schema.names != REJECT_SCHEMA.names:
             yield f"{name} has other columns than {', '.join(REJECT_SCHEMA.names)}"

@@ -1,4 +1,4 @@
-"""Writes one shard: its tar, its rows for the index, its rejects. Same samples, same bytes."""
+"""Writes one shard: tar, index rows and rejects. The same samples give the same bytes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from finehard.negatives.balance import Balance
 
 
 class _Hashed:
-    """A file to write that hashes and counts what goes through."""
+    """Hashes and counts the bytes written to a file."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
@@ -48,21 +48,20 @@ def write_shard(
     images: ImagesConfig,
     balance: Balance | None = None,
 ) -> ShardSummary:
-    """Writes shard `index` of `count` under `output`, and its index rows and rejects beside it.
+    """Writes shard `index` of `count`, its index rows and its rejects; `balance`, if given, selects
+    the hard negatives.
 
-    Where `balance` is given it chooses the hard negatives.
-
-    Samples are sorted by key; a key met again is told apart as "key~2", "key~3". Memory holds one
-    sample at a time. Raises `OSError` when a sample's bytes are no longer where they were.
+    Samples are sorted by key; a repeated key becomes "key~2", "key~3". One sample at a time is held
+    in memory. Raises `OSError` if a sample's bytes have changed or are gone.
     """
     summary = ShardSummary(index, shard_name(index, count))
     rows: list[dict[str, Any]] = []
     rejects: list[dict[str, str]] = []
     with storage.writing(storage.join(output, "shards", summary.name + ".tar")) as file:
         hashed = _Hashed(file)
-        for key, again, finished, data in in_order(pointers):
+        for key, repeated, finished, data in in_order(pointers):
             item = finished.item
-            summary.renamed += again
+            summary.renamed += repeated
             summary.account(key, item)
             if "reject" in item:
                 rejects.append({**item["reject"], "key": key})
@@ -74,7 +73,7 @@ def write_shard(
             rows.append({**row, "shard": summary.name + ".tar"})
             summary.regions += row["regions"]
             summary.hard_negatives += row["hard_negatives"]
-        end = -hashed.written % tarfile.RECORDSIZE  # as tar does: two empty blocks, whole records
+        end = -hashed.written % tarfile.RECORDSIZE  # as in any tar: two empty blocks, whole records
         hashed.write(bytes(end if end >= 1024 else end + tarfile.RECORDSIZE))
     summary.samples, summary.rejects = len(rows), len(rejects)
     summary.bytes, summary.sha256 = hashed.written, hashed.sha256.hexdigest()
@@ -108,19 +107,19 @@ def _write_sample(
     start = shard.written
     for part in (finished.head, data, finished.tail):
         shard.write(part)
-    at, json_size = json_place(finished, len(data))
+    json_offset, json_size = json_place(finished, len(data))
     return {
         "key": key,
         "image_offset": start + len(finished.head),
         "image_size": len(data),
-        "json_offset": start + at,
+        "json_offset": start + json_offset,
         "json_size": json_size,
         **described(sample),
     }
 
 
 def _balanced(finished: Finished, balance: Balance, key: str, summary: ShardSummary) -> Finished:
-    """`finished` with its negatives chosen; without tar headers where that changed the sample."""
+    """Returns the item with selected negatives; without tar headers if the sample changed."""
     item = finished.item
     sample, dropped = balance.choose(item["sample"])
     if not dropped:

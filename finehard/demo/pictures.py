@@ -1,4 +1,4 @@
-"""Training scenes, rendered once and kept as raw pixels, so that epochs cost no rendering."""
+"""Training scenes, rendered once and stored as raw pixels, so that no epoch renders them again."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from finehard.demo.render import render
 from finehard.demo.world import Scene
 
 TRAIN_SEED = 1_000_003
-"""Scenes to be measured on must have another seed."""
+"""Evaluation scenes must have another seed."""
 _BLOCK = 250
 
 
@@ -40,24 +40,24 @@ def _render_block(folder: Path, held_out: bool, block: int) -> None:
 def training_pictures(
     folder: str | Path, count: int, workers: int = 1, held_out: bool = False
 ) -> list[tuple[NDArray[np.uint8], Scene]]:
-    """The first `count` training scenes: (pixels (H, W, 3) uint8, truth).
+    """Returns the first `count` training scenes: (pixels (H, W, 3) uint8, truth).
 
-    `held_out`: whether held-out pairs may occur. `folder` keeps what is rendered, for the next
-    call with the same; pixels are mapped from there, not held in memory.
+    `held_out` says whether held-out pairs may occur. Scenes are stored in `folder`, which a later
+    call with the same arguments reuses; pixels are memory-mapped.
     """
     target = Path(folder)
     target.mkdir(parents=True, exist_ok=True)
     blocks = range(-(-count // _BLOCK))
     with ProcessPoolExecutor(workers) as pool:
         list(pool.map(partial(_render_block, target, held_out), blocks))
-    rows = (row for block in blocks for row in _mapped(target / f"{block:05d}.pkl"))
+    rows = (row for block in blocks for row in _read_block(target / f"{block:05d}.pkl"))
     return list(itertools.islice(rows, count))
 
 
-def _mapped(path: Path) -> Iterator[tuple[NDArray[np.uint8], Scene]]:
+def _read_block(path: Path) -> Iterator[tuple[NDArray[np.uint8], Scene]]:
     pixels = np.memmap(path.with_suffix(".rgb"), np.uint8, "r")
-    at = 0
+    start = 0
     for shape, scene in pickle.loads(path.read_bytes()):
-        end = at + math.prod(shape)
-        yield pixels[at:end].reshape(shape), scene
-        at = end
+        end = start + math.prod(shape)
+        yield pixels[start:end].reshape(shape), scene
+        start = end

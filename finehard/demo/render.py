@@ -1,4 +1,4 @@
-"""Renders still-life scenes, with exact truth; the same seed gives the same bytes."""
+"""Renders still-life scenes with their exact truth; the same seed gives the same bytes."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ _SURFACE = {
 
 @cache
 def _noise_bank() -> Floats:
-    """Gaussian noise, (1024, 1024): windows of it are faster than drawing noise anew."""
+    """Returns Gaussian noise, (1024, 1024); a window of it is faster than new noise."""
     return np.random.default_rng(7).normal(size=(1024, 1024)).astype(np.float32)
 
 
@@ -63,7 +63,7 @@ def _noise(rng: np.random.Generator, height: int, width: int) -> Floats:
 def _smooth_noise(
     rng: np.random.Generator, height: int, width: int, cells: tuple[int, int]
 ) -> Floats:
-    """Noise of `cells` (rows, columns) stretched over the picture, about -1 to 1."""
+    """Returns noise of `cells` (rows, columns) stretched over the picture, about -1 to 1."""
     small = rng.normal(size=cells).astype(np.float32)
     image = Image.fromarray(small).resize((width, height), Image.Resampling.BICUBIC)
     return np.asarray(image)
@@ -72,7 +72,7 @@ def _smooth_noise(
 def _background(
     rng: np.random.Generator, width: int, height: int, horizon: int, surface: str, wall: str
 ) -> Floats:
-    """Wall above `horizon`, table below: (height, width, 3), 0 to 255."""
+    """Returns the wall above `horizon` and the table below: (height, width, 3), 0 to 255."""
     canvas = np.empty((height, width, 3), np.float32)
     tone = np.asarray(_WALL[wall], np.float32) * rng.uniform(0.92, 1.06)
     light = 1 + 0.05 * _smooth_noise(rng, horizon, width, (3, 4))
@@ -110,7 +110,7 @@ def _background(
 
 
 def _pattern(name: str, width: int, height: int, curved: bool) -> Floats | None:
-    """Where the second colour shows, (height, width) 0 to 1; None for a plain object."""
+    """Returns the opacity of the second color, (height, width), 0 to 1; None for a plain object."""
     if name == "plain":
         return None
     y, x = np.mgrid[0:height, 0:width].astype(np.float32)
@@ -131,7 +131,7 @@ def _pattern(name: str, width: int, height: int, curved: bool) -> Floats | None:
 
 
 def _shading(name: str, width: int, height: int, side: float) -> Floats:
-    """Brightness factors, (height, width). `side`: -1 for light from the left, 1 from the right."""
+    """Returns brightness factors, (height, width). `side`: -1, light from the left; 1, right."""
     x = ((np.arange(width, dtype=np.float32) + 0.5) / width * 2 - 1)[None, :] * side
     y = ((np.arange(height, dtype=np.float32) + 0.5) / height * 2 - 1)[:, None]
     if name == "cylinder":
@@ -150,16 +150,23 @@ def _shading(name: str, width: int, height: int, side: float) -> Floats:
     return np.broadcast_to(level + 0.06 * x - 0.05 * y, (height, width)).astype(np.float32)
 
 
+@dataclass(frozen=True)
+class _Placement:
+    kind: str
+    color: str
+    pattern: str
+    size: str
+    left: int
+    top: int
+    width: int
+    height: int
+
+
 def _object_tile(
-    rng: np.random.Generator,
-    kind: str,
-    color: str,
-    pattern: str,
-    width: int,
-    height: int,
-    side: float,
+    rng: np.random.Generator, placement: _Placement, side: float
 ) -> tuple[Floats, Floats]:
-    """An object's colours, (height, width, 3) 0 to 255, and its opacity, (height, width) 0 to 1."""
+    """Returns colors (height, width, 3), 0 to 255, and opacity (height, width), 0 to 1."""
+    kind, color, width, height = placement.kind, placement.color, placement.width, placement.height
     base = np.asarray(RGB[color], np.float32) * rng.uniform(0.93, 1.05)
     base = base + rng.normal(0, 5, 3).astype(np.float32)
     second = np.asarray((246, 243, 232), np.float32)
@@ -178,7 +185,9 @@ def _object_tile(
             colors = (base * 0.62 + 8) * shade
         else:
             colors = base * shade
-            second_cover = _pattern(pattern, width, height, shading in ("cylinder", "sphere"))
+            second_cover = _pattern(
+                placement.pattern, width, height, shading in ("cylinder", "sphere")
+            )
             if paint == "body" and second_cover is not None:
                 mix = second_cover[:, :, None]
                 colors = colors * (1 - mix) + second * shade * mix
@@ -187,28 +196,16 @@ def _object_tile(
     return tile, alpha
 
 
-@dataclass(frozen=True)
-class _Place:
-    kind: str
-    color: str
-    pattern: str
-    size: str
-    left: int
-    top: int
-    width: int
-    height: int
-
-
 def _plan(
     rng: np.random.Generator, width: int, height: int, horizon: int, held_out: bool
-) -> list[_Place]:
-    """Up to 8 objects that stand on the table and hide little of each other, back to front."""
-    wanted = int(rng.choice(8, p=(0.06, 0.12, 0.18, 0.19, 0.16, 0.13, 0.09, 0.07))) + 1
-    places: list[_Place] = []
-    for _ in range(wanted):
+) -> list[_Placement]:
+    """Returns up to 8 objects on the table that hide little of each other, back to front."""
+    count = int(rng.choice(8, p=(0.06, 0.12, 0.18, 0.19, 0.16, 0.13, 0.09, 0.07))) + 1
+    placements: list[_Placement] = []
+    for _ in range(count):
         kind = KINDS[rng.integers(len(KINDS))]
         color = COLORS[rng.integers(len(COLORS))]
-        taken = any((p.kind, p.color) == (kind, color) for p in places)
+        taken = any((p.kind, p.color) == (kind, color) for p in placements)
         if taken or (not held_out and (color, kind) in HELD_OUT):
             continue
         pattern = PATTERNS[int(rng.choice(4, p=(0.4, 0.2, 0.2, 0.2)))]
@@ -224,26 +221,26 @@ def _plan(
             bottom = int(rng.integers(max(horizon + 6, h + 3), max(horizon + 7, h + 4, height - 3)))
             if bottom > height - 3:
                 continue
-            place = _Place(kind, color, pattern, size, left, bottom - h, w, h)
-            if all(_overlap(place, p) <= allowed for p in places):
-                places.append(place)
+            placement = _Placement(kind, color, pattern, size, left, bottom - h, w, h)
+            if all(_overlap(placement, p) <= allowed for p in placements):
+                placements.append(placement)
                 break
-    return sorted(places, key=lambda p: p.top + p.height)
+    return sorted(placements, key=lambda p: p.top + p.height)
 
 
-def _overlap(a: _Place, b: _Place) -> float:
-    """The boxes' intersection, as a fraction of the smaller box."""
+def _overlap(a: _Placement, b: _Placement) -> float:
+    """Returns the intersection of the boxes as a fraction of the smaller one."""
     w = min(a.left + a.width, b.left + b.width) - max(a.left, b.left)
     h = min(a.top + a.height, b.top + b.height) - max(a.top, b.top)
     return max(0, w) * max(0, h) / min(a.width * a.height, b.width * b.height)
 
 
-def _shadow(canvas: Floats, place: _Place, side: float) -> None:
-    """Darkens the table under and beside the object, away from the light."""
+def _shadow(canvas: Floats, placement: _Placement, side: float) -> None:
+    """Darkens the table under the object and beside it, away from the light."""
     height, width = canvas.shape[:2]
-    bottom, centre = place.top + place.height, place.left + place.width / 2
-    rx, ry = place.width * 0.75, max(3.0, place.width * 0.17)
-    cx, cy = centre - side * place.width * 0.28, bottom - ry * 0.45
+    bottom, centre = placement.top + placement.height, placement.left + placement.width / 2
+    rx, ry = placement.width * 0.75, max(3.0, placement.width * 0.17)
+    cx, cy = centre - side * placement.width * 0.28, bottom - ry * 0.45
     x1, x2 = max(0, int(cx - 1.6 * rx)), min(width, int(cx + 1.6 * rx))
     y1, y2 = max(0, int(cy - 1.8 * ry)), min(height, int(cy + 1.8 * ry))
     x = ((np.arange(x1, x2, dtype=np.float32) - cx) / rx)[None, :]
@@ -252,12 +249,12 @@ def _shadow(canvas: Floats, place: _Place, side: float) -> None:
 
 
 def render(seed: int, index: int, held_out: bool = True) -> tuple[Image.Image, Scene]:
-    """Scene `index` of `seed`: its picture (RGB) and its truth. Same arguments, same result."""
+    """Returns scene `index` of `seed`: its picture (RGB) and its truth. Deterministic."""
     attempt = 0
     while True:
-        drawn = _render(np.random.default_rng((seed, index, attempt)), held_out)
-        if drawn is not None:
-            return drawn
+        rendered = _render(np.random.default_rng((seed, index, attempt)), held_out)
+        if rendered is not None:
+            return rendered
         attempt += 1
 
 
@@ -267,35 +264,29 @@ def _render(rng: np.random.Generator, held_out: bool) -> tuple[Image.Image, Scen
     horizon = round(height * rng.uniform(0.26, 0.46))
     surface, wall = SURFACES[rng.integers(len(SURFACES))], WALLS[rng.integers(len(WALLS))]
     side = -1.0 if rng.random() < 0.5 else 1.0
-    places = _plan(rng, width, height, horizon, held_out)
+    placements = _plan(rng, width, height, horizon, held_out)
     canvas = _background(rng, width, height, horizon, surface, wall)
     owner = np.full((height, width), -1, np.int8)
     areas = []
-    for number, place in enumerate(places):
-        _shadow(canvas, place, side)
-        tile, alpha = _object_tile(
-            rng, place.kind, place.color, place.pattern, place.width, place.height, side
-        )
-        rows = slice(place.top, place.top + place.height)
-        columns = slice(place.left, place.left + place.width)
+    for number, placement in enumerate(placements):
+        _shadow(canvas, placement, side)
+        tile, alpha = _object_tile(rng, placement, side)
+        rows = slice(placement.top, placement.top + placement.height)
+        columns = slice(placement.left, placement.left + placement.width)
         canvas[rows, columns] += (tile - canvas[rows, columns]) * alpha[:, :, None]
         solid = alpha > 0.5
         owner[rows, columns][solid] = number
         areas.append(int(solid.sum()))
     things = []
-    for number, place in enumerate(places):
+    for number, placement in enumerate(placements):
         own = owner == number
-        seen = int(own.sum()) / max(1, areas[number])
-        if seen < _MIN_VISIBLE:
+        visible = int(own.sum()) / max(1, areas[number])
+        if visible < _MIN_VISIBLE:
             return None
-        columns_seen, rows_seen = np.flatnonzero(own.any(0)), np.flatnonzero(own.any(1))
-        box = (
-            int(columns_seen[0]),
-            int(rows_seen[0]),
-            int(columns_seen[-1]) + 1,
-            int(rows_seen[-1]) + 1,
-        )
-        things.append(Thing(place.kind, place.color, place.pattern, place.size, box, seen))
+        x, y = np.flatnonzero(own.any(0)), np.flatnonzero(own.any(1))
+        box = (int(x[0]), int(y[0]), int(x[-1]) + 1, int(y[-1]) + 1)
+        p = placement
+        things.append(Thing(p.kind, p.color, p.pattern, p.size, box, visible))
     if not things:
         return None
     slope = (
@@ -309,23 +300,25 @@ def _render(rng: np.random.Generator, held_out: bool) -> tuple[Image.Image, Scen
     image = Image.fromarray(np.clip(canvas, 0, 255).astype(np.uint8))
     order = sorted(range(len(things)), key=lambda i: (things[i].box[0] + things[i].box[2], i))
     ordered = tuple(things[i] for i in order)
-    relations = tuple(_relations(ordered, [places[i] for i in order]))
+    relations = tuple(_relations(ordered, [placements[i] for i in order]))
     light = "left" if side < 0 else "right"
     return image, Scene(width, height, ordered, surface, wall, light, relations)
 
 
-def _relations(things: tuple[Thing, ...], places: list[_Place]) -> Iterator[tuple[int, str, int]]:
-    """(subject, relation, object) for neighbours from left to right, and for what hides what."""
+def _relations(
+    things: tuple[Thing, ...], placements: list[_Placement]
+) -> Iterator[tuple[int, str, int]]:
+    """Yields (subject, relation, object): neighbours from left to right, and occlusions."""
     for i in range(len(things) - 1):
         yield i, "left of", i + 1
-    for i, a in enumerate(places):
-        for j, b in enumerate(places):
+    for i, a in enumerate(placements):
+        for j, b in enumerate(placements):
             if a.top + a.height > b.top + b.height and _overlap(a, b) > 0.05:
                 yield i, "in front of", j
 
 
 def encode(image: Image.Image, seed: int, index: int) -> bytes:
-    """The picture as JPEG bytes, at a quality drawn from 72 to 95."""
+    """Returns the picture as JPEG bytes, with a random quality from 72 to 95."""
     quality = int(np.random.default_rng((seed, index, 1 << 20)).integers(72, 96))
     out = io.BytesIO()
     image.save(out, "JPEG", quality=quality)

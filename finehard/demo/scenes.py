@@ -26,18 +26,18 @@ from finehard.demo.world import COLORS, Scene, truth_header, truth_row
 
 @dataclass(frozen=True)
 class ScenesConfig:
-    """Which scenes are written."""
+    """The scenes to write."""
 
     count: int = 200
     seed: int = 2026
     per_shard: int = 100
     held_out: bool = True
-    """Whether the colour-kind pairs kept out of training may occur."""
+    """Whether the color-kind pairs held out of training may occur."""
     workers: int = 1
 
 
 def alt_text(scene: Scene, rng: np.random.Generator) -> str | None:
-    """What the web would have said: short, sloppy, at times wrong, at times nothing at all."""
+    """Returns an alt text as found on the web: short, sloppy, sometimes wrong or missing."""
     thing = scene.things[rng.integers(len(scene.things))]
     color = thing.color if rng.random() > 0.2 else COLORS[rng.integers(len(COLORS))]
     kinds = " ".join(dict.fromkeys(t.kind for t in scene.things))
@@ -57,8 +57,8 @@ def alt_text(scene: Scene, rng: np.random.Generator) -> str | None:
 def write_scenes(folder: str | Path, config: ScenesConfig) -> Path:
     """Writes shards as img2dataset does ({00000..}.tar, .parquet, _stats.json) and truth.jsonl.
 
-    Returns the path of the truth file (docs/truth.md). A shard's JSON and text members carry the
-    alt text; the truth stays outside the tars.
+    Returns the path of the truth file (docs/truth.md). A shard's JSON and text members hold the alt
+    text; the truth is not in the tars.
     """
     target = Path(folder)
     target.mkdir(parents=True, exist_ok=True)

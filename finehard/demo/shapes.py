@@ -1,9 +1,9 @@
 # ruff: noqa: E501  (tables of coordinates)
-"""How each kind of object looks: parts in a unit square, each a mask with a paint and a shading.
+"""The shape of each kind of object: parts in a unit square, each a mask with paint and shading.
 
-A part is (paint, shading, primitives). Paint: "body" takes the object's colour and pattern,
-"plain" its colour alone, "shade" its colour darkened, or an RGB triple. Coordinates are x, y in
-[0, 1], y downwards.
+A part is (paint, shading, primitives). Paint: "body" takes the object's color and pattern, "plain"
+its color alone, "shade" its color darkened, or an RGB triple. Coordinates are x, y in [0, 1], y
+downwards.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Part = tuple[str | tuple[int, int, int], str, tuple[Primitive, ...]]
 
 
 def _turned(*profile: Point, base: float = 0.05) -> Primitive:
-    """A lathe shape from (y, half width) points, with a round foot of height 2 * `base`."""
+    """Returns a turned shape of (y, half width) points, with a round foot of height 2 * `base`."""
     ys = np.linspace(profile[0][0], profile[-1][0] - base, 40)
     half = np.interp(ys, [p[0] for p in profile], [p[1] for p in profile])
     half = np.convolve(np.pad(half, 2, mode="edge"), np.ones(5) / 5, "valid")
@@ -207,7 +207,7 @@ _SIDE = 256
 
 @cache
 def mask(kind: str, part: int, mirrored: bool) -> Image.Image:
-    """The part's mask at 256 x 256 pixels, 8 bits; scale it to the object's size."""
+    """Returns the part's mask, 8 bits, 256 x 256 pixels; to be scaled to the object's size."""
     image = Image.new("L", (_SIDE, _SIDE))
     draw = ImageDraw.Draw(image)
     for name, values in SHAPES[kind][1][part][2]:

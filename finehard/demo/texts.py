@@ -14,8 +14,8 @@ PLACE = {"left": " on the left", "middle": " in the middle", "right": " on the r
 SIZE_TAIL = {"small": ", quite small,", "medium": "", "large": ", quite large,"}
 
 _STEPS = (1, 3, 5, 8)
-"""Cyclic steps along COLORS. Over all colours each step yields every colour once, so no colour is
-more frequent as a replacement than in positives, and no word gives a negative away."""
+"""Cyclic steps along COLORS. Over all colors each step yields every color once, so no color is more
+frequent as a replacement than in positives, and no word gives a negative away."""
 
 
 def noun_phrase(color: str, pattern: str, kind: str) -> str:
@@ -36,11 +36,11 @@ def listed(scene: Scene) -> list[Thing]:
     """
     order = (COLORS, PATTERNS, KINDS)
 
-    def place(thing: Thing) -> tuple[int, ...]:
+    def sort_key(thing: Thing) -> tuple[int, ...]:
         words = (thing.color, thing.pattern, thing.kind)
         return tuple(known.index(word) for known, word in zip(order, words, strict=True))
 
-    return sorted(scene.things, key=place)  # stable: equal ones remain from left to right
+    return sorted(scene.things, key=sort_key)  # stable: equal ones remain from left to right
 
 
 def short_caption(scene: Scene) -> str:

@@ -1,6 +1,6 @@
-"""Trains the bundled models again, from nothing: `python -m finehard.demo.train [vlm] [detector]`.
+"""Trains the bundled models from scratch: `python -m finehard.demo.train [vlm] [detector]`.
 
-Seeded; writes finehard/demo/models/{vlm,detector}. Training scenes are rendered once and kept.
+Seeded; writes finehard/demo/models/{vlm,detector}. Training scenes are rendered once and stored.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ def main() -> None:
         "--work",
         type=Path,
         default=Path("build/demo-models"),
-        help="keeps what can be gone on from",
+        help="folder for intermediate results, to resume from",
     )
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     args = parser.parse_args()
     if unknown := set(args.models) - set(NAMES):
         parser.error(f"unknown model {sorted(unknown)[0]!r}; there are {', '.join(NAMES)}")
-    wanted = args.models or NAMES
-    if "vlm" in wanted:
+    names = args.models or NAMES
+    if "vlm" in names:
         from finehard.demo.vlm.train import TrainConfig, train
 
         train(TrainConfig(threads=args.threads), args.output / "vlm", args.work)
-    if "detector" in wanted:
+    if "detector" in names:
         from finehard.demo.detector.train import DetectorTrainConfig, train_detector
 
         train_detector(

@@ -34,52 +34,52 @@ PROMPTS = {
     "negatives.v1": ("count", "texts"),
     "verify.v2": ("statements", "count"),
 }
-"""The prompts that the model knows, and their places."""
+"""The prompts that the model knows, and their fields."""
 
 
 def _prompt_pieces() -> list[str]:
-    pieces = []
-    for name, places in PROMPTS.items():
-        text = load_prompt(name, name.split(".")[0], places).text
-        pieces += [literal for literal, *_ in string.Formatter().parse(text) if literal]
-    return pieces
+    literals = []
+    for name, fields in PROMPTS.items():
+        text = load_prompt(name, name.split(".")[0], fields).text
+        literals += [literal for literal, *_ in string.Formatter().parse(text) if literal]
+    return literals
 
 
-def pieces() -> list[str]:
-    """Every piece of the vocabulary but single characters and bytes, each once, in order."""
-    found = _prompt_pieces()
-    found += ["user\n", "assistant\n", "60"]
+def all_pieces() -> list[str]:
+    """Returns the pieces of the vocabulary, each once; without single characters and bytes."""
+    pieces = _prompt_pieces()
+    pieces += ["user\n", "assistant\n", "60"]
     for words in (COLORS, PATTERNS[1:], KINDS, SURFACES, WALLS, ("left", "right")):
-        found += [part for word in words for part in (word, " " + word, word.capitalize())]
-    found += [" a", " an", "a", "an", "A", "An"]
-    found += [f"{n}. " for n in range(1, 9)] + [f"\n{n}. " for n in range(2, 61)]
-    found += [f"Image {n}:" for n in range(1, 9)]
-    found += ['{"short_caption": "', '", "long_caption": "', '."}', '"}']
-    found += [" stands alone on a", " table.", " table"]
-    found += [f"{count} objects on a" for count in COUNT_WORDS]
-    found += [f"{count} objects stand on a" for count in COUNT_WORDS]
-    found += ["One object stands on a", " table, among them", " and"]
-    found += [" table in front of a", " wall:", *PLACE.values()]
-    found += [tail for tail in SIZE_TAIL.values() if tail] + [";", "."]
+        pieces += [part for word in words for part in (word, " " + word, word.capitalize())]
+    pieces += [" a", " an", "a", "an", "A", "An"]
+    pieces += [f"{n}. " for n in range(1, 9)] + [f"\n{n}. " for n in range(2, 61)]
+    pieces += [f"Image {n}:" for n in range(1, 9)]
+    pieces += ['{"short_caption": "', '", "long_caption": "', '."}', '"}']
+    pieces += [" stands alone on a", " table.", " table"]
+    pieces += [f"{count} objects on a" for count in COUNT_WORDS]
+    pieces += [f"{count} objects stand on a" for count in COUNT_WORDS]
+    pieces += ["One object stands on a", " table, among them", " and"]
+    pieces += [" table in front of a", " wall:", *PLACE.values()]
+    pieces += [tail for tail in SIZE_TAIL.values() if tail] + [";", "."]
     for light, other in (("left", "right"), ("right", "left")):
-        found.append(
+        pieces.append(
             f" The light comes from the {light}, and soft shadows fall to the {other} "
             "across the table."
         )
-    found += [" on a", '{"1": "', "yes", "no", '"}']
-    found += [f'", "{n}": "' for n in range(2, 61)]
-    found += ['{"1": [', "]}", *(f'], "{n}": [' for n in range(2, 9))]
+    pieces += [" on a", '{"1": "', "yes", "no", '"}']
+    pieces += [f'", "{n}": "' for n in range(2, 61)]
+    pieces += ['{"1": [', "]}", *(f'], "{n}": [' for n in range(2, 9))]
     for attribute, words in (("color", COLORS), ("pattern", PATTERNS[1:])):
         for word in words:
             swap = f'{{"attribute": "{attribute}", "original": "{word}", "replacement": "'
-            found += [swap, f", {swap}", f'{word}"}}']
-    return list(dict.fromkeys(found))
+            pieces += [swap, f", {swap}", f'{word}"}}']
+    return list(dict.fromkeys(pieces))
 
 
 def build_tokenizer() -> Any:
-    """A fast tokenizer over `pieces`, single characters, and bytes for everything else.
+    """Returns a fast tokenizer: the pieces, single characters, and bytes for all else.
 
-    The segmentation has the fewest pieces: all have the same score in a unigram model.
+    It segments into the fewest pieces, since all have about the same score in its unigram model.
     """
     from tokenizers import Tokenizer, decoders
     from tokenizers.models import Unigram
@@ -88,7 +88,7 @@ def build_tokenizer() -> Any:
     characters = [chr(code) for code in range(32, 127)] + ["\n"]
     entries = [(token, 0.0) for token in SPECIAL_TOKENS]
     entries += [(f"<0x{byte:02X}>", -20.0) for byte in range(256)]
-    known = dict.fromkeys(pieces())
+    known = dict.fromkeys(all_pieces())
     entries += [(c, -12.0) for c in characters if c not in known]
     entries += [(piece, -10.0 + 0.001 * min(len(piece), 500)) for piece in known]
     core = Tokenizer(Unigram(entries, unk_id=0, byte_fallback=True))

@@ -1,4 +1,4 @@
-"""The words of the demo world: what can be in a scene, and which pairs are held out of training."""
+"""The demo world: the objects and attributes of scenes, and the pairs held out of training."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ HELD_OUT = frozenset(
         ("brown", "hat"),
     }
 )
-"""Colour-kind pairs that never occur in training scenes. Every colour occurs here once."""
+"""(color, kind) pairs that never occur in training scenes. Each color occurs once here."""
 
 
 @dataclass(frozen=True)
@@ -49,13 +49,13 @@ class Thing:
 
     @property
     def held_out(self) -> bool:
-        """Whether this colour of this kind was kept out of training."""
+        """Whether this color and kind were held out of training."""
         return (self.color, self.kind) in HELD_OUT
 
 
 @dataclass(frozen=True)
 class Scene:
-    """What is true of one picture. `things` are in order from left to right by box centre."""
+    """The truth about one picture. `things` are sorted from left to right by box centre."""
 
     width: int
     height: int
@@ -66,13 +66,13 @@ class Scene:
     relations: tuple[tuple[int, str, int], ...]
 
     def position(self, thing: Thing) -> str:
-        """The third of the picture, from left to right, in which the box's centre lies."""
+        """Returns the third of the picture, left to right, that the box's centre is in."""
         centre = (thing.box[0] + thing.box[2]) / 2 / self.width
         return POSITIONS[min(2, int(centre * 3))]
 
 
 def truth_header() -> dict[str, Any]:
-    """The first line of a truth file: the words that captions are searched for (docs/truth.md)."""
+    """Returns the first line of a truth file: the words to find in captions (docs/truth.md)."""
     return {
         "truth_version": "1.0",
         "kinds": list(KINDS),
@@ -85,7 +85,7 @@ def truth_header() -> dict[str, Any]:
 
 
 def truth_row(key: str, scene: Scene, sha256: str) -> dict[str, Any]:
-    """One line of a truth file: the objects of image `key`, boxes normalised xyxy."""
+    """Returns the line of image `key` in a truth file; boxes are normalised xyxy."""
     return {
         "key": key,
         "image": {"width": scene.width, "height": scene.height, "sha256": sha256},

@@ -118,38 +118,40 @@ def select(
     across phrases on the remaining boxes.
     """
     dropped: dict[str, list[Detection]] = {rule: [] for rule in RULES}
-    kept: list[Detection] = []
+    candidates: list[Detection] = []
     for detection in detections:
         rule = _shape_rule(detection, config, width, height)
         if rule is None:
-            kept.append(detection)
+            candidates.append(detection)
         else:
             dropped[rule].append(detection)
-    kept.sort(key=lambda detection: (-detection.score, detection.phrase, detection.box))
-    if len(kept) > 1:
-        boxes = np.array([detection.box for detection in kept], dtype=np.float64)
-        phrases = np.array([detection.phrase for detection in kept])
+    candidates.sort(key=lambda detection: (-detection.score, detection.phrase, detection.box))
+    if len(candidates) > 1:
+        boxes = np.array([detection.box for detection in candidates], dtype=np.float64)
+        phrases = np.array([detection.phrase for detection in candidates])
         overlaps = iou(boxes[:, None], boxes[None, :])
         same = phrases[:, None] == phrases[None, :]
-        rank = np.arange(len(kept))
+        rank = np.arange(len(candidates))
         better = rank[:, None] < rank[None, :]
-        alive = [True] * len(kept)
+        alive = [True] * len(candidates)
         within = _suppress(better & same & (overlaps > config.nms_iou), alive)
         across = _suppress(better & ~same & (overlaps > config.cross_nms_iou), alive)
-        dropped["nms"] = [kept[index] for index in within]
-        dropped["cross_phrase_nms"] = [kept[index] for index in across]
-        kept = [detection for detection, stays in zip(kept, alive, strict=True) if stays]
-    final: list[Detection] = []
+        dropped["nms"] = [candidates[index] for index in within]
+        dropped["cross_phrase_nms"] = [candidates[index] for index in across]
+        candidates = [
+            detection for detection, stays in zip(candidates, alive, strict=True) if stays
+        ]
+    selected: list[Detection] = []
     of_phrase: Counter[int] = Counter()
-    for detection in kept:
+    for detection in candidates:
         if of_phrase[detection.phrase] == config.max_boxes_per_phrase:
             dropped["too_many_for_phrase"].append(detection)
-        elif len(final) == config.max_boxes:
+        elif len(selected) == config.max_boxes:
             dropped["too_many_boxes"].append(detection)
         else:
             of_phrase[detection.phrase] += 1
-            final.append(detection)
-    return final, dropped
+            selected.append(detection)
+    return selected, dropped
 
 
 def check(detections: Sequence[Detection], phrases: int, config: DetectConfig) -> list[Detection]:

@@ -17,11 +17,8 @@ from finehard.detect.loading import (
     Runtime,
     bucket,
     fixed_batches,
-    from_pretrained,
-    load_model,
-    prepare,
+    load_zero_shot,
 )
-from finehard.errors import FinehardError
 
 SIZE = 1066
 """Training used a shortest side of 800 pixels, which makes 1066 of a 4:3 image."""
@@ -126,10 +123,10 @@ class GroundingDinoDetector:
         pixels = np.zeros((len(texts), size, size, 3), dtype=np.float32)
         mask = np.zeros((len(texts), size, size), dtype=np.int64)
         for row, text in enumerate(texts):
-            canvas, place = letterbox(images[text.image], size, 0, centred=False)
-            inside = canvas[: place.height, : place.width].astype(np.float32)
-            pixels[row, : place.height, : place.width] = (inside - self._mean) / self._std
-            mask[row, : place.height, : place.width] = 1
+            canvas, fit = letterbox(images[text.image], size, 0, centred=False)
+            inside = canvas[: fit.height, : fit.width].astype(np.float32)
+            pixels[row, : fit.height, : fit.width] = (inside - self._mean) / self._std
+            mask[row, : fit.height, : fit.width] = 1
         pad = self._tokenizer.pad_token_id
         ids = [text.ids + [pad] * (length - len(text.ids)) for text in texts]
         attention = [[1] * len(text.ids) + [0] * (length - len(text.ids)) for text in texts]
@@ -150,14 +147,7 @@ class GroundingDinoDetector:
 
 def load_grounding_dino(config: DetectConfig) -> GroundingDinoDetector:
     """Returns the configured detector. Raises `FinehardError` if it cannot be loaded."""
-    runtime = prepare(config)
-    where = (config.model, "detect.model", config.revision)
-    tokenizer = from_pretrained("AutoTokenizer", *where)
-    processor = from_pretrained("AutoImageProcessor", *where)
-    model = load_model("AutoModelForZeroShotObjectDetection", *where, runtime)
-    if model.config.model_type not in ("grounding-dino", "mm-grounding-dino"):
-        raise FinehardError(
-            f"detect.model: {config.model!r} is a {model.config.model_type!r} model, which "
-            "detect.backend grounding_dino cannot run."
-        )
+    model, tokenizer, processor, runtime = load_zero_shot(
+        config, "grounding_dino", ("grounding-dino", "mm-grounding-dino")
+    )
     return GroundingDinoDetector(model, tokenizer, processor, config, runtime)

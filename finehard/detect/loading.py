@@ -110,6 +110,24 @@ def load_model(auto_class: str, name: str, key: str, revision: str | None, runti
     return model.to(device=runtime.device, dtype=runtime.dtype).eval().requires_grad_(False)
 
 
+def load_zero_shot(
+    config: DetectConfig, backend: str, model_types: tuple[str, ...]
+) -> tuple[Any, Any, Any, Runtime]:
+    """Loads a zero-shot detection model of transformers; returns (model, tokenizer, processor,
+    runtime). Raises `FinehardError` if it cannot be loaded or is not one of `model_types`."""
+    runtime = prepare(config)
+    source = (config.model, "detect.model", config.revision)
+    tokenizer = from_pretrained("AutoTokenizer", *source)
+    processor = from_pretrained("AutoImageProcessor", *source)
+    model = load_model("AutoModelForZeroShotObjectDetection", *source, runtime)
+    if model.config.model_type not in model_types:
+        raise FinehardError(
+            f"detect.model: {config.model!r} is a {model.config.model_type!r} model, which "
+            f"detect.backend {backend} cannot run."
+        )
+    return model, tokenizer, processor, runtime
+
+
 def fixed_batches(items: Sequence[Any], rows: int) -> Iterator[tuple[list[Any], int]]:
     """Yields `items` in lists of exactly `rows`, each with its number of real entries.
 

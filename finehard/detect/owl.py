@@ -17,12 +17,10 @@ from finehard.detect.loading import (
     Runtime,
     bucket,
     fixed_batches,
-    from_pretrained,
-    load_model,
-    prepare,
+    load_zero_shot,
 )
 from finehard.detect.phrase_embedding import PhraseEmbedder
-from finehard.errors import FinehardError, UsageError
+from finehard.errors import UsageError
 
 GREY = 128
 """OWLv2 was trained on images padded with this grey at the right and bottom (Minderer et al. 2023,
@@ -107,14 +105,5 @@ class OwlDetector:
 
 def load_owl(config: DetectConfig) -> OwlDetector:
     """Returns the configured OWL detector. Raises `FinehardError` if it cannot be loaded."""
-    runtime = prepare(config)
-    where = (config.model, "detect.model", config.revision)
-    tokenizer = from_pretrained("AutoTokenizer", *where)
-    processor = from_pretrained("AutoImageProcessor", *where)
-    model = load_model("AutoModelForZeroShotObjectDetection", *where, runtime)
-    if model.config.model_type not in ("owlv2", "owlvit"):
-        raise FinehardError(
-            f"detect.model: {config.model!r} is a {model.config.model_type!r} model, which "
-            "detect.backend owlv2 cannot run."
-        )
+    model, tokenizer, processor, runtime = load_zero_shot(config, "owlv2", ("owlv2", "owlvit"))
     return OwlDetector(model, tokenizer, processor, config, runtime)

@@ -70,7 +70,7 @@ def check_weights(config: DetectConfig) -> Any:
     elif suffix != ".pt" or not Path(config.model).is_file():
         raise FinehardError(
             f"detect.model: there is no file {config.model!r}; yolo_world needs a local .pt file "
-            "or a .yaml architecture (weights are not downloaded)."
+            "or a .yaml architecture (finehard fetch --config ... brings the published ones)."
         )
     return tasks
 

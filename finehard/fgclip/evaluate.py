@@ -15,7 +15,7 @@ import torch
 from finehard import registry
 from finehard.console.arguments import Parser
 from finehard.console.errors import exit_code
-from finehard.errors import FinehardError, UsageError
+from finehard.errors import FinehardError, UsageError, typed_error_line
 from finehard.fgclip.data import Limits
 from finehard.fgclip.evaluators import EVALUATORS, EvalData, Evaluator, load_evaluators
 from finehard.fgclip.model import FGCLIP, load
@@ -77,8 +77,7 @@ def _run(name: str, evaluator: Evaluator, model: FGCLIP, data: EvalData) -> dict
     except FinehardError:
         raise
     except Exception as error:  # a user's code can fail in any way
-        line = " ".join(f"{type(error).__name__}: {error}".split())[:300]
-        raise FinehardError(f"evaluator {name}: {line}") from error
+        raise FinehardError(f"evaluator {name}: {typed_error_line(error)}") from error
 
 
 def sample_config(folder: str | os.PathLike[str]) -> SampleConfig:

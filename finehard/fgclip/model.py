@@ -18,7 +18,7 @@ from torchvision.ops import roi_align
 from transformers import CLIPConfig, CLIPModel
 from transformers.utils import logging
 
-from finehard.errors import FinehardError
+from finehard.errors import FinehardError, error_line
 from finehard.fgclip.packing import ATTENTION, Packing
 
 UNSTRETCHED = 20
@@ -167,7 +167,7 @@ def load(name: str | os.PathLike[str]) -> FGCLIP:
                 os.fspath(name), dtype=torch.float32, output_loading_info=True
             )
     except (OSError, ValueError, RuntimeError) as error:
-        line = " ".join(str(error).split())[:300]
+        line = error_line(error)
         if os.path.isabs(name) and not os.path.exists(name):
             line = "no such folder"
         raise FinehardError(f"no CLIP or FG-CLIP model in {name}: {line}") from None
@@ -215,5 +215,5 @@ def from_state(config: CLIPConfig, state: dict[str, Any]) -> FGCLIP:
     try:
         model.load_state_dict(state, strict=True)
     except RuntimeError as error:
-        raise FinehardError(" ".join(str(error).split())[:400]) from None
+        raise FinehardError(error_line(error, 400)) from None
     return model

@@ -15,7 +15,7 @@ from tokenizers import pre_tokenizers
 from transformers import AutoTokenizer, CLIPTokenizer
 
 from finehard.dataset.shard import UnreadableSample
-from finehard.errors import FinehardError
+from finehard.errors import FinehardError, error_line
 from finehard.fgclip.packing import Text
 from finehard.fgclip.reader import ShardReader
 from finehard.fgclip.sampler import SampleIndex
@@ -30,8 +30,7 @@ def load_tokenizer(folder: str | os.PathLike[str]) -> Any:
     try:
         return AutoTokenizer.from_pretrained(os.fspath(folder))
     except (OSError, ValueError, KeyError) as error:
-        line = " ".join(str(error).split())[:300]
-        raise FinehardError(f"no tokenizer in {folder}: {line}") from None
+        raise FinehardError(f"no tokenizer in {folder}: {error_line(error)}") from None
 
 
 class Tokens:

@@ -6,7 +6,7 @@ Build, report and trainer all decode here, so that they see the same picture.
 from finehard.images.config import ImagesConfig
 from finehard.images.decode import Decoded, decode, load
 from finehard.images.header import FORMATS, SUFFIXES, Header, ImageError, header
-from finehard.images.views import cut_out, fit, jpeg
+from finehard.images.views import as_sent, cut_out, fit, jpeg
 
 __all__ = [
     "FORMATS",
@@ -15,6 +15,7 @@ __all__ = [
     "Header",
     "ImageError",
     "ImagesConfig",
+    "as_sent",
     "cut_out",
     "decode",
     "fit",

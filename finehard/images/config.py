@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from finehard.settings.ranges import Amount, Count, Positive, Quality
+from finehard.settings.ranges import Amount, Aspect, Count, Positive, Quality
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,14 @@ class ImagesConfig:
     """Longest side, in pixels, of a region's crop."""
     crop_margin: Amount = 0.15
     """Context added on each side of a crop, as a fraction of the box's side."""
+    sent_min_side: Positive = 32
+    """Shortest side, in pixels, of what is sent: smaller images and crops are enlarged, and padded
+    with grey where their other side would become too long. Qwen's servers refuse less than 28
+    (Qwen2-VL, Qwen2.5-VL) or 32 (Qwen3-VL). As a limit of servers it is in no fingerprint: a
+    change asks nothing again."""
+    sent_max_aspect: Aspect = 100.0
+    """Ratio of the longest to the shortest side of what is sent: thinner images and crops are
+    padded with grey. Qwen's servers refuse 200 and more."""
     jpeg_quality: Quality = 90
     cache_bytes: Count = 400_000_000
     """Memory for decoded images, so that later stages do not decode again."""

@@ -57,9 +57,9 @@ class GCS:
             self._client._http.mount(prefix, pool)
 
     def check(self, bucket: str) -> None:
-        found = self._client.list_blobs(bucket, max_results=1, timeout=_TIMEOUT, retry=None)
+        blobs = self._client.list_blobs(bucket, max_results=1, timeout=_TIMEOUT, retry=None)
         try:
-            next(iter(found), None)
+            next(iter(blobs), None)
         except NotFound:
             raise FinehardError(f"there is no bucket gs://{bucket}") from None
         except (Forbidden, Unauthorized, GoogleAuthError) as error:

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 import fsspec
 
-from finehard.errors import FinehardError, UsageError
+from finehard.errors import FinehardError, UsageError, error_line
 from finehard.io.file import File
 from finehard.records import Bytes
 
@@ -159,7 +159,7 @@ def _failures(uri: str, doing: str) -> Iterator[None]:
     except FileNotFoundError as error:
         raise FileNotFoundError(f"there is no {uri}") from error
     except Exception as error:  # every store has its own exceptions
-        line = " ".join(str(error).split())[:200] or type(error).__name__
+        line = error_line(error, 200) or type(error).__name__
         todo = "" if doing == "reach" else "; put that right, then run the same command again"
         raise FinehardError(f"cannot {doing} {uri}: {line}{todo}") from error
 

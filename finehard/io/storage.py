@@ -84,7 +84,7 @@ def walk(uri: str) -> Iterator[File]:
     if is_remote(uri):
         yield from sorted(_without_skipped(uri.rstrip("/") + "/", _remote().walk(uri)))
         return
-    found, top = [], _path(uri)
+    files, top = [], _path(uri)
     prefix = uri[: len(uri) - len(top)]
     for folder, subfolders, names in os.walk(top):
         if JOURNAL in subfolders and folder != top:
@@ -94,8 +94,8 @@ def walk(uri: str) -> Iterator[File]:
         for name in names:
             path = os.path.join(folder, name)
             if os.path.isfile(path):
-                found.append(File(prefix + path, os.path.getsize(path)))
-    yield from sorted(found)
+                files.append(File(prefix + path, os.path.getsize(path)))
+    yield from sorted(files)
 
 
 def _without_skipped(base: str, files: list[File]) -> Iterator[File]:
@@ -233,32 +233,6 @@ def write(uri: str, data: bytes) -> None:
     """Writes `data` to `uri`, whole or not at all."""
     with writing(uri) as file:
         file.write(data)
-
-
-def create_exclusive(uri: str, data: bytes) -> bool:
-    """Writes `data` to `uri` if nothing is there yet. Returns whether it did.
-
-    Of two callers one wins, except on stores without conditional writes (memory, the Hub).
-    """
-    if is_remote(uri):
-        try:
-            return write_if(uri, data, None) is not None
-        except NotImplementedError:
-            if exists(uri):
-                return False
-            write(uri, data)
-            return True
-    uri = _path(uri)
-    os.makedirs(os.path.dirname(uri) or ".", exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=os.path.dirname(uri) or ".", prefix=".") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-        try:
-            os.link(file.name, uri)
-        except FileExistsError:
-            return False
-    return True
 
 
 def read_version(uri: str) -> tuple[bytes, str]:

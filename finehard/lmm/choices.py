@@ -82,8 +82,10 @@ class _Word(NamedTuple):
     end: int
     plain: str
 
-    def says(self, word: str, choices: tuple[str, str]) -> bool:
+    def says(self, word: Any, choices: tuple[str, str]) -> bool:
         """Returns whether it is another form of `word`."""
+        if not isinstance(word, str):
+            return False
         if self.plain in ("true", "false") and self.plain not in choices:
             return (self.plain == "true") == (word == choices[0])
         return _is_word(self.plain, word.casefold())

@@ -31,10 +31,13 @@ class ModelConfig:
     seed: int = 0
     extra_body: dict[str, Any] = field(default_factory=dict)
     """Added to the body of every request, for an engine's own options; null leaves a field out."""
-    response_format: Literal["auto", "json_schema", "plain_schema", "json_object", "none"] = "auto"
+    response_format: Literal[
+        "auto", "json_schema", "plain_schema", "object_schema", "json_object", "none"
+    ] = "auto"
     """How the server is told the form of a reply. "auto": with the JSON Schema, or as much of it
-    as the server accepts. "plain_schema" leaves out additionalProperties. With "json_object" and
-    "none" the schema stands in the prompt."""
+    as the server accepts. "plain_schema" leaves out additionalProperties. With "object_schema"
+    (json_object with a schema beside it, for llama-cpp-python), "json_object" and "none" the schema
+    stands in the prompt too."""
     logprobs: int = 20
     """The most alternatives asked for each token of a verification; fewer, or none, where the
     server allows no more. 0: never ask."""
@@ -80,12 +83,15 @@ class ModelConfig:
 
     def serves(self, name: str) -> bool:
         """Returns whether a server that calls its model `name` serves this one: by the same name
-        but for folders, a revision (NAME@REVISION), a tag (NAME:latest) or a dated release
-        (NAME-2025-04-14), or by one of `answers_as`."""
+        but for folders, a revision (NAME@REVISION), a tag (NAME:latest, NAME:free) or a dated
+        release (NAME-2025-04-14 for NAME or NAME-latest), or by one of `answers_as`."""
         if name in self.answers_as:
             return True
         own, other = _plain_name(self.model), _plain_name(name)
-        return other == own or other.startswith(own) and _is_release(other[len(own) :])
+        if other in (own, own.partition(":")[0]):
+            return True
+        own = own.removesuffix("-latest")
+        return other.startswith(own) and _is_release(other[len(own) :])
 
 
 NEWER = {

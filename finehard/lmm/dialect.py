@@ -9,11 +9,18 @@ from typing import Any, Literal
 from finehard.lmm.config import ModelConfig
 from finehard.lmm.question import Question, messages
 
-ResponseFormat = Literal["json_schema", "plain_schema", "json_object", "none"]
+ResponseFormat = Literal["json_schema", "plain_schema", "object_schema", "json_object", "none"]
 
-_FORMATS: tuple[ResponseFormat, ...] = ("json_schema", "plain_schema", "json_object", "none")
+_FORMATS: tuple[ResponseFormat, ...] = (
+    "json_schema",
+    "plain_schema",
+    "object_schema",
+    "json_object",
+    "none",
+)
 """From what guides a model most to what guides it least. "plain_schema" leaves out
-additionalProperties, which some endpoints do not know."""
+additionalProperties, which some endpoints do not know; "object_schema" is json_object with a
+schema beside it, as llama-cpp-python has it."""
 
 _TOKEN_FIELDS = ("max_tokens", "max_completion_tokens")
 _OPTIONAL = ("seed", "temperature")
@@ -24,7 +31,11 @@ _FORMAT_WORDS = re.compile(
     r"additional_?properties|samplers",
     re.IGNORECASE,
 )
-_TOP_LOGPROBS = re.compile(r"top_?logprobs?\D{0,100}?(\d+)", re.IGNORECASE)
+_MOST_LOGPROBS = re.compile(
+    r"(?:max\w*|allowed|at most|less than|equal to|up to|between|range|top_?logprobs?)"
+    r"\D{0,60}?(\d+)",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True)
@@ -102,9 +113,10 @@ def payload(
 def _response_format(dialect: Dialect, question: Question) -> dict[str, Any]:
     if dialect.response_format == "none":
         return {}
-    if dialect.response_format == "json_object":
-        return {"response_format": {"type": "json_object"}}
     schema = question.schema.value
+    if dialect.response_format in ("json_object", "object_schema"):
+        guide = {"schema": schema} if dialect.response_format == "object_schema" else {}
+        return {"response_format": {"type": "json_object", **guide}}
     if dialect.response_format == "plain_schema":
         schema = _closed_by_nothing(schema)
     return {
@@ -127,7 +139,7 @@ def _closed_by_nothing(schema: Any) -> Any:
 
 
 def _schema_in_words(dialect: Dialect, question: Question) -> str:
-    if dialect.response_format not in ("json_object", "none"):
+    if dialect.response_format in ("json_schema", "plain_schema"):
         return ""
     return f"\nThe JSON must fit this JSON Schema: {question.schema.text}"
 
@@ -177,13 +189,12 @@ def _less_guided(dialect: Dialect, config: ModelConfig) -> Dialect | None:
 
 
 def _fewer(asked: int, refusal: str) -> int:
-    """Returns how many alternatives to ask for next."""
-    numbers = [int(n) for n in _TOP_LOGPROBS.findall(refusal)]
-    allowed = [n for n in numbers if 0 < n < asked]
+    """Returns how many alternatives to ask for next: what a refusal allows, else none."""
+    numbers = [int(number) for number in _MOST_LOGPROBS.findall(refusal)]
+    allowed = [number for number in numbers if 0 < number < asked]
     if allowed:
         return max(allowed)
-    names_the_number = "top_logprobs" in refusal and asked > 5
-    return 5 if names_the_number else 0
+    return 5 if "top_logprobs" in refusal and asked > 5 else 0
 
 
 _UNKNOWN = r"(unknown|unrecogni[sz]ed|unsupported|not supported|not permitted|extra)"
@@ -227,7 +238,8 @@ _CONTEXT = re.compile(
     re.IGNORECASE,
 )
 _PROMPT = re.compile(
-    r"\(?(\d+) (?:in the messages|in the prompt|input tokens|prompt tokens)|"
+    r"\(?(\d+) (?:in (?:the messages|the prompt|your prompt)|input tokens|prompt tokens|"
+    r"tokens from the input)|"
     r"n_prompt_tokens\W{1,4}(\d+)|messages resulted in (\d+)",
     re.IGNORECASE,
 )

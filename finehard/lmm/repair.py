@@ -16,7 +16,7 @@ import orjson
 from finehard.schemas import ReplySchema
 
 _MOST_ITEMS = 4000
-"""Items and entries that are looked at in one reply."""
+"""Items and entries that are looked at in one reply; a longer one must fit as it is."""
 _WORD_ENDS = " \t\r\n.,;:!?\"'`*_()[]"
 _FIRST_WORD = re.compile(r"\s*(\w+)\s*[.,;:!(\u2013\u2014-]")
 _NUMBER = re.compile(r"[^\d\s]{0,20}[\s_.#-]{0,3}0{0,3}(\d{1,5})[.):]?", re.ASCII)
@@ -95,6 +95,8 @@ class Repair:
         return value
 
     def _object(self, value: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
+        if "patternProperties" in schema:
+            return value
         properties = schema.get("properties", {})
         more = schema.get("additionalProperties", True)
         name_keys = numbered_names if entry_count(schema) else _names
@@ -119,9 +121,11 @@ class Repair:
         most = schema.get("maxItems", _MOST_ITEMS)
         good: list[Any] = []
         for item in value:
-            if len(good) == most or self._left < 0:
+            if len(good) == most:
                 break
             fitted = self._fitted(item, items)
+            if self._left < 0:
+                return value
             if _fits(fitted, items):
                 good.append(fitted)
         return good if good or not value else value
@@ -180,12 +184,14 @@ def _word(value: Any, words: list[Any]) -> Any:
 def _fits(value: Any, schema: dict[str, Any]) -> bool:
     if not isinstance(schema, dict):
         return True
-    kind = schema.get("type")
-    if kind == "object" and not isinstance(value, dict):
+    if schema.get("type") == "object" and not isinstance(value, dict):
         return False
-    return _checker(orjson.dumps(schema)).why_invalid(value) is None
+    checker = _checker(orjson.dumps(schema))
+    return checker is None or checker.why_invalid(value) is None
 
 
 @cache
-def _checker(schema: bytes) -> ReplySchema:
-    return ReplySchema(orjson.loads(schema))
+def _checker(schema: bytes) -> ReplySchema | None:
+    """Returns the part of a schema as one of its own; None if it refers to another part, so that
+    only the whole can be checked."""
+    return None if b'"$ref"' in schema else ReplySchema(orjson.loads(schema))

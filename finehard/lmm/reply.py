@@ -40,32 +40,34 @@ def parse_reply(text: str, schema: ReplySchema, partial: bool = False) -> Any:
             text = value  # JSON inside a JSON string
         elif len(text) <= LONGEST:
             values = [value]
-    lists = schema.full.get("type") != "object" or "1" in schema.full.get("properties", {})
     repair = Repair(schema.full)
-    good: dict[str, Any] | None = None
-    values = values or json_values(text, lists)
-    for attempt in range(2):
-        tried = list(_candidates(values, repair, lists))
-        for number, candidate in enumerate(tried):
+    lists = repair.count > 0 or schema.full.get("type") != "object"
+    part: dict[str, Any] | None = None
+    for found in _readings(values, text, lists):
+        for number, candidate in enumerate(_candidates(found, repair, lists)):
             fitted = repair.fitted(candidate)
             wrong = schema.why_invalid(fitted)
             if wrong is None:
                 return fitted
-            why = wrong if number == 0 else why
-            if partial and good is None:
-                good = repair.good_entries(fitted)
-        if attempt == 0:
-            values = loose_json_values(text, lists)
-    if good is not None:
-        return good
-    raise InvalidReply(why)
+            if number == 0:
+                why = wrong
+            if partial and part is None:
+                part = repair.good_entries(fitted)
+    if part is None:
+        raise InvalidReply(why)
+    return part
+
+
+def _readings(values: list[Any], text: str, lists: bool) -> Iterator[list[Any]]:
+    yield values or json_values(text, lists)
+    yield loose_json_values(text, lists)
 
 
 def _candidates(values: list[Any], repair: Repair, lists: bool) -> Iterator[Any]:
-    """Yields what may be the reply, the most likely first: the last value, what it wraps, those
-    before it, and all of them together."""
+    """Yields what may be the reply, the most likely first: the last object, what it wraps, those
+    before it; then arrays; then all values together."""
     kinds = (dict, list) if lists else dict
-    for value in reversed(values):
+    for value in sorted(reversed(values), key=lambda value: isinstance(value, list)):
         yield value
         if isinstance(value, dict):
             yield from [v for v in list(value.values())[:-9:-1] if isinstance(v, kinds)]

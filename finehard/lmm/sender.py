@@ -85,6 +85,8 @@ class Sender:
         while True:
             started = time.monotonic()
             endpoint = await self.fleet.acquire(question.affinity, avoid)
+            if request.dialect != self.dialect:  # learnt while this one waited for a slot
+                request = self._request(question, turns, request.max_tokens)
             try:
                 reply = await self._post(endpoint, request.encoded, tally)
             except (Refused, Transient) as failed:
@@ -97,6 +99,7 @@ class Sender:
                 self.fleet.release(endpoint)
             changed = self._changed(question, turns, request, error.words)
             if changed is not None:
+                self.fleet.succeeded(endpoint)  # one that names a fault of the request is well
                 request = changed
                 continue
             tally.retries += 1

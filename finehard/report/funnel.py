@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from finehard.io import storage
 from finehard.rejects import REASONS
 from finehard.report.expressions import Expressions
 
-RUNS = "_runs"
-"""Folder in the journal with a file for each run of the build that ended well: how long it took."""
 _STAGES = {
     "caption": "captioned",
     "phrases": "phrases extracted",
@@ -211,20 +207,3 @@ def costs(manifest: dict[str, Any]) -> list[Cost]:
         for stage in flow(manifest, usage)
         if stage in usage
     ]
-
-
-def runs(dataset: str) -> list[dict[str, Any]]:
-    """The recorded runs of the build, oldest first, each with its `seconds`."""
-    recorded = []
-    for file in storage.glob(storage.join(dataset, storage.JOURNAL, RUNS), ""):
-        try:
-            recorded.append(json.loads(storage.read_all(file.uri)))
-        except (OSError, ValueError):
-            continue
-    return [run for run in recorded if isinstance(run, dict) and "seconds" in run]
-
-
-def note_run(dataset: str, run: str, seconds: float, counts: dict[str, Any]) -> None:
-    """Records that `run` took `seconds`, and what its stages asked, for later reports."""
-    text = json.dumps({"run": run, "seconds": round(seconds, 1), "stages": counts["stages"]})
-    storage.write(storage.join(dataset, storage.JOURNAL, RUNS, f"{run}.json"), text.encode())

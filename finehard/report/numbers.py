@@ -13,6 +13,7 @@ from rich.text import Text
 from finehard.dataset.reader import open_dataset
 from finehard.report import funnel
 from finehard.report.statistics import Counts, gather
+from finehard.state.runs import recorded_runs
 
 
 def numbers(dataset: str, seed: int = 0) -> dict[str, Any]:
@@ -37,7 +38,7 @@ def numbers(dataset: str, seed: int = 0) -> dict[str, Any]:
         "rejects": manifest["rejects"],
         "dropped": manifest["dropped"],
         "usage": {c.stage: manifest["usage"][c.stage] for c in funnel.costs(manifest)},
-        "wall_s": [run["seconds"] for run in funnel.runs(opened.uri)],
+        "wall_s": [run["seconds"] for run in recorded_runs(opened.uri)],
         "indexed": {name: _summary(counts) for name, counts in statistics.indexed.columns.items()},
         "caption_tokens": _summary(tokens) if tokens.total else None,
         "sampled": {

@@ -24,6 +24,7 @@ from finehard.report.diff import diff_words
 from finehard.report.extra import extra_lines
 from finehard.report.pictures import COLORS, letters, thumbnail
 from finehard.report.statistics import Statistics, gather
+from finehard.state.runs import recorded_runs
 
 SAMPLES = 24
 """Samples on the contact sheet."""
@@ -94,7 +95,7 @@ def _render(
         left_out=_left_out(dataset),
         audit=_audit(dataset),
         costs=funnel.costs(m),
-        runs=funnel.runs(dataset.uri),
+        runs=recorded_runs(dataset.uri),
         stages=sorted(m["stages"].items(), key=lambda item: order.get(item[0], 0)),
         skipped=funnel.verification(m) == "skip",
         asked=_asked(m),

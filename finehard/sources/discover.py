@@ -8,7 +8,7 @@ from functools import partial
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from finehard.errors import FinehardError, UsageError
+from finehard.errors import FinehardError, UsageError, error_line
 from finehard.io import storage
 from finehard.io.ordered_map import ordered_map
 from finehard.sources import folder, parquet, rejected
@@ -47,11 +47,11 @@ def discover(path: str, config: SourceConfig, limit: int | None = None) -> list[
 def _sources(files: list[SourceFile], config: SourceConfig) -> Iterator[SourceFile]:
     """Yields `files` with their counts, then those that tables of rejects among them name."""
     rows: list[rejected.Row] = []
-    for found in ordered_map(partial(_inspect, config), files):
-        if isinstance(found, SourceFile):
-            yield found
+    for result in ordered_map(partial(_inspect, config), files):
+        if isinstance(result, SourceFile):
+            yield result
         else:
-            rows += found
+            rows += result
     yield from rejected.files(rows, config)
 
 
@@ -79,13 +79,13 @@ def _in_folder(path: str, config: SourceConfig) -> list[SourceFile]:
     specs = ("tar", "parquet", "folder") if config.format == "auto" else (config.format,)
     suffixes = {spec: load_format(spec).suffixes for spec in specs}
     candidates = (of(spec, suffixes[spec]) for spec in specs)
-    found = next((c for c in candidates if c), None) or of(_REJECTS, (".parquet",))
-    if not found:
+    chosen = next((c for c in candidates if c), None) or of(_REJECTS, (".parquet",))
+    if not chosen:
         expected = ".tar or .parquet files, or " if config.format == "auto" else ""
         raise FinehardError(
             f"no images in {path}: expected {expected}{', '.join(suffixes[specs[-1]])}"
         )
-    return found
+    return chosen
 
 
 def _inspect(config: SourceConfig, file: SourceFile) -> SourceFile | list[rejected.Row]:
@@ -103,7 +103,7 @@ def _inspect(config: SourceConfig, file: SourceFile) -> SourceFile | list[reject
                 units = tuple(parquet.split(table, file, config))
                 return file._replace(samples=sum(u.samples or 0 for u in units), units=units)
     except (pa.ArrowException, OSError, ValueError) as error:
-        line = " ".join(str(error).split())[:160]
+        line = error_line(error, 160)
         raise FinehardError(f"{file.uri} is no readable Parquet file: {line}") from None
     if file.format == _REJECTS:
         suffixes = ", ".join(load_format(config.format).suffixes)

@@ -35,10 +35,10 @@ def units(file: SourceFile, config: SourceConfig) -> Iterator[Unit]:
     """Splits the sorted names of the images. The texts beside them are looked up in `read`."""
     names = image_names(file.uri, storage.walk(file.uri))
     start = 0
-    for place, cut in enumerate(cuts(names, config.unit_size)):
+    for index, cut in enumerate(cuts(names, config.unit_size)):
         if cut:
-            yield from _unit(file, names, start, place)
-            start = place
+            yield from _unit(file, names, start, index)
+            start = index
     yield from _unit(file, names, start, len(names))
 
 

@@ -28,7 +28,7 @@ class Format(Protocol):
         """Yields the unit's samples, and a reject for each that cannot be read.
 
         A record's `source` must be the file's URI, or begin with it and "#"; its `image` is
-        `NOWHERE` unless the image's bytes can be read again at that place.
+        `NOWHERE` unless the image's bytes can be read again from there.
         """
         ...
 
@@ -60,13 +60,13 @@ def load_format(spec: str) -> Format:
 
 def inspect(file: SourceFile, config: SourceConfig) -> SourceFile:
     """Returns `file` with its count, and with its units where counting meant reading the file."""
-    found = load_format(file.format)
-    count = found.count(file, config) if hasattr(found, "count") else None
+    source_format = load_format(file.format)
+    count = source_format.count(file, config) if hasattr(source_format, "count") else None
     if count is not None:
         return file._replace(samples=count)
-    split = tuple(_split(found, file, config))
+    split = tuple(_split(source_format, file, config))
     counts = (
-        sum(1 for _ in found.read(unit, config)) if unit.samples is None else unit.samples
+        sum(1 for _ in source_format.read(unit, config)) if unit.samples is None else unit.samples
         for unit in split
     )
     return file._replace(samples=sum(counts), units=split)
@@ -74,12 +74,12 @@ def inspect(file: SourceFile, config: SourceConfig) -> SourceFile:
 
 def units(file: SourceFile, config: SourceConfig) -> Iterator[Unit]:
     """Yields the units of `file`, in order; where rejects are fed back, only those with some."""
-    found = load_format(file.format)
-    split = _split(found, file, config) if file.units is None else file.units
-    if file.only is None or not hasattr(found, "position"):
+    source_format = load_format(file.format)
+    split = _split(source_format, file, config) if file.units is None else file.units
+    if file.only is None or not hasattr(source_format, "position"):
         yield from split
         return
-    positions = ((found.position(source), source) for source in file.only)
+    positions = ((source_format.position(source), source) for source in file.only)
     ordered = sorted((at, source) for at, source in positions if at is not None)
     for unit in split:
         start, stop = (bisect_left(ordered, (at,)) for at in (unit.start, unit.stop))
@@ -88,9 +88,9 @@ def units(file: SourceFile, config: SourceConfig) -> Iterator[Unit]:
             yield unit._replace(file=unit.file._replace(only=only))
 
 
-def _split(found: Format, file: SourceFile, config: SourceConfig) -> Iterable[Unit]:
-    if hasattr(found, "units"):
-        return found.units(file, config)
+def _split(source_format: Format, file: SourceFile, config: SourceConfig) -> Iterable[Unit]:
+    if hasattr(source_format, "units"):
+        return source_format.units(file, config)
     return [Unit(unit_id(file, ""), file, 0, file.size)]
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from finehard.errors import FinehardError
+from finehard.errors import FinehardError, error_line
 from finehard.io import storage
 from finehard.io.ordered_map import ordered_map
 from finehard.records import Bytes, Record, Reject
@@ -51,14 +51,14 @@ def _columns(schema: pa.Schema, uri: str, config: SourceConfig) -> dict[str, str
 
     def binary(kind: pa.DataType) -> bool:
         if pa.types.is_struct(kind):  # the Hub's image feature: {bytes, path}
-            place = kind.get_field_index("bytes")
-            return place >= 0 and binary(kind.field(place).type)
+            index = kind.get_field_index("bytes")
+            return index >= 0 and binary(kind.field(index).type)
         return pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
 
     def text(kind: pa.DataType) -> bool:
         return pa.types.is_string(kind) or pa.types.is_large_string(kind)
 
-    found = {
+    columns = {
         "image": pick(config.image_column, IMAGE_COLUMNS, binary),
         "path": pick(config.path_column, PATH_COLUMNS, text),
         "text": pick(config.text_column, TEXT_COLUMNS, text),
@@ -66,14 +66,14 @@ def _columns(schema: pa.Schema, uri: str, config: SourceConfig) -> dict[str, str
         "url": pick(None, ("url", "URL"), text),
         "license": pick(None, ("license", "LICENSE"), text),
     }
-    if not found["image"] and not found["path"]:
+    if not columns["image"] and not columns["path"]:
         raise FinehardError(
             f"{uri} has no column of image bytes ({', '.join(IMAGE_COLUMNS)}) or paths "
             f"({', '.join(PATH_COLUMNS)}); name it with source.image_column or source.path_column"
         )
-    if found["image"]:
-        found["path"] = None
-    return {role: name for role, name in found.items() if name}
+    if columns["image"]:
+        columns["path"] = None
+    return {role: name for role, name in columns.items() if name}
 
 
 def _integer(kind: pa.DataType) -> bool:
@@ -150,7 +150,7 @@ def read(unit: Unit, config: SourceConfig) -> Iterator[Loaded | Reject]:
                 yield sample
                 number += 1
     except (pa.ArrowException, OSError, ValueError) as error:
-        detail = " ".join(str(error).split())[:200]
+        detail = error_line(error, 200)
         for row_number in range(number, unit.stop):
             key = safe_key(f"{unit.file.name[:-8]}_{row_number:09d}")
             source = f"{uri}#row={row_number}"
@@ -164,19 +164,19 @@ def _rows(
     names = list(columns.values())
     end = 0
     for group, size in enumerate(groups):
-        place, end = end, end + size
-        if end <= unit.start or place >= unit.stop:
+        position, end = end, end + size
+        if end <= unit.start or position >= unit.stop:
             continue
         for batch in file.iter_batches(_BATCH, row_groups=[group], columns=names):
-            skipped = max(0, unit.start - place)
-            part = batch.slice(skipped, max(0, unit.stop - place - skipped))
+            skipped = max(0, unit.start - position)
+            part = batch.slice(skipped, max(0, unit.stop - position - skipped))
             held = [part.column(name) for name in names]
             for row in range(len(part)):
                 yield {role: _value(cells[row]) for role, cells in zip(columns, held, strict=True)}
-            place += len(batch)
-            if place >= unit.stop:
+            position += len(batch)
+            if position >= unit.stop:
                 return
-        if place < min(end, unit.stop):
+        if position < min(end, unit.stop):
             raise ValueError(f"row group {group} has fewer rows than its footer claims")
 
 
@@ -214,11 +214,11 @@ def _sample(
         if not isinstance(path, str) or not path:
             return Reject(key, source, "source", "missing_image", "the row names no image")
         root = storage.local(config.image_root or os.path.dirname(uri))
-        place = _below(root, path)
-        if place is None:
+        target = _below(root, path)
+        if target is None:
             return Reject(key, source, "source", "unsafe_member", f"{path[:200]} leaves {root}")
         try:
-            where = Bytes(place, 0, storage.size(place))
+            where = Bytes(target, 0, storage.size(target))
             if where.length <= config.max_image_bytes:
                 image = storage.read(where)
         except (OSError, EOFError) as error:

@@ -37,8 +37,8 @@ def is_rejects(schema: pa.Schema) -> bool:
 
 def rows(table: pq.ParquetFile) -> list[Row]:
     """Returns the rejects in `table` that have a source."""
-    found = table.read(columns=["key", "source"]).to_pylist()
-    return [Row(row["key"] or "", row["source"]) for row in found if row["source"] is not None]
+    rejects = table.read(columns=["key", "source"]).to_pylist()
+    return [Row(row["key"] or "", row["source"]) for row in rejects if row["source"] is not None]
 
 
 def files(rejects: list[Row], config: SourceConfig) -> list[SourceFile]:

@@ -1,9 +1,9 @@
-"""Reads tar headers from hostile bytes: strictly, in bounded memory, in linear time.
+"""Reads tar headers from untrusted bytes: strictly, in bounded memory, in linear time.
 
-The standard library's tarfile takes as much memory as a header asks for, recurses along chained
-headers, and ends at the first damaged one. Here a damaged header costs the member it is of:
-reading goes on at the next valid header. Formats: POSIX.1-1988 (ustar), POSIX.1-2001 (pax: `path`
-and `size` only), GNU (long names, base-256 numbers; sparse files are told apart, not read), v7.
+The standard library's tarfile allocates as much memory as a header asks for, recurses along chained
+headers, and stops at the first damaged one. Here a damaged header costs its own member only:
+reading continues at the next valid header. Formats: POSIX.1-1988 (ustar), POSIX.1-2001 (pax: `path`
+and `size` only), GNU (long names, base-256 numbers; sparse files are recognised but not read), v7.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import BinaryIO, NamedTuple
 
 BLOCK = 512
 _MAX_EXTENSION = 1 << 20
-"""Bytes of a pax or long-name header that are read; real ones have some hundred."""
+"""Largest pax or long-name header that is read, in bytes; real ones have a few hundred."""
 _MAX_NAME = 4096
 _SCAN = 1 << 20
 _MAGIC_AT = 257
@@ -28,10 +28,10 @@ _COMPRESSED = {
 
 
 class Member(NamedTuple):
-    """A member whose bytes all lie in the file.
+    """A member that is complete in the file.
 
-    `offset` is of its first header, `offset_data` and `size` are of its data, in bytes. `regular`
-    is False for links, devices and sparse files.
+    `offset` is that of its first header; `offset_data` and `size` are those of its data, in bytes.
+    `regular` is False for links, devices and sparse files.
     """
 
     name: str
@@ -42,7 +42,7 @@ class Member(NamedTuple):
 
 
 class Damage(NamedTuple):
-    """A stretch from byte `offset` that cannot be read. `name`: the member's, where known."""
+    """An unreadable stretch from byte `offset`. `name`: that of the member, if known."""
 
     reason: str
     offset: int
@@ -51,13 +51,13 @@ class Damage(NamedTuple):
 
 
 class _Invalid(Exception):
-    """This block is no tar header."""
+    """The block is not a tar header."""
 
 
 def members(file: BinaryIO, start: int, stop: int) -> Iterator[Member | Damage]:
-    """The members, folders left out, and damaged stretches that begin in bytes [start, stop).
+    """Yields the members, except folders, and the damage that begin in bytes [start, stop).
 
-    `start` must be where a header is. Raises `OSError` when the file cannot be read.
+    `start` must be the offset of a header. Raises `OSError` if the file cannot be read.
     """
     size = file.seek(0, io.SEEK_END) or file.tell()
     if start == 0 and size == 0:
@@ -74,8 +74,8 @@ def members(file: BinaryIO, start: int, stop: int) -> Iterator[Member | Damage]:
         if not block.strip(b"\0"):
             following = _after_zeros(file, offset, size)
             if following is None:
-                return  # the end, as it should be
-            if following > offset + BLOCK:  # archives set one after the other
+                return  # the regular end
+            if following > offset + BLOCK:  # concatenated archives
                 offset = first = following
                 continue
             yield Damage("unreadable_archive", offset, "a header of zeros")
@@ -84,9 +84,9 @@ def members(file: BinaryIO, start: int, stop: int) -> Iterator[Member | Damage]:
         try:
             name, kind, length = _header(block)
         except _Invalid as error:
-            packed = next((v for k, v in _COMPRESSED.items() if block.startswith(k)), None)
-            if offset == 0 and packed:
-                detail = f"not a tar but {packed}-compressed: unpack it first"
+            compression = next((v for k, v in _COMPRESSED.items() if block.startswith(k)), None)
+            if offset == 0 and compression:
+                detail = f"not a tar but {compression}-compressed: unpack it first"
                 yield Damage("unreadable_archive", 0, detail)
                 return
             yield Damage("unreadable_archive", offset, str(error))
@@ -111,7 +111,7 @@ def members(file: BinaryIO, start: int, stop: int) -> Iterator[Member | Damage]:
                     extended["path"] = _text(_at(file, data, length))
                 offset = after
             continue
-        if kind == b"S":  # more of the sparse map lies before the data
+        if kind == b"S":  # more of the sparse map precedes the data
             more = block[482]
             while more and data + BLOCK <= size:
                 more = _at(file, data, BLOCK)[504]
@@ -123,7 +123,7 @@ def members(file: BinaryIO, start: int, stop: int) -> Iterator[Member | Damage]:
         regular = regular and not any(key.startswith("GNU.sparse") for key in extended)
         folder = kind == b"5" or (kind == b"\0" and name.endswith("/"))
         if kind in b"123456" or folder:
-            length = 0  # whatever they claim
+            length = 0  # whatever the header says
         if data + length > size:
             detail = f"{name[:100]} has {max(0, size - data)} of {length} bytes"
             yield Damage("truncated_archive", first, detail, name[:_MAX_NAME])
@@ -136,7 +136,7 @@ def members(file: BinaryIO, start: int, stop: int) -> Iterator[Member | Damage]:
         extended = {}
     else:
         if offset == size and not extended:
-            return  # at the end of a member: without an end mark, as some writers leave it
+            return  # no end mark: some writers leave it out
     detail = "the file ends in the middle of a block"
     yield Damage("truncated_archive", min(first, size), detail)
 
@@ -151,7 +151,7 @@ def _padded(length: int) -> int:
 
 
 def _header(block: bytes) -> tuple[str, bytes, int]:
-    """Name, type and size. Raises `_Invalid`."""
+    """Returns name, type and size. Raises `_Invalid`."""
     if not _sum_is_right(block):
         raise _Invalid("a damaged header")
     name = _text(block[:100])
@@ -165,14 +165,14 @@ def _header(block: bytes) -> tuple[str, bytes, int]:
 
 def _sum_is_right(block: bytes) -> bool:
     try:
-        told = _number(block[148:156])
+        stored = _number(block[148:156])
     except _Invalid:
         return False
     unsigned = sum(block[:148]) + 8 * 32 + sum(block[156:])
-    if told == unsigned:
+    if stored == unsigned:
         return True
     high = sum(byte > 127 for byte in block[:148] + block[156:])
-    return told == unsigned - 256 * high  # old writers added signed bytes
+    return stored == unsigned - 256 * high  # old writers added signed bytes
 
 
 def _number(field: bytes) -> int:
@@ -193,23 +193,23 @@ def _text(field: bytes) -> str:
 
 
 def _pax(data: bytes) -> dict[str, str]:
-    """The records ("LENGTH KEY=VALUE\\n") of a pax header that matter here."""
-    found = {}
-    at = 0
-    while at < len(data):
-        space = data.find(b" ", at, at + 12)
-        digits = data[at:space] if space > at else b""
-        if not digits.isdigit() or not space - at < int(digits) <= len(data) - at:
+    """Returns the relevant records ("LENGTH KEY=VALUE\\n") of a pax header."""
+    records = {}
+    start = 0
+    while start < len(data):
+        space = data.find(b" ", start, start + 12)
+        digits = data[start:space] if space > start else b""
+        if not digits.isdigit() or not space - start < int(digits) <= len(data) - start:
             break
-        key, equals, value = data[space + 1 : at + int(digits) - 1].partition(b"=")
+        key, equals, value = data[space + 1 : start + int(digits) - 1].partition(b"=")
         if equals and (key in (b"path", b"size") or key.startswith(b"GNU.sparse")):
-            found[key.decode("ascii", "replace")] = _text(value)
-        at += int(digits)
-    return found
+            records[key.decode("ascii", "replace")] = _text(value)
+        start += int(digits)
+    return records
 
 
 def _after_zeros(file: BinaryIO, offset: int, size: int) -> int | None:
-    """The first block from `offset` that is not all zeros, or None."""
+    """Returns the first block from `offset` that is not all zeros, or None."""
     while offset < size:
         chunk = _at(file, offset, _SCAN)
         if not chunk:
@@ -222,20 +222,20 @@ def _after_zeros(file: BinaryIO, offset: int, size: int) -> int | None:
 
 
 def _next_header(file: BinaryIO, offset: int, size: int) -> int:
-    """The next block from `offset`, a multiple of 512, that is a valid header; else `size`."""
+    """Returns the next valid header from `offset`, a multiple of 512; else `size`."""
     while offset < size:
         chunk = _at(file, offset, _SCAN)
         if len(chunk) < BLOCK:
             return size
-        place = chunk.find(b"ustar")
-        while place >= 0:
-            block = place - _MAGIC_AT
+        magic = chunk.find(b"ustar")
+        while magic >= 0:
+            block = magic - _MAGIC_AT
             if block >= 0 and block % BLOCK == 0 and block + BLOCK <= len(chunk):
                 try:
                     _header(chunk[block : block + BLOCK])
                     return offset + block
                 except _Invalid:
                     pass
-            place = chunk.find(b"ustar", place + 1)
+            magic = chunk.find(b"ustar", magic + 1)
         offset += _SCAN
     return size

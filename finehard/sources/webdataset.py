@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from itertools import tee
 from typing import Any, BinaryIO
 
+from finehard.errors import error_line
 from finehard.images import SUFFIXES
 from finehard.io import storage
 from finehard.records import Bytes, Record, Reject
@@ -150,7 +151,7 @@ def read(unit: Unit, config: SourceConfig) -> Iterator[Loaded | Reject]:
                 if wanted(unit.file, _source(uri, group)):
                     yield _sample(opened, unit, group, config)
     except OSError as error:
-        detail = " ".join(str(error).split())[:200]
+        detail = error_line(error, 200)
         key = safe_key(f"{unit.file.name}_{unit.start}")
         yield Reject(key, f"{uri}#@{unit.start}", "source", "unreadable_archive", detail)
 

@@ -53,13 +53,13 @@ class Entry:
     usage: Usage
 
 
-_Place = tuple[str, str]
+_Scope = tuple[str, str]
 """Stage ("<stage>/<fingerprint>") and unit."""
 
 
 @dataclass
 class _Rows:
-    """The rows of one place that are in memory: at least all rows of `parts`."""
+    """The rows of one scope that are in memory: at least all rows of `parts`."""
 
     entries: dict[str, Entry] = field(default_factory=dict)
     unsaved: dict[str, Entry] = field(default_factory=dict)
@@ -81,7 +81,7 @@ class Journal:
     def __init__(self, output: str) -> None:
         self.root = storage.join(output, storage.JOURNAL)
         self._lock = threading.Lock()
-        self._rows: dict[_Place, _Rows] = {}
+        self._rows: dict[_Scope, _Rows] = {}
         self._listing = threading.Lock()
         self._listings: dict[str, list[str]] = {}
         self._writing = threading.Lock()
@@ -97,11 +97,11 @@ class Journal:
 
         Raises `FinehardError` when the store fails.
         """
-        place = (stage, unit)
-        rows = self._at(place)
+        scope = (stage, unit)
+        rows = self._at(scope)
         if key not in rows.entries and not rows.complete:
             with rows.reading:  # other units and `put` do not wait
-                self._look_up(place, rows, key)
+                self._look_up(scope, rows, key)
         return rows.entries.get(key)
 
     def put(self, stage: str, unit: str, key: str, entry: Entry) -> None:
@@ -126,24 +126,24 @@ class Journal:
             while self._done:
                 self._merge(self._done.popleft())
             with self._lock:
-                unsaved = [(place, rows) for place, rows in self._rows.items() if rows.unsaved]
+                unsaved = [(scope, rows) for scope, rows in self._rows.items() if rows.unsaved]
                 new = [rows.unsaved for _, rows in unsaved]
                 for _, rows in unsaved:
                     rows.unsaved = {}
-            for (place, rows), entries in zip(unsaved, new, strict=True):
-                part = self._write(place, entries, durable=False)
+            for (scope, rows), entries in zip(unsaved, new, strict=True):
+                part = self._write(scope, entries, durable=False)
                 with self._lock:
                     rows.parts.append(part)
 
     def _merge(self, unit: str) -> None:
         with self._lock:
             merge = []
-            for place in [place for place in self._rows if place[1] == unit]:
-                rows = self._rows.pop(place)
+            for scope in [scope for scope in self._rows if scope[1] == unit]:
+                rows = self._rows.pop(scope)
                 if rows.unsaved or len(rows.parts) > 1:
-                    merge.append((place, dict(rows.entries), list(rows.parts)))
-        for place, entries, parts in merge:
-            self._write(place, entries, durable=True)
+                    merge.append((scope, dict(rows.entries), list(rows.parts)))
+        for scope, entries, parts in merge:
+            self._write(scope, entries, durable=True)
             storage.delete(parts)
 
     def close(self) -> None:
@@ -178,24 +178,24 @@ class Journal:
             )
             raise self._error from error
 
-    def _at(self, place: _Place) -> _Rows:
+    def _at(self, scope: _Scope) -> _Rows:
         with self._lock:
-            return self._rows.setdefault(place, _Rows())
+            return self._rows.setdefault(scope, _Rows())
 
-    def _look_up(self, place: _Place, rows: _Rows, key: str) -> None:
-        """Reads the parts of `place` until `key` is in `rows`, or all parts are.
+    def _look_up(self, scope: _Scope, rows: _Rows, key: str) -> None:
+        """Reads the parts of `scope` until `key` is in `rows`, or all parts are.
 
         The stage's folder is listed once per process. Another process may have written parts of
         this unit since (a bundle that failed there is retried here), so the unit's parts are
         listed again before a question counts as unanswered.
         """
         if not rows.listed:
-            self._read_parts(rows, self._listed_parts(place))
+            self._read_parts(rows, self._listed_parts(scope))
             rows.listed = True
         if key in rows.entries or rows.complete:
             return
         for _ in range(3):  # another process may merge parts while they are read
-            if self._read_parts(rows, self._list_parts(place)):
+            if self._read_parts(rows, self._list_parts(scope)):
                 break
         rows.complete = True
 
@@ -226,9 +226,9 @@ class Journal:
             rows.parts += [uri for uri in parts if uri not in rows.parts]
         return exist
 
-    def _listed_parts(self, place: _Place) -> list[str]:
-        """Returns the parts of `place` in the listing of its stage's folder, sorted."""
-        stage, unit = place
+    def _listed_parts(self, scope: _Scope) -> list[str]:
+        """Returns the parts of `scope` in the listing of its stage's folder, sorted."""
+        stage, unit = scope
         if stage not in self._listings:
             with self._listing:
                 if stage not in self._listings:
@@ -238,17 +238,17 @@ class Journal:
         prefix = storage.join(self._folder(stage), f"part-{unit}-")
         start = bisect_left(uris, prefix)
         stop = bisect_left(uris, prefix + "\U0010ffff", start)
-        return self._parts_of(place, uris[start:stop])
+        return self._parts_of(scope, uris[start:stop])
 
-    def _list_parts(self, place: _Place) -> list[str]:
-        """Lists the parts of `place` in the store, sorted."""
-        stage, unit = place
+    def _list_parts(self, scope: _Scope) -> list[str]:
+        """Lists the parts of `scope` in the store, sorted."""
+        stage, unit = scope
         files = storage.glob(self._folder(stage), f"part-{unit}-")
-        return self._parts_of(place, [file.uri for file in files])
+        return self._parts_of(scope, [file.uri for file in files])
 
-    def _parts_of(self, place: _Place, uris: list[str]) -> list[str]:
+    def _parts_of(self, scope: _Scope, uris: list[str]) -> list[str]:
         """Leaves out parts of units whose name begins with this unit's name and a dash."""
-        stage, unit = place
+        stage, unit = scope
         name = f"part-{unit}-{_NAME_END.format('0', '0')}"
         length = len(storage.join(self._folder(stage), name))
         return [uri for uri in uris if len(uri) == length]
@@ -256,8 +256,8 @@ class Journal:
     def _folder(self, stage: str) -> str:
         return storage.join(self.root, stage)
 
-    def _write(self, place: _Place, rows: dict[str, Entry], durable: bool) -> str:
-        stage, unit = place
+    def _write(self, scope: _Scope, rows: dict[str, Entry], durable: bool) -> str:
+        stage, unit = scope
         data = _encode(rows)
         end = _NAME_END.format(os.urandom(6).hex(), _digest(data))
         part = storage.join(self._folder(stage), f"part-{unit}-{end}")

@@ -31,8 +31,8 @@ def load(output: str, config: Config, stages: Sequence[Stage]) -> Rehearsal:
             if name in models
         }
     except (OSError, ValueError, KeyError, TypeError, AttributeError, FinehardError):
-        return Rehearsal({}, {}, [])
-    return Rehearsal(dialects, limits, [])
+        return Rehearsal({}, {})
+    return Rehearsal(dialects, limits)
 
 
 def save(output: str, config: Config, stages: Sequence[Stage], found: Rehearsal) -> None:

@@ -36,14 +36,14 @@ def refuse_changes(output: str, config: Config, stages: Sequence[Stage]) -> None
         return
     now = _settings(config, stages)
     order = [stage.name for stage in stages if stage.name in now["stages"]]
-    anew = [s for s in order if _fingerprint(before, s) != _fingerprint(now, s)]
+    redone = [s for s in order if _fingerprint(before, s) != _fingerprint(now, s)]
     changed = [
         (key, values)
         for key, values in _changed(before["config"], now["config"])
-        if not _FILES.fullmatch(key) or key.split(".", 1)[0] in anew
+        if not _FILES.fullmatch(key) or key.split(".", 1)[0] in redone
     ]
-    if changed or anew:
-        raise UsageError(_message(output, changed, anew, order))
+    if changed or redone:
+        raise UsageError(_message(output, changed, redone, order))
 
 
 def save_settings(output: str, config: Config, stages: Sequence[Stage]) -> None:
@@ -102,18 +102,20 @@ def _short(value: Any) -> str:
     return text if len(text) <= 60 else f"...{text[-57:]}"  # paths differ at their end
 
 
-def _message(output: str, changed: list[tuple[str, str]], anew: list[str], order: list[str]) -> str:
+def _message(
+    output: str, changed: list[tuple[str, str]], redone: list[str], order: list[str]
+) -> str:
     named = [f"{key} {values}" for key, values in changed[:_MAX_NAMED]]
-    what = ", ".join(named) or "a prompt, model or finehard itself has other content"
+    changes = ", ".join(named) or "a prompt, model or finehard itself has other content"
     if len(changed) > _MAX_NAMED:
-        what += f" and {len(changed) - _MAX_NAMED} more"
-    touched = {*anew, *(key.split(".", 1)[0] for key, _ in changed)}
-    first = next((at for at, stage in enumerate(order) if stage in touched), len(order))
-    later = [stage for stage in order[first + 1 :] if stage not in anew]
-    redone = f"{', '.join(anew) or 'no stage'} would be done again"
+        changes += f" and {len(changed) - _MAX_NAMED} more"
+    affected = {*redone, *(key.split(".", 1)[0] for key, _ in changed)}
+    first = next((at for at, stage in enumerate(order) if stage in affected), len(order))
+    later = [stage for stage in order[first + 1 :] if stage not in redone]
+    effect = f"{', '.join(redone) or 'no stage'} would be done again"
     if later:
-        redone += f", {', '.join(later)} where their question changes"
+        effect += f", {', '.join(later)} where their question changes"
     return (
-        f"{output} was built with other settings: {what}; {redone}. Give the settings of before, "
+        f"{output} was built with other settings: {changes}; {effect}. Use the earlier settings, "
         "another output, or when_changed: redo"
     )

@@ -17,7 +17,7 @@ Phrases = Callable[[str], Iterable[str]]
 """Extracts a caption's noun phrases, as the build does."""
 
 
-class Tally:
+class Scores:
     """Counts of correct items and of all, by figure."""
 
     def __init__(self) -> None:
@@ -49,7 +49,7 @@ def measure(samples: Iterable[dict[str, Any]], truth: Truth, phrases: Phrases) -
     "without_truth": N, "missing": N}. Images of the truth file that are not in the dataset count
     as missed in the recalls of boxes and captions, so that dropping hard images does not help.
     """
-    tally = Tally()
+    scores = Scores()
     measured, unknown, matched = 0, 0, set()
     for sample in samples:
         objects = truth.of(sample)
@@ -58,23 +58,23 @@ def measure(samples: Iterable[dict[str, Any]], truth: Truth, phrases: Phrases) -
             continue
         measured += 1
         matched.add(id(objects))
-        _caption(sample, objects, truth, tally)
-        _phrases(sample, objects, truth, phrases, tally)
+        _caption(sample, objects, truth, scores)
+        _phrases(sample, objects, truth, phrases, scores)
         overlaps = _overlaps(sample["regions"], objects)
         for name, threshold in (("50", 0.5), ("75", 0.75)):
-            _boxes(sample["regions"], overlaps, objects, truth, name, threshold, tally)
+            _boxes(sample["regions"], overlaps, objects, truth, name, threshold, scores)
         for region, overlap in zip(sample["regions"], overlaps, strict=True):
-            _texts(region, overlap, objects, truth, tally)
+            _texts(region, overlap, objects, truth, scores)
     missing = [o for o in truth.by_key.values() if id(o) not in matched]
     for objects in missing:
-        tally.add("caption_recall", 0, sum(1 + len(o.attributes) for o in objects))
-        tally.add("phrase_recall", 0, len(objects))
+        scores.add("caption_recall", 0, sum(1 + len(o.attributes) for o in objects))
+        scores.add("phrase_recall", 0, len(objects))
         for name in ("region_recall_50", "region_recall_75"):
-            tally.add(name, 0, len(objects))
-        tally.add("held_out_region_recall_50", 0, sum(o.held_out for o in objects))
+            scores.add(name, 0, len(objects))
+        scores.add("held_out_region_recall_50", 0, sum(o.held_out for o in objects))
     return {
-        "figures": tally.figures(),
-        "counted": {name: tally.all[name] for name in NAMES},
+        "figures": scores.figures(),
+        "counted": {name: scores.all[name] for name in NAMES},
         "samples": measured,
         "without_truth": unknown,
         "missing": len(missing),
@@ -106,17 +106,17 @@ def _pairs(
 
 
 def _caption(
-    sample: dict[str, Any], objects: tuple[TrueObject, ...], truth: Truth, tally: Tally
+    sample: dict[str, Any], objects: tuple[TrueObject, ...], truth: Truth, scores: Scores
 ) -> None:
     named = mentions(sample["long_caption"], truth.kinds, truth.attributes)
     right = 0
     for mention, thing in _pairs(named, objects):
         if thing is not None:
             right += 1 + _agreement(mention, thing)
-        tally.add("hallucinated_per_caption", thing is None, 0)
-    tally.add("hallucinated_per_caption", 0)
-    tally.add("caption_precision", right, sum(1 + len(m.attributes) for m in named))
-    tally.add("caption_recall", right, sum(1 + len(o.attributes) for o in objects))
+        scores.add("hallucinated_per_caption", thing is None, 0)
+    scores.add("hallucinated_per_caption", 0)
+    scores.add("caption_precision", right, sum(1 + len(m.attributes) for m in named))
+    scores.add("caption_recall", right, sum(1 + len(o.attributes) for o in objects))
 
 
 def _phrases(
@@ -124,7 +124,7 @@ def _phrases(
     objects: tuple[TrueObject, ...],
     truth: Truth,
     phrases: Phrases,
-    tally: Tally,
+    scores: Scores,
 ) -> None:
     named = [
         mention
@@ -133,7 +133,7 @@ def _phrases(
     ]
     true = [m for m in named if any(_true(m, o) for o in objects)]
     hit = {id(o) for _, o in _pairs(true, objects) if o is not None}
-    tally.add("phrase_recall", len(hit), len(objects))
+    scores.add("phrase_recall", len(hit), len(objects))
 
 
 def _true(mention: Mention, thing: TrueObject) -> bool:
@@ -154,7 +154,7 @@ def _boxes(
     truth: Truth,
     name: str,
     threshold: float,
-    tally: Tally,
+    scores: Scores,
 ) -> None:
     """A region is correct if its box is that of an object of the kind that its text names; each
     object counts for one region, in the order of their scores."""
@@ -171,14 +171,14 @@ def _boxes(
             default=(0.0, -1),
         )
         correct = overlap >= threshold
-        tally.add(f"region_precision_{name}", correct)
+        scores.add(f"region_precision_{name}", correct)
         if correct:
             matched.add(best)
-    tally.add(f"region_recall_{name}", len(matched), len(objects))
+    scores.add(f"region_recall_{name}", len(matched), len(objects))
     if name == "50":
         for j, thing in enumerate(objects):
             if thing.held_out:
-                tally.add("held_out_region_recall_50", j in matched)
+                scores.add("held_out_region_recall_50", j in matched)
 
 
 def _texts(
@@ -186,7 +186,7 @@ def _texts(
     overlaps: list[float],
     objects: tuple[TrueObject, ...],
     truth: Truth,
-    tally: Tally,
+    scores: Scores,
 ) -> None:
     """Judges the texts of a region whose box has an IoU of 0.5 or more with an object's."""
     best = max(overlaps, default=0.0)
@@ -201,18 +201,18 @@ def _texts(
         m and m[0].kind == thing.kind and m[0].attributes.get("color") in _colors(thing)
         for m in named
     )
-    tally.add("region_text_correct", correct)
+    scores.add("region_text_correct", correct)
     true = all(m and _true(m[0], thing) for m in named)
     if region["verified"] is not None:
-        tally.add("verification_accuracy", region["verified"] == true)
+        scores.add("verification_accuracy", region["verified"] == true)
     for negative in region["hard_negatives"]:
         stated = mentions(negative["text"], truth.kinds, truth.attributes)[:1]
         if not stated or negative["replacement"].lower() not in _words(truth):
             continue  # the truth file cannot tell
         false = not _true(stated[0], thing)
-        tally.add("negatives_valid", false and _one_change(region["short_expr"], negative))
+        scores.add("negatives_valid", false and _one_change(region["short_expr"], negative))
         if negative["verified"] is not None:
-            tally.add("verification_accuracy", negative["verified"] == false)
+            scores.add("verification_accuracy", negative["verified"] == false)
 
 
 def _colors(thing: TrueObject) -> tuple[str | None, ...]:

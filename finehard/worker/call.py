@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import orjson
 
-from finehard.errors import FinehardError
+from finehard.errors import FinehardError, typed_error_line
 from finehard.records import Record, Reject
 from finehard.stages.stage import Stage
 
@@ -47,5 +47,4 @@ def call_for_result(
 
 
 def _failure(stage: Stage, record: Record, error: Exception) -> FinehardError:
-    line = " ".join(f"{type(error).__name__}: {error}".split())[:300]
-    return FinehardError(f"stage {stage.name} failed on {record.key}: {line}")
+    return FinehardError(f"stage {stage.name} failed on {record.key}: {typed_error_line(error)}")

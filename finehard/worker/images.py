@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from PIL import Image
 
-from finehard.images import Decoded, ImagesConfig, cut_out, decode, jpeg
+from finehard.images import Decoded, ImagesConfig, as_sent, cut_out, decode, jpeg
 from finehard.records import WHOLE, Box, Record
 
 
@@ -82,9 +82,10 @@ class Images:
         quality = self.config.jpeg_quality
         if box != WHOLE:
             return jpeg(cut_out(decoded.pixels, box, self.config), quality)
-        if decoded.sendable and cached.data is not None:
+        whole = as_sent(decoded.pixels, self.config.max_side, self.config)
+        if whole is decoded.pixels and decoded.sendable and cached.data is not None:
             return cached.data
-        return jpeg(decoded.pixels, quality)
+        return jpeg(whole, quality)
 
     def _decoded(self, record: Record, cached: _CachedImage) -> Decoded:
         if cached.decoded is None:

@@ -35,24 +35,24 @@ def _items(count: int, true_colors: list[str], never_true: str = "") -> list[Ite
 
 def test_balanced_texts_are_picked_at_chance() -> None:
     items = _items(3000, COLORS)
-    found = audit(lambda: items)
-    assert found["chance"] == pytest.approx(1 / 11, abs=1e-4)
-    assert found["accuracy"] < 0.12 and found["accuracy_texts_seen"] < 0.13
-    assert found["attributes"]["color"]["told_apart"] < 0.55
+    result = audit(lambda: items)
+    assert result["chance"] == pytest.approx(1 / 11, abs=1e-4)
+    assert result["accuracy"] < 0.12 and result["accuracy_texts_seen"] < 0.13
+    assert result["attributes"]["color"]["told_apart"] < 0.55
 
 
 def test_words_that_are_mostly_true_are_detected() -> None:
     items = _items(3000, COLORS[:3])
-    found = audit(lambda: items)
-    assert found["accuracy"] > 0.25 and found["accuracy_texts_seen"] > 0.25
-    assert {word["words"] for word in found["words"]} >= {"red", "blue", "green"}
+    result = audit(lambda: items)
+    assert result["accuracy"] > 0.25 and result["accuracy_texts_seen"] > 0.25
+    assert {word["words"] for word in result["words"]} >= {"red", "blue", "green"}
 
 
 def test_a_word_that_is_never_true_is_detected() -> None:
     items = _items(3000, COLORS, never_true="teal")
-    found = audit(lambda: items)
-    assert "teal" in {word["words"] for word in found["words"] if word["z"] < 0}
-    assert found["attributes"]["color"]["told_apart"] > 0.52
+    result = audit(lambda: items)
+    assert "teal" in {word["words"] for word in result["words"] if word["z"] < 0}
+    assert result["attributes"]["color"]["told_apart"] > 0.52
 
 
 def test_recurring_texts_help_only_the_seen_model() -> None:
@@ -60,8 +60,8 @@ def test_recurring_texts_help_only_the_seen_model() -> None:
     words = [f"w{n}" for n in range(400)]
     texts = [tuple(" ".join(chance.sample(words, 1)) for _ in range(3)) for _ in range(60)]
     items = [Item(f"image {n}", texts[n % 60], ("other",) * 2) for n in range(600)]
-    found = audit(lambda: items)
-    assert found["accuracy_texts_seen"] > 0.8 > 0.5 > found["accuracy"]
+    result = audit(lambda: items)
+    assert result["accuracy_texts_seen"] > 0.8 > 0.5 > result["accuracy"]
 
 
 def test_an_image_is_not_in_its_own_training_fold() -> None:
@@ -69,8 +69,8 @@ def test_an_image_is_not_in_its_own_training_fold() -> None:
     items = [
         Item(f"image {n // 10}", (f"t{n // 10}", f"f{n // 10}"), ("other",)) for n in range(1000)
     ]
-    found = audit(lambda: items)
-    assert found["accuracy"] == found["accuracy_texts_seen"] == 0.5
+    result = audit(lambda: items)
+    assert result["accuracy"] == result["accuracy_texts_seen"] == 0.5
 
 
 def test_the_order_of_items_does_not_matter() -> None:
@@ -131,6 +131,6 @@ def test_fgovd_easy_gives_its_answers_away() -> None:
     file = SHARED / "fgovd_easy.jsonl"
     if not file.exists():
         pytest.skip("no ../shared/data/fgovd_easy.jsonl")
-    found = audit(lambda: read_items(str(file)))
-    assert found["eleven_way"]["accuracy"] == pytest.approx(0.81, abs=0.03)
-    assert found["eleven_way"]["accuracy_texts_seen"] == pytest.approx(0.81, abs=0.03)
+    result = audit(lambda: read_items(str(file)))
+    assert result["eleven_way"]["accuracy"] == pytest.approx(0.81, abs=0.03)
+    assert result["eleven_way"]["accuracy_texts_seen"] == pytest.approx(0.81, abs=0.03)

@@ -39,7 +39,7 @@ class Store:
     def sample(self, key: str, seed: int = 0, kind: str = "JPEG", size: int = 40) -> Pointer:
         """A finished sample; `seed` says which picture and how many regions."""
         data = encoded(picture(size, 30, seed), kind) if kind != "JPEG" else jpg(seed, size)
-        found = header(data, ImagesConfig())
+        info = header(data, ImagesConfig())
         source = f"/in/{seed:03d}"
         negatives = tuple(
             HardNegative(f"a {color} mug", "color", "red", color, True)
@@ -47,8 +47,8 @@ class Store:
         )
         record = Record(
             key, source, "u", self._put(data, f"{seed:03d}-{kind}.img"),
-            hashlib.sha256(data).hexdigest(), alt_text="täxt 😀", format=found.format,
-            width=found.width, height=found.height, short_caption="a red mug",
+            hashlib.sha256(data).hexdigest(), alt_text="täxt 😀", format=info.format,
+            width=info.width, height=info.height, short_caption="a red mug",
             long_caption=f"A red mug, number {seed}.",
             regions=(region("a red mug", "a red mug on a table", hard_negatives=negatives),)
             * (seed % 3),

@@ -43,14 +43,14 @@ def _run(code: str, folder: Path, cache: Path) -> list[str]:
 
 
 def test_the_hub_reads_the_front_matter(made: Path) -> None:
-    found = DatasetCard.load(made / "README.md", ignore_metadata_errors=False)
-    assert found.data.license == "unknown" and found.data.language == ["en"]
-    assert "image-to-text" in found.data.task_categories
-    assert {"webdataset", "hard-negatives"} <= set(found.data.tags)
-    assert found.data.size_categories == ["n<1K"]
-    [config] = found.data.configs
+    loaded = DatasetCard.load(made / "README.md", ignore_metadata_errors=False)
+    assert loaded.data.license == "unknown" and loaded.data.language == ["en"]
+    assert "image-to-text" in loaded.data.task_categories
+    assert {"webdataset", "hard-negatives"} <= set(loaded.data.tags)
+    assert loaded.data.size_categories == ["n<1K"]
+    [config] = loaded.data.configs
     assert config["data_files"] == [{"split": "train", "path": "shards/*.tar"}]
-    assert found.text.lstrip().startswith("# finehard dataset")
+    assert loaded.text.lstrip().startswith("# finehard dataset")
 
 
 @pytest.mark.parametrize(

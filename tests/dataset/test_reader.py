@@ -37,15 +37,15 @@ def tars(whole: Path, tmp_path: Path) -> Path:
 
 def content(dataset: Path) -> dict[str, dict[str, bytes]]:
     """Key to suffix to bytes, by tarfile."""
-    found: dict[str, dict[str, bytes]] = {}
+    samples: dict[str, dict[str, bytes]] = {}
     for path in sorted((dataset / "shards").iterdir()):
         with tarfile.open(path) as tar:
             for member in tar:
                 key, suffix = member.name.split(".")
                 data = tar.extractfile(member)
                 assert data is not None
-                found.setdefault(key, {})[suffix] = data.read()
-    return found
+                samples.setdefault(key, {})[suffix] = data.read()
+    return samples
 
 
 @pytest.mark.parametrize("indexed", [True, False])
@@ -206,13 +206,13 @@ def test_scan_goes_on_behind_damage(tars: Path) -> None:
     assert len(keys) > 2
 
 
-def test_samples_of_a_shard_are_not_kept(whole: Path) -> None:
+def test_samples_of_a_shard_do_not_stay_in_memory(whole: Path) -> None:
     opened = open_dataset(str(whole))
     assert opened["k01"].json is not opened["k01"].json
     assert opened.shard(0)[0].json is not opened.shard(0)[0].json
 
 
-def test_what_does_not_exist_is_refused(tmp_path: Path) -> None:
+def test_a_missing_dataset_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="does not exist"):
         open_dataset(str(tmp_path / "nowhere"))
     with pytest.raises(UsageError, match="no shards in"):

@@ -89,7 +89,7 @@ def _agree(made: Path, path: Path, members: Members | None) -> None:
     data = path.read_bytes()
     keys = {name.split(".")[0] for name, _ in members or []}
 
-    def told(manifest: dict[str, Any]) -> None:
+    def change(manifest: dict[str, Any]) -> None:
         [entry] = [s for s in manifest["shards"] if s["name"] == path.name]
         entry.update(bytes=len(data), sha256=hashlib.sha256(data).hexdigest())
         if members is not None:
@@ -101,24 +101,24 @@ def _agree(made: Path, path: Path, members: Members | None) -> None:
             sizes = {s["name"]: s["samples"] for s in manifest["shards"]}
             (made / "sizes.json").write_text(json.dumps(sizes))
 
-    _manifest(made, told)
+    _manifest(made, change)
     if members is None:
         return
     with tarfile.open(path) as tar:
-        places = {m.name: (m.offset_data, m.size) for m in tar}
+        locations = {m.name: (m.offset_data, m.size) for m in tar}
     rows = [r for r in pq.read_table(made / "index.parquet").to_pylist() if r["shard"] != path.name]
     for name, text in members:
         key, _, suffix = name.partition(".")
         if suffix == "json" and (
-            image := next((n for n in places if n != name and n.startswith(f"{key}.")), None)
+            image := next((n for n in locations if n != name and n.startswith(f"{key}.")), None)
         ):
             try:
                 known = described(json.loads(text))
             except (ValueError, KeyError):
                 known = {}
             rows.append(
-                {"key": key, "shard": path.name, **known, **_place("image", places[image]),
-                 **_place("json", places[name])}
+                {"key": key, "shard": path.name, **known, **_place("image", locations[image]),
+                 **_place("json", locations[name])}
             )  # fmt: skip
     pq.write_table(pa.Table.from_pylist(rows, INDEX_SCHEMA), made / "index.parquet")
     counted = {w: sum(r.get(w) or 0 for r in rows) for w in ("regions", "hard_negatives")}
@@ -133,11 +133,11 @@ def _sample(made: Path, change: Callable[[dict[str, Any]], object]) -> None:
     """Changes the .json of the first sample that has regions."""
 
     def changed(members: Members) -> None:
-        for place, (name, data) in enumerate(members):
+        for index, (name, data) in enumerate(members):
             if name.endswith(".json") and json.loads(data)["regions"]:
                 value = json.loads(data)
                 change(value)
-                members[place] = (name, json.dumps(value).encode())
+                members[index] = (name, json.dumps(value).encode())
                 return
 
     _rewrite(made, changed)
@@ -147,13 +147,13 @@ def _image(made: Path, data: bytes, agree: bool = True) -> None:
     """Puts `data` in place of the first JPEG; with `agree` its .json gives the new SHA-256."""
 
     def changed(members: Members) -> None:
-        place = next(n for n, (name, _) in enumerate(members) if name.endswith(".jpg"))
-        name, text = members[place + 1]
+        index = next(n for n, (name, _) in enumerate(members) if name.endswith(".jpg"))
+        name, text = members[index + 1]
         value = json.loads(text)
         if agree:
             value["image"]["sha256"] = hashlib.sha256(data).hexdigest()
-        members[place : place + 2] = [
-            (members[place][0], data), (name, json.dumps(value).encode())
+        members[index : index + 2] = [
+            (members[index][0], data), (name, json.dumps(value).encode())
         ]  # fmt: skip
 
     _rewrite(made, changed)
@@ -226,8 +226,8 @@ def _strange_key(made: Path) -> None:
 
 
 def _broken(members: Members) -> None:
-    place = next(n for n, (name, _) in enumerate(members) if name.endswith(".json"))
-    members[place] = (members[place][0], b"{")
+    index = next(n for n, (name, _) in enumerate(members) if name.endswith(".json"))
+    members[index] = (members[index][0], b"{")
 
 
 CORRUPTIONS: dict[str, tuple[Callable[[Path], object], str]] = {

@@ -39,18 +39,18 @@ def test_the_order_in_which_samples_come_changes_no_byte(tmp_path: Path) -> None
     store = Store(tmp_path / "in")
     pointers = [store.sample(f"k{n % 6}", n, ("JPEG", "PNG")[n % 2]) for n in range(12)]
     pointers += [store.reject(f"k{n}", 50 + n) for n in range(4)]
-    seen = set()
+    results = set()
     for turn in range(5):
         random.Random(turn).shuffle(pointers)
         output = tmp_path / f"out{turn}"
         summary = shard(output, pointers * (1 + turn % 2))  # a pointer come twice is one sample
         rejected = (output / "rejected" / f"{NAME}.parquet").read_bytes()
         index = Path(index_part(str(output), "run", NAME)).read_bytes()
-        seen.add((_tar(output).read_bytes(), rejected, index, summary.sha256, summary.samples))
-    assert len(seen) == 1
+        results.add((_tar(output).read_bytes(), rejected, index, summary.sha256, summary.samples))
+    assert len(results) == 1
 
 
-def test_keys_met_again_are_told_apart_and_stay_in_their_shard(tmp_path: Path) -> None:
+def test_repeated_keys_are_renamed_within_their_shard(tmp_path: Path) -> None:
     store = Store(tmp_path / "in")
     pointers = [store.sample("a", n) for n in (3, 1, 2)] + [store.reject("a", 0)]
     summary = shard(tmp_path, pointers)
@@ -76,8 +76,8 @@ def test_the_index_points_at_the_members_data(tmp_path: Path, kind: str, key: st
     for row in rows:
         assert row["shard"] == f"{NAME}.tar"
         for part, suffix in (("image", row["format"]), ("json", "json")):
-            place = (row[f"{part}_offset"], row[f"{part}_size"])
-            assert place == members[f"{row['key']}.{suffix}"]
+            location = (row[f"{part}_offset"], row[f"{part}_size"])
+            assert location == members[f"{row['key']}.{suffix}"]
         where = Bytes(str(_tar(tmp_path)), row["json_offset"], row["json_size"])
         assert json.loads(read(where))["key"] == row["key"]
 
@@ -86,9 +86,9 @@ def test_every_tool_opens_a_shard(tmp_path: Path) -> None:
     store = Store(tmp_path / "in")
     kinds = ("JPEG", "PNG", "WEBP")
     shard(tmp_path, [store.sample(f"k{n}", n, kinds[n]) for n in range(3)])
-    found = list(webdataset.WebDataset(str(_tar(tmp_path)), shardshuffle=False))
-    assert [s["__key__"] for s in found] == ["k0", "k1", "k2"]
-    for sample, suffix in zip(found, ("jpg", "png", "webp"), strict=True):
+    read_back = list(webdataset.WebDataset(str(_tar(tmp_path)), shardshuffle=False))
+    assert [s["__key__"] for s in read_back] == ["k0", "k1", "k2"]
+    for sample, suffix in zip(read_back, ("jpg", "png", "webp"), strict=True):
         meta = json.loads(sample["json"])
         assert meta["alt_text"] == "täxt 😀"
         with Image.open(io.BytesIO(sample[suffix])) as image:
@@ -141,7 +141,7 @@ def test_images_are_made_smaller_where_asked(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("change", ["other bytes", "cut", "gone"])
-def test_a_source_that_changed_meanwhile_is_told_in_one_line(tmp_path: Path, change: str) -> None:
+def test_a_source_changed_during_the_build_is_a_one_line_error(tmp_path: Path, change: str) -> None:
     store = Store(tmp_path / "in")
     pointers = [store.sample("a", 1), store.sample("b", 2)]
     image = tmp_path / "in/002-JPEG.img"
@@ -149,13 +149,13 @@ def test_a_source_that_changed_meanwhile_is_told_in_one_line(tmp_path: Path, cha
     image.write_bytes(data[:-9] if change == "cut" else data[:-9] + bytes(9))
     if change == "gone":
         image.unlink()
-    with pytest.raises(OSError, match="/in/002 changed while the build ran") as told:
+    with pytest.raises(OSError, match="/in/002 changed while the build ran") as raised:
         shard(tmp_path, pointers)
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(raised.value)
     assert list((tmp_path / "shards").iterdir()) == []
 
 
-def test_what_is_packed_is_unpacked() -> None:
+def test_unpacking_inverts_packing() -> None:
     value = {"a": [1, None, "ü"], "b": {"c": 0.1}}
     assert unpack(pack(value)) == (value, b"", b"")
 

@@ -7,9 +7,9 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from finehard.demo.detector.batches import draw  # noqa: E402
+from finehard.demo.detector.batches import draw_batch  # noqa: E402
 from finehard.demo.detector.model import GRID, build_model, build_tokenizer, save  # noqa: E402
-from finehard.demo.detector.phrases import SETTING, matches, specs  # noqa: E402
+from finehard.demo.detector.phrases import SETTING, draw_specs, matches  # noqa: E402
 from finehard.demo.render import render  # noqa: E402
 from finehard.demo.texts import long_caption, short_caption, thing_phrase  # noqa: E402
 from finehard.demo.world import HELD_OUT  # noqa: E402
@@ -18,19 +18,20 @@ from finehard.detect import DetectConfig, load_detector  # noqa: E402
 
 @pytest.fixture(scope="module")
 def pictures():
-    made = [render(31, index, held_out=False) for index in range(12)]
-    return [(np.asarray(image), scene) for image, scene in made]
+    rendered = [render(31, index, held_out=False) for index in range(12)]
+    return [(np.asarray(image), scene) for image, scene in rendered]
 
 
-def test_no_held_out_pair_is_ever_asked_for(pictures):
+def test_no_training_phrase_names_a_held_out_pair(pictures):
     rng = np.random.default_rng(0)
     scenes = [scene for _, scene in pictures]
-    asked = [spec for _ in range(100) for spec in specs(scenes, 64, rng) if spec is not None]
-    assert not {(color, kind) for color, _, kind in asked} & HELD_OUT
-    assert any(spec[0] is None for spec in asked) and any(spec[2] is None for spec in asked)
+    drawn = [spec for _ in range(100) for spec in draw_specs(scenes, 64, rng)]
+    specs = [spec for spec in drawn if spec is not None]
+    assert not {(color, kind) for color, _, kind in specs} & HELD_OUT
+    assert any(spec[0] is None for spec in specs) and any(spec[2] is None for spec in specs)
 
 
-def test_a_phrase_matches_what_it_says_and_no_more(pictures):
+def test_a_phrase_matches_only_objects_it_describes(pictures):
     thing = next(t for _, s in pictures for t in s.things if t.pattern == "striped")
     assert matches((None, None, thing.kind), thing)
     assert matches((thing.color, "striped", thing.kind), thing)
@@ -38,20 +39,21 @@ def test_a_phrase_matches_what_it_says_and_no_more(pictures):
     assert not matches((None, None, "nothing"), thing)
 
 
-def test_cells_belong_to_the_object_they_lie_in(pictures):
-    pixels, scenes, owners, boxes = draw(pictures, 8, np.random.default_rng(1))
-    assert pixels.shape == (8, 3, 256, 256) and owners.shape == (8, 2, GRID * GRID)
-    assert len(boxes) == sum(len(s.things) for s in scenes)
-    for kind in (0, 1):
-        for image, cell in zip(*torch.where(owners[:, kind] >= 0), strict=True):
-            x1, y1, x2, y2 = boxes[owners[image, kind, cell]].tolist()
-            row, column = divmod(int(cell), GRID)
+def test_patches_are_assigned_to_the_object_they_lie_in(pictures):
+    batch = draw_batch(pictures, 8, np.random.default_rng(1))
+    assert batch.pixels.shape == (8, 3, 256, 256)
+    assert len(batch.boxes) == sum(len(s.things) for s in batch.scenes)
+    for assigned in (batch.strict, batch.wide):
+        assert assigned.shape == (8, GRID * GRID)
+        assert assigned.max() < len(batch.boxes)
+        for image, patch in zip(*torch.where(assigned >= 0), strict=True):
+            x1, y1, x2, y2 = batch.boxes[assigned[image, patch]].tolist()
+            row, column = divmod(int(patch), GRID)
             assert x1 < (column + 1) / GRID and column / GRID < x2
             assert y1 < (row + 1) / GRID and row / GRID < y2
-    assert set(range(len(boxes))) >= set(owners[owners >= 0].tolist())
 
 
-def test_every_word_of_the_captions_phrases_is_in_the_vocabulary():
+def test_the_vocabulary_has_every_word_of_the_phrases():
     tokenizer = build_tokenizer()
     unknown = tokenizer.unk_token_id
     for index in range(30):
@@ -69,7 +71,7 @@ def test_the_pipeline_loads_the_written_folder(tmp_path: Path):
         DetectConfig(backend="owlv2", model=str(tmp_path), threads=1, floor=0.0, score=0.0)
     )
     image, scene = render(33, 0)
-    found = detector.detect([image], [[thing_phrase(scene.things[0]), "a zebra"]])[0]
-    assert found and all(0 <= v <= 1 for d in found for v in d.box)
+    [boxes] = detector.detect([image], [[thing_phrase(scene.things[0]), "a zebra"]])
+    assert boxes and all(0 <= v <= 1 for d in boxes for v in d.box)
     assert sum(p.numel() for p in model.parameters()) < 3_000_000
     assert sum(f.stat().st_size for f in tmp_path.iterdir()) < 6_000_000

@@ -22,7 +22,7 @@ def test_same_seed_and_index_give_the_same_picture_and_truth():
     assert not np.array_equal(np.asarray(first[0]), np.asarray(render(4, 14)[0]))
 
 
-def test_boxes_lie_in_the_picture_and_objects_are_told_apart_by_color_and_kind():
+def test_boxes_are_in_the_picture_and_color_and_kind_are_unique():
     for index in range(60):
         image, scene = render(8, index)
         assert image.size == (scene.width, scene.height)
@@ -35,7 +35,7 @@ def test_boxes_lie_in_the_picture_and_objects_are_told_apart_by_color_and_kind()
             assert thing.visible >= 0.6
 
 
-def test_things_go_from_left_to_right_and_relations_say_so():
+def test_objects_and_relations_are_sorted_left_to_right():
     for index in range(40):
         _, scene = render(9, index)
         centres = [t.box[0] + t.box[2] for t in scene.things]
@@ -46,7 +46,7 @@ def test_things_go_from_left_to_right_and_relations_say_so():
 
 
 def test_the_box_holds_the_objects_color():
-    """Where a plain red ball stands there is much red, and little outside its box."""
+    """The box of a plain red ball is mostly red, and there is little red outside it."""
     for index in range(400):
         image, scene = render(10, index)
         red = [t for t in scene.things if t.color == "red"]
@@ -61,7 +61,7 @@ def test_the_box_holds_the_objects_color():
     pytest.fail("no scene with a plain red ball")
 
 
-def test_held_out_pairs_stay_out_of_training_scenes_and_occur_in_others():
+def test_held_out_pairs_occur_only_outside_training_scenes():
     def pairs(held_out: bool) -> list[tuple[str, str]]:
         scenes = [render(11, i, held_out)[1] for i in range(120)]
         return [(t.color, t.kind) for scene in scenes for t in scene.things]
@@ -72,7 +72,7 @@ def test_held_out_pairs_stay_out_of_training_scenes_and_occur_in_others():
     assert {color for color, _ in pairs(False)} == set(COLORS)
 
 
-def test_shards_are_as_img2dataset_writes_them_and_the_truth_lies_beside(tmp_path: Path):
+def test_shards_have_img2datasets_layout_and_a_truth_file(tmp_path: Path):
     truth = write_scenes(tmp_path, ScenesConfig(count=5, seed=1, per_shard=3))
     assert sorted(p.name for p in tmp_path.iterdir()) == [
         "00000.parquet", "00000.tar", "00000_stats.json",

@@ -1,4 +1,4 @@
-"""The demo VLM: its lessons are the pipeline's questions, and the shipped model answers them."""
+"""The demo VLM: its training examples are the pipeline's questions; the shipped model answers."""
 
 import json
 from pathlib import Path
@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from finehard.demo.render import render
-from finehard.demo.vlm.examples import NEGATIVES, TASKS, lesson
-from finehard.demo.vlm.views import cut
+from finehard.demo.vlm.examples import FULL_IMAGE, NEGATIVES, TASKS, make_example
+from finehard.demo.vlm.views import crop_view, full_view
 from finehard.demo.vocabulary import build_tokenizer
 from finehard.negatives.swap import Swap, check
 from finehard.schemas import why_invalid
@@ -16,62 +16,63 @@ from finehard.schemas import why_invalid
 MODEL = Path(__file__).parents[2] / "finehard" / "demo" / "models" / "vlm"
 
 
-def lessons(task, count=12):
+def examples(task, count=12):
     for index in range(count):
-        yield lesson(task, render(5, index)[1], np.random.default_rng(index))
+        yield make_example(task, render(5, index)[1], np.random.default_rng(index))
 
 
-def cut_outs(count):
+def crops(count):
     for index in range(count):
         picture, scene = render(5, index)
         for thing in scene.things:
-            yield cut(picture, scene, thing, np.random.default_rng(index)), scene
+            yield crop_view(picture, scene, thing, np.random.default_rng(index))
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_the_right_reply_fits_the_schema_and_survives_the_tokenizer(task):
+def test_replies_fit_the_schema_and_survive_the_tokenizer(task):
     tokenizer = build_tokenizer()
-    for item in lessons(task):
-        assert why_invalid(json.loads(item.reply), task) is None
-        ids = tokenizer(item.reply, add_special_tokens=False).input_ids
-        assert tokenizer.decode(ids) == item.reply
+    for example in examples(task):
+        assert why_invalid(json.loads(example.reply), task) is None
+        ids = tokenizer(example.reply, add_special_tokens=False).input_ids
+        assert tokenizer.decode(ids) == example.reply
         assert len(ids) <= 110
 
 
-def test_the_bundled_model_was_taught_the_prompts_that_are_here():
+def test_the_shipped_model_was_trained_on_the_current_prompts():
     from transformers import AutoTokenizer
 
     assert AutoTokenizer.from_pretrained(MODEL).get_vocab() == build_tokenizer().get_vocab()
 
 
-def test_taught_swaps_pass_the_checks_of_the_negatives_stage():
-    for item in lessons("negatives", 30):
-        phrases = [line.split(". ", 1)[1] for line in item.text.split("\n") if line[:1].isdigit()]
-        for number, swaps in json.loads(item.reply).items():
-            phrase, kept = phrases[int(number) - 1], []
+def test_swaps_pass_the_checks_of_the_negatives_stage():
+    for example in examples("negatives", 30):
+        lines = example.question.split("\n")
+        phrases = [line.split(". ", 1)[1] for line in lines if line[:1].isdigit()]
+        for number, swaps in json.loads(example.reply).items():
+            phrase, accepted = phrases[int(number) - 1], []
             for swap in swaps:
-                made = check(
-                    phrase, Swap(swap["attribute"], swap["original"], swap["replacement"]), kept
+                negative = check(
+                    phrase, Swap(swap["attribute"], swap["original"], swap["replacement"]), accepted
                 )
-                assert not isinstance(made, str), (phrase, swap, made)
-                kept.append(made)
-            assert len(kept) in (0, NEGATIVES.ask_for)
+                assert not isinstance(negative, str), (phrase, swap, negative)
+                accepted.append(negative)
+            assert len(accepted) in (0, NEGATIVES.ask_for)
 
 
-def test_the_parts_of_a_cut_out_lie_where_the_cut_out_shows_them():
-    for view, _ in cut_outs(6):
+def test_a_crop_has_its_object_at_the_centre():
+    for view in crops(6):
         inside = [b for _, b in view.parts if b[0] < 0.5 < b[2] and b[1] < 0.5 < b[3]]
         assert inside, (view.image.size, view.parts)
 
 
-def test_training_computes_image_tokens_as_transformers_does():
+def test_image_tokens_equal_those_of_transformers():
     torch = pytest.importorskip("torch")
     from finehard.demo.vlm.model import MEAN, PATCH, STD, build_model, image_tokens
-    from finehard.demo.vlm.patches import patches_of
+    from finehard.demo.vlm.patches import make_patches
 
     torch.manual_seed(0)
     visual = build_model(build_tokenizer()).model.visual.eval()
-    batch = patches_of([view.image for view, _ in cut_outs(3)])
+    batch = make_patches([view.image for view in crops(3)])
     pixels = (batch.patches.float() / 255 - MEAN) / STD
     rows = torch.cat([p[:n] for p, n in zip(pixels, batch.grid.prod(-1).tolist(), strict=True)])
     doubled = rows.view(-1, 3, 1, PATCH**2).expand(-1, 3, 2, PATCH**2).reshape(len(rows), -1)
@@ -81,20 +82,51 @@ def test_training_computes_image_tokens_as_transformers_does():
     torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.skipif(not (MODEL / "model.safetensors").exists(), reason="no model is shipped")
-def test_the_shipped_model_answers_the_questions_of_the_pipeline():
-    from finehard.demo.vlm.measure import Answerer, shown
+def _images(example, picture, scene, rng):
+    return [
+        full_view(picture, scene, rng).image
+        if index == FULL_IMAGE
+        else crop_view(picture, scene, scene.things[index], rng).image
+        for index in example.images
+    ]
 
-    answerer = Answerer(MODEL)
+
+def _content(text, images):
+    """The parts of the message that `finehard.lmm.question.messages` makes."""
+    for number, image in enumerate(images, 1):
+        if len(images) > 1:
+            yield {"type": "text", "text": f"Image {number}:"}
+        yield {"type": "image", "image": image}
+    yield {"type": "text", "text": text}
+
+
+@pytest.mark.skipif(not (MODEL / "model.safetensors").exists(), reason="no model is shipped")
+def test_the_shipped_model_answers_the_pipelines_questions():
+    import torch
+    from transformers import AutoProcessor, Qwen2VLForConditionalGeneration
+
+    torch.set_num_threads(1)
+    processor = AutoProcessor.from_pretrained(MODEL)
+    model = Qwen2VLForConditionalGeneration.from_pretrained(MODEL).eval()
     valid = 0
     for task in TASKS:
         for index in range(3):
             picture, scene = render(5, index)
             rng = np.random.default_rng(index)
-            item = lesson(task, scene, rng)
-            reply = answerer.reply(item.text, shown(item, picture, scene, rng))
+            example = make_example(task, scene, rng)
+            content = list(_content(example.question, _images(example, picture, scene, rng)))
+            inputs = processor.apply_chat_template(
+                [{"role": "user", "content": content}],
+                add_generation_prompt=True,
+                tokenize=True,
+                return_dict=True,
+                return_tensors="pt",
+            )
+            ids = model.generate(**inputs, max_new_tokens=400, do_sample=False)
+            generated = ids[0, inputs["input_ids"].shape[1] :]
             try:
-                valid += why_invalid(json.loads(reply), task) is None
+                reply = json.loads(processor.tokenizer.decode(generated, skip_special_tokens=True))
             except ValueError:
                 continue
+            valid += why_invalid(reply, task) is None
     assert valid >= 10  # of 12

@@ -25,15 +25,15 @@ def detector(request, tiny):
 
 
 def test_tiny_models_return_varied_boxes(detector, photos):
-    found = detector.detect(photos, PHRASES)
-    assert len(found) == 4
-    for detections, asked in zip(found, PHRASES, strict=True):
+    results = detector.detect(photos, PHRASES)
+    assert len(results) == 4
+    for detections, asked in zip(results, PHRASES, strict=True):
         assert len(detections) > 5
         assert all(0 <= one.phrase < len(asked) for one in detections)
         assert all(0 <= one.score <= 1 for one in detections)
-    assert len({one.box for one in found[0]}) > 5
-    assert len({one.score for one in found[0]}) > 5
-    assert found[0] != found[1]
+    assert len({one.box for one in results[0]}) > 5
+    assert len({one.score for one in results[0]}) > 5
+    assert results[0] != results[1]
 
 
 def test_boxes_do_not_depend_on_the_call(detector, photos):
@@ -87,10 +87,10 @@ def test_unusual_images_and_phrases(detector):
         ["x" * 5000, "une théière émaillée", "红色的茶壶", "🫖"],
         ["", " ", ".", "no. 5? [SEP]", "\x00\n"],
     ]
-    found = detector.detect(images, odd)
-    assert len(found) == 4
+    results = detector.detect(images, odd)
+    assert len(results) == 4
     # On the two thin images a random model may place every box in the padding.
-    assert found[0] and found[3]
+    assert results[0] and results[3]
     # Among equal phrases the first one wins.
     same = detector.detect(images[:1], [["a cat", "a cat", "a cat"]])[0]
     assert {one.phrase for one in same} == {0}

@@ -26,11 +26,11 @@ def test_boxes_map_from_canvas_to_image(shape, centred):
 
 @pytest.mark.parametrize("shape", [(1, 1), (5000, 20), (20, 5000), (3, 1)])
 def test_extreme_aspect_ratios_fit_the_canvas(shape):
-    canvas, place = letterbox(Image.new("L", shape, 255), 64, 7, centred=True)
+    canvas, fit = letterbox(Image.new("L", shape, 255), 64, 7, centred=True)
     assert canvas.shape == (64, 64, 3)
-    assert place.width >= 1 and place.height >= 1
-    assert (canvas == 255).all(axis=2).sum() == place.width * place.height
-    assert (canvas == 7).all(axis=2).sum() == 64 * 64 - place.width * place.height
+    assert fit.width >= 1 and fit.height >= 1
+    assert (canvas == 255).all(axis=2).sum() == fit.width * fit.height
+    assert (canvas == 7).all(axis=2).sum() == 64 * 64 - fit.width * fit.height
 
 
 def test_cxcywh_to_xyxy():

@@ -13,10 +13,10 @@ from finehard.detect.letterbox import letterbox, undo_letterbox
 PHRASES = ["a bus", "a man in a long coat", "a red wheel", "a window"]
 
 
-def assert_same(found: list[Detection], expected: list[Detection]) -> None:
+def assert_same(detections: list[Detection], expected: list[Detection]) -> None:
     """Compares up to float32 rounding, which can swap two boxes of nearly equal score."""
-    assert len(found) == len(expected) > 5
-    for one, other in zip(sorted(found), sorted(expected), strict=True):
+    assert len(detections) == len(expected) > 5
+    for one, other in zip(sorted(detections), sorted(expected), strict=True):
         assert one.phrase == other.phrase
         assert [*one.box, one.score] == pytest.approx([*other.box, other.score], abs=3e-4)
 
@@ -34,7 +34,7 @@ def test_owl_agrees_with_transformers(name, tiny, photos):
     model, folder = detector._model, detector._config.model
     tokenizer = AutoTokenizer.from_pretrained(folder)
     processor = AutoImageProcessor.from_pretrained(folder)
-    canvas, place = detector._canvas(photos[0])
+    canvas, fit = detector._canvas(photos[0])
     # The canvas needs no resizing; the processor only normalises it.
     pixels = processor([Image.fromarray(canvas)], return_tensors="pt").pixel_values
     text = tokenizer(
@@ -48,7 +48,7 @@ def test_owl_agrees_with_transformers(name, tiny, photos):
     result = processor.post_process_object_detection(
         output, threshold=-1.0, target_sizes=torch.tensor([[side, side]])
     )[0]
-    boxes = undo_letterbox(result["boxes"].numpy(), place)
+    boxes = undo_letterbox(result["boxes"].numpy(), fit)
     expected = postprocessed(detector, boxes, result["scores"], result["labels"])
     assert_same(detector.detect(photos[:1], [PHRASES])[0], expected)
 
@@ -63,8 +63,8 @@ def test_grounding_dino_agrees_with_transformers(name, tiny, photos):
     tokenizer = AutoTokenizer.from_pretrained(config.model)
     processor = AutoImageProcessor.from_pretrained(config.model)
     image = photos[2]  # wide, so that the canvas has padding
-    canvas, place = letterbox(image, 128, 0, centred=False)
-    inside = Image.fromarray(canvas[: place.height, : place.width])
+    canvas, fit = letterbox(image, 128, 0, centred=False)
+    inside = Image.fromarray(canvas[: fit.height, : fit.width])
     # The square image makes the processor pad the first one.
     pixels = processor([inside, Image.new("RGB", (128, 128))], return_tensors="pt", do_resize=False)
     text = tokenizer(" . ".join(PHRASES) + " .", return_tensors="pt")
@@ -85,8 +85,8 @@ def test_grounding_dino_agrees_with_transformers(name, tiny, photos):
     centre = output.pred_boxes[0, :, :2]
     boxes = torch.cat([centre - half, centre + half], dim=1)
     expected = postprocessed(detector, boxes, best.values, phrase_of[best.indices])
-    found = detector.detect([image], [PHRASES])[0]
-    assert_same(found, expected)
+    detections = detector.detect([image], [PHRASES])[0]
+    assert_same(detections, expected)
     # Where a word scores higher than any special token, transformers reports the same score.
     official = probabilities.max(dim=1).values
     assert (torch.isclose(official, best.values)).sum() > 5
@@ -110,9 +110,9 @@ def test_yolo_world_agrees_with_ultralytics(tiny, photos):
         image, imgsz=160, conf=0.009, iou=1.0, max_det=999, rect=False, verbose=False, device="cpu"
     )[0].boxes
     expected = postprocessed(detector, result.xyxyn, result.conf, result.cls.long())
-    found = detector.detect([image], [PHRASES])[0]
-    assert len(found) > 100
-    assert_same(found, expected)
+    detections = detector.detect([image], [PHRASES])[0]
+    assert len(detections) > 100
+    assert_same(detections, expected)
 
 
 def test_yolo_world_padding_does_not_change_scores(tiny, photos):

@@ -49,7 +49,7 @@ def test_after_a_change_no_sample_is_left_of_before(tmp_path: Path, server: Faul
         ({"shards": {"samples_per_shard": 3}}, "shards.samples_per_shard 20 -> 3", "no stage"),
     ],
 )
-def test_with_refuse_changed_settings_change_nothing_and_are_named(
+def test_refuse_names_changed_settings_and_changes_nothing(
     tmp_path: Path, server: Faulty, section: dict[str, Any], named: str, redone: str
 ) -> None:
     source, output = images(tmp_path / "in", 4), tmp_path / "out"
@@ -57,16 +57,16 @@ def test_with_refuse_changed_settings_change_nothing_and_are_named(
     before = {path: path.read_bytes() for path in output.rglob("*") if path.is_file()}
     lock = output / "_journal" / "lock"
     server.log.write_text("")
-    with pytest.raises(UsageError) as told:
+    with pytest.raises(UsageError) as raised:
         built(settings(server.url, when_changed="refuse", **section), source, output)
-    line = str(told.value)
+    line = str(raised.value)
     assert f"other settings: {named};" in line and redone in line and "\n" not in line
     after = {path: path.read_bytes() for path in output.rglob("*") if path.is_file()}
     assert {p for p in before if before[p] != after.get(p)} <= {lock} and {*before} == {*after}
     assert server.answered() == []
 
 
-def test_with_refuse_a_prompt_of_other_content_is_seen_and_another_machine_is_no_change(
+def test_refuse_notices_a_changed_prompt_but_not_another_machine(
     tmp_path: Path, server: Faulty
 ) -> None:
     source, output = images(tmp_path / "in", 4), tmp_path / "out"
@@ -103,7 +103,7 @@ def test_refused_settings_are_exit_code_2(
     assert "caption.max_tokens" in capsys.readouterr().err
 
 
-def test_an_api_key_is_nowhere_in_the_output_nor_in_what_is_printed(
+def test_an_api_key_is_in_no_output_file_and_no_message(
     tmp_path: Path,
     server: Faulty,
     monkeypatch: pytest.MonkeyPatch,
@@ -120,5 +120,5 @@ def test_an_api_key_is_nowhere_in_the_output_nor_in_what_is_printed(
     for path in files:
         if path.suffix == ".parquet":
             assert "swordfish" not in str(pq.read_table(path).to_pylist())
-    told = capfd.readouterr()
-    assert "swordfish" not in told.out + told.err
+    printed = capfd.readouterr()
+    assert "swordfish" not in printed.out + printed.err

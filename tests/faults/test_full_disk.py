@@ -64,9 +64,9 @@ def _sized(disk: Path, kib: int) -> None:
 def _fails_in_one_line(
     values: dict[str, Any], source: Path | str, output: Path, uri: str = ""
 ) -> str:
-    with pytest.raises(FinehardError) as told:
+    with pytest.raises(FinehardError) as raised:
         built(values, source, uri or output)
-    line = str(told.value)
+    line = str(raised.value)
     assert "\n" not in line and len(line) < 500
     assert not (output / "manifest.json").exists()
     for tar in (output / "shards").glob("*.tar"):  # what has its name is whole
@@ -78,7 +78,7 @@ def _fails_in_one_line(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kib", [40, 200])
-def test_a_disk_that_is_full_ends_the_build_and_once_there_is_room_it_completes(
+def test_a_full_disk_ends_the_build_and_a_rerun_completes(
     disk: Path, server: Faulty, source: Path, undisturbed: dict[str, str], kib: int
 ) -> None:
     _sized(disk, kib)
@@ -91,24 +91,24 @@ def test_a_disk_that_is_full_ends_the_build_and_once_there_is_room_it_completes(
 
 
 @pytest.mark.parametrize(
-    "place", ["_journal/caption", "_records", "shards/", "rejected/", "manifest.json"]
+    "path_part", ["_journal/caption", "_records", "shards/", "rejected/", "manifest.json"]
 )
-def test_a_rename_that_fails_ends_the_build_and_the_next_completes(
+def test_a_failed_rename_ends_the_build_and_a_rerun_completes(
     tmp_path: Path,
     server: Faulty,
     source: Path,
     undisturbed: dict[str, str],
     monkeypatch: pytest.MonkeyPatch,
-    place: str,
+    path_part: str,
 ) -> None:
     rename, output = os.replace, tmp_path / "out"
 
     def failing(before: str, after: str) -> None:
-        if place in str(after):
+        if path_part in str(after):
             raise OSError(errno.EIO, os.strerror(errno.EIO), str(after))
         rename(before, after)
 
-    if "caption" in place:  # so slow that the journal is written before the end
+    if "caption" in path_part:  # so slow that the journal is written before the end
         server.control(slower=40.0)
     with monkeypatch.context() as broken:
         broken.setattr(os, "replace", failing)
@@ -121,7 +121,7 @@ def test_a_rename_that_fails_ends_the_build_and_the_next_completes(
 
 
 @pytest.mark.parametrize(
-    ("what", "place"),
+    ("operation", "path_part"),
     [
         ("write", "_journal/caption"),
         ("read", "_journal/caption"),
@@ -130,31 +130,31 @@ def test_a_rename_that_fails_ends_the_build_and_the_next_completes(
         ("write", "manifest.json"),
     ],
 )
-def test_a_store_that_answers_errors_ends_the_build_and_the_next_completes(
+def test_store_errors_end_the_build_and_a_rerun_completes(
     tmp_path: Path,
     server: Faulty,
     source: Path,
     undisturbed: dict[str, str],
     monkeypatch: pytest.MonkeyPatch,
-    what: str,
-    place: str,
+    operation: str,
+    path_part: str,
 ) -> None:
     output = tmp_path / "out"
     uri = f"ill://{output}"
-    if "caption" in place:  # so slow that the journal is written before the end
+    if "caption" in path_part:  # so slow that the journal is written before the end
         server.control(slower=40.0)
-    if what == "read" and place == "_journal/caption":  # which a first run does not read
+    if operation == "read" and path_part == "_journal/caption":  # which a first run does not read
         built(settings(server.url), source, uri)
         (output / "manifest.json").unlink()
     with monkeypatch.context() as ill:
-        ill.setattr(IllStore, "fails", lambda did, path: did == what and place in path)
+        ill.setattr(IllStore, "fails", lambda did, path: did == operation and path_part in path)
         assert "answered 503" in _fails_in_one_line(settings(server.url), source, output, uri)
     server.control(slower=1.0)
     built(settings(server.url), source, uri)
     assert sums(output) == undisturbed
 
 
-def test_a_store_that_fails_while_images_are_read_ends_the_build_and_rejects_none(
+def test_a_store_failure_while_reading_rejects_no_image(
     tmp_path: Path, server: Faulty, source: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     uri, output, reads = f"ill://{source}", tmp_path / "out", itertools.count()
@@ -172,7 +172,7 @@ def test_a_store_that_fails_while_images_are_read_ends_the_build_and_rejects_non
     assert counts["rejects"] == {"truncated_archive": 1}
 
 
-def test_a_missing_object_is_told_from_a_store_that_fails(
+def test_a_missing_object_differs_from_a_failing_store(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "there").write_bytes(b"12")
@@ -197,7 +197,7 @@ def test_a_store_that_fails_progress_alone_stops_no_build(
     assert sums(tmp_path / "out") == undisturbed
 
 
-def test_a_journal_that_fails_after_the_dataset_is_complete_costs_it_nothing(
+def test_a_journal_failure_after_completion_is_harmless(
     tmp_path: Path,
     server: Faulty,
     source: Path,

@@ -35,9 +35,7 @@ def _workers(group: int) -> list[int]:
 
 
 @pytest.mark.slow
-def test_a_killed_worker_ends_the_build_in_one_line_and_the_next_run_completes(
-    tmp_path: Path, server: Faulty
-) -> None:
+def test_a_killed_worker_is_one_line_and_a_rerun_completes(tmp_path: Path, server: Faulty) -> None:
     settings, source = config(tmp_path, server.url), images(tmp_path / "in", 120)
     undisturbed = built(settings, source, tmp_path / "undisturbed")
     asked = len(server.answered())
@@ -48,19 +46,19 @@ def test_a_killed_worker_ends_the_build_in_one_line_and_the_next_run_completes(
             assert process.poll() is None
             time.sleep(0.02)
         os.kill(_workers(process.pid)[0], signal.SIGKILL)
-        _, told = process.communicate(timeout=90)
+        _, printed = process.communicate(timeout=90)
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-    assert process.returncode == 1, told
-    assert "a worker process died" in told and "run the same command again" in told
+    assert process.returncode == 1, printed
+    assert "a worker process died" in printed and "run the same command again" in printed
     assert not (tmp_path / "out" / "manifest.json").exists()
     assert built(settings, source, tmp_path / "out") == undisturbed
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("moment", [0.5, 0.96])
-def test_killed_with_balanced_negatives_it_ends_with_the_same_bytes(
+def test_a_killed_balanced_build_ends_with_the_same_bytes(
     tmp_path: Path, server: Faulty, moment: float
 ) -> None:
     negatives = {"balance": True, "balance_loss": 0.3}
@@ -69,8 +67,8 @@ def test_killed_with_balanced_negatives_it_ends_with_the_same_bytes(
     well, answers = undisturbed_build(settings, source, tmp_path / "undisturbed", server.log)
     dropped = manifest(tmp_path / "undisturbed")["dropped"]
     assert dropped["negatives.balanced_away"] > 10
-    found = kill_and_resume(settings, source, tmp_path / "out", server.log, well, moment, answers)
-    assert (found.again, found.other) == (0, [])
+    killed = kill_and_resume(settings, source, tmp_path / "out", server.log, well, moment, answers)
+    assert (killed.again, killed.other) == (0, [])
 
 
 def test_damaged_journal_parts_alone_are_asked_again(tmp_path: Path, server: Faulty) -> None:
@@ -91,7 +89,7 @@ def test_damaged_journal_parts_alone_are_asked_again(tmp_path: Path, server: Fau
     assert 2 <= len(asked) < 30
 
 
-def test_what_a_killed_run_left_half_written_is_swept_by_the_next(
+def test_a_killed_runs_temporary_files_are_removed_by_the_next(
     tmp_path: Path, server: Faulty
 ) -> None:
     source, output = images(tmp_path / "in", 4), tmp_path / "out"
@@ -111,15 +109,13 @@ def test_what_a_killed_run_left_half_written_is_swept_by_the_next(
     assert all(path.exists() for path in ours)
 
 
-def test_a_journal_that_cannot_be_written_is_told_in_one_line(
-    tmp_path: Path, server: Faulty
-) -> None:
+def test_an_unwritable_journal_is_a_one_line_error(tmp_path: Path, server: Faulty) -> None:
     output = tmp_path / "out"
     (output / "_journal").mkdir(parents=True)
     (output / "_journal" / "caption").write_text("no folder")
-    with pytest.raises(FinehardError, match="journal") as told:
+    with pytest.raises(FinehardError, match="journal") as raised:
         world.built(world.settings(server.url), images(tmp_path / "in", 4), output)
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(raised.value)
     assert not (output / "manifest.json").exists()
     (output / "_journal" / "caption").unlink()
     world.built(world.settings(server.url), tmp_path / "in", output)

@@ -58,12 +58,12 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory, source: Path) -> Path:
 
 def _samples(output: Path) -> dict[str, dict[str, Any]]:
     """Every sample's annotation by key."""
-    found = {}
+    samples = {}
     for row in pq.read_table(output / "index.parquet").to_pylist():
         data = (output / "shards" / row["shard"]).read_bytes()
         start = row["json_offset"]
-        found[row["key"]] = json.loads(data[start : start + row["json_size"]])
-    return found
+        samples[row["key"]] = json.loads(data[start : start + row["json_size"]])
+    return samples
 
 
 def _adds_up(made: dict[str, Any], output: Path) -> None:
@@ -93,7 +93,7 @@ def test_faults_that_pass_leave_no_trace_in_the_dataset(
     assert all(well[key] == sample for key, sample in _samples(tmp_path / "out").items())
 
 
-def test_faults_that_stay_reject_their_samples_by_name_and_no_neighbour(
+def test_permanent_faults_reject_only_their_own_samples(
     tmp_path: Path, server: Faulty, source: Path, undisturbed: Path
 ) -> None:
     server.control(faults=0.06, kinds=sorted(STAYS), sticky=True)

@@ -23,10 +23,10 @@ class Faulty:
         self.url = url
         self.log = log
 
-    def control(self, **told: Any) -> dict[str, int]:
+    def control(self, **changes: Any) -> dict[str, int]:
         """Sets what goes wrong from now on; what did until now, by kind."""
         request = urllib.request.Request(
-            self.url.removesuffix("/v1") + "/control", json.dumps(told).encode()
+            self.url.removesuffix("/v1") + "/control", json.dumps(changes).encode()
         )
         with urllib.request.urlopen(request, timeout=10) as response:
             return json.load(response)["faults"]

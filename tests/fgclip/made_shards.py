@@ -25,7 +25,7 @@ def sample(number: int) -> tuple[bytes, dict[str, Any]]:
     image = Image.new("RGB", (width, height), (128, 128, 128))
     draw = ImageDraw.Draw(image)
     regions = []
-    for place in range(rng.randint(1, 5)):
+    for index in range(rng.randint(1, 5)):
         color, shape = rng.choice(list(COLORS)), rng.choice(SHAPES)
         left, top = rng.randint(0, width - 24), rng.randint(0, height - 24)
         box = (left, top, left + rng.randint(10, 22), top + rng.randint(10, 22))
@@ -38,7 +38,7 @@ def sample(number: int) -> tuple[bytes, dict[str, Any]]:
                 "score": 0.9,
                 "phrase": shape,
                 "short_expr": f"a {color} {shape}",
-                "long_expr": f"a {color} {shape} on a gray ground, number {place}",
+                "long_expr": f"a {color} {shape} on a gray ground, number {index}",
                 "hard_negatives": [
                     {
                         "text": f"a {c} {shape}",

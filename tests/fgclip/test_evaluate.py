@@ -38,12 +38,12 @@ def test_ties_rank_above_the_right_column():
 def test_a_model_with_constant_scores_gets_zero(network, shards):
     blind, tokenizer = network
     weight = blind.text_projection.weight
-    kept = weight.detach().clone()
+    original = weight.detach().clone()
     with torch.no_grad():
         weight.zero_()
     metrics = evaluate.evaluate(blind, tokenizer, shards, SampleConfig())
     with torch.no_grad():
-        weight.copy_(kept)
+        weight.copy_(original)
     assert metrics["hard_top1"] < 0.35  # regions without negatives count as right
     assert metrics["region_top1"] == metrics["short_i2t_r10"] == metrics["short_t2i_r1"] == 0
 
@@ -94,9 +94,10 @@ def count_by_hand(net, tokenizer, shards):
             if not region["hard_negatives"]:
                 continue
             box = torch.tensor([region["box"]])
-            seen = normalize(net.region_features(dense, box, torch.tensor([0])), dim=-1)[0]
-            own = float(seen @ text(SHORT, region["short_expr"]))
-            others = [float(seen @ text(SHORT, n["text"])) for n in region["hard_negatives"]]
+            features = net.region_features(dense, box, torch.tensor([0]))
+            feature = normalize(features, dim=-1)[0]
+            own = float(feature @ text(SHORT, region["short_expr"]))
+            others = [float(feature @ text(SHORT, n["text"])) for n in region["hard_negatives"]]
             right.append(own > max(others))
     scores = torch.stack(images) @ torch.stack(longs).T
     among = [int((row > row[i]).sum()) < 5 for i, row in enumerate(scores)]

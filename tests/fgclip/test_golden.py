@@ -18,9 +18,9 @@ def differences() -> dict[str, tuple[float, float]]:
 
 @pytest.mark.parametrize("part, count", [("out", 5), ("loss", 3), ("grad", 20)])
 def test_model_and_losses_equal_the_published_code(differences, part, count):
-    found = {k: v for k, v in differences.items() if k.startswith(f"{part}/")}
-    assert len(found) >= count
-    assert {k: v for k, (v, allowed) in found.items() if not v <= allowed} == {}
+    own = {k: v for k, v in differences.items() if k.startswith(f"{part}/")}
+    assert len(own) >= count
+    assert {k: v for k, (v, allowed) in own.items() if not v <= allowed} == {}
 
 
 def test_differences_fail_the_command(tmp_path, capsys):

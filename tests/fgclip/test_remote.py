@@ -37,7 +37,7 @@ def bucket(tmp_path_factory):
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     url = f"http://127.0.0.1:{port}"
-    kept = dict(os.environ)
+    environment = dict(os.environ)
     os.environ |= {
         "AWS_ENDPOINT_URL": url, "AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x",
         "AWS_DEFAULT_REGION": "us-east-1",
@@ -62,7 +62,7 @@ def bucket(tmp_path_factory):
         server.terminate()
         server.wait()
         os.environ.clear()
-        os.environ |= kept
+        os.environ |= environment
 
 
 @pytest.mark.slow

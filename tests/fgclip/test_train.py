@@ -72,8 +72,8 @@ def test_a_run_logs_all_losses_and_exports_a_model(whole_run, dataset):
     assert {"logit_scale", "logit_scale_finegraind", "logit_scale_hardneg"} < set(rows[0])
     assert rows[-1]["loss"] < rows[0]["loss"]
     assert any((whole_run / "tensorboard").iterdir())
-    kept = sorted(p.name for p in (whole_run / "checkpoints").iterdir())
-    assert kept == ["step-00000018", "step-00000020"]
+    saved = sorted(p.name for p in (whole_run / "checkpoints").iterdir())
+    assert saved == ["step-00000018", "step-00000020"]
     CLIPModel.from_pretrained(whole_run / "model")
     assert (whole_run / "model" / "tokenizer.json").exists()
 
@@ -142,8 +142,8 @@ def test_a_loss_that_is_not_finite_ends_the_run(dataset, tmp_path):
             tmp_path,
         )
     assert "\n" not in str(e.value)
-    kept = sorted((tmp_path / "checkpoints").iterdir())[-1]
-    assert int(kept.name[5:]) == len(losses(tmp_path))
+    saved = sorted((tmp_path / "checkpoints").iterdir())[-1]
+    assert int(saved.name[5:]) == len(losses(tmp_path))
 
 
 def test_unreadable_samples_are_counted_and_named(tmp_path):
@@ -160,8 +160,8 @@ def test_batches_without_regions_can_be_trained_on(tmp_path, dataset):
     for sample in ({"negatives": 0}, {"boxes": 0}):
         output = tmp_path / str(len(sample)) / next(iter(sample))
         train(config(sample=sample, optimizer={"steps": 2}), [dataset], output)
-        found = losses(output)[2]
-        assert found["hard"] == 0 and found["loss"] > 0
+        metrics = losses(output)[2]
+        assert metrics["hard"] == 0 and metrics["loss"] > 0
 
 
 def test_all_losses_of_fgclip_2_and_accumulation(tmp_path, dataset):
@@ -289,15 +289,15 @@ def test_each_loss_improves_its_own_metric(tmp_path):
     data = str(made_shards.write(tmp_path / "set", 600))
     held_out = str(made_shards.write(tmp_path / "held_out", 200, first=10_000))
     optimizer = {"batch_size": 32, "steps": 200, "lr": 2e-3, "warmup_steps": 20}
-    found = {}
+    metrics = {}
     for name, region, hard in (("global", 0, 0), ("region", 1, 0), ("hard", 1, 1)):
         objective = {"region_weight": region, "hard_weight": hard}
         settings = config(objective=objective, optimizer=optimizer, run={"save_every": 1000})
         result = train(settings, [data], tmp_path / name, eval_data=[held_out])
-        found[name] = result["evaluation"]
-    assert found["region"]["region_top1"] > found["global"]["region_top1"] + 0.1
-    assert found["hard"]["hard_top1"] > found["global"]["hard_top1"] + 0.2
-    assert found["hard"]["hard_top1"] > 0.85
+        metrics[name] = result["evaluation"]
+    assert metrics["region"]["region_top1"] > metrics["global"]["region_top1"] + 0.1
+    assert metrics["hard"]["hard_top1"] > metrics["global"]["hard_top1"] + 0.2
+    assert metrics["hard"]["hard_top1"] > 0.85
 
 
 def test_command_returns_143_after_sigterm(dataset, tmp_path, capsys, monkeypatch):

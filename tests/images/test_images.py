@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms, ImageOps
 
-from finehard.images import ImageError, ImagesConfig, cut_out, decode, header
+from finehard.images import ImageError, ImagesConfig, as_sent, cut_out, decode, header
 from finehard.records import WHOLE
 from finehard.worker.images import Images
 from tests.pictures import encoded, jpg, picture, record
@@ -162,7 +162,7 @@ def test_exif_that_stops_pillow_does_not_cost_the_image() -> None:
     st.binary(min_size=4, max_size=4),
 ), max_size=5), st.binary(max_size=40), st.booleans())  # fmt: skip
 @settings(max_examples=300, deadline=None)
-def test_no_exif_costs_an_image(tags: list, rest: bytes, jfif: bool) -> None:
+def test_no_exif_data_loses_an_image(tags: list, rest: bytes, jfif: bool) -> None:
     entries = b"".join(struct.pack("<HHI4s", *tag) for tag in tags)
     exif = b"Exif\0\0II*\0" + struct.pack("<IH", 8, len(tags)) + entries + bytes(4) + rest
     for kind in ("JPEG", "PNG", "WEBP"):
@@ -383,7 +383,44 @@ def test_crops_are_neither_empty_nor_too_large(
     x1, x2, y1, y2 = *sorted(box[:2]), *sorted(box[2:])
     config = ImagesConfig(crop_side=64, crop_margin=margin)
     part = cut_out(Image.new("RGB", (width, height)), (x1, y1, x2, y2), config)
-    assert min(part.size) >= 1 and max(part.size) <= 64
+    assert min(part.size) >= 32 and max(part.size) <= 64
+
+
+@given(
+    st.integers(1, 3000), st.integers(1, 3000), st.integers(1, 80), st.floats(1, 300),
+    st.integers(16, 1024),
+)  # fmt: skip
+@settings(max_examples=100, deadline=None)
+def test_nothing_is_sent_that_servers_refuse(
+    width: int, height: int, least: int, aspect: float, side: int
+) -> None:
+    config = ImagesConfig(sent_min_side=least, sent_max_aspect=aspect)
+    sent = as_sent(Image.new("L", (width, height)).convert("RGB"), side, config)
+    assert min(sent.size) >= least
+    assert max(sent.size) <= aspect * min(sent.size)
+    assert max(sent.size) <= max(side, least)
+
+
+def test_a_small_crop_is_enlarged_and_not_distorted() -> None:
+    part = cut_out(picture(640, 480), (0.5, 0.5, 0.52, 0.53), ImagesConfig(crop_margin=0))
+    assert part.size == (32, 34)  # 13 x 14 pixels of the picture
+
+
+def test_a_thin_image_is_padded_with_grey_and_not_distorted() -> None:
+    sent = as_sent(Image.new("RGB", (1000, 8), "red"), 1000, CONFIG)
+    assert sent.size == (1000, 32)
+    assert [sent.getpixel((500, y)) for y in (0, 11, 12, 19, 20, 31)] == [
+        *[(127, 127, 127)] * 2, *[(255, 0, 0)] * 2, *[(127, 127, 127)] * 2,
+    ]  # fmt: skip
+    assert as_sent(Image.new("RGB", (1000, 32)), 1000, ImagesConfig(sent_max_aspect=10)).size == (
+        1000,
+        100,
+    )
+
+
+def test_an_image_that_servers_accept_is_sent_untouched() -> None:
+    image = picture(400, 32)
+    assert as_sent(image, 400, CONFIG) is image
 
 
 class _Store:
@@ -408,10 +445,19 @@ def test_each_image_is_fetched_and_decoded_once() -> None:
     assert images.views(record(key="1"), _BOXES[1:]) == first[1:]
     assert images.pixels(record(key="1")).size == (40, 30)
     assert (store.fetched, images.decodes) == (0, 1)
-    assert first[0] == jpg(1)  # a JPEG that is small enough goes as it came
+    assert _size(first[0]) == (43, 32)  # too small for some servers
     images.drop("/in/1.jpg")
     images.views(record(key="1"), _BOXES)
     assert (store.fetched, images.decodes) == (1, 2)
+
+
+def test_a_jpeg_that_servers_accept_is_sent_as_it_came() -> None:
+    whole = encoded(picture(64, 48))
+    assert Images(CONFIG, lambda _: whole).views(record(), (WHOLE,)) == [whole]
+
+
+def _size(data: bytes) -> tuple[int, int]:
+    return Image.open(io.BytesIO(data)).size
 
 
 def test_cache_memory_is_bounded_and_released() -> None:

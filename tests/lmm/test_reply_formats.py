@@ -6,6 +6,8 @@ import json
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from finehard.lmm.message import content
 from finehard.lmm.reply import InvalidReply, parse_reply
@@ -143,6 +145,7 @@ YES_NO = {
     "objects in a list": '[{"1": "yes"}, {"2": "no"}]',
     "an object a line": '{"1": "yes"}\n{"2": "no"}',
     "wrapped entries": '{"1": {"answer": "yes"}, "2": {"answer": "No"}}',
+    "a list after it": '{"1": "yes", "2": "no"} Seen in ["no", "yes"].',
     "another order": '{"2": "no", "1": "yes"}',
 }
 
@@ -255,6 +258,40 @@ def test_a_schema_of_ones_own_is_fitted_too() -> None:
     assert parse_reply(text, schema) == {"mood": "calm", "indoors": True, "colors": ["red"]}
 
 
+def test_parts_of_a_schema_that_are_not_understood_are_left_alone() -> None:
+    schema = ReplySchema(
+        {
+            "type": "object",
+            "definitions": {"word": {"type": "string", "maxLength": 5}},
+            "properties": {
+                "colors": {"type": "array", "items": {"$ref": "#/definitions/word"}},
+                "sizes": {
+                    "type": "object",
+                    "patternProperties": {"^[a-z]$": {"type": "integer"}},
+                    "additionalProperties": False,
+                },
+            },
+            "required": ["colors"],
+            "additionalProperties": False,
+        }
+    )
+    good = {"colors": ["red"], "sizes": {"a": 1}}
+    assert parse_reply(json.dumps({**good, "more": 1}), schema) == good
+    for bad in ({"colors": ["vermilion"]}, {"colors": [], "sizes": {"A": 1}}):
+        with pytest.raises(InvalidReply):
+            parse_reply(json.dumps({**bad, "more": 1}), schema)
+
+
+def test_more_items_than_are_looked_at_are_not_lost() -> None:
+    schema = ReplySchema({"type": "object", "properties": {"a": {"type": "array", "items": {
+        "type": "integer"}}}, "additionalProperties": False})  # fmt: skip
+    many = {"a": [*range(10_000)]}
+    assert parse_reply(json.dumps(many), schema) == many
+    assert parse_reply(f"Here: {json.dumps(many)}", schema) == many
+    with pytest.raises(InvalidReply):
+        parse_reply(json.dumps({"a": [*range(10_000), "x"]}), schema)
+
+
 def _said(message: Any, finish_reason: str = "stop") -> dict[str, Any]:
     return {"choices": [{"message": message, "finish_reason": finish_reason}]}
 
@@ -300,3 +337,30 @@ def test_cut_reasoning_is_no_reply() -> None:
 def test_a_message_of_another_shape_has_no_text(message: Any) -> None:
     assert content(_said(message))[0] in ("", "{}")
     assert content({"choices": [{"text": CAP}]}) == (CAP, False)
+
+
+_words = st.text(
+    st.characters(exclude_categories=("Cs", "Cc")) | st.sampled_from("{}[]\"\\',:`<>"), min_size=1
+)
+
+
+@given(
+    st.fixed_dictionaries({"short_caption": _words, "long_caption": _words}),
+    st.sampled_from(["", "Here:\n", "```json\n", "<think>{}</think>", "{x} [1] 'it's' {", '"a ']),
+    st.sampled_from(["", "\n```", "<|im_end|>", "\nIt's {done} \"so", "}", " <think>{}"]),
+    st.booleans(),
+    st.sampled_from([None, 2]),
+)
+def test_texts_are_read_as_they_were_written(
+    value: dict[str, str], before: str, after: str, plain: bool, indent: int | None
+) -> None:
+    text = json.dumps(value, ensure_ascii=plain, indent=indent)
+    assert parse_reply(before + text + after, reply_schema("caption")) == value
+
+
+@given(st.dictionaries(st.sampled_from("123456789"), _words, min_size=9), st.integers(0, 400))
+def test_a_cut_reply_is_never_read_as_a_whole_one(value: dict[str, str], cut: int) -> None:
+    text = json.dumps(value, ensure_ascii=False)
+    text = text[: max(0, len(text) - 1 - cut)]
+    with pytest.raises(InvalidReply):
+        parse_reply(text, reply_schema("regions", 9))

@@ -41,7 +41,7 @@ def _shards(dataset: str) -> dict[str, str]:
 
 
 def _samples(dataset: str, source: str) -> list[tuple[str, dict[str, Any], bytes]]:
-    """Key, JSON and image of every sample, the input's place replaced."""
+    """Key, JSON and image of every sample, the input's folder replaced."""
     return [
         (s.key, json.loads(json.dumps(s.json).replace(source, "INPUT")), s.image_bytes)
         for s in open_dataset(dataset)
@@ -83,7 +83,7 @@ def test_a_dataset_in_a_store_is_the_local_one(tmp_path: Path, server: Server, s
             train_config(optimizer={"steps": 4}, run={"save_every": 2}), [str(local)],
             tmp_path / "run",
         )  # fmt: skip
-        weights = [f"{place}/model/model.safetensors" for place in (run, tmp_path / "run")]
+        weights = [f"{folder}/model/model.safetensors" for folder in (run, tmp_path / "run")]
         assert first["loss"] == here["loss"]
         assert storage.read_all(weights[0]) == storage.read_all(weights[1])
         storage.delete([weights[0]])

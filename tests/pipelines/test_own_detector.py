@@ -58,3 +58,4 @@ def test_a_detector_that_cannot_load_is_one_line(tmp_path: Path, server: Server)
     [line] = [line for line in done.stderr.splitlines() if line.startswith("finehard: ")]
     assert "detect.backend: my_detector:load failed: NameError" in line
     assert "Traceback" not in done.stderr
+    assert server.answered() == [], "a set-up that cannot work is told before anything is paid for"

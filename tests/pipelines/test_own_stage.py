@@ -54,13 +54,13 @@ def test_a_stage_from_the_page_is_part_of_the_build(
     done = _finehard("build", *both, "--output", output, *(("--", *beam) if beam else ()),
                      cwd=tmp_path)  # fmt: skip
     assert done.returncode == 0, done.stderr
-    told = manifest(output)
-    assert told["pipeline"][0] == "sharpness"
-    assert told["stages"]["sharpness"]["model"] == "simulated"
-    assert told["usage"]["sharpness"]["requests"] == 20
-    assert told["config"]["stages"] == {"sharpness": {"least": 2}}
-    assert told["rejects"].keys() == {"blurred"}
-    assert told["counts"]["written"] + told["rejects"]["blurred"] == 20
+    written = manifest(output)
+    assert written["pipeline"][0] == "sharpness"
+    assert written["stages"]["sharpness"]["model"] == "simulated"
+    assert written["usage"]["sharpness"]["requests"] == 20
+    assert written["config"]["stages"] == {"sharpness": {"least": 2}}
+    assert written["rejects"].keys() == {"blurred"}
+    assert written["counts"]["written"] + written["rejects"]["blurred"] == 20
     scores = set()
     for shard in (output / "shards").glob("*.tar"):
         with tarfile.open(shard) as tar:
@@ -70,8 +70,8 @@ def test_a_stage_from_the_page_is_part_of_the_build(
                     scores.add(sample["extra"]["sharpness"]["score"])
                     assert sample["schema_version"] == "1.1"
     assert scores and min(scores) >= 2
-    kept = json.loads((output / "_journal" / "settings.json").read_text())
-    assert "sharpness" in kept["stages"]
+    saved = json.loads((output / "_journal" / "settings.json").read_text())
+    assert "sharpness" in saved["stages"]
     assert "sharpness" in (output / "report.html").read_text()
     valid = _finehard("validate", output, cwd=tmp_path)
     assert valid.returncode == 0, valid.stdout + valid.stderr

@@ -32,7 +32,7 @@ def _done(value: int) -> Future[Answer]:
     return future
 
 
-def test_replies_are_together_when_the_last_is_there_in_the_questions_order() -> None:
+def test_replies_complete_with_the_last_in_question_order() -> None:
     replies = Replies([None, _entry(1), None])
     replies.callback(2, _keep)(_done(2))
     assert not replies.all.done()
@@ -59,7 +59,7 @@ def test_one_that_fails_keeps_its_place_and_waits_for_the_others(failing: str) -
     assert replies.all.result(0) == [broken, _entry(1)]
 
 
-def test_what_was_answered_of_a_rejected_record_is_not_asked_again(tmp_path: Path) -> None:
+def test_answers_of_a_rejected_record_are_not_asked_again(tmp_path: Path) -> None:
     source = images(tmp_path / "in", 30)
     with faulty(tmp_path / "log") as server:
         server.control(faults=0.05, kinds=["400", "schema"], sticky=True)

@@ -62,7 +62,7 @@ def test_the_demo_builds_through_vllm(tmp_path: Path) -> None:
     assert 8 <= asked < 16, "most replies should fit the schema at the first try"
 
 
-def test_a_server_that_never_comes_up_is_one_line_with_its_last_words(tmp_path: Path) -> None:
+def test_a_server_that_never_starts_is_one_line_with_its_log(tmp_path: Path) -> None:
     broken = ServeConfig(
         engine="command", command=("python3", "-c", "print('{port}: no'); exit(3)")
     )

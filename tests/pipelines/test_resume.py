@@ -20,9 +20,7 @@ UNFLUSHED_S = FLUSH_S + 0.5
 
 @pytest.mark.slow
 @pytest.mark.full
-def test_killed_ten_times_it_ends_with_the_same_bytes_and_asks_nothing_again(
-    tmp_path: Path, server: Server
-) -> None:
+def test_ten_kills_change_no_byte_and_repeat_no_question(tmp_path: Path, server: Server) -> None:
     settings = config(tmp_path, server.url)
     source = images(tmp_path / "in", 120)
     undisturbed = built(settings, source, tmp_path / "undisturbed")
@@ -45,14 +43,13 @@ def test_killed_ten_times_it_ends_with_the_same_bytes_and_asks_nothing_again(
         server.log.write_text("")
         assert built(settings, source, output) == undisturbed
         after = {question for _, _, question in server.answered()}
-        kept = {question for at, _, question in before if at < killed - UNFLUSHED_S}
-        assert not kept & after, f"attempt {attempt}: {len(kept & after)} questions asked again"
+        flushed = {question for at, _, question in before if at < killed - UNFLUSHED_S}
+        again = flushed & after
+        assert not again, f"attempt {attempt}: {len(again)} questions asked again"
         assert after <= asked_once
 
 
-def test_a_finished_build_run_again_asks_nothing_and_changes_nothing(
-    tmp_path: Path, server: Server
-) -> None:
+def test_a_finished_build_run_again_changes_nothing(tmp_path: Path, server: Server) -> None:
     settings = config(tmp_path, server.url)
     source = images(tmp_path / "in", 20)
     first = built(settings, source, tmp_path / "out")
@@ -99,9 +96,9 @@ def test_a_signal_ends_it_quickly_and_says_how_to_go_on(
     while not journal.exists():
         time.sleep(0.01)
     os.kill(process.pid, number)
-    _, told = process.communicate(timeout=10)
+    _, printed = process.communicate(timeout=10)
     assert process.returncode == 128 + number
-    assert "To go on: finehard build --config" in told
+    assert "To go on: finehard build --config" in printed
     assert not (tmp_path / "out" / "manifest.json").exists()
     before = {question for _, _, question in server.answered()}
     server.log.write_text("")
@@ -115,9 +112,9 @@ def test_rejects_fed_back_are_built(tmp_path: Path, server: Server) -> None:
     few = config(tmp_path, server.url, images={"min_side": 80})  # all are 64 pixels high
     out = tmp_path / "out"
     process = start(few, source, out)
-    _, told = process.communicate()
+    _, printed = process.communicate()
     assert process.returncode == 1
-    assert "nothing could be written: all 10 images were rejected" in told
+    assert "nothing could be written: all 10 images were rejected" in printed
     again = tmp_path / "again"
     assert built(config(tmp_path, server.url), out / "rejected", again)
     counts = json.loads((again / "manifest.json").read_text())["counts"]

@@ -38,9 +38,7 @@ def _running(*module_and_arguments: str) -> Iterator[None]:
 
 
 @pytest.mark.slow
-def test_in_process_two_processes_and_portable_give_the_same_bytes(
-    tmp_path: Path, server: Server
-) -> None:
+def test_all_runners_give_the_same_bytes(tmp_path: Path, server: Server) -> None:
     settings = config(tmp_path, server.url)
     source = images(tmp_path / "in", 60)
     in_process = built(settings, source, tmp_path / "one")

@@ -52,17 +52,17 @@ def store(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[str]:
 
 
 def sums(client: Any, prefix: str) -> dict[str, str]:
-    found = {}
+    sums = {}
     for entry in client.list_objects_v2(Bucket="things", Prefix=prefix)["Contents"]:
         name = entry["Key"].removeprefix(prefix)
         if name.startswith(("shards/", "rejected/")):
             data = client.get_object(Bucket="things", Key=entry["Key"])["Body"].read()
-            found[name] = hashlib.sha256(data).hexdigest()
-    return found
+            sums[name] = hashlib.sha256(data).hexdigest()
+    return sums
 
 
 @pytest.mark.full
-def test_a_store_is_built_from_and_into_by_one_process_and_by_two(
+def test_a_store_is_input_and_output_for_one_and_two_processes(
     tmp_path: Path, server: Server, store: str
 ) -> None:
     client = boto3.client("s3", endpoint_url=store, **KEYS)

@@ -43,8 +43,8 @@ def test_two_workers_share_one_server_that_ends_with_them(tmp_path: Path) -> Non
 
 def _running(word: str) -> list[int]:
     """Processes with `word` in their command line."""
-    found = []
+    pids = []
     for process in psutil.process_iter(["cmdline"]):
         if word in " ".join(process.info["cmdline"] or ()):
-            found.append(process.pid)
-    return found
+            pids.append(process.pid)
+    return pids

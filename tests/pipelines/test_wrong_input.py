@@ -1,4 +1,4 @@
-"""What is wrong with a build's arguments, input or server is told in one line; nothing is left."""
+"""What is wrong with a build's arguments, input or server is one line; nothing is left behind."""
 
 from __future__ import annotations
 
@@ -11,15 +11,13 @@ import pytest
 from tests.pipelines.world import PHOTOS, Server, build, built, config, images, manifest, start
 
 
-def _one_line(told: str) -> str:
-    [line] = [line for line in told.splitlines() if line.startswith("finehard: ")]
-    assert "Traceback" not in told
+def _one_line(printed: str) -> str:
+    [line] = [line for line in printed.splitlines() if line.startswith("finehard: ")]
+    assert "Traceback" not in printed
     return line
 
 
-def test_photographs_in_img2datasets_layout_are_all_written_or_rejected(
-    tmp_path: Path, server: Server
-) -> None:
+def test_photographs_are_all_written_or_rejected(tmp_path: Path, server: Server) -> None:
     if not PHOTOS.exists():
         pytest.skip(f"no photographs at {PHOTOS}")
     built(config(tmp_path, server.url), PHOTOS, tmp_path / "out")
@@ -68,7 +66,7 @@ def test_a_truncated_tar_gives_what_it_has_and_one_reject(tmp_path: Path, server
     assert 8 <= made["counts"]["written"] <= 13
 
 
-def test_an_unknown_config_key_is_named_with_what_was_meant(tmp_path: Path, server: Server) -> None:
+def test_an_unknown_config_key_is_named_with_a_suggestion(tmp_path: Path, server: Server) -> None:
     settings = config(tmp_path, server.url, caption={"promt": "caption.v1"})
     done = build(settings, images(tmp_path / "in", 1), tmp_path / "out")
     assert done.returncode == 2
@@ -84,18 +82,16 @@ def test_a_dead_server_is_named_before_anything_is_written(tmp_path: Path) -> No
     assert not (tmp_path / "out" / "shards").exists()
 
 
-def test_a_server_that_dies_for_good_stops_the_build_and_keeps_what_was_answered(
-    tmp_path: Path, server: Server
-) -> None:
+def test_a_dead_server_ends_the_build_and_answers_are_kept(tmp_path: Path, server: Server) -> None:
     model = {"model": "simulated", "endpoints": [server.url], "window": 16, "outage_s": 2}
     settings = config(tmp_path, server.url, models={"lmm": model, "llm": model})
     process = start(settings, images(tmp_path / "in", 400), tmp_path / "out")
     while len(server.answered()) < 50:
         assert process.poll() is None
     server.close()
-    _, told = process.communicate(timeout=60)
+    _, printed = process.communicate(timeout=60)
     assert process.returncode == 1
-    assert "no model server answered for" in _one_line(told)
+    assert "no model server answered for" in _one_line(printed)
     assert not (tmp_path / "out" / "manifest.json").exists()
 
 
@@ -129,9 +125,7 @@ def test_an_unknown_beam_option_is_refused(tmp_path: Path, server: Server) -> No
     assert "unknown Beam option --bogus=1" in _one_line(done.stderr)
 
 
-def test_keys_met_again_in_another_tar_are_made_unique_and_told(
-    tmp_path: Path, server: Server
-) -> None:
+def test_repeated_keys_are_renamed_and_counted(tmp_path: Path, server: Server) -> None:
     source = images(tmp_path / "in", 6)
     shutil.copy(source / "00000.tar", source / "00001.tar")
     done = build(config(tmp_path, server.url), source, tmp_path / "out")

@@ -137,8 +137,8 @@ class Parsed(HTMLParser):
 
     def text(self) -> str:
         """The visible text of the page, white space folded."""
-        seen = (text for tag, text in self.texts if tag not in ("script", "style"))
-        return " ".join(" ".join(seen).split())
+        visible = (text for tag, text in self.texts if tag not in ("script", "style"))
+        return " ".join(" ".join(visible).split())
 
     def all(self, tag: str) -> Iterator[dict[str, str | None]]:
         """The attributes of every `tag`."""

@@ -134,13 +134,13 @@ def opened(browser: Any, file: Path) -> Iterator[Open]:
 
     def open_(**settings: Any) -> Opened:
         contexts.append(browser.new_context(**settings))
-        found = Opened(contexts[-1].new_page())
-        found.page.on("request", lambda request: found.requests.append(request.url))
-        found.page.on("console", lambda message: found.said.append(message.text))
-        found.page.on("pageerror", lambda error: found.said.append(str(error)))
-        found.page.on("dialog", lambda d: (found.said.append(f"dialog: {d.message}"), d.dismiss()))
-        found.page.goto(file.as_uri())
-        return found
+        view = Opened(contexts[-1].new_page())
+        view.page.on("request", lambda request: view.requests.append(request.url))
+        view.page.on("console", lambda message: view.said.append(message.text))
+        view.page.on("pageerror", lambda error: view.said.append(str(error)))
+        view.page.on("dialog", lambda d: (view.said.append(f"dialog: {d.message}"), d.dismiss()))
+        view.page.goto(file.as_uri())
+        return view
 
     yield open_
     for context in contexts:
@@ -153,27 +153,27 @@ def everything(page: Any) -> None:
 
 
 def test_it_opens_from_disk_without_requests(opened: Open, file: Path) -> None:
-    found = opened(**DESK)
-    everything(found.page)
-    for box in found.page.locator(".box").all():
+    view = opened(**DESK)
+    everything(view.page)
+    for box in view.page.locator(".box").all():
         box.focus()
-    found.page.locator("#filter-text").fill("mug")
-    for link in found.page.locator("a").all():
+    view.page.locator("#filter-text").fill("mug")
+    for link in view.page.locator("a").all():
         link.click()
-    pictures = found.page.locator(".card:visible img").all()
+    pictures = view.page.locator(".card:visible img").all()
     for image in pictures:
         image.scroll_into_view_if_needed()
-    found.page.evaluate("Promise.all([...document.images].map((one) => one.decode()))")
+    view.page.evaluate("Promise.all([...document.images].map((one) => one.decode()))")
     assert len(pictures) == 5  # "quoted" has no mug
-    assert not found.said
-    assert {url.split("#")[0] for url in found.requests if not url.startswith("data:")} == {
+    assert not view.said
+    assert {url.split("#")[0] for url in view.requests if not url.startswith("data:")} == {
         file.as_uri()
     }
 
 
 def test_a_tap_on_a_box_opens_its_region_only(opened: Open) -> None:
-    found = opened(**PHONE)
-    card = found.card("k3")
+    view = opened(**PHONE)
+    card = view.card("k3")
     boxes = card.locator(".box")
     assert boxes.count() == 3
     for number in (2, 3, 1):
@@ -190,80 +190,80 @@ def test_a_tap_on_a_box_opens_its_region_only(opened: Open) -> None:
 
 
 def test_the_keyboard_reaches_every_box(opened: Open) -> None:
-    found = opened(**DESK)
-    card = found.card("k2")
+    view = opened(**DESK)
+    card = view.card("k2")
     card.locator(".box").first.focus()
-    found.page.keyboard.press("Tab")
-    chosen = found.page.evaluate("document.activeElement.dataset.region")
+    view.page.keyboard.press("Tab")
+    chosen = view.page.evaluate("document.activeElement.dataset.region")
     assert card.locator(".region[open]").get_attribute("id") == chosen
 
 
 def test_filters_hide_other_samples(opened: Open) -> None:
-    found = opened(**DESK)
-    page = found.page
+    view = opened(**DESK)
+    page = view.page
     every = {"k0", "k1", "k2", "k3", "k4", "quoted"}
     count = page.locator("#filter-count")
-    assert found.shown() == every
+    assert view.shown() == every
     page.locator("#filter-text").fill("  MUG of k3 ")
-    assert found.shown() == {"k3"} and count.inner_text() == "1 shown"
+    assert view.shown() == {"k3"} and count.inner_text() == "1 shown"
     page.locator("#filter-text").fill("")
     page.locator("#filter-attribute").select_option("shape")
-    assert found.shown() == {"quoted"}
+    assert view.shown() == {"quoted"}
     page.locator("#filter-attribute").select_option("color")
-    assert found.shown() == {"k1", "k2", "k3"} and count.inner_text() == "3 shown"
+    assert view.shown() == {"k1", "k2", "k3"} and count.inner_text() == "3 shown"
     page.locator("#filter-attribute").select_option("")
     page.locator("#filter-regions").check()
-    assert found.shown() == every - {"k0", "k4"}
+    assert view.shown() == every - {"k0", "k4"}
     page.locator("#filter-regions").uncheck()
-    assert found.shown() == every
+    assert view.shown() == every
     page.locator("#hide-boxes").check()
     assert not [box for box in page.locator(".box").all() if box.is_visible()]
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_every_text_has_enough_contrast(opened: Open, scheme: str) -> None:
-    found = opened(**DESK, color_scheme=scheme)
-    everything(found.page)
-    contrasts = found.page.evaluate(CONTRASTS)
+    view = opened(**DESK, color_scheme=scheme)
+    everything(view.page)
+    contrasts = view.page.evaluate(CONTRASTS)
     assert len(contrasts) > 150
     assert not [one for one in contrasts if one[0] < 4.5]
-    red = found.page.evaluate("getComputedStyle(document.body).backgroundColor.match(/\\d+/)[0]")
+    red = view.page.evaluate("getComputedStyle(document.body).backgroundColor.match(/\\d+/)[0]")
     assert (int(red) < 64) == (scheme == "dark")
 
 
 @pytest.mark.parametrize("window", [PHONE, DESK], ids=["phone", "desk"])
 def test_nothing_is_wider_than_the_window(opened: Open, window: dict[str, Any]) -> None:
-    found = opened(**window)
-    everything(found.page)
+    view = opened(**window)
+    everything(view.page)
     width = window["viewport"]["width"]
-    assert found.page.evaluate("document.scrollingElement.scrollWidth") == width
-    assert found.page.evaluate("innerWidth") == width
-    assert not found.page.evaluate(WIDE)
+    assert view.page.evaluate("document.scrollingElement.scrollWidth") == width
+    assert view.page.evaluate("innerWidth") == width
+    assert not view.page.evaluate(WIDE)
 
 
 def test_hostile_texts_are_shown_and_do_nothing(opened: Open) -> None:
-    found = opened(**DESK)
-    everything(found.page)
+    view = opened(**DESK)
+    everything(view.page)
     for key, text in (("k1", one_line(HOSTILE)), ("quoted", QUOTED)):
-        card = found.card(key)
+        card = view.card(key)
         assert card.locator(".short-caption").inner_text() == text
         assert text in card.locator(".long-caption").inner_text()
         assert text in card.locator(".short-expr").first.inner_text()
         assert text in card.locator(".box").first.get_attribute("aria-label")
         assert card.locator("img").get_attribute("alt") == text
         assert not card.locator("script, b:not(.short-expr), style, title").count()
-    assert found.page.locator("script").count() == 1
-    assert not found.said
+    assert view.page.locator("script").count() == 1
+    assert not view.said
 
 
 def test_a_loss_links_to_its_examples(opened: Open) -> None:
-    found = opened(**PHONE)
-    found.page.locator(".losses a:has-text('not an image')").tap()
-    panel = found.page.locator("#reject-not_an_image")
+    view = opened(**PHONE)
+    view.page.locator(".losses a:has-text('not an image')").tap()
+    panel = view.page.locator("#reject-not_an_image")
     playwright.expect(panel).to_be_in_viewport()
-    assert found.page.url.endswith("#reject-not_an_image")
+    assert view.page.url.endswith("#reject-not_an_image")
     assert one_line(HOSTILE) in panel.inner_text() and "bad0" in panel.inner_text()
-    found.page.locator(".losses a[href='#dropped-detect-score']").tap()
-    panel = found.page.locator("#dropped-detect-score")
+    view.page.locator(".losses a[href='#dropped-detect-score']").tap()
+    panel = view.page.locator("#dropped-detect-score")
     playwright.expect(panel).to_be_in_viewport()
     assert one_line(HOSTILE)[:100] in panel.inner_text() and "k1" in panel.inner_text()

@@ -14,6 +14,7 @@ from finehard.dataset.reader import open_dataset
 from finehard.report import funnel
 from finehard.report.diff import diff_words
 from finehard.report.statistics import Counts, gather, scan
+from finehard.state.runs import record_run, recorded_runs
 
 
 @settings(max_examples=60, deadline=None)
@@ -123,10 +124,10 @@ def test_regions_without_a_usable_text_are_a_step_of_their_own() -> None:
 
 
 def test_recorded_runs_are_read_back(tmp_path: Path) -> None:
-    funnel.note_run(str(tmp_path), "a", 12.345, {"stages": {"caption": {"asked": 3}}})
-    funnel.note_run(str(tmp_path), "b", 1.0, {"stages": {}})
+    record_run(str(tmp_path), "a", 12.345, {"caption": {"asked": 3}})
+    record_run(str(tmp_path), "b", 1.0, {})
     (tmp_path / "_journal/_runs/c.json").write_text("{")
-    assert [run["seconds"] for run in funnel.runs(str(tmp_path))] == [12.3, 1.0]
+    assert [run["seconds"] for run in recorded_runs(str(tmp_path))] == [12.3, 1.0]
 
 
 def test_samples_are_drawn_by_seed_and_all_counted(hostile: Path) -> None:

@@ -39,7 +39,7 @@ def test_texts_add_no_elements_or_attributes(text: str, tmp_path: Path) -> None:
     found, expected = Parsed(text), Parsed(tamed)
     assert found.shape() == expected.shape()
     assert {tag for tag, _, _ in found.elements} == {tag for tag, _, _ in expected.elements}
-    scripts = [told for tag, told in found.texts if tag == "script"]
+    scripts = [text for tag, text in found.texts if tag == "script"]
     assert len(scripts) == 1 and "alert" not in scripts[0]
     for tag, attributes, _ in found.elements:
         assert not [name for name in attributes if name.startswith("on")], tag
@@ -65,11 +65,11 @@ def test_the_page_refers_to_no_other_resource(text: str) -> None:
             assert value is None or value.startswith(("#", "data:image/webp;base64,")), (tag, name)
         assert "url(" not in (attributes.get("style") or "")
     assert not {tag for tag, _, _ in found.elements} & {"link", "iframe", "object", "embed", "base"}
-    for tag, told in found.texts:
+    for tag, text in found.texts:
         if tag == "style":
-            assert "url(" not in told and "@import" not in told
+            assert "url(" not in text and "@import" not in text
         if tag == "script":
-            assert not re.search(r"fetch|XMLHttp|import|innerHTML|eval|https?:", told)
+            assert not re.search(r"fetch|XMLHttp|import|innerHTML|eval|https?:", text)
     assert len(list(found.all("img"))) == 6
 
 
@@ -86,7 +86,7 @@ def test_all_sections_exist_and_all_links_have_targets(text: str) -> None:
     ids = [a["id"] for _, a, _ in found.elements if "id" in a]
     assert len(ids) == len(set(ids))
     assert {"samples", "rejects", "distributions", "prompts"} <= set(ids)
-    headings = {told for tag, told in found.texts if tag == "h2"}
+    headings = {text for tag, text in found.texts if tag == "h2"}
     assert headings == {
         "Images", "Boxes", "Made by", "Cost", "Samples", "Rejects", "Blind audit",
         "Distributions", "Prompts", "Left out by rules",
@@ -124,7 +124,7 @@ def test_the_numbers_are_those_of_the_manifest(text: str, hostile: Path) -> None
 
 
 def test_words_that_differ_in_a_negative_are_marked(text: str) -> None:
-    marked = {told.strip() for tag, told in Parsed(text).texts if tag == "mark"}
+    marked = {text.strip() for tag, text in Parsed(text).texts if tag == "mark"}
     assert {"other", "third"} <= marked
 
 
@@ -237,7 +237,7 @@ def test_expression_steps_add_up_and_link_to_examples(tmp_path: Path) -> None:
     assert json.loads(examples.read_text()) == {"detect.score": [["k", "a mug"]]}
 
 
-def test_statements_verified_without_probabilities_are_told(hostile: Path) -> None:
+def test_statements_verified_without_probabilities_are_listed(hostile: Path) -> None:
     opened = open_dataset(str(hostile))
     assert "without log-probabilities" not in Parsed(page(opened)).text()
     opened.manifest["dropped"] = {"verify.untold": 1234}

@@ -73,29 +73,29 @@ def test_stats_json_agrees_with_manifest_and_index(
     hostile: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["stats", str(hostile), "--json"]) == 0
-    found = json.loads(capsys.readouterr().out)
+    stats = json.loads(capsys.readouterr().out)
     manifest = json.loads((hostile / "manifest.json").read_text())
     for name in ("counts", "rejects", "dropped", "usage"):
-        assert found[name] == manifest[name]
+        assert stats[name] == manifest[name]
     counts = manifest["counts"]
-    images, boxes = found["funnel"]["images"], found["funnel"]["boxes"]
+    images, boxes = stats["funnel"]["images"], stats["funnel"]["boxes"]
     assert (images[0]["left"], images[-1]["left"]) == (counts["read"], counts["written"])
     assert sum(n for step in images for n in step["lost"].values()) == counts["rejected"]
     assert boxes[-1]["left"] == counts["regions"]
     rows = pq.read_table(hostile / "index.parquet").to_pylist()
-    for name, told in found["indexed"].items():
+    for name, summary in stats["indexed"].items():
         values = sorted(row[name] for row in rows)
-        assert told["count"] == counts["written"] == len(values)
-        assert told["mean"] == round(sum(values) / len(values), 2)
-        assert (told["p50"], told["max"]) == (values[(len(values) - 1) // 2], values[-1])
-    told = found["sampled"]
-    assert (told["samples"], told["regions"]) == (counts["written"], counts["regions"])
-    assert told["attributes"] == {"color": 7, "material": 7}
-    assert told["regions_verified"] == {"confirmed": 4, "not confirmed": 2, "not asked": 1}
-    assert told["negatives_verified"] == {"not asked": 7, "confirmed": 5, "not confirmed": 2}
-    assert told["score_hundredths"]["p50"] == 50
-    assert told["nouns"]["mug"] == counts["written"]
-    assert found["funnel"]["expressions"] == [] and found["caption_tokens"] is None
+        assert summary["count"] == counts["written"] == len(values)
+        assert summary["mean"] == round(sum(values) / len(values), 2)
+        assert (summary["p50"], summary["max"]) == (values[(len(values) - 1) // 2], values[-1])
+    summary = stats["sampled"]
+    assert (summary["samples"], summary["regions"]) == (counts["written"], counts["regions"])
+    assert summary["attributes"] == {"color": 7, "material": 7}
+    assert summary["regions_verified"] == {"confirmed": 4, "not confirmed": 2, "not asked": 1}
+    assert summary["negatives_verified"] == {"not asked": 7, "confirmed": 5, "not confirmed": 2}
+    assert summary["score_hundredths"]["p50"] == 50
+    assert summary["nouns"]["mug"] == counts["written"]
+    assert stats["funnel"]["expressions"] == [] and stats["caption_tokens"] is None
 
 
 def test_stats_have_expressions_and_tokens_if_recorded(
@@ -111,10 +111,10 @@ def test_stats_have_expressions_and_tokens_if_recorded(
     table = {"requests": [1, 1], "completion_tokens": [40, 50]}
     pq.write_table(pa.table(table), journal / "part-a.parquet")
     assert main(["stats", str(made), "--json"]) == 0
-    found = json.loads(capsys.readouterr().out)
-    asked = found["funnel"]["expressions"][1]
+    stats = json.loads(capsys.readouterr().out)
+    asked = stats["funnel"]["expressions"][1]
     assert asked["name"] == "asked of the detector" and asked["left"] >= 6
-    assert (found["caption_tokens"]["count"], found["caption_tokens"]["max"]) == (2, 50)
+    assert (stats["caption_tokens"]["count"], stats["caption_tokens"]["max"]) == (2, 50)
     assert main(["stats", str(made)]) == 0
     words = " ".join(capsys.readouterr().out.split())
     assert "asked of the detector" in words and "caption reply, tokens 45.0" in words

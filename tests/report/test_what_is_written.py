@@ -71,7 +71,9 @@ def changed(world: Path, command: list[str]) -> set[str]:
     ],
     ids=lambda value: " ".join(sorted(value) if isinstance(value, set) else value),
 )
-def test_a_command_writes_what_it_names(world: Path, command: list[str], written: set[str]) -> None:
+def test_a_command_writes_only_the_files_it_names(
+    world: Path, command: list[str], written: set[str]
+) -> None:
     assert changed(world, command) == written
 
 

@@ -62,18 +62,18 @@ def _split(file: SourceFile, config: SourceConfig) -> Iterator[Unit]:
     return units(file._replace(units=None), config)  # known units are those of `CONFIG`
 
 
-def told(items: Iterable[Loaded | Reject]) -> list[str]:
+def outcomes(items: Iterable[Loaded | Reject]) -> list[str]:
     """Returns the keys of samples, and "reason key" of rejects."""
     return [f"{i.reason} {i.key}" if isinstance(i, Reject) else i.record.key for i in items]
 
 
 def parts(file: SourceFile, config: SourceConfig = CONFIG) -> dict[str, list[str]]:
     """Returns the keys in each unit by its id, which must be unique."""
-    found: dict[str, list[str]] = {}
+    by_unit: dict[str, list[str]] = {}
     for unit in _split(file, config):
-        assert unit.id not in found
-        found[unit.id] = told(read(unit, config))
-    return found
+        assert unit.id not in by_unit
+        by_unit[unit.id] = outcomes(read(unit, config))
+    return by_unit
 
 
 def in_order(taken: list[Unit], size: int) -> bool:

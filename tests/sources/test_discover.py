@@ -16,7 +16,7 @@ from finehard.io import storage
 from finehard.records import Reject
 from finehard.sources import Loaded, discover, read, units
 from tests.pictures import jpg
-from tests.sources.tars import CONFIG, all_of, sample, samples, tar_bytes, told
+from tests.sources.tars import CONFIG, all_of, outcomes, sample, samples, tar_bytes
 
 
 def _everything(path: str) -> list[Loaded | Reject]:
@@ -77,18 +77,18 @@ def test_rejects_select_exactly_their_own_samples(tmp_path: Path) -> None:
     (inputs / "loose/sub").mkdir(parents=True)
     for name in ("a.jpg", "b#1.jpg", "sub/a.jpg"):
         (inputs / "loose" / name).write_bytes(jpg())
-    found = {
+    items = {
         source: _everything(str(inputs / source))
         for source in ("x/00.tar", "y/00.tar", "p.parquet", "loose")
     }
-    chosen = [*found["x/00.tar"][3:5], found["x/00.tar"][-1], *found["y/00.tar"][3:4],
-              *found["p.parquet"][7:9], *found["loose"][1:]]  # fmt: skip
+    chosen = [*items["x/00.tar"][3:5], items["x/00.tar"][-1], *items["y/00.tar"][3:4],
+              *items["p.parquet"][7:9], *items["loose"][1:]]  # fmt: skip
     _rejected(tmp_path / "rejected/one.parquet", chosen[::2])
     _rejected(tmp_path / "rejected/two.parquet", chosen[1::2])
     files = discover(str(tmp_path / "rejected"), CONFIG)
     again = [item for file in files for item in all_of(file)]
     assert sorted(map(_source, again)) == sorted(map(_source, chosen))
-    assert sorted(told(again)) == sorted(told(chosen))  # under their own keys
+    assert sorted(outcomes(again)) == sorted(outcomes(chosen))  # under their own keys
     assert len({file.uri for file in files}) == len(files) == 4
     ids = [unit.id for file in files for unit in units(file, CONFIG)]
     assert len(set(ids)) == len(ids)
@@ -147,10 +147,10 @@ def test_rejects_ask_once_per_file_and_stay_in_their_units(
     split = list(units(again, CONFIG))
     assert 2 < len(split) < len(every)  # units without rejects are left out
     for unit in split:
-        found = {_source(item) for item in read(unit, CONFIG)}
-        assert found and found <= sources[unit.id]
+        items = {_source(item) for item in read(unit, CONFIG)}
+        assert items and items <= sources[unit.id]
         assert (unit.file.only or set(unit.names)) == (
-            set(unit.names) if source == "loose" else found
+            set(unit.names) if source == "loose" else items
         )
 
 
@@ -176,7 +176,7 @@ def test_a_table_that_resembles_rejects_is_a_source(tmp_path: Path) -> None:
     columns = {name: ["/etc/hostname.tar"] for name in REJECT_SCHEMA.names}
     pq.write_table(pa.table({**columns, "image": [jpg()]}), tmp_path / "a.parquet")
     [file] = discover(str(tmp_path / "a.parquet"), CONFIG)
-    assert file.only is None and told(all_of(file)) == ["_etc_hostname_tar"]
+    assert file.only is None and outcomes(all_of(file)) == ["_etc_hostname_tar"]
     odd = {name: [1] for name in REJECT_SCHEMA.names}
     pq.write_table(pa.table(odd), tmp_path / "b.parquet")
     with pytest.raises(FinehardError, match="no column of image bytes"):

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from finehard.records import Reject
 from finehard.sources import SourceConfig, discover, read, units
 from tests.pictures import jpg
-from tests.sources.tars import CONFIG, all_of, parts, told
+from tests.sources.tars import CONFIG, all_of, outcomes, parts
 
 
 def _folder(path: Path, names: list[str]) -> Path:
@@ -22,13 +22,13 @@ def _folder(path: Path, names: list[str]) -> Path:
     return path
 
 
-def test_images_are_read_at_any_depth_with_the_text_beside_them(tmp_path: Path) -> None:
+def test_images_are_read_at_any_depth_with_their_text_files(tmp_path: Path) -> None:
     names = ["a.jpg", "sub/a.PNG", "sub/deep/b.webp", "c.jpeg"]
     _folder(tmp_path, [*names, "notes.md", ".hidden/d.jpg", "_journal/e.jpg"])
     (tmp_path / "sub/a.txt").write_bytes(b" a \xff text\0 ")
     [file] = discover(str(tmp_path), CONFIG)
     items = all_of(file)
-    assert told(items) == ["a", "c", "sub_a", "sub_deep_b"]
+    assert outcomes(items) == ["a", "c", "sub_a", "sub_deep_b"]
     assert [i.record.alt_text for i in items] == [None, None, "a \ufffd text", None]
     for item in items:
         assert Path(item.record.source).read_bytes() == item.data
@@ -50,7 +50,7 @@ def test_every_image_is_in_exactly_one_unit_in_order(
     assert max(len(unit.names) for unit in taken) <= 4 * size
 
 
-def test_an_image_added_changes_only_its_unit_wherever_the_folder_lies(tmp_path: Path) -> None:
+def test_an_added_image_changes_only_its_unit_in_any_folder(tmp_path: Path) -> None:
     names = [f"{n:03d}.jpg" for n in range(80)]
     [file] = discover(str(_folder(tmp_path / "one", names)), CONFIG)
     [more] = discover(str(_folder(tmp_path / "two", [*names, "040x.jpg"])), CONFIG)
@@ -59,23 +59,23 @@ def test_an_image_added_changes_only_its_unit_wherever_the_folder_lies(tmp_path:
     assert len(before) > 10 and len(changed) == 1 and "040" in changed[0]
 
 
-def test_what_cannot_be_read_is_rejected(tmp_path: Path) -> None:
+def test_unreadable_samples_are_rejected(tmp_path: Path) -> None:
     _folder(tmp_path, ["a.jpg", "b.jpg", "c.jpg"])
     [file] = discover(str(tmp_path), CONFIG)
     taken = list(units(file, CONFIG))
     (tmp_path / "b.jpg").unlink()
     small = SourceConfig(max_image_bytes=10)
-    found = [item for unit in taken for item in read(unit, CONFIG)]
-    assert told(found) == ["a", "unreadable_image b", "c"]
-    assert told(read(taken[0], small))[0] == "image_file_too_large a"
+    items = [item for unit in taken for item in read(unit, CONFIG)]
+    assert outcomes(items) == ["a", "unreadable_image b", "c"]
+    assert outcomes(read(taken[0], small))[0] == "image_file_too_large a"
 
 
 def test_a_name_that_is_not_unicode_is_rejected_not_crashed_on(tmp_path: Path) -> None:
     _folder(tmp_path, ["a.jpg"])
     with open(os.path.join(os.fsencode(tmp_path), b"\xff\xfe.jpg"), "wb") as file:
         file.write(jpg())
-    [found] = discover(str(tmp_path), CONFIG)
-    first, second = all_of(found)
+    [file] = discover(str(tmp_path), CONFIG)
+    first, second = all_of(file)
     assert first.record.key == "a"
     assert isinstance(second, Reject) and second.reason == "unreadable_image"
     second.source.encode("utf-8")

@@ -14,7 +14,7 @@ from finehard.dataset.tables import REJECT_SCHEMA
 from finehard.errors import FinehardError, UsageError
 from finehard.sources import NOWHERE, SourceConfig, discover, read, units
 from tests.pictures import jpg
-from tests.sources.tars import samples, tar_bytes, told
+from tests.sources.tars import outcomes, samples, tar_bytes
 
 _FORMAT = """
 import json
@@ -71,7 +71,7 @@ def test_files_of_a_users_format_are_read(tmp_path: Path, config: SourceConfig, 
     assert (file.name, file.samples) == ("a.jsonl", 3)
     [unit] = units(file, config)
     items = list(read(unit, config))
-    assert told(items) == ["row_0", "row_1", "missing_image row_2"]
+    assert outcomes(items) == ["row_0", "row_1", "missing_image row_2"]
     assert [i.data for i in items[:2]] == [jpg(0), jpg(1)]
     assert items[0].record.image == NOWHERE and items[0].record.alt_text == "text 0"
     assert items[2].unit == unit.id
@@ -86,7 +86,7 @@ def test_rejects_of_a_users_format_are_read_again(tmp_path: Path, config: Source
     for path in (tmp_path / "rejected", tmp_path / "rejected/r.parquet"):
         [file] = discover(str(path), config)
         assert file.samples == 1
-        assert [told(read(unit, config)) for unit in units(file, config)] == [["row_1"]]
+        assert [outcomes(read(unit, config)) for unit in units(file, config)] == [["row_1"]]
 
 
 def test_a_format_named_in_the_config_is_the_only_one_read(tmp_path: Path) -> None:

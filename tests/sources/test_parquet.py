@@ -15,7 +15,7 @@ from finehard.errors import FinehardError
 from finehard.records import Reject
 from finehard.sources import NOWHERE, Loaded, SourceConfig, SourceFile, discover, read, units
 from tests.pictures import jpg
-from tests.sources.tars import CONFIG, all_of, parts, told
+from tests.sources.tars import CONFIG, all_of, outcomes, parts
 
 
 def _file(path: Path, columns: dict, **options: object) -> SourceFile:
@@ -35,7 +35,7 @@ def _rows(number: int) -> dict:
 def test_image_bytes_keys_and_texts_are_read(tmp_path: Path) -> None:
     columns = {**_rows(3), "url": ["u", None, "w"], "license": ["CC0", "", "x"]}
     items = all_of(_file(tmp_path / "a.parquet", columns))
-    assert told(items) == ["k0", "k1", "k2"]
+    assert outcomes(items) == ["k0", "k1", "k2"]
     assert [i.data for i in items] == columns["image"]
     assert [i.record.alt_text for i in items] == columns["caption"]
     assert [i.record.url for i in items] == ["u", None, "w"]
@@ -48,7 +48,7 @@ def test_the_hubs_image_struct_is_read_with_bytes_or_with_a_path(tmp_path: Path)
     image = [{"bytes": jpg(1), "path": "x"}, {"bytes": None, "path": "b.jpg"}, None]
     items = all_of(_file(tmp_path / "a.parquet", {"image": image}))
     assert [i.data for i in items[:2]] == [jpg(1), jpg(2)]
-    assert told(items)[2].startswith("missing_image")
+    assert outcomes(items)[2].startswith("missing_image")
 
 
 def test_paths_are_read_below_the_folder_and_never_outside(tmp_path: Path) -> None:
@@ -73,16 +73,16 @@ def test_paths_are_read_below_the_folder_and_never_outside(tmp_path: Path) -> No
     )
 
 
-def test_whole_numbers_are_keys_and_rows_without_one_get_their_place(tmp_path: Path) -> None:
+def test_integers_are_keys_and_keyless_rows_get_their_number(tmp_path: Path) -> None:
     numbered = _file(tmp_path / "a.parquet", {"id": [7, None, -3], "image": [jpg()] * 3})
-    assert told(all_of(numbered)) == ["7", "a_000000001", "-3"]
+    assert outcomes(all_of(numbered)) == ["7", "a_000000001", "-3"]
 
 
-def test_rows_without_an_image_or_with_senseless_values_are_rejected(tmp_path: Path) -> None:
+def test_rows_without_image_or_with_bad_values_are_rejected(tmp_path: Path) -> None:
     file = _file(tmp_path / "a.parquet", {"key": ["a", "b"], "image": [None, jpg()]})
-    assert told(all_of(file)) == ["missing_image a", "b"]
+    assert outcomes(all_of(file)) == ["missing_image a", "b"]
     small = SourceConfig(max_image_bytes=10)
-    assert told(all_of(file, small)) == ["missing_image a", "image_file_too_large b"]
+    assert outcomes(all_of(file, small)) == ["missing_image a", "image_file_too_large b"]
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_rows_without_an_image_or_with_senseless_values_are_rejected(tmp_path: P
         ({"image": [jpg()]}, SourceConfig(text_column="words"), "no column 'words'"),
     ],
 )
-def test_columns_that_do_not_fit_are_told_in_one_line(
+def test_unsuitable_columns_are_a_one_line_error(
     tmp_path: Path, columns: dict, config: SourceConfig, says: str
 ) -> None:
     pq.write_table(pa.table(columns), tmp_path / "a.parquet")
@@ -137,7 +137,7 @@ def test_a_file_without_rows_has_none(tmp_path: Path) -> None:
     assert list(units(file, CONFIG)) == [] and file.samples == 0
 
 
-def test_a_text_that_is_not_utf_8_costs_no_row(tmp_path: Path) -> None:
+def test_a_text_that_is_not_utf_8_loses_no_row(tmp_path: Path) -> None:
     texts = pa.Array.from_buffers(
         pa.string(),
         2,
@@ -165,13 +165,13 @@ def test_damaged_pages_cost_each_row_a_reject(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("cut", [0, 3, 100, -1, -9, -200])
-def test_a_cut_file_is_told_when_it_is_found(tmp_path: Path, cut: int) -> None:
+def test_a_truncated_file_is_reported_at_discovery(tmp_path: Path, cut: int) -> None:
     path = tmp_path / "a.parquet"
     file = _file(path, _rows(9))
     path.write_bytes(path.read_bytes()[:cut])
     with pytest.raises(FinehardError, match="no readable Parquet file"):
         discover(str(path), CONFIG)
-    items = all_of(file)  # cut after it was found
+    items = all_of(file)  # truncated after discovery
     assert [i.reason for i in items] == ["unreadable_archive"]
 
 

@@ -24,11 +24,11 @@ from tests.sources.tars import (
     all_of,
     file_at,
     in_order,
+    outcomes,
     parts,
     sample,
     samples,
     tar_bytes,
-    told,
 )
 
 PHOTOS = Path(__file__).parents[3] / "shared" / "photos"
@@ -40,10 +40,10 @@ def _one(tmp_path: Path, members: list, kind: int = tarfile.USTAR_FORMAT) -> Loa
 
 
 @pytest.mark.skipif(not PHOTOS.exists(), reason="no ../shared/photos beside the checkout")
-def test_photographs_in_img2datasets_layout_are_all_read_with_their_texts() -> None:
+def test_photographs_are_all_read_with_their_texts() -> None:
     [file] = discover(str(PHOTOS), CONFIG)
     items = all_of(file)
-    assert told(items) == [f"{n:09d}" for n in range(18)]
+    assert outcomes(items) == [f"{n:09d}" for n in range(18)]
     assert all(i.record.alt_text and i.record.url for i in items)
     assert file.samples == 18
 
@@ -85,19 +85,19 @@ def test_every_sample_is_in_exactly_one_unit_in_order(
     assert file.samples == len(keys)
 
 
-@pytest.mark.parametrize("place", [0, 11, 40, 99])
-def test_a_sample_added_or_removed_changes_only_its_unit(tmp_path: Path, place: int) -> None:
+@pytest.mark.parametrize("index", [0, 11, 40, 99])
+def test_a_sample_added_or_removed_changes_only_its_unit(tmp_path: Path, index: int) -> None:
     members = samples(100)
     whole = parts(file_at(tmp_path / "a.tar", tar_bytes(members)))
     assert len(whole) > 10
-    without = members[: 3 * place] + members[3 * place + 3 :]
+    without = members[: 3 * index] + members[3 * index + 3 :]
     fewer = parts(file_at(tmp_path / "a.tar", tar_bytes(without)))
     changed = [keys for unit, keys in whole.items() if fewer.get(unit) != keys]
     assert len(changed) <= 2  # two where the sample had been the first of its unit
-    assert f"{place:03d}" in sum(changed, [])
+    assert f"{index:03d}" in sum(changed, [])
 
 
-def test_unit_ids_do_not_tell_where_the_input_lies(tmp_path: Path) -> None:
+def test_unit_ids_do_not_depend_on_the_inputs_location(tmp_path: Path) -> None:
     (tmp_path / "here").mkdir()
     (tmp_path / "there").mkdir()
     data = tar_bytes(samples(30))
@@ -160,12 +160,12 @@ def _special(name: str, kind: bytes) -> tuple[tarfile.TarInfo, bytes]:
         "backslash",
     ],
 )
-def test_unsafe_members_are_rejected_and_their_neighbours_are_not(
+def test_unsafe_members_are_rejected_without_their_neighbours(
     tmp_path: Path, member: tuple
 ) -> None:
     file = file_at(tmp_path / "a.tar", tar_bytes([*sample("000"), member, *sample("001")]))
     before, unsafe, after = all_of(file)
-    assert told([before, after]) == ["000", "001"]
+    assert outcomes([before, after]) == ["000", "001"]
     assert isinstance(unsafe, Reject) and unsafe.reason == "unsafe_member"
 
 
@@ -183,7 +183,7 @@ def _sparse_header(stored: int, real: int) -> bytes:
 def test_a_sparse_member_is_rejected_and_takes_no_memory(tmp_path: Path) -> None:
     data = _sparse_header(512, 10 << 30) + jpg().ljust(512)[:512]
     items = all_of(file_at(tmp_path / "a.tar", data + tar_bytes(sample("000"))))
-    assert told(items) == ["unsafe_member big", "000"]
+    assert outcomes(items) == ["unsafe_member big", "000"]
 
 
 def test_a_10_gb_member_is_rejected_unread(tmp_path: Path) -> None:
@@ -194,15 +194,15 @@ def test_a_10_gb_member_is_rejected_unread(tmp_path: Path) -> None:
         file.write(info.tobuf(tarfile.GNU_FORMAT))
         file.seek(10 << 30, io.SEEK_CUR)
         file.write(tar_bytes(sample("000")))
-    [found] = discover(str(path), CONFIG)
-    assert told(all_of(found)) == ["image_file_too_large big", "000"]
+    [file] = discover(str(path), CONFIG)
+    assert outcomes(all_of(file)) == ["image_file_too_large big", "000"]
 
 
-def test_a_member_that_claims_more_than_the_file_holds_costs_only_itself(tmp_path: Path) -> None:
+def test_a_member_larger_than_the_file_loses_only_itself(tmp_path: Path) -> None:
     info = tarfile.TarInfo("big.jpg")
     info.size = 10 << 30
     data = info.tobuf(tarfile.GNU_FORMAT) + tar_bytes(samples(2))
-    assert told(all_of(file_at(tmp_path / "a.tar", data))) == [
+    assert outcomes(all_of(file_at(tmp_path / "a.tar", data))) == [
         "truncated_archive big",
         "000",
         "001",
@@ -218,8 +218,8 @@ def test_a_huge_pax_header_is_not_read(tmp_path: Path, claimed: int) -> None:
         file.write(info.tobuf())
         file.seek(claimed, io.SEEK_CUR)
         file.write(tar_bytes(sample("000")))
-    [found] = discover(str(path), CONFIG)
-    bad, good = all_of(found)
+    [file] = discover(str(path), CONFIG)
+    bad, good = all_of(file)
     assert good.record.key == "000"
     assert bad.reason == "unreadable_archive" and str(claimed) in bad.detail
 
@@ -229,21 +229,21 @@ def test_a_huge_pax_header_is_not_read(tmp_path: Path, claimed: int) -> None:
     [b"1" * (1 << 20), b"30 hdrcharset=BINARY\n" * 9, b"0 =\n", b"99999999999 path=x\n"],
     ids=["digits", "charset", "zero", "too long"],
 )
-def test_senseless_pax_headers_are_passed_over_quickly(tmp_path: Path, body: bytes) -> None:
+def test_invalid_pax_headers_are_skipped_quickly(tmp_path: Path, body: bytes) -> None:
     info = tarfile.TarInfo("pax")
     info.type, info.size = tarfile.XHDTYPE, len(body)
     data = info.tobuf() + body + bytes(-len(body) % 512) + tar_bytes(sample("000"))
-    assert told(all_of(file_at(tmp_path / "a.tar", data))) == ["000"]
+    assert outcomes(all_of(file_at(tmp_path / "a.tar", data))) == ["000"]
 
 
 def test_ten_thousand_chained_headers_need_no_stack(tmp_path: Path) -> None:
     info = tarfile.TarInfo("long")
     info.type, info.size = tarfile.GNUTYPE_LONGNAME, 4
     data = (info.tobuf() + b"a.jp".ljust(512, b"\0")) * 10_000 + tar_bytes(sample("000"))
-    assert len(all_of(file_at(tmp_path / "a.tar", data))) == 2  # a.jp, and what is left of 000
+    assert len(all_of(file_at(tmp_path / "a.tar", data))) == 2  # a.jp, and the rest of 000
 
 
-def test_a_tar_cut_anywhere_gives_what_is_whole_and_tells_the_rest(tmp_path: Path) -> None:
+def test_a_truncated_tar_gives_whole_members_and_one_reject(tmp_path: Path) -> None:
     data = tar_bytes(samples(3))
     members = _plain(data)
     starts = [m.offset for m in members]
@@ -259,7 +259,7 @@ def test_a_tar_cut_anywhere_gives_what_is_whole_and_tells_the_rest(tmp_path: Pat
 
 
 @pytest.mark.parametrize("member", range(9))
-def test_a_flipped_bit_in_a_header_costs_at_most_its_sample(tmp_path: Path, member: int) -> None:
+def test_a_flipped_header_bit_loses_at_most_its_sample(tmp_path: Path, member: int) -> None:
     data = bytearray(tar_bytes(samples(3)))
     offset = _plain(data)[member].offset
     data[offset + 130] ^= 1  # in the size
@@ -277,20 +277,20 @@ def test_a_header_of_zeros_is_not_the_end(tmp_path: Path) -> None:
     offset = _plain(data)[3].offset
     data[offset : offset + 512] = bytes(512)
     items = all_of(file_at(tmp_path / "a.tar", bytes(data)))
-    assert told(items) == ["000", "unreadable_archive 001", "002"]
+    assert outcomes(items) == ["000", "unreadable_archive 001", "002"]
 
 
-def test_a_zeroed_header_right_before_a_good_one_is_told(tmp_path: Path) -> None:
+def test_a_zeroed_header_before_a_valid_one_is_reported(tmp_path: Path) -> None:
     data = bytearray(tar_bytes([*sample("000"), ("001.txt", b""), *sample("002")]))
     offset = _plain(data)[3].offset
     data[offset : offset + 512] = bytes(512)
     items = all_of(file_at(tmp_path / "a.tar", bytes(data)))
-    assert told(items) == ["000", f"unreadable_archive a_tar_{offset}", "002"]
+    assert outcomes(items) == ["000", f"unreadable_archive a_tar_{offset}", "002"]
 
 
 def test_tars_set_one_after_the_other_are_read_on(tmp_path: Path) -> None:
     data = tar_bytes(sample("000")) + tar_bytes(sample("001"))
-    assert told(all_of(file_at(tmp_path / "a.tar", data))) == ["000", "001"]
+    assert outcomes(all_of(file_at(tmp_path / "a.tar", data))) == ["000", "001"]
 
 
 @pytest.mark.parametrize(
@@ -305,12 +305,14 @@ def test_tars_set_one_after_the_other_are_read_on(tmp_path: Path) -> None:
     ],
     ids=["gzip", "bzip2", "zip", "empty", "text", "short"],
 )
-def test_what_is_no_tar_is_one_reject_that_says_so(tmp_path: Path, data: bytes, says: str) -> None:
+def test_a_file_that_is_no_tar_is_one_reject_that_says_so(
+    tmp_path: Path, data: bytes, says: str
+) -> None:
     [item] = all_of(file_at(tmp_path / "a.tar", data))
     assert isinstance(item, Reject) and says in item.detail
 
 
-def test_members_without_an_image_are_rejected_and_pickles_never_read(tmp_path: Path) -> None:
+def test_imageless_members_are_rejected_and_no_pickle_is_read(tmp_path: Path) -> None:
     class Boom:
         def __reduce__(self) -> tuple:
             return (Path.touch, (tmp_path / "ran",))
@@ -324,7 +326,7 @@ def test_members_without_an_image_are_rejected_and_pickles_never_read(tmp_path: 
         ("c.json", b"{}"),
     ]
     items = all_of(file_at(tmp_path / "a.tar", tar_bytes(members)))
-    assert told(items) == ["missing_image a", "b", "missing_image c"]
+    assert outcomes(items) == ["missing_image a", "b", "missing_image c"]
     assert not (tmp_path / "ran").exists()
 
 
@@ -342,14 +344,14 @@ def test_members_without_an_image_are_rejected_and_pickles_never_read(tmp_path: 
     ],
     ids=lambda meta: repr(meta[:20]),
 )
-def test_senseless_json_loses_nothing_but_itself(tmp_path: Path, meta: bytes) -> None:
+def test_invalid_json_loses_only_itself(tmp_path: Path, meta: bytes) -> None:
     item = _one(tmp_path, [("a.jpg", jpg()), ("a.json", meta)])
     assert isinstance(item, Loaded)
     assert item.record.alt_text is None and item.record.url is None
 
 
 @pytest.mark.parametrize(
-    ("text", "kept"),
+    ("text", "expected"),
     [
         (b"a\0b", "ab"),
         (b"\xed\xa0\x80 half", "\ufffd\ufffd\ufffd half"),
@@ -359,9 +361,9 @@ def test_senseless_json_loses_nothing_but_itself(tmp_path: Path, meta: bytes) ->
     ],
     ids=["null", "surrogate", "marks", "1 MB", "blank"],
 )
-def test_texts_are_kept_clean_and_bounded(tmp_path: Path, text: bytes, kept: str | None) -> None:
+def test_texts_are_cleaned_and_bounded(tmp_path: Path, text: bytes, expected: str | None) -> None:
     item = _one(tmp_path, [("a.jpg", jpg()), ("a.txt", text)])
-    assert item.record.alt_text == kept
+    assert item.record.alt_text == expected
     caption = json.dumps({"caption": "\ud800 x\0y"}).encode()
     assert _one(tmp_path, [("a.jpg", jpg()), ("a.json", caption)]).record.alt_text == "? xy"
 
@@ -383,7 +385,7 @@ def test_suffixes_in_capitals_and_several_images_make_one_sample(tmp_path: Path)
         '{"successes": 0}',
     ],
 )
-def test_statistics_beside_a_tar_are_not_trusted(tmp_path: Path, stats: str) -> None:
+def test_a_tars_statistics_file_is_not_trusted(tmp_path: Path, stats: str) -> None:
     (tmp_path / "a_stats.json").write_text(stats)
     file = file_at(tmp_path / "a.tar", tar_bytes(samples(5)))
     assert file.samples == 5
@@ -393,7 +395,7 @@ def test_a_tar_that_goes_away_is_a_reject(tmp_path: Path) -> None:
     file = file_at(tmp_path / "a.tar", tar_bytes(samples(3)))
     [unit, *_] = units(file, CONFIG)
     Path(file.uri).unlink()
-    assert told(read(unit, CONFIG)) == ["unreadable_archive a_tar_0"]
+    assert outcomes(read(unit, CONFIG)) == ["unreadable_archive a_tar_0"]
     assert inspect(file._replace(samples=None, units=None), CONFIG).samples == 1
 
 
@@ -405,7 +407,7 @@ def _checked(path: Path, data: bytes) -> list[Loaded | Reject]:
     assert len({unit.id for unit in units(file, SourceConfig(unit_size=2))}) == len(
         list(units(file, SourceConfig(unit_size=2)))
     )
-    assert told(items) == told(all_of(file, SourceConfig(unit_size=10_000)))
+    assert outcomes(items) == outcomes(all_of(file, SourceConfig(unit_size=10_000)))
     assert inspect(file, CONFIG).samples == len(items)
     sources = [i.source if isinstance(i, Reject) else i.record.source for i in items]
     assert len(set(sources)) == len(sources)

@@ -43,7 +43,7 @@ def test_a_users_own_prompt_is_used_and_its_hash_changes_with_it(tmp_path: Path)
     assert first.sha256 != second.sha256
 
 
-def test_what_fills_a_place_is_not_expanded(tmp_path: Path) -> None:
+def test_field_values_are_not_expanded_again(tmp_path: Path) -> None:
     prompt = load_prompt(own(tmp_path, HEAD + "<{count}>"), "caption", ("count",))
     assert prompt.render(count="{count} {0} {x.__class__} %s") == "<{count} {0} {x.__class__} %s>"
 
@@ -68,13 +68,13 @@ def test_what_fills_a_place_is_not_expanded(tmp_path: Path) -> None:
         (b"---\n\xff", "not UTF-8 text"),
     ],
 )
-def test_what_is_wrong_with_a_prompt_is_told(text: str | bytes, told: str, tmp_path: Path) -> None:
+def test_an_invalid_prompt_is_reported(text: str | bytes, told: str, tmp_path: Path) -> None:
     with pytest.raises(UsageError) as caught:
         load_prompt(own(tmp_path, text), "caption", ("count",))
     assert told in str(caught.value) and "\n" not in str(caught.value)
 
 
-def test_a_prompt_that_is_not_there_is_told() -> None:
+def test_a_missing_prompt_is_reported() -> None:
     for name in ("caption.v999", "/nowhere/mine.md"):
         with pytest.raises(UsageError, match=f"no prompt '{name}' for caption"):
             load_prompt(name, "caption", ())

@@ -31,7 +31,7 @@ def _why_again(short: str, long: str) -> str | None:
     return ask.judge({"short_caption": short, "long_caption": long})
 
 
-def test_usable_captions_are_not_asked_again_and_stay_as_they_are() -> None:
+def test_usable_captions_are_unchanged_and_not_asked_again() -> None:
     made = _captioned(SHORT, GOOD)
     assert isinstance(made, Record)
     assert (made.short_caption, made.long_caption, made.dropped) == (SHORT, GOOD, {})
@@ -119,7 +119,7 @@ def _five() -> Record:
     return record(*(replace(region(f"thing {n}"), box=box) for n, box in enumerate(boxes)))
 
 
-def test_regions_are_split_by_the_servers_limit_each_numbered_from_1() -> None:
+def test_regions_are_split_by_the_servers_limit() -> None:
     asks = _limited(2).questions(_five())
     assert [len(ask.views) for ask in asks] == [2, 2, 1]
     assert [view for ask in asks for view in ask.views] == [r.box for r in _five().regions]

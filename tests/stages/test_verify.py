@@ -35,7 +35,7 @@ def _said(*untrue: str, policy: str = "drop", **thresholds: float) -> Record:
     return stage.answer(_record(), values)
 
 
-def test_each_region_is_asked_about_alone_with_its_texts_and_negatives() -> None:
+def test_one_question_per_region_has_its_texts_and_negatives() -> None:
     asks = Verify(VerifyConfig()).questions(_record())
     assert [ask.views for ask in asks] == [(r.box,) for r in _record().regions]
     assert [re.findall(r"^\d+\. (.*)$", ask.text, re.MULTILINE) for ask in asks] == [
@@ -60,7 +60,7 @@ def _counts(made: Record) -> dict[str, int]:
     return {rule: told.number for rule, told in made.dropped.items()}
 
 
-def test_what_is_as_it_should_be_stays_and_is_marked() -> None:
+def test_confirmed_texts_stay_and_are_marked() -> None:
     made = _said(*_FALSE)
     assert _texts(made.regions) == _texts(_record().regions)
     assert all(r.verified for r in made.regions)

@@ -42,14 +42,14 @@ def written(output: Path, unit: str, *keys: str) -> None:
     journal.close()
 
 
-def kept(output: Path, unit: str, *keys: str) -> list[str]:
+def saved(output: Path, unit: str, *keys: str) -> list[str]:
     journal = Journal(str(output))
     try:
-        found = {key: journal.get(STAGE, unit, key) for key in keys}
+        entries = {key: journal.get(STAGE, unit, key) for key in keys}
     finally:
         journal.close()
-    assert all(value in (None, entry(key)) for key, value in found.items())
-    return [key for key, value in found.items() if value]
+    assert all(value in (None, entry(key)) for key, value in entries.items())
+    return [key for key, value in entries.items() if value]
 
 
 def test_a_reply_is_read_back_with_its_usage(tmp_path: Path) -> None:
@@ -74,7 +74,7 @@ def test_a_reply_is_written_without_a_flush(tmp_path: Path) -> None:
     while not parts(tmp_path):
         assert time.monotonic() < end
         time.sleep(0.02)
-    assert kept(tmp_path, "u", "k") == ["k"]
+    assert saved(tmp_path, "u", "k") == ["k"]
     journal.close()
 
 
@@ -99,11 +99,11 @@ def test_a_killed_process_loses_at_most_one_second(tmp_path: Path) -> None:
     time.sleep(0.3)
     process.send_signal(signal.SIGKILL)
     killed = time.time()
-    told = process.communicate()[0].split("\n")
-    put = [line.split() for line in told if line.count(" ") == 1]
+    lines = process.communicate()[0].split("\n")
+    put = [line.split() for line in lines if line.count(" ") == 1]
     due = [key for at, key in put if float(at) < killed - FLUSH_S - 0.5]
     assert len(due) > 20
-    assert kept(tmp_path, "u", *due) == due
+    assert saved(tmp_path, "u", *due) == due
 
 
 def test_a_finished_unit_is_merged_and_leaves_memory(tmp_path: Path) -> None:
@@ -119,11 +119,11 @@ def test_a_finished_unit_is_merged_and_leaves_memory(tmp_path: Path) -> None:
     assert len(parts(tmp_path)) == 2
     assert not journal._rows
     journal.finish("u")
-    journal.finish("never seen")
+    journal.finish("unknown")
     journal.close()
     assert len(parts(tmp_path)) == 2
-    assert kept(tmp_path, "u", "a", "b", "c", "d", "e") == ["a", "b", "c", "e"]
-    assert kept(tmp_path, "v", "d") == ["d"]
+    assert saved(tmp_path, "u", "a", "b", "c", "d", "e") == ["a", "b", "c", "e"]
+    assert saved(tmp_path, "v", "d") == ["d"]
 
 
 def test_a_unit_without_new_rows_is_not_rewritten(tmp_path: Path) -> None:
@@ -138,8 +138,8 @@ def test_a_unit_without_new_rows_is_not_rewritten(tmp_path: Path) -> None:
 
 def test_units_with_a_common_prefix_are_separate(tmp_path: Path) -> None:
     written(tmp_path, "u-1", "a")
-    assert kept(tmp_path, "u", "a") == []
-    assert kept(tmp_path, "u-1", "a") == ["a"]
+    assert saved(tmp_path, "u", "a") == []
+    assert saved(tmp_path, "u-1", "a") == ["a"]
 
 
 def test_a_flipped_bit_is_detected_and_loses_one_part(
@@ -169,10 +169,10 @@ def test_a_truncated_part_is_logged_and_dropped(
     written(tmp_path, "u", "a")
     [part] = parts(tmp_path)
     part.write_bytes(part.read_bytes()[:length])
-    assert kept(tmp_path, "u", "a") == []
+    assert saved(tmp_path, "u", "a") == []
     assert "is damaged, its questions are asked again" in caplog.text
     written(tmp_path, "u", "a")
-    assert kept(tmp_path, "u", "a") == ["a"]
+    assert saved(tmp_path, "u", "a") == ["a"]
 
 
 def test_temporary_and_foreign_files_are_ignored(tmp_path: Path) -> None:
@@ -181,7 +181,7 @@ def test_temporary_and_foreign_files_are_ignored(tmp_path: Path) -> None:
     part.rename(part.with_name(f".{part.name}.1.ab.tmp"))
     part.with_name("part-u-notes.txt").write_text("x")
     part.with_name("part-u-directory.parquet").mkdir()
-    assert kept(tmp_path, "u", "a") == []
+    assert saved(tmp_path, "u", "a") == []
 
 
 def test_a_failing_read_raises_and_keeps_the_part(tmp_path: Path) -> None:
@@ -234,7 +234,7 @@ def test_two_processes_can_write_the_same_unit(tmp_path: Path) -> None:
     both = [subprocess.Popen([*command, name], cwd=ROOT) for name in ("one", "two")]
     assert [process.wait(120) for process in both] == [0, 0]
     keys = [f"{n}-{t}-{i}" for n in ("one", "two") for t in range(15) for i in range(5)]
-    assert kept(tmp_path, "u", *keys) == keys
+    assert saved(tmp_path, "u", *keys) == keys
 
 
 class _Store:
@@ -338,7 +338,9 @@ def _full(output: Path) -> None:
     journal.put(STAGE, "u", "small", entry("small"))
     journal.flush()
     journal.put(STAGE, "u", "big", entry(os.urandom(100_000).hex()))
-    with pytest.raises(FinehardError, match="cannot write the journal .*; put that right") as told:
+    with pytest.raises(
+        FinehardError, match="cannot write the journal .*; put that right"
+    ) as raised:
         journal.flush()
     for later in (
         lambda: journal.put(STAGE, "u", "after", entry()),
@@ -348,14 +350,14 @@ def _full(output: Path) -> None:
     ):
         with pytest.raises(FinehardError) as again:
             later()
-        assert again.value is told.value
-    assert "\n" not in str(told.value)
+        assert again.value is raised.value
+    assert "\n" not in str(raised.value)
     assert [f.name for f in (output / "_journal" / STAGE).iterdir()] == [parts(output)[0].name]
 
 
 def test_a_full_disk_is_one_error_without_partial_files(small_disk: Path) -> None:
     _full(small_disk)
-    assert kept(small_disk, "u", "small", "big", "after") == ["small"]
+    assert saved(small_disk, "u", "small", "big", "after") == ["small"]
 
 
 def test_a_size_limit_is_one_error_without_partial_files(tmp_path: Path) -> None:
@@ -369,7 +371,7 @@ def test_a_size_limit_is_one_error_without_partial_files(tmp_path: Path) -> None
     command = [sys.executable, "-c", textwrap.dedent(program), str(tmp_path)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert kept(tmp_path, "u", "small", "big", "after") == ["small"]
+    assert saved(tmp_path, "u", "small", "big", "after") == ["small"]
 
 
 def test_a_failed_background_write_stops_the_next_put(tmp_path: Path) -> None:

@@ -40,13 +40,13 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lease, "SETTLE_S", 0.2)
 
 
-def test_a_second_build_is_refused_and_a_dead_ones_lease_is_taken_over(tmp_path: Path) -> None:
+def test_a_second_build_is_refused_but_a_dead_lease_taken_over(tmp_path: Path) -> None:
     output = f"ill://{tmp_path}"
     command = [sys.executable, "-c", textwrap.dedent(HOLDS), output, "{}"]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None and process.stdout.readline()
-        told = f"is being built by process {process.pid} on .*: wait for it"
-        with pytest.raises(FinehardError, match=told), locked(output):
+        message = f"is being built by process {process.pid} on .*: wait for it"
+        with pytest.raises(FinehardError, match=message), locked(output):
             raise AssertionError("held twice")
         process.kill()
         process.wait()
@@ -76,7 +76,7 @@ def test_of_two_that_begin_at_once_one_goes_on(tmp_path: Path) -> None:
     assert len(went_on) == 1 and len(refused) == 1
 
 
-def test_it_is_free_again_after_an_error_and_a_store_that_stutters_loses_nothing(
+def test_an_error_frees_the_lease_and_brief_outages_are_harmless(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     output = f"ill://{tmp_path}"

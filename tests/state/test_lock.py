@@ -38,16 +38,16 @@ def holder(output: Path) -> tuple[subprocess.Popen[str], int]:
     return process, int(process.stdout.readline())
 
 
-def test_a_second_build_is_refused_and_a_dead_ones_lock_is_taken_over(tmp_path: Path) -> None:
+def test_a_second_build_is_refused_but_a_dead_lock_taken_over(tmp_path: Path) -> None:
     process, child = holder(tmp_path)
     try:
-        told = f"is being built by process {process.pid} on .*: wait for it"
+        message = f"is being built by process {process.pid} on .*: wait for it"
         for _ in range(2):
-            with pytest.raises(FinehardError, match=told), locked(str(tmp_path)):
+            with pytest.raises(FinehardError, match=message), locked(str(tmp_path)):
                 raise AssertionError("held twice")
         process.send_signal(signal.SIGKILL)
         process.wait()
-        os.kill(child, 0)  # what it started lives on, and holds nothing
+        os.kill(child, 0)  # its child lives on without the lock
         with locked(str(tmp_path)):
             pass
     finally:
@@ -63,7 +63,7 @@ def test_it_is_free_again_after_use_and_after_an_error(tmp_path: Path) -> None:
         pass
 
 
-def test_an_output_that_cannot_be_written_is_told_in_one_line(tmp_path: Path) -> None:
+def test_an_unwritable_output_is_a_one_line_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(FinehardError, match="cannot lock .*file"), locked(str(tmp_path / "file")):
         pass

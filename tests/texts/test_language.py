@@ -67,7 +67,7 @@ def test_signs_and_names_may_be_in_any_script(text: str) -> None:
     assert not Language(ENGLISH).is_foreign(text, words_of(text))
 
 
-def test_a_quotation_in_another_language_is_none_of_the_captions_own() -> None:
+def test_a_quotations_language_is_not_the_captions() -> None:
     text = 'The poster says "le pain et la tarte sur la table de la maison avec les amis".'
     assert not Language(ENGLISH).is_foreign(text, words_of(text))
 

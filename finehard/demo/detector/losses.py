@@ -1,4 +1,4 @@
-"""What training makes small: wrong boxes, wrong answers to phrases, cells that see nothing."""
+"""The detector's training loss: boxes, phrases, and an auxiliary classification of patches."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from finehard.demo.detector.phrases import SETTING, matches, phrase, specs
+from finehard.demo.detector.batches import IGNORE, Batch
+from finehard.demo.detector.phrases import SETTING, draw_specs, matches, phrase
 from finehard.demo.world import COLORS, KINDS, PATTERNS, Thing
 
 
 def _box_loss(predicted: Tensor, target: Tensor) -> Tensor:
-    """L1 and generalised IoU (Rezatofighi et al. 2019), summed, mean over boxes (N, 4) xyxy."""
+    """Returns L1 plus generalised IoU loss (Rezatofighi et al. 2019), mean over (N, 4) xyxy."""
     low = torch.maximum(predicted[:, :2], target[:, :2])
     high = torch.minimum(predicted[:, 2:], target[:, 2:])
     inner = (high - low).clamp(min=0).prod(1)
@@ -28,8 +29,11 @@ def _box_loss(predicted: Tensor, target: Tensor) -> Tensor:
     return (5 * (predicted - target).abs().sum(1) + 2 * (1 - giou)).mean()
 
 
-class CellHeads(torch.nn.Module):
-    """What each cell shows, by name; only for training, where it teaches sight before words."""
+class PatchHeads(torch.nn.Module):
+    """Auxiliary classifiers of the object at each patch, used in training only.
+
+    They train the image tower before phrases give it a useful gradient.
+    """
 
     sizes = (len(KINDS) + 1, len(COLORS), len(PATTERNS))
 
@@ -37,54 +41,62 @@ class CellHeads(torch.nn.Module):
         super().__init__()
         self.out = torch.nn.Linear(width, sum(self.sizes))
 
-    def loss(self, features: Tensor, owners: Tensor, things: list[Thing]) -> Tensor:
-        """Mean of three cross entropies; `features` (B, cells, D), `owners` (B, cells)."""
-        parts = self.out(features).float().split(self.sizes, -1)
-        named = torch.tensor(
+    def loss(self, features: Tensor, assigned: Tensor, things: list[Thing]) -> Tensor:
+        """Returns the summed cross entropies of kind, color and pattern.
+
+        `features` (B, patches, D); `assigned` (B, patches), indices of `things`.
+        """
+        logits = self.out(features).float().split(self.sizes, -1)
+        labels = torch.tensor(
             [
                 (KINDS.index(t.kind) + 1, COLORS.index(t.color), PATTERNS.index(t.pattern))
                 for t in things
             ]
         )
-        shown = owners >= 0
-        kinds = torch.zeros_like(owners)
-        kinds[shown] = named[owners[shown], 0]
-        loss = F.cross_entropy(parts[0].flatten(0, 1), kinds.flatten())
+        occupied = assigned >= 0
+        kinds = torch.zeros_like(assigned)
+        kinds[occupied] = labels[assigned[occupied], 0]
+        loss = F.cross_entropy(logits[0].flatten(0, 1), kinds.flatten())
         for index in (0, 1, 2):
-            loss = loss + F.cross_entropy(parts[index][shown], named[owners[shown], index])
+            target = labels[assigned[occupied], index]
+            loss = loss + F.cross_entropy(logits[index][occupied], target)
         return loss
 
 
 def losses(
-    model: Any, heads: CellHeads, tokenizer: Any, batch: Any, phrases: int, rng: np.random.Generator
+    model: Any,
+    heads: PatchHeads,
+    tokenizer: Any,
+    batch: Batch,
+    phrases: int,
+    rng: np.random.Generator,
 ) -> dict[str, Tensor]:
-    """The parts of the loss on a batch of `batches.draw`, by name, asking `phrases` phrases."""
-    pixels, scenes, both, boxes = batch
-    owners, wide = both.unbind(1)
-    wanted = specs(scenes, phrases, rng)
-    asked = [SETTING[rng.integers(len(SETTING))] if s is None else phrase(s, rng) for s in wanted]
-    tokens = tokenizer(asked, padding=True, return_tensors="pt")
-    things = [t for s in scenes for t in s.things]
-    true = torch.tensor([[s is not None and matches(s, t) for s in wanted] for t in things])
+    """Returns the parts of the loss on `batch` by name, for `phrases` random phrases."""
+    specs = draw_specs(batch.scenes, phrases, rng)
+    texts = [SETTING[rng.integers(len(SETTING))] if s is None else phrase(s, rng) for s in specs]
+    tokens = tokenizer(texts, padding=True, return_tensors="pt")
+    things = [t for s in batch.scenes for t in s.things]
+    true = torch.tensor([[s is not None and matches(s, t) for s in specs] for t in things])
     with torch.autocast("cpu", torch.bfloat16):
-        grid = model.image_embedder(pixels)[0]
+        grid = model.image_embedder(batch.pixels)[0]
         features = grid.flatten(1, 2)
         text = model.owlvit.get_text_features(**tokens)
         text = getattr(text, "pooler_output", text)
         text = text / text.norm(dim=-1, keepdim=True)
-        queries = text[None].expand(len(pixels), -1, -1)
+        queries = text[None].expand(len(batch.pixels), -1, -1)
         logits = model.class_predictor(features, queries)[0].float()
-        positive = owners >= 0
         deltas = model.box_predictor(features, grid).float()
-        shown = heads.loss(features, wide, things)
+        patch_loss = heads.loss(features, batch.wide, things)
+    occupied = batch.strict >= 0
     targets = torch.zeros_like(logits)
-    targets[positive] = true[owners[positive]].float()
-    chance = torch.sigmoid(logits)
-    wrong = torch.where(targets > 0, 1 - chance, chance)
-    loss = F.binary_cross_entropy_with_logits(logits, targets, reduction="none") * wrong**2
-    loss = loss * torch.where(targets > 0, 0.7, 0.3)
-    named = loss[owners != -2].sum() / targets.sum().clamp(min=1)
-    centre, extent = deltas[wide >= 0].split(2, -1)
-    found = torch.cat((centre - extent / 2, centre + extent / 2), -1)
-    box = _box_loss(found, boxes[wide[wide >= 0]])
-    return {"phrase": named, "box": box, "cells": 0.5 * shown}
+    targets[occupied] = true[batch.strict[occupied]].float()
+    probability = torch.sigmoid(logits)
+    error = torch.where(targets > 0, 1 - probability, probability)
+    focal = F.binary_cross_entropy_with_logits(logits, targets, reduction="none") * error**2
+    focal = focal * torch.where(targets > 0, 0.7, 0.3)
+    phrase_loss = focal[batch.strict != IGNORE].sum() / targets.sum().clamp(min=1)
+    occupied = batch.wide >= 0
+    centre, extent = deltas[occupied].split(2, -1)
+    predicted = torch.cat((centre - extent / 2, centre + extent / 2), -1)
+    box_loss = _box_loss(predicted, batch.boxes[batch.wide[occupied]])
+    return {"phrase": phrase_loss, "box": box_loss, "patches": 0.5 * patch_loss}

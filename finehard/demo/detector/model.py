@@ -1,4 +1,4 @@
-"""The demo detector: an OWL-ViT of 3 M parameters, its tokenizer, and its folder on disk."""
+"""The demo detector, an OWL-ViT of 3 M parameters: building it and saving it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ _LENGTH = 16
 
 
 def build_tokenizer() -> Any:
-    """Whole words, lower case, ended by the highest id, which is where OWL-ViT reads."""
+    """Returns a tokenizer of whole lower-case words.
+
+    Texts end in the token with the highest id: OWL-ViT takes the text embedding there.
+    """
     from tokenizers import Tokenizer, normalizers, pre_tokenizers, processors
     from tokenizers.models import WordLevel
     from transformers import PreTrainedTokenizerFast
@@ -45,7 +48,7 @@ def build_tokenizer() -> Any:
 
 
 def build_model(seed: int) -> tuple[Any, Any]:
-    """(model with random weights, tokenizer)."""
+    """Returns a model with random weights and its tokenizer."""
     from transformers import OwlViTConfig, OwlViTForObjectDetection
 
     tokenizer = build_tokenizer()
@@ -76,13 +79,13 @@ def build_model(seed: int) -> tuple[Any, Any]:
     model = OwlViTForObjectDetection(config).to(torch.float32)
     with torch.no_grad():
         for name, value in model.named_parameters():
-            if value.ndim >= 2:  # the published initial scale is far too small for this width
+            if value.ndim >= 2:  # the published initialisation is far too small for this width
                 table = name.endswith("embedding.weight") and "patch" not in name
                 value.normal_(0, 0.02 if table else 0.5 * value[0].numel() ** -0.5)
         vision = model.owlvit.vision_model
-        vision.embeddings.position_embedding.weight[1:] = _waves(192)
+        vision.embeddings.position_embedding.weight[1:] = _position_embedding(192)
         for layer in vision.encoder.layers:
-            # Queries equal keys: cells begin by looking at cells near and like themselves
+            # Queries equal keys: patches attend to near and similar ones from the start
             # (Trockman and Kolter 2023, "Mimetic initialization").
             layer.self_attn.k_proj.weight.copy_(layer.self_attn.q_proj.weight)
         model.class_head.logit_scale.bias.fill_(8.0)
@@ -90,17 +93,16 @@ def build_model(seed: int) -> tuple[Any, Any]:
     return model, tokenizer
 
 
-def _waves(width: int) -> Tensor:
-    """(cells, width): sines and cosines of row and column, so that near cells begin alike."""
-    places = torch.arange(GRID).float()
-    angles = places[:, None] * torch.logspace(0.2, -1.2, width // 4)[None]
+def _position_embedding(width: int) -> Tensor:
+    """Returns (patches, width) sines and cosines of row and column: near patches begin alike."""
+    angles = torch.arange(GRID).float()[:, None] * torch.logspace(0.2, -1.2, width // 4)[None]
     line = 0.5 * torch.cat((angles.sin(), angles.cos()), 1)
     rows, columns = line[:, None].expand(-1, GRID, -1), line[None].expand(GRID, -1, -1)
     return torch.cat((rows, columns), -1).flatten(0, 1)
 
 
 def save(model: Any, tokenizer: Any, folder: str | Path) -> None:
-    """Writes the folder that transformers loads; weights are stored in 16 bits, run in 32."""
+    """Writes the folder that transformers loads; weights are stored in float16, run in float32."""
     target = Path(folder)
     tokenizer.save_pretrained(target)
     settings = {

@@ -1,7 +1,7 @@
-"""What is asked for in training: any part of what is true of an object, near misses, settings.
+"""Phrases to train the detector with: full and partial descriptions, near misses, the setting.
 
-Parts of descriptions ("a mug", "a red object") teach words and not pairs; held-out pairs are never
-asked for.
+Partial descriptions ("a mug", "a red object") teach words instead of pairs. Held-out pairs never
+occur.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from finehard.demo.world import (
 )
 
 Spec = tuple[str | None, str | None, str | None]
-"""(colour, pattern, kind); None matches all."""
+"""(color, pattern, kind); None matches any."""
 
 SETTING = (
     *(f"a {s} table" for s in SURFACES),
@@ -31,11 +31,11 @@ SETTING = (
     "the table", "the wall", "the light", "the left", "the right", "the middle", "soft shadows",
     "shadows", "one object", "one side", "the other",
 )  # fmt: skip
-"""Phrases of captions that name no object: nothing may be found for them."""
+"""Phrases of captions that name no object: the detector must return no box for them."""
 
 
 def phrase(spec: Spec, rng: np.random.Generator) -> str:
-    """`spec` in words: "a red mug", at times with "the" or bare."""
+    """Returns `spec` in words: "a red mug", sometimes with "the" or without an article."""
     color, pattern, kind = spec
     words = " ".join(w for w in (color, pattern, kind or "object") if w)
     draw = rng.random()
@@ -43,17 +43,16 @@ def phrase(spec: Spec, rng: np.random.Generator) -> str:
 
 
 def matches(spec: Spec, thing: Thing) -> bool:
-    """Whether `spec` is true of `thing`."""
-    have = (thing.color, thing.pattern, thing.kind)
-    return all(want is None or want == has for want, has in zip(spec, have, strict=True))
+    """Returns whether `spec` is true of `thing`."""
+    actual = (thing.color, thing.pattern, thing.kind)
+    return all(word is None or word == own for word, own in zip(spec, actual, strict=True))
 
 
-def specs(scenes: list[Scene], count: int, rng: np.random.Generator) -> list[Spec | None]:
-    """What is asked for in a batch: things of its scenes, in part or in full; near misses; None
-    for a phrase of `SETTING`."""
+def draw_specs(scenes: list[Scene], count: int, rng: np.random.Generator) -> list[Spec | None]:
+    """Returns random specs for a batch of `scenes`; None stands for a phrase of `SETTING`."""
     things = [t for s in scenes for t in s.things]
-    made: list[Spec | None] = [None] * (count // 8)
-    while len(made) < count:
+    specs: list[Spec | None] = [None] * (count // 8)
+    while len(specs) < count:
         thing = things[rng.integers(len(things))]
         color, pattern, kind = thing.color, thing.pattern, thing.kind
         if rng.random() < 0.3:
@@ -67,11 +66,11 @@ def specs(scenes: list[Scene], count: int, rng: np.random.Generator) -> list[Spe
         if (color, kind) in HELD_OUT:
             continue
         drop = rng.random(3) < (0.15, 0.2, 0.1)
-        made.append(
+        specs.append(
             (
                 None if drop[0] else color,
                 None if drop[1] or pattern == "plain" else pattern,
                 None if drop[2] else kind,
             )
         )
-    return made
+    return specs

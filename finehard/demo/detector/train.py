@@ -1,7 +1,6 @@
-"""Trains the demo detector from nothing.
+"""Trains the demo detector from scratch.
 
-Every cell of the image tower near an object's centre learns its box, and which phrases are true
-of it.
+Patches near an object's centre learn to predict its box and which phrases are true of it.
 """
 
 from __future__ import annotations
@@ -14,15 +13,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from finehard.demo.detector.batches import draw
-from finehard.demo.detector.losses import CellHeads, losses
+from finehard.demo.detector.batches import draw_batch
+from finehard.demo.detector.losses import PatchHeads, losses
 from finehard.demo.detector.model import build_model, save
 from finehard.demo.pictures import training_pictures
 
 
 @dataclass(frozen=True)
 class DetectorTrainConfig:
-    """How the demo detector is trained."""
+    """Training data and schedule of the demo detector."""
 
     pictures: str = "build/demo-models/pictures"
     scenes: int = 12000
@@ -36,13 +35,13 @@ class DetectorTrainConfig:
 
 
 def train_detector(folder: str | Path, config: DetectorTrainConfig) -> None:
-    """Writes the trained model to `folder`; prints a line every 50 steps."""
+    """Writes the trained model to `folder`; prints the mean losses every 50 steps."""
     torch.set_num_threads(config.threads)
     model, tokenizer = build_model(config.seed)
     model.train()
     rng = np.random.default_rng(config.seed)
     pictures = training_pictures(config.pictures, config.scenes, config.threads)
-    heads = CellHeads(model.config.vision_config.hidden_size)
+    heads = PatchHeads(model.config.vision_config.hidden_size)
     matrices: list[Tensor] = []
     others: list[Tensor] = list(heads.parameters())
     for name, value in model.named_parameters():
@@ -53,18 +52,18 @@ def train_detector(folder: str | Path, config: DetectorTrainConfig) -> None:
         torch.optim.Muon(matrices, lr=3 * rate, weight_decay=0.05, adjust_lr_fn="match_rms_adamw"),
         torch.optim.AdamW(others, lr=rate, weight_decay=0.01, betas=(0.9, 0.97)),
     ]
-    began = time.time()
-    sums: dict[str, list[float]] = {}
+    start = time.monotonic()
+    history: dict[str, list[float]] = {}
     for step in range(config.steps):
-        now = min(1.0, (step + 1) / 50) * min(1.0, 0.02 + (1 - step / config.steps) / 0.5)
+        scale = min(1.0, (step + 1) / 50) * min(1.0, 0.02 + (1 - step / config.steps) / 0.5)
         for optimizer, factor in zip(optimizers, (3, 1), strict=True):
             for group in optimizer.param_groups:
-                group["lr"] = factor * rate * now
+                group["lr"] = factor * rate * scale
         parts = losses(
             model,
             heads,
             tokenizer,
-            draw(pictures, config.scenes_per_step, rng),
+            draw_batch(pictures, config.scenes_per_step, rng),
             config.phrases_per_step,
             rng,
         )
@@ -74,11 +73,11 @@ def train_detector(folder: str | Path, config: DetectorTrainConfig) -> None:
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
         for name, loss in parts.items():
-            sums.setdefault(name, []).append(float(loss.detach()))
+            history.setdefault(name, []).append(float(loss.detach()))
         if (step + 1) % 50 == 0:
-            shown = " ".join(f"{n} {np.mean(v):.4f}" for n, v in sums.items())
-            passed = time.time() - began
-            print(f"detector {step + 1}/{config.steps} {passed:.0f}s {shown}", flush=True)
-            sums = {}
+            line = " ".join(f"{n} {np.mean(v):.4f}" for n, v in history.items())
+            seconds = time.monotonic() - start
+            print(f"detector {step + 1}/{config.steps} {seconds:.0f}s {line}", flush=True)
+            history = {}
         if (step + 1) % config.save_every == 0 or step + 1 == config.steps:
             save(model, tokenizer, folder)

@@ -1,4 +1,4 @@
-"""Questions exactly as the pipeline asks them about a scene, each with the right reply."""
+"""Training examples: questions exactly as the pipeline asks them, each with its ideal reply."""
 
 from __future__ import annotations
 
@@ -20,50 +20,53 @@ from finehard.stages.verify import Verify, VerifyConfig
 CAPTION = CaptionConfig(long_words=60)
 NEGATIVES = NegativesConfig(ask_for=4, per_region=10)
 TASKS = ("caption", "regions", "negatives", "verify")
-MOST_REGIONS = 8
-WHOLE = -1
+MAX_REGIONS = 8
+FULL_IMAGE = -1
 
 
-class Lesson(NamedTuple):
-    """One question with its reply; `truth` is the reply before it became JSON.
+class Example(NamedTuple):
+    """One question and its ideal reply; `target` is the reply before it became JSON.
 
-    `shows` tells the question's images: WHOLE, or the index of the thing that is cut out.
+    `images` lists the question's images: `FULL_IMAGE`, or the index of the object that is cropped.
     """
 
-    text: str
-    shows: tuple[int, ...]
+    question: str
+    images: tuple[int, ...]
     reply: str
-    truth: Any
+    target: Any
 
 
-def lesson(task: str, scene: Scene, rng: np.random.Generator, most: int = MOST_REGIONS) -> Lesson:
-    """A lesson of `task` on a scene, with at most `most` regions."""
-    shows: tuple[int, ...] = ()
+def make_example(
+    task: str, scene: Scene, rng: np.random.Generator, max_regions: int = MAX_REGIONS
+) -> Example:
+    """Returns an example of `task` for a scene, with at most `max_regions` regions."""
+    images: tuple[int, ...] = ()
     stage: Stage
     regions: list[Region] = []
-    value: Any
+    target: Any
     if task == "caption":
-        stage, shows = Caption(CAPTION), (WHOLE,)
-        value = texts.captions(scene)
+        stage, images = Caption(CAPTION), (FULL_IMAGE,)
+        target = texts.captions(scene)
     elif task == "negatives":
-        phrases = _phrases(min(most, len(scene.things)), rng)
+        phrases = _phrases(min(max_regions, len(scene.things)), rng)
         stage, regions = Negatives(NEGATIVES), [_region(p, "") for p in phrases]
-        value = _numbered([texts.swaps(phrase, NEGATIVES.ask_for) for phrase in phrases])
+        target = _numbered([texts.swaps(phrase, NEGATIVES.ask_for) for phrase in phrases])
     elif task == "regions":
-        shows = tuple(rng.permutation(len(scene.things))[:most].tolist())
-        things = [scene.things[index] for index in shows]
-        stage, regions = Regions(RegionsConfig()), [_region(_heard(t, rng), "") for t in things]
-        value = _numbered([texts.region_caption(thing, scene) for thing in things])
+        images = tuple(rng.permutation(len(scene.things))[:max_regions].tolist())
+        things = [scene.things[index] for index in images]
+        stage = Regions(RegionsConfig())
+        regions = [_region(_detector_phrase(thing, rng), "") for thing in things]
+        target = _numbered([texts.region_caption(thing, scene) for thing in things])
     else:
-        shows = (int(rng.integers(len(scene.things))),)
-        region, answers = _statements(scene.things[shows[0]], scene, rng)
-        stage, regions, value = Verify(VerifyConfig()), [region], _numbered(answers)
-    [asked] = stage.questions(_record(scene, regions))
-    return Lesson(asked.text, shows, json.dumps(value), value)
+        images = (int(rng.integers(len(scene.things))),)
+        region, verdicts = _region_to_verify(scene.things[images[0]], scene, rng)
+        stage, regions, target = Verify(VerifyConfig()), [region], _numbered(verdicts)
+    [question] = stage.questions(_record(scene, regions))
+    return Example(question.text, images, json.dumps(target), target)
 
 
 def _phrases(count: int, rng: np.random.Generator) -> list[str]:
-    """Noun phrases to swap words of; some without an article, some without an attribute."""
+    """Returns noun phrases to make negatives of; some lack an article, some an attribute."""
     phrases = [texts.random_phrase(rng) for _ in range(count)]
     for i, phrase in enumerate(phrases):
         draw = rng.random()
@@ -78,8 +81,8 @@ def _numbered(values: list[Any]) -> dict[str, Any]:
     return {str(number): value for number, value in enumerate(values, 1)}
 
 
-def _heard(thing: Thing, rng: np.random.Generator) -> str:
-    """What the detector was asked for: mostly the thing's phrase, at times another one."""
+def _detector_phrase(thing: Thing, rng: np.random.Generator) -> str:
+    """Returns a phrase for which the detector may have returned `thing`: usually a true one."""
     phrase = texts.thing_phrase(thing)
     draw = rng.random()
     if draw < 0.3:
@@ -89,26 +92,28 @@ def _heard(thing: Thing, rng: np.random.Generator) -> str:
     return phrase.split(" ", 1)[1] if rng.random() < 0.15 else phrase
 
 
-def _statements(thing: Thing, scene: Scene, rng: np.random.Generator) -> tuple[Region, list[str]]:
-    """A region with the texts and negatives that a build might have, and the right answers."""
+def _region_to_verify(
+    thing: Thing, scene: Scene, rng: np.random.Generator
+) -> tuple[Region, list[str]]:
+    """Returns a region with texts and negatives as a build might have them, and the verdicts."""
 
-    def state(true: float) -> str:
+    def statement(true: float) -> str:
         if rng.random() < true:
             return texts.thing_phrase(thing)
         return texts.false_statement(thing, rng)
 
-    short = state(0.7)
-    long = state(0.7) + f" on a {scene.surface} table" if rng.random() < 0.9 else short
-    most, swaps = NEGATIVES.per_region, lexicon.swaps(short)
-    swapped, _ = pick(short, [swaps[i] for i in rng.permutation(len(swaps))], most)
+    short = statement(0.7)
+    long = statement(0.7) + f" on a {scene.surface} table" if rng.random() < 0.9 else short
+    limit, swaps = NEGATIVES.per_region, lexicon.swaps(short)
+    swapped, _ = pick(short, [swaps[i] for i in rng.permutation(len(swaps))], limit)
     negatives = [
         texts.thing_phrase(thing) if rng.random() < 0.15 else negative.text
-        for negative in swapped[: int(rng.integers(0, most + 1))]
+        for negative in swapped[: int(rng.integers(0, limit + 1))]
     ]
     region = _region(short, long, tuple(HardNegative(n, "color", "", "") for n in negatives))
-    told = [*dict.fromkeys((short, long)), *negatives]
-    fact = (thing.color, thing.pattern, thing.kind)
-    return region, ["yes" if texts.words_of(text) == fact else "no" for text in told]
+    statements = [*dict.fromkeys((short, long)), *negatives]
+    truth = (thing.color, thing.pattern, thing.kind)
+    return region, ["yes" if texts.words_of(text) == truth else "no" for text in statements]
 
 
 def _region(short: str, long: str, negatives: tuple[HardNegative, ...] = ()) -> Region:

@@ -1,4 +1,4 @@
-"""The demo VLM: a Qwen2-VL of 3.8 M parameters, its sizes, and its folder as servers load it."""
+"""The demo VLM, a Qwen2-VL of 3.8 M parameters: built, saved, and its vision tower run."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ PATCH = 16
 """Side of a vision patch, in pixels; 2 x 2 patches make one image token."""
 TOKEN_SIDE = 2 * PATCH
 MIN_PIXELS, MAX_PIXELS = 96 * 96, 256 * TOKEN_SIDE**2
-"""Images are resized to between 9 and 256 tokens; a demo scene has 64, a cut-out about 9."""
+"""Images are resized to between 9 and 256 tokens; a demo scene has 64, a crop about 9."""
 MEAN = STD = 0.5
 HIDDEN = 160
 
 
 def build_model(tokenizer: Any) -> Any:
-    """A Qwen2VLForConditionalGeneration with random weights from torch's seed, float32."""
+    """Returns a Qwen2VLForConditionalGeneration with random weights (torch's seed), float32."""
     import torch
     from transformers import Qwen2VLConfig, Qwen2VLForConditionalGeneration
 
@@ -67,7 +67,7 @@ def build_model(tokenizer: Any) -> Any:
 def save_model(model: Any, tokenizer: Any, folder: str | Path) -> Path:
     """Writes config, weights, tokenizer and image processor settings. Returns the folder.
 
-    The file holds float16, half the size; servers load float32, as the config says.
+    Weights are stored in float16 and loaded in float32, as the config says.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -93,29 +93,29 @@ def save_model(model: Any, tokenizer: Any, folder: str | Path) -> Path:
     return folder
 
 
-def image_tokens(visual: Any, patches: Any, places: Any, grid: Any) -> Any:
-    """What the vision tower makes of padded images: (all images' tokens, HIDDEN).
+def image_tokens(visual: Any, patches: Any, positions: Any, grid: Any) -> Any:
+    """Returns the vision tower's output for padded images: (tokens of all images, HIDDEN).
 
-    It computes what transformers computes, for all images at once and not one by one.
-    `patches` (I, P, n) uint8, `places` (I, P, 2) rows and columns, `grid` (I, 3).
+    Equals transformers' own forward pass, but runs all images at once instead of one by one. The
+    arguments are the fields of `finehard.demo.vlm.patches.Patches`.
     """
     import torch
     from torch.nn.functional import linear
 
     counts = grid.prod(-1)
-    shown = torch.arange(patches.shape[1]) < counts[:, None]
+    present = torch.arange(patches.shape[1]) < counts[:, None]
     weight = visual.patch_embed.proj.weight.sum(2).flatten(1)  # a still fills both frames
     x = linear((patches.float() / 255 - MEAN) / STD, weight)
     heads = visual.blocks[0].attn.num_heads
     width = x.shape[-1] // heads
     inverse = 1.0 / (10000.0 ** (torch.arange(0, width // 2, 2) / (width // 2)))
-    angles = (places[..., None] * inverse).flatten(-2)
+    angles = (positions[..., None] * inverse).flatten(-2)
     angles = torch.cat((angles, angles), -1)[:, :, None]
     cos, sin = angles.cos().to(x.dtype), angles.sin().to(x.dtype)
-    absent = x.new_zeros(shown.shape).masked_fill(~shown, -1e4)
-    absent = absent[:, None].expand(-1, heads, -1).reshape(-1, 1, shown.shape[1])
+    bias = x.new_zeros(present.shape).masked_fill(~present, -1e4)
+    bias = bias[:, None].expand(-1, heads, -1).reshape(-1, 1, present.shape[1])
 
-    def turned(v: Any) -> Any:
+    def rotate(v: Any) -> Any:
         a, b = v.chunk(2, -1)
         return v * cos + torch.cat((-b, a), -1) * sin
 
@@ -125,11 +125,13 @@ def image_tokens(visual: Any, patches: Any, places: Any, grid: Any) -> Any:
     for block in visual.blocks:
         qkv = block.attn.qkv(block.norm1(x)).view(*x.shape[:2], 3, heads, width)
         q, k, v = qkv.unbind(2)
-        q, k, v = by_head(turned(q) * width**-0.5), by_head(turned(k)), by_head(v)
-        with torch.autocast("cpu", enabled=False):  # torch's fused attention is slow backwards
-            weights = torch.baddbmm(absent, q, k.transpose(1, 2)).softmax(-1)
+        q, k, v = by_head(rotate(q) * width**-0.5), by_head(rotate(k)), by_head(v)
+        with torch.autocast(
+            "cpu", enabled=False
+        ):  # torch's fused attention has a slow backward pass
+            weights = torch.baddbmm(bias, q, k.transpose(1, 2)).softmax(-1)
             mixed = (weights @ v).view(len(counts), heads, -1, width)
         x = x + block.attn.proj(mixed.transpose(1, 2).flatten(2))
         x = x + block.mlp(block.norm2(x))
     joined = visual.merger.ln_q(x).view(x.shape[0], x.shape[1] // 4, -1)
-    return visual.merger.mlp(joined[shown[:, ::4]])
+    return visual.merger.mlp(joined[present[:, ::4]])

@@ -1,4 +1,4 @@
-"""Gradient descent as both parts of the training use it: Muon and AdamW, and a running mean."""
+"""The optimisation loop of pretraining and fine-tuning: Muon and AdamW, with averaged weights."""
 
 from __future__ import annotations
 
@@ -15,61 +15,63 @@ from torch.optim.swa_utils import AveragedModel
 
 
 @dataclass(frozen=True)
-class Rates:
-    """Peak learning rates. They rise over 40 steps, and fall after three tenths of all steps."""
+class LearningRates:
+    """Peak learning rates, reached after 40 steps; they decay after three tenths of all steps."""
 
-    matrices: float = 5e-3
-    """For the hidden matrices, which Muon trains."""
-    others: float = 2e-3
+    muon: float = 5e-3
+    """For the hidden matrices."""
+    adamw: float = 2e-3
+    """For all other parameters."""
 
-    def times(self, factor: float) -> Rates:
-        """Both, by `factor`."""
-        return Rates(self.matrices * factor, self.others * factor)
+    def scaled(self, factor: float) -> LearningRates:
+        """Returns both rates times `factor`."""
+        return LearningRates(self.muon * factor, self.adamw * factor)
 
 
-def descend(
+def optimize(
     name: str,
     module: nn.Module,
     losses: Callable[[Any], dict[str, Tensor]],
     batches: Iterable[Any],
     steps: int,
-    rates: Rates,
+    rates: LearningRates,
 ) -> Iterator[tuple[int, nn.Module]]:
-    """Trains `module`'s parameters that ask for gradients, on the sum of `losses(batch)`.
+    """Trains the parameters of `module` that require gradients on the sum of `losses(batch)`.
 
-    Gives after each step its number and the weights' running mean.
+    Yields, after each step, its number and a copy of the module with averaged weights. Prints the
+    mean losses every 50 steps, in a line that begins with `name`.
     """
-    mean = AveragedModel(module, multi_avg_fn=_running_mean)  # type: ignore[arg-type]
+    mean = AveragedModel(module, multi_avg_fn=_average)  # type: ignore[arg-type]
     optimizers = _optimizers(module, rates)
-    began = time.monotonic()
-    shown: dict[str, list[float]] = {}
-    for done, batch in enumerate(itertools.islice(batches, steps), 1):
+    start = time.monotonic()
+    history: dict[str, list[float]] = {}
+    for step, batch in enumerate(itertools.islice(batches, steps), 1):
         parts = losses(batch)
         torch.stack(list(parts.values())).sum().backward()
-        scale = min(1.0, done / 40, 0.02 + (1 - done / steps) / 0.7)
+        scale = min(1.0, step / 40, 0.02 + (1 - step / steps) / 0.7)
         for optimizer in optimizers:
             for group in optimizer.param_groups:
                 nn.utils.clip_grad_norm_(group["params"], 1.0)
-                group["lr"] = scale * group.setdefault("full_rate", group["lr"])
+                group["lr"] = scale * group.setdefault("peak_rate", group["lr"])
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
         mean.update_parameters(module)
         for part, loss in parts.items():
-            shown.setdefault(part, []).append(loss.item())
-        if done % 50 == 0:
-            line = "  ".join(f"{k} {np.mean(v):.3f}" for k, v in sorted(shown.items()))
-            print(f"{name} {done}/{steps} {time.monotonic() - began:.0f} s  {line}", flush=True)
-            shown = {}
-        yield done, mean.module
+            history.setdefault(part, []).append(loss.item())
+        if step % 50 == 0:
+            line = "  ".join(f"{k} {np.mean(v):.3f}" for k, v in sorted(history.items()))
+            print(f"{name} {step}/{steps} {time.monotonic() - start:.0f} s  {line}", flush=True)
+            history = {}
+        yield step, mean.module
 
 
-def _running_mean(means: list[Tensor], now: list[Tensor], seen: Tensor | int) -> None:
-    keep = min(0.99, int(seen) / (int(seen) + 10))
-    torch._foreach_lerp_(means, now, 1 - keep)
+def _average(means: list[Tensor], weights: list[Tensor], updates: Tensor | int) -> None:
+    decay = min(0.99, int(updates) / (int(updates) + 10))
+    torch._foreach_lerp_(means, weights, 1 - decay)
 
 
-def _optimizers(module: nn.Module, rates: Rates) -> list[torch.optim.Optimizer]:
-    """Muon for the hidden matrices, AdamW for embeddings, heads, norms and biases."""
+def _optimizers(module: nn.Module, rates: LearningRates) -> list[torch.optim.Optimizer]:
+    """Returns Muon for the hidden matrices, AdamW for embeddings, heads, norms and biases."""
     matrices: list[nn.Parameter] = []
     others: list[nn.Parameter] = []
     for name, value in module.named_parameters():
@@ -78,7 +80,7 @@ def _optimizers(module: nn.Module, rates: Rates) -> list[torch.optim.Optimizer]:
             (matrices if hidden else others).append(value)
     return [
         torch.optim.Muon(
-            matrices, lr=rates.matrices, weight_decay=0.02, adjust_lr_fn="match_rms_adamw"
+            matrices, lr=rates.muon, weight_decay=0.02, adjust_lr_fn="match_rms_adamw"
         ),
-        torch.optim.AdamW(others, lr=rates.others, weight_decay=0.01, betas=(0.9, 0.97)),
+        torch.optim.AdamW(others, lr=rates.adamw, weight_decay=0.01, betas=(0.9, 0.97)),
     ]

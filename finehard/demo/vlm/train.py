@@ -1,7 +1,7 @@
-"""Trains the demo VLM from nothing: `python -m finehard.demo.vlm.train --output FOLDER`.
+"""Trains the demo VLM from scratch: `python -m finehard.demo.vlm.train --output FOLDER`.
 
-First the vision tower learns to look; what it sees in every picture is kept; then the language
-model learns to reply to that.
+The vision tower is pretrained on labels of image tokens. It is then frozen and its features are
+cached, and the language model is fine-tuned on them.
 """
 
 from __future__ import annotations
@@ -15,35 +15,34 @@ from typing import Any
 import torch
 
 from finehard.demo.pictures import training_pictures
-from finehard.demo.vlm.feature_cache import Seen, see_all
-from finehard.demo.vlm.finetune import Replier, learn_to_reply
+from finehard.demo.vlm.feature_cache import FeatureCache, compute_features
+from finehard.demo.vlm.finetune import FinetuneModel, finetune
 from finehard.demo.vlm.model import build_model, save_model
-from finehard.demo.vlm.optim import Rates
-from finehard.demo.vlm.pretrain_vision import Looker, learn_to_look
+from finehard.demo.vlm.optim import LearningRates
+from finehard.demo.vlm.pretrain_vision import VisionPretrainModel, pretrain_vision
 from finehard.demo.vocabulary import build_tokenizer
 
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """How long is trained. Steps are batches of one task each."""
+    """Training data and schedule. A step is one batch, of one task."""
 
     scenes: int = 60000
-    look_steps: int = 4000
-    """Steps in which the vision tower looks at scenes and cut-outs alike."""
-    scene_steps: int = 5000
-    """Steps in which it looks mostly at scenes, which are harder."""
-    steps: int = 14000
-    """Steps in which the rest learns to reply; the vision tower stays as it is."""
+    pretrain_steps: int = 4000
+    """Vision pretraining on as many batches of full images as of crops."""
+    pretrain_full_steps: int = 5000
+    """Vision pretraining that follows, mostly on full images, which are harder."""
+    finetune_steps: int = 14000
+    """Fine-tuning of all but the vision tower."""
     seed: int = 3
     threads: int = 1
     save_every: int = 500
 
 
 def train(config: TrainConfig, folder: str | Path, work: Path) -> None:
-    """Trains and saves the weights' running mean to `folder`.
+    """Trains the model and saves its averaged weights to `folder`.
 
-    `work` keeps pictures, the vision tower's weights and what it sees: what is there is not made
-    again.
+    Pictures, pretrained weights and features are stored in `work`, and reused by a later call.
     """
     torch.set_num_threads(config.threads)
     torch.manual_seed(config.seed)
@@ -55,48 +54,44 @@ def train(config: TrainConfig, folder: str | Path, work: Path) -> None:
     pictures = training_pictures(
         work / "vlm-pictures", config.scenes, config.threads, held_out=True
     )
-    seen = _looked(config, model.model.visual, pictures, work)
+    features = _pretrained_features(config, model.model.visual, pictures, work)
     scenes = [scene for _, scene in pictures]
     del pictures
-    replier = Replier(model)
-    for done, mean in learn_to_reply(replier, tokenizer, scenes, seen, config.steps, config.seed):
-        if done % config.save_every == 0 or done == config.steps:
+    steps, module = config.finetune_steps, FinetuneModel(model)
+    for step, mean in finetune(module, tokenizer, scenes, features, steps, config.seed):
+        if step % config.save_every == 0 or step == steps:
             save_model(mean.model, tokenizer, folder)
 
 
-def _looked(config: TrainConfig, visual: Any, pictures: Any, work: Path) -> Seen:
-    """Trains `visual` in place, unless `work` holds its weights. Returns what it sees."""
-    weights, views = work / "vision.pt", work / "seen.pt"
-    looker = Looker(visual)
+def _pretrained_features(
+    config: TrainConfig, visual: Any, pictures: Any, work: Path
+) -> FeatureCache:
+    """Pretrains `visual` in place, or loads its weights from `work`. Returns its features."""
+    weights, cache = work / "vision.pt", work / "features.pt"
+    module = VisionPretrainModel(visual)
     if weights.exists():
-        looker.load_state_dict(torch.load(weights, weights_only=True))
+        module.load_state_dict(torch.load(weights, weights_only=True))
     else:
-        learn_to_look(looker, pictures, 0.5, config.look_steps, Rates(), config.seed)
-        learn_to_look(
-            looker, pictures, 0.9, config.scene_steps, Rates().times(0.5), config.seed + 1
-        )
-        torch.save(looker.state_dict(), weights)
-    if not views.exists():
-        torch.save(tuple(see_all(visual, pictures, config.seed)), views)
-    return Seen(*torch.load(views, weights_only=True, mmap=True))
+        rates, seed = LearningRates(), config.seed
+        pretrain_vision(module, pictures, 0.5, config.pretrain_steps, rates, seed)
+        rates = rates.scaled(0.5)
+        pretrain_vision(module, pictures, 0.9, config.pretrain_full_steps, rates, seed + 1)
+        torch.save(module.state_dict(), weights)
+    if not cache.exists():
+        torch.save(tuple(compute_features(visual, pictures, config.seed)), cache)
+    return FeatureCache(*torch.load(cache, weights_only=True, mmap=True))
 
 
 def main() -> None:
-    """Renders the scenes, trains, saves."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--output", type=Path, required=True)
-    parser.add_argument("--work", type=Path, help="keeps what can be gone on from")
-    for name in ("scenes", "look-steps", "scene-steps", "steps", "threads"):
-        default = getattr(TrainConfig, name.replace("-", "_"))
-        parser.add_argument(f"--{name}", type=int, default=default)
+    parser.add_argument("--work", type=Path, help="folder for intermediate results, to resume from")
+    options = ("scenes", "pretrain_steps", "pretrain_full_steps", "finetune_steps", "threads")
+    for name in options:
+        flag = f"--{name.replace('_', '-')}"
+        parser.add_argument(flag, type=int, default=getattr(TrainConfig, name))
     args = parser.parse_args()
-    config = TrainConfig(
-        scenes=args.scenes,
-        look_steps=args.look_steps,
-        scene_steps=args.scene_steps,
-        steps=args.steps,
-        threads=args.threads,
-    )
+    config = TrainConfig(**{name: getattr(args, name) for name in options})
     with tempfile.TemporaryDirectory() as temporary:
         train(config, args.output, args.work or Path(temporary))
 
