@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from finehard.phrases.kinds import UNGROUNDABLE
 from finehard.phrases.lexicon import category
-from finehard.phrases.words import AMOUNTS, COLORS, DEPICTIONS, LOOKS, POSSESSIVES, UNGROUNDABLE, UNITS
+from finehard.phrases.words import AMOUNTS, COLORS, DEPICTIONS, LOOKS, POSSESSIVES, UNITS
 
 _MIDDLE = frozenset({"ADJ", "NOUN", "PROPN", "NUM"})
 _NOUNS = frozenset({"NOUN", "PROPN"})
@@ -76,7 +77,11 @@ def _next_adjective(tokens: Tokens, i: int, specified: bool, listed: bool) -> in
 
 def _two_materials(tokens: Tokens, i: int) -> bool:
     """Whether "and" at `i` joins two materials before a noun: "a brick and stone wall"."""
-    materials = category(tokens.lemmas[i - 1]) == category(tokens.lemmas[min(i + 1, len(tokens) - 1)]) == "y"
+    materials = (
+        category(tokens.lemmas[i - 1])
+        == category(tokens.lemmas[min(i + 1, len(tokens) - 1)])
+        == "y"
+    )
     return materials and tokens.lower[i] == "and" and tokens.tags[i + 1 : i + 3] == ["NOUN", "NOUN"]
 
 
@@ -115,7 +120,8 @@ def _one(tokens: Tokens, start: int) -> Chunk | None:
         elif (
             last < 0
             and modified
-            and (following := _next_adjective(tokens, i, specified, "," in tokens.lower[start:i])) >= 0
+            and (following := _next_adjective(tokens, i, specified, "," in tokens.lower[start:i]))
+            >= 0
             and (specified or _attributive(tokens, start))
         ):
             i = following
@@ -159,7 +165,7 @@ def _partitive(tokens: Tokens, first: Chunk, second: Chunk) -> bool:
 
 
 def _names_amount(tokens: Tokens, first: Chunk, second: Chunk) -> bool:
-    """Whether "X of Y" stays whole though X only quantifies: "four kinds of buns", "a range of hills"."""
+    """Whether "X of Y" stays whole though X only quantifies: "four kinds of buns"."""
     natural = category(tokens.lemmas[second.head]) == "o"
     return tokens.tags[first.start] == "NUM" or tokens.lemmas[first.head] == "range" and natural
 
@@ -180,7 +186,9 @@ def join_units(tokens: Tokens, chunks: list[Chunk]) -> list[Chunk]:
                 part = tokens.plural[before.head] and tokens.plural[one.head]
                 part = part and lemma not in DEPICTIONS
                 part = part and tokens.lemmas[one.head] not in UNGROUNDABLE
-                if bare and (lemma in UNITS or lemma in AMOUNTS or part or _partitive(tokens, before, one)):
+                if bare and (
+                    lemma in UNITS or lemma in AMOUNTS or part or _partitive(tokens, before, one)
+                ):
                     joined[-1] = Chunk(before.start, one.end, before.head, one.start)
                     continue
         joined.append(one)

@@ -67,13 +67,25 @@ def _compares(tokens: Tokens, i: int) -> bool:
     return likened and (i < 2 or tokens.lower[i - 2] != "what")
 
 
+def _guesses(tokens: Tokens, i: int) -> bool:
+    """Whether a word begins a guess or a purpose: "possibly", "might", "for storing"."""
+    word, after = tokens.lower[i], tokens.lower[i + 1 : i + 3]
+    if word in GUESSES and tokens.tags[i] == "ADV":
+        return tokens.tags[i + 1 : i + 2] != ["ADJ"]
+    if word in _MAYBE:
+        return after != ["be", "seen"]
+    purpose = i > 0 and tokens.lower[i - 1] == "for" and tokens.tags[i] == "VERB"
+    return purpose and word.endswith("ing")
+
+
 def unseen(tokens: Tokens) -> list[str]:
     """Returns for each token the rule by which a noun phrase there is not depicted, or "".
 
     "absent": after "no" or "not", up to the next comma, "and", "but" or preposition; after
     "without" also up to the next finite verb ("a dog without a collar pulls ...").
     "comparison": after "looks like" or "than", up to the next comma or verb.
-    "interpretation": after "suggests" or "as if", up to the end of the sentence.
+    "interpretation": after "suggests", "as if" or "in order to", up to the end of the sentence;
+    after "possibly", "might" or "for" with a verb ("for storing tools"), up to the next comma.
     """
     marks: list[str] = []
     absent = read_into = lacking = compared = guessed = False
@@ -85,11 +97,7 @@ def unseen(tokens: Tokens) -> list[str]:
         lacking = word == "without" or lacking and absent
         if word in (".", "!", "?", ";") or "\n" in word:
             absent = read_into = compared = guessed = False
-        elif word in GUESSES and tag == "ADV":
-            guessed = tokens.tags[i + 1 : i + 2] != ["ADJ"]
-        elif word in _MAYBE and tokens.lower[i + 1 : i + 3] != ["be", "seen"]:
-            guessed = True
-        elif tag == "VERB" and tokens.lower[i - 1] == "for" and word.endswith("ing"):
+        elif _guesses(tokens, i):
             guessed = True
         elif word == "order" and tokens.lower[i - 1 : i + 2 : 2] == ["in", "to"]:
             read_into = True

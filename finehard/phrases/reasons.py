@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from finehard.phrases.chunks import Chunk, Tokens
-from finehard.phrases.lexicon import category, physical, venue
+from finehard.phrases.groundable import invisible
+from finehard.phrases.kinds import BARE_CATEGORIES, GROUNDABLE, UNGROUNDABLE
+from finehard.phrases.lexicon import category, venue
 from finehard.phrases.words import (
-    AMOUNTS,
-    BARE_CATEGORIES,
     COATS,
-    COLLECTIVES,
     COLORS,
-    COUNTS_ONLY,
-    GROUNDABLE,
-    GROUNDABLE_PAIRS,
     GUESSES,
     LOOKS,
     MAKES,
@@ -20,24 +16,15 @@ from finehard.phrases.words import (
     MEDIA,
     NOT_HEADS,
     NOT_VENUES,
-    NOTES,
-    OBJECTS_IF_SPECIFIED,
-    OUTLINES,
-    OUTSIDE,
-    PATTERNED,
     PARTS,
     PLACED,
-    POSSESSIVES,
     RELIEF,
     SETTING,
     SHADES,
     SHOWS,
     SITES,
-    TIMES,
     TITLES,
-    UNGROUNDABLE,
     UNSEEN,
-    VAGUE,
     WITHIN,
     WRITES,
 )
@@ -45,17 +32,6 @@ from finehard.phrases.words import (
 MAX_WORDS = 8
 """Longer noun phrases are lists or mistakes, which detectors handle badly."""
 _BE = frozenset(("is", "are", "was", "were"))
-
-
-def visible_noun(tokens: Tokens, one: Chunk) -> int:
-    """Returns the token of the visible object: "shoes" in "a pair of shoes", "cup" in "cup of tea".
-
-    For a unit that is not an object itself ("a trail of footprints") it is the noun after "of".
-    """
-    unit = tokens.lemmas[one.head]
-    if one.unit >= 0 and (unit in COLLECTIVES or unit not in GROUNDABLE and not physical(unit)):
-        return one.end - 1
-    return one.head
 
 
 def _place(tokens: Tokens, one: Chunk) -> bool:
@@ -134,43 +110,6 @@ def _part_of(tokens: Tokens, one: Chunk) -> bool:
     return definite and tokens.lower[one.end : one.end + 1] == ["of"]
 
 
-def _measures(tokens: Tokens, one: Chunk) -> bool:
-    """Whether a bare noun measures something that cannot be boxed: "a pop of color"."""
-    i = one.end
-    if one.end - one.start > 2 or tokens.plural[one.head] or tokens.lower[i : i + 1] != ["of"]:
-        return False
-    i += 1
-    while tokens.tags[i : i + 1] in (["DET"], ["ADJ"], ["NUM"]):
-        i += 1
-    while tokens.tags[i + 1 : i + 2] == ["NOUN"]:
-        i += 1
-    return i < len(tokens) and tokens.tags[i] == "NOUN" and tokens.lemmas[i] in UNGROUNDABLE
-
-
-def _is_specified(tokens: Tokens, one: Chunk, lemma: str) -> bool:
-    """Whether a modifier makes a vague noun an object: "a sleeveless top", not "the top"."""
-    before = tokens.lower[one.head - 1] if one.head > one.start else ""
-    if lemma == "design":
-        noun = one.head > one.start and tokens.tags[one.head - 1] == "NOUN"
-        return noun or before in PATTERNED or before in COLORS or tokens.plural[one.head]
-    if lemma == "character" and tokens.plural[one.head]:
-        return one.head > one.start and tokens.tags[one.head - 1] in ("ADJ", "NOUN")
-    if lemma == "light":
-        if tokens.lower[one.end : one.end + 1] == ["of"]:
-            return False
-        lamp = one.head > one.start and tokens.tags[one.head - 1] == "NOUN" and before not in TIMES
-        return lamp or tokens.plural[one.head] and before != "the"
-    if lemma == "number":
-        return tokens.plural[one.head] and tokens.tags[one.head - 1] in ("ADJ", "NOUN")
-    if lemma == "lot":
-        return one.head > one.start and tokens.tags[one.head - 1] == "NOUN"
-    if lemma == "pattern":
-        return before not in VAGUE and tokens.tags[one.head - 1] in ("ADJ", "NOUN")
-    if lemma not in OBJECTS_IF_SPECIFIED or tokens.lower[one.end : one.end + 1] == ["of"]:
-        return False
-    return before not in VAGUE and one.head > one.start and tokens.tags[one.head - 1] in ("ADJ", "NOUN")
-
-
 def _position(tokens: Tokens, one: Chunk) -> bool:
     """Whether a noun is specified only by its position: "the upper floor", "in one hand"."""
     words = tokens.lower[one.start : one.end]
@@ -224,8 +163,10 @@ def _is_food(tokens: Tokens, one: Chunk) -> bool:
     """Whether "cream" or "orange" is food: "whipped cream", but "a bright orange"."""
     before = tokens.lower[one.end - 2] if one.end - one.start > 1 else ""
     tag = tokens.tags[one.end - 2] if before else ""
-    return tokens.lower[one.end - 1] in ("cream", "orange") and tag in ("ADJ", "NOUN") and not (
-        before in COLORS or before in SHADES
+    return (
+        tokens.lower[one.end - 1] in ("cream", "orange")
+        and tag in ("ADJ", "NOUN")
+        and not (before in COLORS or before in SHADES)
     )
 
 
@@ -248,45 +189,6 @@ def _bare_singular(tokens: Tokens, one: Chunk) -> bool:
     if lemma in MASS or lemma in GROUNDABLE or category(lemma) in BARE_CATEGORIES:
         return False
     return before not in ("CCONJ", "PUNCT", "PART")
-
-
-def _counts(tokens: Tokens, one: Chunk, lemma: str) -> bool:
-    """Whether a noun only counts or measures: "hang in a row", "patches of sunlight"."""
-    if one.unit >= 0:
-        return tokens.lemmas[one.end - 1] in UNGROUNDABLE and not tokens.plural[one.end - 1]
-    specified = one.head > one.start and tokens.tags[one.head - 1] in ("ADJ", "NOUN")
-    return lemma in AMOUNTS or lemma in COUNTS_ONLY and not specified
-
-
-def _invisible(tokens: Tokens, one: Chunk) -> str:
-    """Returns "ungroundable" or "abstract" if the head noun cannot be boxed, else ""."""
-    noun = visible_noun(tokens, one)
-    lemma = tokens.lemmas[noun]
-    pair = f"{tokens.lower[noun - 1]} {lemma}" if noun > one.start else ""
-    if pair in GROUNDABLE_PAIRS:
-        return ""
-    if not lemma[:1].isalpha() or len(lemma) < 2:
-        return "ungroundable"
-    if _is_specified(tokens, one, lemma):
-        return ""
-    if _counts(tokens, one, lemma):
-        return "ungroundable"
-    if _measures(tokens, one) or lemma in OUTLINES and tokens.lower[one.end : one.end + 1] == ["of"]:
-        return "ungroundable"
-    if lemma == "spot" and one.start and tokens.lower[one.start - 1] in ("in", "at"):
-        return "ungroundable"  # "in various spots"
-    if lemma in NOTES and tokens.lower[one.start : one.end] == ["the", tokens.lower[one.head]]:
-        return "ungroundable"
-    if lemma in COLORS and tokens.plural[one.head] and category(lemma) != "k":
-        return "ungroundable"  # "whites and grays"
-    lemma = lemma.rsplit("-", 1)[-1] or lemma  # "a low-angle", "a close-up", "mid-30s"
-    owner = one.end - one.start > 3 and tokens.tags[one.start + 2] == "PART"
-    if not lemma[:1].isalpha() or owner and tokens.lemmas[one.start + 1] in OUTSIDE:
-        return "ungroundable"
-    if lemma in UNGROUNDABLE and (lemma != "camera" or tokens.lower[one.start] == "the"):
-        return "ungroundable"
-    visible = lemma in GROUNDABLE or tokens.lower[noun] in GROUNDABLE
-    return "" if visible or physical(lemma) else "abstract"
 
 
 def reason(tokens: Tokens, one: Chunk, marks: list[str], terminated: bool) -> str:
@@ -326,6 +228,9 @@ def reason(tokens: Tokens, one: Chunk, marks: list[str], terminated: bool) -> st
         return "ungroundable"
     if _bare_singular(tokens, one):
         return "bare_singular"
-    if sum(tag not in ("PUNCT", "CCONJ") for tag in tokens.tags[one.start : one.end]) > MAX_WORDS + 1:
+    if (
+        sum(tag not in ("PUNCT", "CCONJ") for tag in tokens.tags[one.start : one.end])
+        > MAX_WORDS + 1
+    ):
         return "too_long"
-    return _invisible(tokens, one)
+    return invisible(tokens, one)

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 from finehard.article import with_article
 from finehard.phrases.chunks import Chunk, Tokens
+from finehard.phrases.groundable import visible_noun
 from finehard.phrases.lexicon import broader, category, compound_of
 from finehard.phrases.marks import sentence_marks
-from finehard.phrases.reasons import reason, visible_noun
+from finehard.phrases.reasons import reason
 from finehard.phrases.words import (
     ARTICLES,
     COMPANIONS,
@@ -166,6 +167,10 @@ def _long_end(tokens: Tokens, one: Chunk, ends: dict[int, int], verb_before: boo
     return end
 
 
+def _is_person(noun: str) -> bool:
+    return noun in PERSONS or category(noun) == "p"
+
+
 def _refers_back(head: str, kinds: set[str], heads: Iterable[str]) -> bool:
     """Whether "the `head`" can refer to one of `heads`, whose hypernyms are `kinds`."""
     if head in kinds or f"{head}top" in heads:  # "the counter" after "a marble countertop"
@@ -175,9 +180,7 @@ def _refers_back(head: str, kinds: set[str], heads: Iterable[str]) -> bool:
     if head in GENERIC and any(heads):
         return True
     others = WOMEN if head in MEN else MEN if head in WOMEN else frozenset()
-    return head in PERSONS and any(
-        w not in others and (w in PERSONS or category(w) == "p") for w in heads
-    )
+    return head in PERSONS and any(w not in others and _is_person(w) for w in heads)
 
 
 def _refers_by_role(tokens: Tokens, one: Chunk, seen: Collection[str]) -> bool:
@@ -189,7 +192,7 @@ def _refers_by_role(tokens: Tokens, one: Chunk, seen: Collection[str]) -> bool:
     if lemma == "water":
         return not WATERS.isdisjoint(seen)
     owned = tokens.lower[one.start] in POSSESSIVES
-    return lemma in COMPANIONS and owned and any(w in PERSONS or category(w) == "p" for w in seen)
+    return lemma in COMPANIONS and owned and any(map(_is_person, seen))
 
 
 def _apposition(tokens: Tokens, one: Chunk, before: Chunk | None) -> bool:
@@ -214,10 +217,10 @@ def _listed_again(tokens: Tokens, chunks: list[Chunk]) -> set[int]:
         if min(group.head, first.head, second.head) < 0 or not tokens.plural[group.head]:
             continue
         between = tokens.lower[group.end : first.start], tokens.lower[first.end : second.start]
-        persons = (tokens.lemmas[one.head] for one in (group, first, second))
-        if between == ([","], ["and"]) and tokens.lower[second.end : second.end + 1] == [","]:
-            if all(noun in PERSONS or category(noun) == "p" for noun in persons):
-                starts |= {first.start, second.start}
+        nouns = (tokens.lemmas[one.head] for one in (group, first, second))
+        closed = tokens.lower[second.end : second.end + 1] == [","]
+        if closed and between == ([","], ["and"]) and all(map(_is_person, nouns)):
+            starts |= {first.start, second.start}
     return starts
 
 

@@ -6,12 +6,13 @@ the following words; there is no trained model.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from functools import lru_cache
+from dataclasses import dataclass
 
+from finehard.phrases.by_word import BY_WORD, by_form, by_word
 from finehard.phrases.clauses import OPENERS, Clause, finite_verb
-from finehard.phrases.lexicon import Reading, category, lexicon, reading
-from finehard.phrases.words import CLOSED, COLORS, DEGREES, MASS, NUMBERS, POSSESSIVES, SHADES, TITLES
+from finehard.phrases.lexicon import Reading, category, lexicon
+from finehard.phrases.readings import bare_compound, is_plural, is_thing, modifies, nominal, read
+from finehard.phrases.words import CLOSED, COLORS, DEGREES, NUMBERS, POSSESSIVES, TITLES
 
 _INSIDE = frozenset({"DET", "NUM", "ADJ"})
 _SPECIFIED = _INSIDE | {"PART"}
@@ -26,75 +27,9 @@ _SEVERAL = NUMBERS - {"one"} | frozenset(
 )
 """Determiners and numbers that are followed by a plural."""
 _SOME = frozenset(("some", "many", "most", "one", "each", "both"))
-_FRAMINGS = frozenset(("close-up", "closeup", "up", "medium", "wide", "full", "long", "angle"))
-"""Words before "shot" in the sense of a photograph."""
-_ENDS_OF = frozenset(("front", "rear", "hind", "fore"))
-"""Nouns for the ends of a thing, which come before a noun as adjectives do."""
 _ENDS = frozenset(".!?;:\n")
-_SHOWCASE = {"showcase": "", "showcases": "s", "showcased": "d", "showcasing": "g"}
-"""A verb of captions that WordNet knows only as a noun."""
 _UNCHANGED = frozenset(("set", "cut", "put", "shut", "split", "spread", "cast"))
 """Verbs whose participle is the base form."""
-_IN_WORDS = frozenset("'’&")
-"""Punctuation that can begin a word: "'s", "&"."""
-
-
-@lru_cache(maxsize=100_000)
-def _read(word: str) -> Reading:
-    """Returns the reading of a word; for an unknown hyphenated word, that of its last part."""
-    whole = reading(word)
-    if word in _SHOWCASE:
-        return replace(whole, verb="showcase", verb_count=9, verb_form=_SHOWCASE[word])
-    if "-" in word.strip("-") and not (whole.noun or whole.adj or whole.verb):
-        last = reading(word.rsplit("-", 1)[1])
-        if last.verb_form in ("d", "g") or last.adj_count > last.noun_count:
-            return Reading(adj=word, adj_count=1)
-        if last.noun:
-            lemma = word.rsplit("-", 1)[0] + "-" + last.noun
-            return Reading(noun=lemma, noun_count=1, plural=last.plural)
-        if word.endswith("ed") or last.adj:
-            return Reading(adj=word, adj_count=1)
-    return whole
-
-
-def _nominal(word: str) -> bool:
-    """Whether a word can continue a noun phrase."""
-    if word in CLOSED or not word[:1].isalpha():
-        return False
-    r = _read(word)
-    known = r.noun_count or r.adj_count or r.verb_count or r.adv_count
-    return bool(r.noun or r.adj or r.verb_form in ("g", "d") or not known)
-
-
-def _modifies(r: Reading, following: str, after: str) -> bool:
-    """Whether the word before `following` is a modifier in the same noun phrase."""
-    if not _nominal(following):
-        return False
-    f = _read(following)
-    if f.verb_form == "s" and f.verb_count > 3 * f.noun_count and not r.adj_count > r.noun_count:
-        return False
-    # "hanging" is a verb in "a striped hanging in", a modifier in "a large hanging lamp".
-    if f.verb_form in ("g", "d") and not f.noun and not f.adj:
-        return _nominal(after)
-    return True
-
-
-def _plural(word: str) -> bool:
-    return _nominal(word) and _read(word).plural
-
-
-def _bare_compound(r: Reading, before: str, nxt: str) -> bool:
-    """Whether a noun forms a compound with the article-less singular before it: "neon signs".
-
-    A countable noun without an article is not a subject, so no verb follows it. A mass noun can be
-    one ("smoke drifts"), and so can persons and animals in headlines ("man walks dog").
-    """
-    if CLOSED.get(nxt) in ("DET", "PRON"):
-        return False
-    kind = category(before)
-    if r.plural and r.noun_count > r.verb_count and kind or nxt == ",":
-        return True
-    return kind not in ("p", "c", "y", "k", "q", "") and before not in MASS
 
 
 def _after_noun(
@@ -111,7 +46,7 @@ def _after_noun(
 
     `joined`: the subject contains "and", so a plural verb may follow a singular noun.
     """
-    if r.noun and not (plural or r.verb_form) and nxt not in CLOSED and _read(nxt).verb_form == "s":
+    if r.noun and not (plural or r.verb_form) and nxt not in CLOSED and read(nxt).verb_form == "s":
         return "NOUN"  # "a tower crane rises"
     if plural and r.adv and not r.verb:
         return "ADV"  # "signs overhead show"
@@ -143,7 +78,7 @@ def _after_noun(
     if r.verb_form == "d":
         if r.noun and r.noun_count > r.verb_count and verb_seen:
             return "NOUN"
-        return "VERB" if closed_next or not _nominal(nxt) or not r.adj else "ADJ"
+        return "VERB" if closed_next or not nominal(nxt) or not r.adj else "ADJ"
     if not r.noun:
         return "VERB"
     fits = (r.verb_form == "s" and not plural) or (r.verb_form == "" and (plural or joined))
@@ -167,12 +102,19 @@ def _after_noun(
     return "NOUN"
 
 
-def _start(r: Reading, word: str, before: str, nxt: str, after: str, prev: str, verb_seen: bool) -> str:
+def _start(
+    r: Reading, word: str, before: str, nxt: str, after: str, prev: str, verb_seen: bool
+) -> str:
     """Returns the tag of an open-class word that begins a noun phrase or is a verb."""
     object_next = CLOSED.get(nxt) in ("DET", "NUM", "ADP", "PRON", "PART") or nxt == "her"
     if r.adv_count > max(r.noun_count, r.adj_count, r.verb_count):
         return "ADV"
-    if before in _RELATIVES and r.verb_form == "s" and nxt != "of" and 2 * r.verb_count >= r.noun_count:
+    if (
+        before in _RELATIVES
+        and r.verb_form == "s"
+        and nxt != "of"
+        and 2 * r.verb_count >= r.noun_count
+    ):
         return "VERB"  # "sauce that drips down"
     if r.verb_form == "s" and (r.verb_count > r.noun_count and CLOSED.get(nxt) == "PRON"):
         return "VERB"
@@ -180,13 +122,13 @@ def _start(r: Reading, word: str, before: str, nxt: str, after: str, prev: str, 
         return "VERB"  # "and fans herself"
     if prev == "" and nxt == "of" and r.noun and r.verb_form == "s":
         return "NOUN"  # "Drips of paint"
-    if prev == "" and _is_thing(r):
+    if prev == "" and is_thing(r):
         return "NOUN"  # "Scaffolding covers the front"
     if r.verb_form in ("g", "d"):
         after_pronoun = prev == "PRON" and r.verb_form == "g"  # "many of them holding fans"
-        if prev == "AUX" or after_pronoun or prev == "ADV" and not (r.adj and _nominal(nxt)):
+        if prev == "AUX" or after_pronoun or prev == "ADV" and not (r.adj and nominal(nxt)):
             return "VERB"
-        if object_next or not _modifies(r, nxt, after):
+        if object_next or not modifies(r, nxt, after):
             noun = r.noun and r.noun_count > r.verb_count and prev != "NOUN"
             return "NOUN" if noun else "VERB"
         return "ADJ"
@@ -206,26 +148,21 @@ def _start(r: Reading, word: str, before: str, nxt: str, after: str, prev: str, 
         return "VERB"  # "is set up"
     if before == "been" and r.verb and r.verb_count > r.adj_count:
         return "VERB"  # "have been set up"
-    if prev == "AUX" and r.adj and (r.adj_count >= r.noun_count or not _nominal(nxt)):
+    if prev == "AUX" and r.adj and (r.adj_count >= r.noun_count or not nominal(nxt)):
         return "ADJ"
     return _inside(r, nxt, after)
 
 
-def _is_thing(r: Reading) -> bool:
-    """Whether a word in -ing is a noun: "building", "scaffolding"."""
-    return r.verb_form == "g" and bool(r.noun) and r.noun_count >= r.verb_count and r.adj_count <= 1
-
-
 def _inside(r: Reading, nxt: str, after: str) -> str:
     """Returns the tag of an open-class word in a noun phrase that has no noun yet."""
-    more = _modifies(r, nxt, after)
-    if _is_thing(r):
+    more = modifies(r, nxt, after)
+    if is_thing(r):
         return "NOUN"  # "the building faces"
     if nxt in (",", "and") and r.adj_count > r.noun_count:
         return "ADJ"
-    if r.adv and not r.noun and r.adv_count > r.adj_count and _nominal(nxt):
+    if r.adv and not r.noun and r.adv_count > r.adj_count and nominal(nxt):
         return "ADV"
-    following = _read(nxt)
+    following = read(nxt)
     sure = following.adj and not following.noun and not following.verb  # "a medium indoor shot"
     attribute = r.adj and (r.adj_count * 2 >= r.noun_count or r.adj in COLORS or sure)
     if more and (attribute or r.verb_form in ("g", "d")):
@@ -264,7 +201,7 @@ class _Sentence:
 
     def advance(self, word: str, pos: str) -> None:
         """Updates the state with the next word and its tag."""
-        if pos == "AUX" or pos == "VERB" and _read(word).verb_form not in ("g", "d"):
+        if pos == "AUX" or pos == "VERB" and read(word).verb_form not in ("g", "d"):
             self.verb_seen, self.said, self.joined = True, True, False
         elif pos in ("SCONJ", "CCONJ") or word in (",", ";", "which", "who"):
             self.joined = word == "and" and not self.verb_seen
@@ -287,67 +224,7 @@ class _Sentence:
             self.prev = pos
 
 
-def _by_form(word: str) -> str:
-    """Returns the tag of digits, punctuation or space; "" for a word."""
-    first = word[:1]
-    if first.isalpha():
-        return ""
-    if first.isalnum():
-        return "NUM" if first.isdigit() else ""
-    if first in _IN_WORDS:
-        return ""
-    return "SPACE" if word.isspace() else "PUNCT"
-
-
 _CLAUSE_TAGS = frozenset({"AUX", "VERB", "PUNCT", "PRON", "SCONJ"})
-_BY_WORD = frozenset(
-    ("'s", "’s", "'", "’", "her", "that", "to", "past", "down", "up", "inside", "outside", "one",
-     "next", "closer", "further", "ones", "left", "right", "back", "well", "can", "cans", "shot", *_ENDS_OF, *COLORS, *SHADES)
-)  # fmt: skip
-"""Words with their own rules, in addition to adjectives of degree ("quite small")."""
-
-
-def _by_word(word: str, before: str, prev: str, nxt: str, after: str) -> str:
-    """Returns the tag by the rules for individual words, or ""."""
-    if word in ("'s", "’s"):
-        return "PART" if prev in ("NOUN", "PROPN") and _nominal(nxt) else "AUX"
-    if word in ("'", "’"):
-        owner = prev == "NOUN" and before.endswith("s") and _nominal(nxt)
-        return "PART" if owner else "PUNCT"
-    if word == "her":
-        return "DET" if _nominal(nxt) else "PRON"
-    if word == "that":
-        ready = prev not in ("NOUN", "PROPN") and _nominal(nxt) and not _read(nxt).plural
-        return "DET" if ready else "SCONJ"
-    if word == "to":
-        base = _read(nxt)
-        verb = base.verb and base.verb_form == "" and base.verb_count > base.noun_count
-        return "PART" if verb and prev != "ADV" and nxt not in CLOSED else "ADP"
-    if word in ("next", "closer", "further") and prev == "DET" and _nominal(nxt):
-        return "ADJ"
-    if word in _ENDS_OF and prev in _SPECIFIED and _nominal(nxt):
-        return "ADJ"  # "its front paws"
-    if word in ("past", "down", "up", "inside", "outside", "back", "well") and prev in _SPECIFIED:
-        return "ADJ" if _nominal(nxt) else "NOUN"
-    if word in ("one", "ones") and prev == "ADJ":
-        return "NOUN"  # "the smaller one": a pronoun in the position of a noun
-    if word in ("left", "right") and prev == "DET" and _read(nxt).verb_form == "s":
-        return "NOUN"  # "the man on the left wears"
-    if before in DEGREES and _read(word).adj and not _nominal(nxt):
-        return "ADJ"  # "a mug, quite small.": in WordNet "small" is also a noun
-    if word in COLORS and nxt in ("and", ",") and after in COLORS:
-        return "ADJ"
-    if word == "cans":
-        return "NOUN"
-    base = _read(nxt).verb and not _read(nxt).verb_form  # but "a paint can sits"
-    modal = base or nxt == "be" or after == "be"  # "can be seen", "can almost be felt"
-    if word == "can" and prev == "NOUN" and not modal:
-        return "NOUN"  # "a trash can."
-    if word in SHADES and nxt in COLORS:
-        return "ADJ"
-    if word == "shot" and (prev in _INSIDE or before in _FRAMINGS):
-        return "NOUN"  # "a medium shot taken", "a close-up shot"
-    return ""
 
 
 def _unknown(word: str, name: bool, before: str, nxt: str) -> tuple[str, str, bool]:
@@ -356,7 +233,7 @@ def _unknown(word: str, name: bool, before: str, nxt: str) -> tuple[str, str, bo
     if name:
         return "PROPN", word, False
     pos = "ADV" if word.endswith("ly") else "NOUN"
-    if word.endswith("ed") and _nominal(nxt):
+    if word.endswith("ed") and nominal(nxt):
         pos = "ADJ"
     if word.endswith("ing") and (before == "," or CLOSED.get(nxt) in ("DET", "PRON")):
         pos = "VERB"  # ", showcasing their variety"
@@ -368,15 +245,17 @@ def _known(r: Reading, s: _Sentence, i: int, nxt: str, after: str) -> str:
     entries = lexicon().entries
     word, before, prev = s.words[i], s.words[i - 1] if i else "", s.prev
     bare = prev == "NOUN" and not s.specified and not s.plurals[-1]
-    if bare and r.noun and r.verb_form in ("", "s") and _bare_compound(r, before, nxt):
+    if bare and r.noun and r.verb_form in ("", "s") and bare_compound(r, before, nxt):
         return "NOUN"
     if prev == "ADV" and r.verb_form in ("g", "d") and s.tags[i - 2 : i - 1] == ["ADP"]:
-        return "ADJ" if _nominal(nxt) else "VERB"  # "by carefully pruned azaleas"
-    if before in ("has", "have") and r.verb_form and (
-        _plural(nxt) or 4 * r.adj_count >= r.verb_count and _nominal(nxt)
+        return "ADJ" if nominal(nxt) else "VERB"  # "by carefully pruned azaleas"
+    if (
+        before in ("has", "have")
+        and r.verb_form
+        and (is_plural(nxt) or 4 * r.adj_count >= r.verb_count and nominal(nxt))
     ):
         return "ADJ"  # "has curved horns"
-    if before == "," and r.verb_form in ("g", "d") and _nominal(nxt) and _lacks_noun(s, i - 2):
+    if before == "," and r.verb_form in ("g", "d") and nominal(nxt) and _lacks_noun(s, i - 2):
         return "ADJ"  # "a large, glowing sign"
     if before == "," and r.verb_form == "g" and prev == "" and s.said:
         return "VERB"  # "..., revealing tan leather seats", but "In the distance, rolling hills"
@@ -384,7 +263,7 @@ def _known(r: Reading, s: _Sentence, i: int, nxt: str, after: str) -> str:
         return "VERB"  # "used for storing accessories"
     if before in _SOME and r.verb_form == "g" and s.words[i - 2] == ",":
         return "VERB"  # "lily pads, some bearing pink flowers"
-    if prev == "NOUN" and s.single and r.plural and r.verb_form == "s" and not _nominal(nxt):
+    if prev == "NOUN" and s.single and r.plural and r.verb_form == "s" and not nominal(nxt):
         return "VERB"  # "a husky watches"
     if bare and r.plural and _no_subject(s, i, nxt):
         return "NOUN"  # "a basket of dinner rolls.", "has dark walls and light supports"
@@ -402,7 +281,7 @@ def _known(r: Reading, s: _Sentence, i: int, nxt: str, after: str) -> str:
     if (
         r.verb_form in ("g", "d", "")
         and nxt not in COLORS
-        and f"{word} {_read(nxt).noun}" in entries
+        and f"{word} {read(nxt).noun}" in entries
     ):
         if prev == "AUX" and r.verb_form:
             return "VERB"
@@ -439,7 +318,7 @@ def _goes_on(r: Reading, before: str, nxt: str) -> bool:
     """
     if r.noun and r.plural:
         return True
-    return r.verb_form == "g" and category(before) not in ("c", "p", "") and _plural(nxt)
+    return r.verb_form == "g" and category(before) not in ("c", "p", "") and is_plural(nxt)
 
 
 def tag(words: list[str], originals: list[str]) -> tuple[list[str], list[str], list[bool]]:
@@ -455,14 +334,14 @@ def tag(words: list[str], originals: list[str]) -> tuple[list[str], list[str], l
     for i, word in enumerate(words):
         nxt, after = ahead[i + 1], ahead[i + 2]
         lemma, plural = word, False
-        pos = _by_form(word)
-        if not pos and (word in _BY_WORD or before in DEGREES):
-            pos = _by_word(word, before, sentence.prev, nxt, after)
+        pos = by_form(word)
+        if not pos and (word in BY_WORD or before in DEGREES):
+            pos = by_word(word, before, sentence.prev, nxt, after)
             if word == "cans":
                 lemma, plural = "can", True
         pos = pos or CLOSED.get(word, "")
         if not pos:
-            r = _read(word)
+            r = read(word)
             if r.noun or r.verb or r.adj or r.adv:
                 pos = _known(r, sentence, i, nxt, after)
                 if pos == "NOUN":
@@ -478,11 +357,11 @@ def tag(words: list[str], originals: list[str]) -> tuple[list[str], list[str], l
         sentence.advance(word, pos)
         if word in OPENERS or pos == "SPACE" and "\n" in word or i + 1 == len(words):
             if not clause.finite and pos != "AUX":
-                verb = finite_verb(words, tags, plurals, (clause.first, i + 1), _read)
+                verb = finite_verb(words, tags, plurals, (clause.first, i + 1), read)
                 if verb >= 0:
-                    tags[verb], lemmas[verb], plurals[verb] = "VERB", _read(words[verb]).verb, False
+                    tags[verb], lemmas[verb], plurals[verb] = "VERB", read(words[verb]).verb, False
             clause = Clause(i + 1)
         elif pos in _CLAUSE_TAGS:
-            clause.note(word, pos, _read(word).verb_form if pos == "VERB" else "", before)
+            clause.note(word, pos, read(word).verb_form if pos == "VERB" else "", before)
         before = word
     return tags, lemmas, plurals
