@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from finehard.phrases.kinds import UNGROUNDABLE
 from finehard.phrases.lexicon import category
-from finehard.phrases.words import AMOUNTS, COLORS, DEPICTIONS, LOOKS, POSSESSIVES, UNITS
+from finehard.phrases.words import AMOUNTS, COLORS, DEPICTIONS, LOOKS, MATERIALS, POSSESSIVES, UNITS
 
 _MIDDLE = frozenset({"ADJ", "NOUN", "PROPN", "NUM"})
 _NOUNS = frozenset({"NOUN", "PROPN"})
@@ -77,12 +77,9 @@ def _next_adjective(tokens: Tokens, i: int, specified: bool, listed: bool) -> in
 
 def _two_materials(tokens: Tokens, i: int) -> bool:
     """Whether "and" at `i` joins two materials before a noun: "a brick and stone wall"."""
-    materials = (
-        category(tokens.lemmas[i - 1])
-        == category(tokens.lemmas[min(i + 1, len(tokens) - 1)])
-        == "y"
-    )
-    return materials and tokens.lower[i] == "and" and tokens.tags[i + 1 : i + 3] == ["NOUN", "NOUN"]
+    if tokens.lower[i] != "and" or tokens.tags[i + 1 : i + 3] != ["NOUN", "NOUN"]:
+        return False
+    return tokens.lower[i - 1] in MATERIALS and tokens.lower[i + 1] in MATERIALS
 
 
 def _numbered(tokens: Tokens, i: int) -> bool:

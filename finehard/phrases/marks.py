@@ -99,7 +99,7 @@ def unseen(tokens: Tokens) -> list[str]:
             absent = read_into = compared = guessed = False
         elif _guesses(tokens, i):
             guessed = True
-        elif word == "order" and tokens.lower[i - 1 : i + 2 : 2] == ["in", "to"]:
+        elif word == "to" and tokens.lower[max(0, i - 2) : i] == ["in", "order"]:
             read_into = True
         elif word in ("if", "though"):
             read_into = read_into or i > 0 and tokens.lower[i - 1] == "as"

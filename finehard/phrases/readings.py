@@ -72,4 +72,7 @@ def bare_compound(r: Reading, before: str, nxt: str) -> bool:
 
 def is_thing(r: Reading) -> bool:
     """Whether a word in -ing is a noun: "building", "scaffolding"."""
-    return r.verb_form == "g" and bool(r.noun) and r.noun_count >= r.verb_count and r.adj_count <= 1
+    if r.verb_form != "g" or not r.noun or r.adj_count > 1:
+        return False
+    often = 3 if category(r.noun) == "d" else 1
+    return often * r.noun_count >= r.verb_count

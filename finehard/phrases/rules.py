@@ -171,6 +171,10 @@ def _is_person(noun: str) -> bool:
     return noun in PERSONS or category(noun) == "p"
 
 
+def _several(tokens: Tokens, one: Chunk) -> bool:
+    return tokens.plural[one.head] or tokens.lemmas[one.head] == "people"
+
+
 def _refers_back(head: str, kinds: set[str], heads: Iterable[str]) -> bool:
     """Whether "the `head`" can refer to one of `heads`, whose hypernyms are `kinds`."""
     if head in kinds or f"{head}top" in heads:  # "the counter" after "a marble countertop"
@@ -214,7 +218,7 @@ def _listed_again(tokens: Tokens, chunks: list[Chunk]) -> set[int]:
     """Returns the starts of chunks that list the persons before: "two people, a man and a boy,"."""
     starts: set[int] = set()
     for group, first, second in zip(chunks, chunks[1:], chunks[2:], strict=False):
-        if min(group.head, first.head, second.head) < 0 or not tokens.plural[group.head]:
+        if min(group.head, first.head, second.head) < 0 or not _several(tokens, group):
             continue
         between = tokens.lower[group.end : first.start], tokens.lower[first.end : second.start]
         nouns = (tokens.lemmas[one.head] for one in (group, first, second))

@@ -141,6 +141,12 @@ DEPICTIONS = TITLES | word_set(
 LOOKS = word_set("look shape seem appear feel be more much rather something almost")
 """Words after which "like" is a comparison: "looks like a toy"."""
 
+MATERIALS = word_set(
+    "brick stone wood glass metal concrete steel iron marble granite plastic leather wool cotton "
+    "denim paper rubber copper brass bronze gold silver chrome wicker bamboo mesh velvet silk"
+)
+"""Materials that two of a kind name together: "a glass and metal table"."""
+
 MAKES = word_set(
     "make build carve craft construct forge weave finish upholster sculpt knit sew cast clad"
 )
