@@ -12,6 +12,7 @@ import pytest
 from finehard.config import Config, parse_config
 from finehard.errors import FinehardError
 from finehard.lmm.dialect import Dialect
+from finehard.records import Record
 from finehard.rehearsal import measure_speeds, rehearse
 from finehard.stages.caption import Caption
 from finehard.stages.regions import Regions
@@ -174,3 +175,18 @@ def test_the_speed_of_a_server_is_measured() -> None:
         speeds = measure_speeds(settings, stages(settings), {"lmm": Dialect()})
     assert speeds["lmm"] > 0
     assert len(server.asked) == 3 * 16
+
+
+def test_a_stage_that_needs_another_ones_data_is_passed_over(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Needy(Caption):
+        def questions(self, record: Record) -> Any:
+            return [record.extra["before"]]
+
+    caplog.set_level("INFO")
+    with FaultyServer() as server:
+        settings = config(server)
+        rehearse(settings, [Needy(settings.caption)])
+    assert server.asked == []
+    assert "stage caption cannot be tried out: KeyError: 'before'" in caplog.text

@@ -159,9 +159,9 @@ def _items(logprobs: dict[str, Any]) -> Iterator[dict[str, Any]]:
     if logprobs.get("content"):
         yield from logprobs["content"]
         return
-    told = [logprobs["tokens"], logprobs["token_logprobs"]]  # the older form: columns
-    tops = logprobs.get("top_logprobs") or [None] * len(told[0])
-    for token, logprob, top in zip(*told, tops, strict=True):
+    columns = [logprobs["tokens"], logprobs["token_logprobs"]]  # the older form
+    tops = logprobs.get("top_logprobs") or [None] * len(columns[0])
+    for token, logprob, top in zip(*columns, tops, strict=True):
         yield {"token": token, "logprob": logprob, "top_logprobs": top}
 
 
@@ -172,19 +172,19 @@ def _token(item: dict[str, Any]) -> _Token:
         top = [{"token": token, "logprob": logprob} for token, logprob in top.items()]
     others: dict[bytes, float] = {}
     bound = 1.0
-    seen = set()
+    names = set()
     for other in top:
         name, probability = other["token"], _exp(other["logprob"])
-        if name in seen:
+        if name in names:
             continue
-        seen.add(name)
+        names.add(name)
         key = _spelled(other)
         others[key] = others.get(key, 0.0) + probability
         if name != item["token"]:  # it is added to the top ones where it is none
             bound = min(bound, probability)
-    if item["token"] not in seen:
+    if item["token"] not in names:
         others[spelled] = others.get(spelled, 0.0) + own
-    elif len(seen) == 1:
+    elif len(names) == 1:
         bound = own
     return _Token(spelled, others, max(0.0, min(bound, 1.0 - sum(others.values()))))
 

@@ -129,33 +129,53 @@ class Transport:
     async def problem(self, url: str) -> str | None:
         """Returns what is wrong with the endpoint at `url`; None if nothing is seen.
 
-        Asks for the list of models. One that has no such list is left to its first question.
+        Asks for the list of models. Where that is missing, fails or does not name the model, as it
+        does on sound servers too, a trivial question decides.
         """
-        model = self._config.model
-        hint = f"is the server running, and are the endpoints of model {model!r} right?"
+        hint = (
+            f"is the server running, and are the endpoints of model {self._config.model!r} right?"
+        )
         try:
             async with self._http().get(
                 f"{url}/models",
                 timeout=aiohttp.ClientTimeout(total=min(15.0, self._config.timeout_s)),
                 allow_redirects=False,
             ) as response:
-                body = await _body(response)
-                if response.status in (404, 405, 501):
-                    return None
-                if response.status != 200:
-                    hint = self._key_hint(response.status) or hint
-                    return f"{url}/models answered {response.status}; {hint}"
-                served = [m.get("id") for m in orjson.loads(body).get("data", [])]
+                problem = self._list_problem(url, response.status, await _body(response))
         except (aiohttp.ClientError, TimeoutError, OSError) as failure:
             return f"no model server at {url} ({_describe(failure)}); {hint}"
-        except (ValueError, AttributeError, TypeError, Transient):
-            return f"{url}/models returned no model list; {hint}"
-        if served and not any(self._config.serves(str(name)) for name in served):
-            try:  # some list what can be deployed, not what is
-                await self.chat(url, trivial(self._config))
-            except (Transient, Refused):
-                return f"{url} serves {served[0]!r}, not {model!r}; {hint}"
+        except Transient:
+            problem = f"{url}/models returned no model list"
+        if problem is None:
+            return None
+        if await self._answers(url):
+            return None
+        return f"{problem}; {'' if 'api_key' in problem else hint}".rstrip("; ")
+
+    def _list_problem(self, url: str, status: int, body: bytes) -> str | None:
+        """Returns what is wrong with a list of models; None if it names the model."""
+        if status != 200:
+            return f"{url}/models answered {status}; {self._key_hint(status)}".rstrip("; ")
+        try:
+            served = [str(entry["id"]) for entry in orjson.loads(body)["data"]]
+        except (ValueError, AttributeError, TypeError, KeyError):
+            return f"{url}/models returned no model list"
+        if served and not any(map(self._config.serves, served)):
+            return f"{url} serves {served[0]!r}, not {self._config.model!r}"
         return None
+
+    async def _answers(self, url: str) -> bool:
+        """Returns whether a trivial request is answered. A server that just failed may have closed
+        the connection that is tried first."""
+        for last in (False, True):
+            try:
+                await self.chat(url, trivial(self._config))
+            except (Transient, Refused) as failed:
+                if last or failed.reason != "server_error":
+                    return False
+            else:
+                return True
+        raise AssertionError("unreachable")
 
     def _http(self) -> aiohttp.ClientSession:
         if self._session is None:
@@ -208,10 +228,10 @@ class Transport:
         return " ".join(data[:length].decode("utf-8", "replace").split())
 
 
-def trivial(config: ModelConfig) -> bytes:
+def trivial(config: ModelConfig, token_field: str = "max_tokens") -> bytes:
     """Returns the body of a request that any server of the model answers."""
     chat = [{"role": "user", "content": "Say yes."}]
-    body = {"model": config.model, "messages": chat, "max_tokens": 4, **config.extra_body}
+    body = {"model": config.model, "messages": chat, token_field: 4, **config.extra_body}
     return orjson.dumps({name: value for name, value in body.items() if value is not None})
 
 

@@ -31,7 +31,7 @@ STAYS = {
     "json": "server_error",
     "list": "server_error",
     "hang": "timeout",
-    "shape": "invalid_reply",
+    "shape": "server_error",
     "schema": "invalid_reply",
     "prose": "invalid_reply",
     "empty": "invalid_reply",

@@ -258,7 +258,7 @@ def test_a_schema_of_ones_own_is_fitted_too() -> None:
     assert parse_reply(text, schema) == {"mood": "calm", "indoors": True, "colors": ["red"]}
 
 
-def test_parts_of_a_schema_that_are_not_understood_are_left_alone() -> None:
+def test_parts_of_a_schema_with_references_are_left_alone() -> None:
     schema = ReplySchema(
         {
             "type": "object",

@@ -25,14 +25,15 @@ def _demo(folder: Path, **engine: object) -> Path:
     values = asdict(config)
     values["server"]["engine"] = {**values["server"]["engine"], **engine}
     path = folder / "config.yaml"
-    path.write_text(yaml.safe_dump(_plain(values)))
+    path.write_text(yaml.safe_dump(plain(values)))
     return path
 
 
-def _plain(value: object) -> object:
+def plain(value: object) -> object:
+    """Tuples as lists, for YAML."""
     if isinstance(value, dict):
-        return {name: _plain(inner) for name, inner in value.items()}
-    return [_plain(inner) for inner in value] if isinstance(value, list | tuple) else value
+        return {name: plain(inner) for name, inner in value.items()}
+    return [plain(inner) for inner in value] if isinstance(value, list | tuple) else value
 
 
 def _built_from_scenes(tmp_path: Path, settings: Path) -> dict[str, int]:

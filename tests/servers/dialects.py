@@ -347,5 +347,6 @@ DIALECTS = (
     replace(VLLM, name="vllm-one-image", refuse=_first(_qwen_sizes, _vllm_images(1))),
     replace(VLLM, name="vllm-4096", refuse=_first(_qwen_sizes, _vllm_context(4096))),
     replace(VLLM, name="no-models-path", models=None),
+    Dialect("transformers-serve", reply=_without_logprobs, served="qwen2.5-vl-7b@main", models=()),
 )  # fmt: skip
 """Each as a server for all models of a build."""

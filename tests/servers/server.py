@@ -27,8 +27,8 @@ class Dialect:
 
     `refuse` returns what a request is refused with, or None; it is given the request and its
     number, from 1. `reply` may change the body of a good reply. `models` are the names that
-    /models lists, None where there is no such path. `served` is the name in replies, where that is
-    not the one asked for.
+    /models lists, None where there is no such path, and empty where it fails. `served` is the name
+    in replies, where that is not the one asked for.
     """
 
     name: str
@@ -84,7 +84,9 @@ class StrictServer:
     async def _models(self, request: web.Request) -> web.Response:
         if refusal := self._wrong_key(request):
             return _response(*refusal)
-        data = [{"id": name, "object": "model"} for name in self.dialect.models or ()]
+        if not self.dialect.models:
+            return _response(500, "Internal Server Error")
+        data = [{"id": name, "object": "model"} for name in self.dialect.models]
         return _response(200, {"object": "list", "data": data})
 
     async def _chat(self, request: web.Request) -> web.Response:

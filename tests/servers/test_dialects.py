@@ -17,7 +17,7 @@ from tests.servers.dialects import DIALECTS, MARKED, OPENAI, TEXT_ONLY, VLLM
 from tests.servers.server import Dialect, StrictServer
 
 KEY = "STRICT_SERVERS_KEY"
-ACCEPTING = {"openai", "anthropic", "ollama", "lmstudio", "no-models-path"}
+ACCEPTING = {"openai", "anthropic", "ollama", "lmstudio", "no-models-path", "transformers-serve"}
 """The dialects that refuse nothing of what is asked first."""
 
 pytestmark = pytest.mark.slow
