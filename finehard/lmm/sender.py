@@ -24,7 +24,7 @@ from finehard.lmm.transport import Refused, Transient, Transport, trivial
 SERVER_CHECK_S = 2.0
 """Least seconds between two checks whether a failing server was given up by its supervisor."""
 
-UNANSWERED = 20
+UNANSWERED = 30
 """Requests of a stage that may be given up before one of them is answered."""
 
 LEAST_TOKENS = 16
