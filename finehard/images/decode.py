@@ -13,6 +13,9 @@ from finehard.images.header import ImageError, Opened, one_line, open_file, open
 from finehard.images.orientation import TRANSPOSE
 from finehard.images.views import fit
 
+_STRIP = 1 << 20
+"""Pixels that are composited at a time."""
+
 
 class Decoded(NamedTuple):
     """A decoded image; `sendable` when its file's bytes can go to a model as they are."""
@@ -57,7 +60,9 @@ def _pixels(
     """Decodes; `draft` is the least (width, height), as stored, to which a JPEG is reduced."""
     try:
         image = _eight_bits(_loaded(opened, data, draft), data)
-        image = _on_white(image if max_side is None else fit(image, max_side))
+        image = _on_white(image)
+        if max_side is not None:
+            image = fit(image, max_side)
         if opened.orientation in TRANSPOSE:
             image = image.transpose(TRANSPOSE[opened.orientation])
     except MemoryError as error:
@@ -100,7 +105,13 @@ def _eight_bits(image: Image.Image, data: bytes) -> Image.Image:
 
 
 def _on_white(image: Image.Image) -> Image.Image:
-    if image.mode == "RGBA":
-        white = Image.new("RGBA", image.size, "white")
-        image = Image.alpha_composite(white, image)
-    return image if image.mode == "RGB" else image.convert("RGB")
+    """Returns `image` as RGB, composited strip by strip: a large one is not in memory thrice."""
+    if image.mode != "RGBA":
+        return image if image.mode == "RGB" else image.convert("RGB")
+    shown = Image.new("RGB", image.size)
+    rows = max(1, _STRIP // image.width)
+    for top in range(0, image.height, rows):
+        strip = image.crop((0, top, image.width, min(top + rows, image.height)))
+        white = Image.new("RGBA", strip.size, "white")
+        shown.paste(Image.alpha_composite(white, strip).convert("RGB"), (0, top))
+    return shown
