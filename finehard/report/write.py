@@ -79,7 +79,7 @@ def _render(
     seed: int,
 ) -> str:
     budget = _THUMBNAILS // max(12, len(drawn))
-    cards = [_card(sample.json, thumbnail(sample.image_bytes, budget)) for sample in drawn]
+    cards = [_card(sample.json, thumbnail(sample, budget)) for sample in drawn]
     order = {stage: number for number, stage in enumerate(funnel.flow(m))}
     script = (_TEMPLATES / "report.js").read_text("utf-8")
     return _environment().get_template("report.html").render(
