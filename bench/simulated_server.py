@@ -46,8 +46,10 @@ def answer(name: str, text: str, images: list[str], schema: dict[str, Any]) -> A
     if name == "regions":
         return {number: f"{thing()} on a wooden table" for number in schema["required"]}
     if name == "negatives":
-        texts = re.findall(r"^(\d+)\. (.*)$", text, re.MULTILINE)
-        return {number: _swaps(t, chance) for number, t in texts}
+        texts = dict(re.findall(r"^(\d+)\. (.*)$", text, re.MULTILINE))  # a prompt's example first
+        named = {number: _swaps(texts.get(number, ""), chance) for number in schema["required"]}
+        entry = schema["properties"]["1"]["items"]
+        return named if entry["type"] == "object" else {n: _lists(s) for n, s in named.items()}
     numbers = {n: p for n, p in schema["properties"].items() if p.get("type") == "integer"}
     if numbers:  # a stage of the user's
         return {n: chance.randint(p["minimum"], p["maximum"]) for n, p in numbers.items()}
@@ -60,6 +62,11 @@ def _swaps(text: str, chance: random.Random) -> list[dict[str, str]]:
         return []
     others = chance.sample([c for c in COLORS if c != here], 5)
     return [{"attribute": "color", "original": here, "replacement": o} for o in others]
+
+
+def _lists(swaps: list[dict[str, str]]) -> list[str]:
+    words = ", ".join(swap["replacement"] for swap in swaps)
+    return [f"{swaps[0]['original']}: {words}"] if swaps else []
 
 
 class Simulated:

@@ -154,6 +154,10 @@ def as_dict(config: Config) -> dict[str, Any]:
         del values["max_rejected"]
     if values["source"]["format"] == "auto":
         del values["source"]["format"]
+    if not values["negatives"]["left_to_lexicon"]:
+        del values["negatives"]["left_to_lexicon"]
+    if values["verify"]["regions_per_request"] == 1:
+        del values["verify"]["regions_per_request"]
     for name in ("sent_min_side", "sent_max_aspect"):
         if values["images"][name] == getattr(ImagesConfig, name):
             del values["images"][name]

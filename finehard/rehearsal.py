@@ -12,11 +12,12 @@ from functools import partial, reduce
 from typing import NamedTuple
 
 from finehard.config import Config
-from finehard.errors import FinehardError
+from finehard.errors import FinehardError, typed_error_line
 from finehard.lmm.client import Client
 from finehard.lmm.config import ModelConfig
 from finehard.lmm.dialect import Dialect, images_allowed, merged
 from finehard.lmm.question import Answer, Question, RequestFailed
+from finehard.lmm.reply import NOT_JSON
 from finehard.records import Record
 from finehard.stages.sample import sample_record
 from finehard.stages.stage import Ask, Limits, Stage
@@ -119,7 +120,7 @@ def measure_speeds(
                 for stage in stages
                 if stage.model == name
                 for record, picture in samples
-                for ask in stage.questions(record)[:1]
+                for ask in _asks(stage, record)[:1]
             ]
             tokens = sum(_completion_tokens(future) for future in asked)
         finally:
@@ -187,7 +188,7 @@ def _try_stage(config: Config, name: str, stage: Stage, client: Client) -> None:
     while True:
         stage.limits = Limits(regions if regions < most else None)
         record, picture = sample_record(config.images, most, seed)
-        asks = stage.questions(record)
+        asks = _asks(stage, record)
         if not asks:
             return
         ask = max(asks, key=lambda ask: (len(ask.views), ask.max_tokens, len(ask.text)))
@@ -210,6 +211,10 @@ def _try_stage(config: Config, name: str, stage: Stage, client: Client) -> None:
                     raise FinehardError(_problem(name, stage, client, failed)) from None
             elif failed.reason in ("invalid_reply", "truncated_reply") and not seed:
                 seed = 1  # one bad reply proves nothing
+            elif failed.reason == "invalid_reply" and not failed.detail.startswith(NOT_JSON):
+                _log.warning("the model may be too weak for it: %s",
+                             _problem(name, stage, client, failed))  # fmt: skip
+                return
             else:
                 raise FinehardError(_problem(name, stage, client, failed)) from None
             continue
@@ -217,6 +222,16 @@ def _try_stage(config: Config, name: str, stage: Stage, client: Client) -> None:
         if client.cut.get(stage.name, half) >= half or not _splits(stage, record, regions // 2):
             return
         regions //= 2
+
+
+def _asks(stage: Stage, record: Record) -> Sequence[Ask]:
+    """Returns the questions of `stage` about a sample; none where the stage needs more than that,
+    such as what another stage of the user's adds to a record."""
+    try:
+        return stage.questions(record)
+    except Exception as error:
+        _log.info("stage %s cannot be tried out: %s", stage.name, typed_error_line(error))
+        return ()
 
 
 def _question(config: Config, stage: Stage, ask: Ask, record: Record, picture: bytes) -> Question:

@@ -25,6 +25,7 @@ ROOT = Path(__file__).parents[1]
         "fuzz --minutes 0.02",
         "loader --samples 64",
         "phrases --captions 50",
+        "real_text --captions tests/phrases/real.jsonl",
         "regions --scenes 2",
         pytest.param("report_size --samples 2000", marks=pytest.mark.full),
         pytest.param("saturation --images 40", marks=pytest.mark.full),

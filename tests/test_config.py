@@ -224,3 +224,18 @@ def test_identity_covers_what_affects_answers() -> None:
     for field, value in (("model", "other"), ("revision", "r"), ("temperature", 0.5), ("seed", 1)):
         assert identity(**{field: value}) != identity()
     assert identity(extra_body={"top_k": 1}) != identity()
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("*.yaml")), ids=lambda p: p.stem)
+def test_bundled_configs_name_the_compact_prompts_but_the_demo(path: Path) -> None:
+    config = load_config(str(path))
+    demo = path.stem == "demo"
+    assert config.negatives.prompt == ("negatives.v1" if demo else "negatives.v2")
+    if config.verify.policy != "skip":
+        assert config.verify.prompt == ("verify.v2" if demo else "verify.v3")
+
+
+def test_settings_at_their_default_are_not_in_the_manifest() -> None:
+    config = load_config("gpu-node")
+    assert "left_to_lexicon" not in as_dict(config)["negatives"]
+    assert "regions_per_request" not in as_dict(config)["verify"]

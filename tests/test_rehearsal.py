@@ -10,8 +10,12 @@ from typing import Any
 import pytest
 
 from finehard.config import Config, parse_config
+from finehard.detect import DetectConfig
 from finehard.errors import FinehardError
 from finehard.lmm.dialect import Dialect
+from finehard.negatives import NegativesConfig
+from finehard.planning import plan
+from finehard.records import Record
 from finehard.rehearsal import measure_speeds, rehearse
 from finehard.stages.caption import Caption
 from finehard.stages.regions import Regions
@@ -19,6 +23,7 @@ from finehard.stages.stage import Limits, Stage
 from finehard.stages.verify import Verify
 from finehard.state import rehearsed
 from tests.lmm.faulty_server import MODEL, Fault, FaultyServer, raw, says, status
+from tests.sources.tars import samples, tar_bytes
 
 
 def config(*servers: FaultyServer, **model: Any) -> Config:
@@ -174,3 +179,36 @@ def test_the_speed_of_a_server_is_measured() -> None:
         speeds = measure_speeds(settings, stages(settings), {"lmm": Dialect()})
     assert speeds["lmm"] > 0
     assert len(server.asked) == 3 * 16
+
+
+def test_a_stage_that_needs_another_ones_data_is_passed_over(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Needy(Caption):
+        def questions(self, record: Record) -> Any:
+            return [record.extra["before"]]
+
+    caplog.set_level("INFO")
+    with FaultyServer() as server:
+        settings = config(server)
+        rehearse(settings, [Needy(settings.caption)])
+    assert server.asked == []
+    assert "stage caption cannot be tried out: KeyError: 'before'" in caplog.text
+
+
+def test_a_plan_that_asks_fills_in_the_speeds(tmp_path: Path) -> None:
+    source = tmp_path / "in"
+    source.mkdir()
+    (source / "a.tar").write_bytes(tar_bytes(samples(4)))
+    with FaultyServer() as server:
+        server.always = answering(lambda asked: "no logprobs here" if "logprobs" in asked else None)
+        settings = replace(
+            config(server),
+            detect=DetectConfig(backend="bench.fixed_detector:load"),
+            negatives=NegativesConfig(backend="lexicon"),
+        )
+        made = plan(settings, str(source), ask=True)
+    assert made.found[0] == "model lmm: no log-probabilities"
+    assert "completion tokens/s of one endpoint" in made.found[1]
+    assert made.gpu_hours > 0
+    assert plan(settings, str(source)).gpu_hours == 0

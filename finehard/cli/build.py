@@ -49,6 +49,8 @@ class _Formatter(logging.Formatter):
 def _log_to_stderr() -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(_Formatter())
+    # Beam says so on every start where its extra for Google Cloud is not installed
+    handler.addFilter(lambda record: "apitools not found" not in str(record.msg))
     logging.basicConfig(handlers=[handler], level=logging.WARNING)
     logging.getLogger("finehard").setLevel(logging.INFO)
 

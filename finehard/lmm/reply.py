@@ -11,6 +11,9 @@ from finehard.lmm.json_in_text import LONGEST, json_values, loose_json_values
 from finehard.lmm.repair import Repair
 from finehard.schemas import ReplySchema
 
+NOT_JSON = "not JSON"
+"""How the message begins where a reply holds no JSON at all."""
+
 
 class InvalidReply(ValueError):
     """The reply is not JSON or does not fit the schema; the message is one line."""
@@ -25,12 +28,12 @@ def parse_reply(text: str, schema: ReplySchema, partial: bool = False) -> Any:
     in the length of `text`. Raises `InvalidReply`.
     """
     if not text.strip():
-        raise InvalidReply("the reply is empty")
+        raise InvalidReply(f"{NOT_JSON}: the reply is empty")
     values: list[Any] = []
     try:
         value = orjson.loads(text)
     except ValueError as error:
-        why = f"not JSON: {' '.join(str(error).split())[:200]}"
+        why = f"{NOT_JSON}: {' '.join(str(error).split())[:200]}"
     else:
         wrong = schema.why_invalid(value)
         if wrong is None:

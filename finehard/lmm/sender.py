@@ -185,7 +185,7 @@ class Sender:
 
     async def _send_control(self, endpoint: Endpoint, question: Question | None) -> None:
         if question is None:
-            body = trivial(self.config)
+            body = trivial(self.config, self.dialect.token_field)
         else:
             body = self._request(question, [], question.max_tokens).encoded
         await self.transport.chat(endpoint.url, body)

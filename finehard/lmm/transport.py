@@ -148,11 +148,9 @@ class Transport:
             problem = f"{url}/models returned no model list"
         if problem is None:
             return None
-        try:
-            await self.chat(url, trivial(self._config))
-        except (Transient, Refused):
-            return f"{problem}; {'' if 'api_key' in problem else hint}".rstrip("; ")
-        return None
+        if await self._answers(url):
+            return None
+        return f"{problem}; {'' if 'api_key' in problem else hint}".rstrip("; ")
 
     def _list_problem(self, url: str, status: int, body: bytes) -> str | None:
         """Returns what is wrong with a list of models; None if it names the model."""
@@ -165,6 +163,19 @@ class Transport:
         if served and not any(map(self._config.serves, served)):
             return f"{url} serves {served[0]!r}, not {self._config.model!r}"
         return None
+
+    async def _answers(self, url: str) -> bool:
+        """Returns whether a trivial request is answered. A server that just failed may have closed
+        the connection that is tried first."""
+        for last in (False, True):
+            try:
+                await self.chat(url, trivial(self._config))
+            except (Transient, Refused) as failed:
+                if last or failed.reason != "server_error":
+                    return False
+            else:
+                return True
+        raise AssertionError("unreachable")
 
     def _http(self) -> aiohttp.ClientSession:
         if self._session is None:
@@ -217,10 +228,10 @@ class Transport:
         return " ".join(data[:length].decode("utf-8", "replace").split())
 
 
-def trivial(config: ModelConfig) -> bytes:
+def trivial(config: ModelConfig, token_field: str = "max_tokens") -> bytes:
     """Returns the body of a request that any server of the model answers."""
     chat = [{"role": "user", "content": "Say yes."}]
-    body = {"model": config.model, "messages": chat, "max_tokens": 4, **config.extra_body}
+    body = {"model": config.model, "messages": chat, token_field: 4, **config.extra_body}
     return orjson.dumps({name: value for name, value in body.items() if value is not None})
 
 

@@ -13,6 +13,7 @@ import lzma
 import re
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 OUT = Path(__file__).parent / "data" / "relations.txt.xz"
 SENSES = {"a": 3, "n": 2, "v": 2}
@@ -26,11 +27,16 @@ states, substances; verbs of body, change, consumption, contact, motion, percept
 WORD = re.compile(r"[a-z][a-z'-]*")
 
 
-def _parents(folder: Path, pos: str) -> dict[str, tuple[int, str, list[str]]]:
-    """Returns, by synset offset, the lexicographer file, the synset type and the parents.
+class Synset(NamedTuple):
+    """A synset: its lexicographer file, the synsets above it and those opposite to it."""
 
-    A head adjective has the type "a", its satellites "s".
-    """
+    category: int
+    above: list[str]
+    opposite: list[str]
+
+
+def _synsets(folder: Path, pos: str) -> dict[str, Synset]:
+    """Returns the synsets of a part of speech by offset."""
     synsets = {}
     for line in (folder / f"data.{FILES[pos]}").read_text("utf-8").splitlines():
         if line.startswith("  "):
@@ -39,7 +45,9 @@ def _parents(folder: Path, pos: str) -> dict[str, tuple[int, str, list[str]]]:
         start = 5 + 2 * int(fields[3], 16)
         pointers = [fields[n : n + 4] for n in range(start, start + 4 * int(fields[start - 1]), 4)]
         up = [target for symbol, target, *_ in pointers if symbol in UP[pos]]
-        synsets[fields[0]] = (int(fields[1]), fields[2], [] if fields[2] == "a" else up)
+        against = [target for symbol, target, *_ in pointers if symbol == "!" and pos == "a"]
+        above = [] if fields[2] == "a" else up
+        synsets[fields[0]] = Synset(int(fields[1]), above, against)
     return synsets
 
 
@@ -47,8 +55,9 @@ def build(folder: Path) -> bytes:
     """Returns the compressed relations, from a folder with WordNet's database files."""
     words: dict[str, list[str]] = {}
     above: dict[str, list[str]] = {}
+    opposite: dict[str, list[str]] = {}
     for pos, name in FILES.items():
-        parents = _parents(folder, pos)
+        synsets = _synsets(folder, pos)
         for line in (folder / f"index.{name}").read_text("utf-8").splitlines():
             if line.startswith("  "):
                 continue
@@ -56,14 +65,15 @@ def build(folder: Path) -> bytes:
             if not WORD.fullmatch(parts[0]):
                 continue
             offsets = parts[-int(parts[2]) :][: SENSES[pos]]
-            used = [o for o in offsets if parents[o][0] in CATEGORIES[pos]]
+            used = [o for o in offsets if synsets[o].category in CATEGORIES[pos]]
             words.setdefault(parts[0], []).extend(pos + offset for offset in used)
             for offset in used:
-                above[pos + offset] = [pos + up for up in parents[offset][2]]
+                above[pos + offset] = [pos + up for up in synsets[offset].above]
+        opposite |= {pos + o: [pos + a for a in s.opposite] for o, s in synsets.items()}
     numbers: dict[str, int] = {}
     named = {word: ids for word, ids in sorted(words.items()) if ids}
-    for synsets in (*named.values(), *above.values()):
-        for synset in synsets:
+    for some in (*named.values(), *above.values()):
+        for synset in some:
             numbers.setdefault(synset, len(numbers))
     for synset in above:
         numbers.setdefault(synset, len(numbers))
@@ -71,6 +81,10 @@ def build(folder: Path) -> bytes:
     lines.append("#above")
     tops = sorted((numbers[i], sorted(numbers[u] for u in up)) for i, up in above.items() if up)
     lines += [f"{number} {' '.join(map(str, up))}" for number, up in tops]
+    lines.append("#opposite")
+    pairs = {(numbers[i], numbers[a]) for i, some in opposite.items() if i in numbers
+             for a in some if a in numbers}  # fmt: skip
+    lines += [f"{one} {other}" for one, other in sorted(pairs) if one < other]
     return lzma.compress(("\n".join(lines) + "\n").encode(), preset=9 | lzma.PRESET_EXTREME)
 
 

@@ -1,18 +1,23 @@
 """The hard negative stage: attribute swaps from a model or from the lexicon, checked by rules.
 
-The model only names swaps (attribute, original, replacement), which are applied to the text here: a
-negative then differs from its positive only in the swap, and a reply takes half the tokens.
+The model only names swaps, which are applied to the text here: a negative then differs from its
+positive only in the swap, and a reply takes a fraction of the tokens. The prompt decides which form
+the reply has (`finehard.negatives.reply`).
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from finehard.digest import digest
+from finehard.errors import UsageError
+from finehard.negatives.hints import line
 from finehard.negatives.lexicon import VERSION, swaps
-from finehard.negatives.swap import Swap, pick
+from finehard.negatives.reply import REPLY_FORMS, named_swaps
+from finehard.negatives.swap import pick
 from finehard.records import Record, Region
 from finehard.schemas import reply_schema
 from finehard.settings.ranges import Count, Positive, Share
@@ -42,13 +47,15 @@ class NegativesConfig:
     """Swaps requested per region: more than `per_region`, since some fail the checks."""
     fill: bool = False
     """Add swaps from the lexicon where the model's make fewer than `per_region`."""
+    left_to_lexicon: Count = 0
+    """Negatives per region that the model is not asked for where `fill` can add them."""
     balance: bool = False
     """Choose a region's negatives so that their words alone do not give them away. Up to `ask_for`
     valid ones are then verified. False: the first `per_region` are used."""
     balance_loss: Share = 0.15
     """Fraction of the negatives that balancing may drop."""
     max_tokens: Positive = 40
-    """Per requested swap."""
+    """Per requested swap; the compact reply of negatives.v2 is allowed 12 at most."""
 
     @property
     def candidates(self) -> int:
@@ -67,7 +74,16 @@ class Negatives(Stage):
     def __init__(self, config: NegativesConfig) -> None:
         self.config = config
         self.model = config.model
-        self.prompt: Prompt = load_prompt(config.prompt, "negatives", ("count", "texts"))
+        fields = ("count", "texts", "hinted_texts")
+        self.prompt: Prompt = load_prompt(config.prompt, "negatives", fields)
+        if self.prompt.reply not in REPLY_FORMS:
+            raise UsageError(
+                f"prompt {config.prompt}: unknown reply {self.prompt.reply!r}; negatives knows "
+                + ", ".join(REPLY_FORMS)
+            )
+        self._form = REPLY_FORMS[self.prompt.reply]
+        if config.left_to_lexicon and not config.fill:
+            raise UsageError("negatives.left_to_lexicon needs negatives.fill: true")
 
     @classmethod
     def make(cls, config: NegativesConfig) -> Stage:
@@ -75,40 +91,71 @@ class Negatives(Stage):
         return LexiconNegatives(config) if config.backend == "lexicon" else cls(config)
 
     def questions(self, record: Record) -> Sequence[Ask]:
-        """Returns one question about the short expressions of all regions, without an image."""
-        if not record.regions or not self.config.per_region:
-            return ()
-        texts = numbered([fence(region.short_expr, 200) for region in record.regions])
-        ask = Ask(
-            self.prompt.render(count=self.config.ask_for, texts=texts),
+        """Returns questions about the short expressions of all regions, without an image: one, or
+        as many as `limits` makes necessary."""
+        return [self._ask(regions) for regions in self._requests(record)]
+
+    def _requests(self, record: Record) -> list[Sequence[Region]]:
+        if not self.config.per_region:
+            return []
+        regions = record.regions
+        most = self.limits.regions or max(1, len(regions))
+        return [regions[start : start + most] for start in range(0, len(regions), most)]
+
+    def _ask(self, regions: Sequence[Region]) -> Ask:
+        texts = [fence(region.short_expr, 200) for region in regions]
+        counts = [self._to_ask_for(region.short_expr) for region in regions]
+        most_tokens = int(min(self.config.max_tokens, self._form.most_tokens_per_swap))
+        return Ask(
+            self.prompt.render(
+                count=max(counts),
+                texts=numbered(texts),
+                hinted_texts=numbered([line(t, n) for t, n in zip(texts, counts, strict=True)]),
+            ),
             (),
-            reply_schema("negatives", len(record.regions)),
-            64 + self.config.max_tokens * self.config.ask_for * len(record.regions),
+            reply_schema(self.prompt.reply, len(regions)),
+            64 + most_tokens * sum(counts),
         )
-        return (ask,)
+
+    def _to_ask_for(self, text: str) -> int:
+        """Returns the number of swaps to request: fewer where the lexicon will add some."""
+        asked, wanted = self.config.ask_for, self.config.per_region
+        if not self.config.left_to_lexicon:
+            return asked
+        added, _ = pick(text, swaps(text), min(self.config.left_to_lexicon, wanted))
+        return max(1, math.ceil(asked * (wanted - len(added)) / wanted))
 
     def answer(self, record: Record, values: Sequence[Any]) -> Record:
         """Returns `record` with the valid swaps in the model's order; counts the refused ones."""
-        [value] = values
         dropped: dict[str, list[str]] = {}
-        regions = []
-        most = self.config.candidates
-        for number, region in enumerate(record.regions, 1):
-            named = [Swap(**swap) for swap in value[str(number)]]
-            kept, refused = pick(region.short_expr, named, most)
-            for rule, examples in refused.items():
-                dropped.setdefault(rule, []).extend(examples)
-            if self.config.fill and len(kept) < most:
-                kept, _ = pick(region.short_expr, swaps(region.short_expr), most, kept)
-            regions.append(replace(region, hard_negatives=tuple(kept)))
+        regions = [
+            self._swapped(region, value, number, dropped)
+            for asked, value in zip(self._requests(record), values, strict=True)
+            for number, region in enumerate(asked, 1)
+        ]
         return replace(record, regions=tuple(regions)).dropping(self.name, dropped)
+
+    def _swapped(
+        self, region: Region, reply: Any, number: int, dropped: dict[str, list[str]]
+    ) -> Region:
+        text, most = region.short_expr, self.config.candidates
+        named, others = named_swaps(self._form, reply, number)
+        negatives, refused = pick(text, named, most)
+        refused["not_a_swap"] = [f"{text}: {other}" for other in others]
+        for rule, examples in refused.items():
+            dropped.setdefault(rule, []).extend(examples)
+        if self.config.fill and len(negatives) < most:
+            negatives, _ = pick(text, swaps(text), most, negatives)
+        return replace(region, hard_negatives=tuple(negatives))
 
     def estimate(self, image: AverageImage) -> Estimate | None:
         """Returns one text-only request per image."""
         if not self.config.per_region:
             return None
-        reply_tokens = 24 * self.config.ask_for * image.regions + 10
-        return Estimate(1, prompt_tokens(self.prompt) + 10 * image.regions, reply_tokens)
+        reply_tokens = self._form.tokens_per_swap * self.config.ask_for * image.regions + 10
+        line_tokens = 30 if "{hinted_texts}" in self.prompt.text else 12
+        prompt = prompt_tokens(self.prompt) + line_tokens * image.regions
+        return Estimate(1, prompt, reply_tokens)
 
 
 class LexiconNegatives(Negatives):

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from finehard.phrases.kinds import UNGROUNDABLE
 from finehard.phrases.lexicon import category
-from finehard.phrases.words import AMOUNTS, DEPICTIONS, POSSESSIVES, UNGROUNDABLE, UNITS
+from finehard.phrases.words import AMOUNTS, COLORS, DEPICTIONS, LOOKS, MATERIALS, POSSESSIVES, UNITS
 
 _MIDDLE = frozenset({"ADJ", "NOUN", "PROPN", "NUM"})
 _NOUNS = frozenset({"NOUN", "PROPN"})
 _SPECIFIERS = frozenset({"DET", "NUM"})
+MAX_TOKENS = 24
+"""Longer noun phrases are cut, which bounds the time of a long list of adjectives."""
 
 
 @dataclass(frozen=True)
@@ -44,17 +47,50 @@ class Chunk:
 def _attributive(tokens: Tokens, start: int) -> bool:
     """Whether adjectives without an article modify the noun after them ("with long, curved tusks").
 
-    They do after a preposition or "has", not after "is" ("the walls are high, white clouds ...").
+    They do after a preposition or a verb with an object, not after "is" or "looks" ("the walls are
+    high, white clouds ...").
     """
     before = start - 1
     if before < 0 or tokens.lower[before] == ".":
         return True
-    return tokens.tags[before] == "ADP" or tokens.lemmas[before] in ("has", "have", "wear")
+    transitive = tokens.tags[before] == "VERB" and tokens.lemmas[before] not in LOOKS
+    return tokens.tags[before] == "ADP" or transitive or tokens.lemmas[before] in ("has", "have")
+
+
+def _next_adjective(tokens: Tokens, i: int, specified: bool, listed: bool) -> int:
+    """Returns the adjective after ",", "and" or ", and" at `i`, or -1.
+
+    "A big, red ball", "a black and white dog", "orange, yellow, and red leaves". `listed`: a comma
+    came before, so ", and" may end the list.
+    """
+    if tokens.lower[i] not in (",", "and", "or") or tokens.tags[i - 1] != "ADJ":
+        return -1
+    i += 1
+    if listed and tokens.lower[i - 1] == "," and tokens.lower[i : i + 1] in (["and"], ["or"]):
+        i += 1
+    if tokens.tags[i : i + 1] in (["ADJ"], ["ADV"]):
+        return i
+    # "A large, metal box": the article still lacks its noun; but "is a bright white, trees ..."
+    noun = tokens.tags[i : i + 1] == ["NOUN"] and tokens.lower[i - 1] == "," and specified
+    return i if noun and tokens.lower[i - 2] not in COLORS else -1
+
+
+def _two_materials(tokens: Tokens, i: int) -> bool:
+    """Whether "and" at `i` joins two materials before a noun: "a brick and stone wall"."""
+    if tokens.lower[i] != "and" or tokens.tags[i + 1 : i + 3] != ["NOUN", "NOUN"]:
+        return False
+    return tokens.lower[i - 1] in MATERIALS and tokens.lower[i + 1] in MATERIALS
+
+
+def _numbered(tokens: Tokens, i: int) -> bool:
+    """Whether the number `i` is part of a name: "a type 2 van"."""
+    inside = tokens.tags[i] == "NUM" and tokens.text[i].isdigit() and not tokens.plural[i - 1]
+    return inside and tokens.tags[i + 1 : i + 2] in (["NOUN"], ["PROPN"])
 
 
 def _one(tokens: Tokens, start: int) -> Chunk | None:
     """Returns the base noun phrase that begins at `start`, or None."""
-    tags, size = tokens.tags, len(tokens)
+    tags, size = tokens.tags, min(len(tokens), start + MAX_TOKENS)
     i = start
     while i < size and tags[i] in _SPECIFIERS:
         i += 1
@@ -63,7 +99,9 @@ def _one(tokens: Tokens, start: int) -> Chunk | None:
     modified = False
     while i < size:
         tag = tags[i]
-        if tag in _MIDDLE:
+        if last == i - 1 and last >= 0 and specified and _numbered(tokens, i):
+            pass
+        elif tag in _MIDDLE:
             last = i if tag in _NOUNS else last
             if last >= 0 and tag not in _NOUNS:
                 break
@@ -74,17 +112,17 @@ def _one(tokens: Tokens, start: int) -> Chunk | None:
             if tags[i + 1] not in _MIDDLE:
                 break
             last = -1
+        elif last == i - 1 and last >= 0 and _two_materials(tokens, i):
+            last = -1
         elif (
-            tokens.lower[i] in (",", "and")
-            and last < 0
+            last < 0
             and modified
-            and i + 1 < size
-            and tags[i - 1] == "ADJ"
-            and tags[i + 1] in ("ADJ", "ADV")
+            and (following := _next_adjective(tokens, i, specified, "," in tokens.lower[start:i]))
+            >= 0
             and (specified or _attributive(tokens, start))
         ):
-            # "a big, red ball", "a black and white dog"
-            pass
+            i = following
+            continue
         else:
             break
         i += 1
@@ -123,6 +161,12 @@ def _partitive(tokens: Tokens, first: Chunk, second: Chunk) -> bool:
     return lemma not in UNGROUNDABLE and tokens.lemmas[second.head] not in UNGROUNDABLE
 
 
+def _names_amount(tokens: Tokens, first: Chunk, second: Chunk) -> bool:
+    """Whether "X of Y" stays whole though X only quantifies: "four kinds of buns"."""
+    natural = category(tokens.lemmas[second.head]) == "o"
+    return tokens.tags[first.start] == "NUM" or tokens.lemmas[first.head] == "range" and natural
+
+
 def join_units(tokens: Tokens, chunks: list[Chunk]) -> list[Chunk]:
     """Joins "a pair" + "of" + "shoes"; reduces "a variety of fruits" to "fruits"."""
     joined: list[Chunk] = []
@@ -132,14 +176,16 @@ def join_units(tokens: Tokens, chunks: list[Chunk]) -> list[Chunk]:
             lemma = tokens.lemmas[before.head]
             bare = tokens.tags[one.start] != "DET" and tokens.lower[one.start] not in POSSESSIVES
             if tokens.lower[before.end] == "of" and one.head >= 0 and before.unit < 0:
-                if lemma in AMOUNTS:
+                if lemma in AMOUNTS and not _names_amount(tokens, before, one):
                     joined[-1] = one
                     continue
                 # An indefinite whole stays with its parts: "facades of old buildings".
                 part = tokens.plural[before.head] and tokens.plural[one.head]
                 part = part and lemma not in DEPICTIONS
                 part = part and tokens.lemmas[one.head] not in UNGROUNDABLE
-                if bare and (lemma in UNITS or part or _partitive(tokens, before, one)):
+                if bare and (
+                    lemma in UNITS or lemma in AMOUNTS or part or _partitive(tokens, before, one)
+                ):
                     joined[-1] = Chunk(before.start, one.end, before.head, one.start)
                     continue
         joined.append(one)

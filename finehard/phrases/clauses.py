@@ -20,6 +20,11 @@ _BEFORE = _NOUNS | {"ADV", "NUM", "PRON"}
 _AFTER = frozenset({"ADP", "DET", "NUM", "PRON", "ADV", "SCONJ", "PUNCT", "PART", "CCONJ"})
 _ELLIPTIC = frozenset(("one", "other", "others", "left", "right"))
 """Words that can be a subject without a noun: "the other kneels"."""
+_INSIDE = _NOUNS | {"ADJ"}
+_ONE = frozenset(("a", "an", "another", "each", "every", "one"))
+"""Determiners of a singular noun."""
+_LEAVES = frozenset({"ADP", "AUX", "SCONJ"})
+"""Tags that end the first noun phrase; but "a top down view"."""
 _RARE = 0.25
 """Lowest ratio of verb to noun counts in WordNet at which a word can become the verb."""
 
@@ -61,6 +66,27 @@ def _can_be_verb(words: list[str], tags: list[str], i: int, r: Reading, ratio: f
     return ratio > _RARE and (ratio > 1 or after in _AFTER or third and after in ("NOUN", "ADJ"))
 
 
+def _is_title(words: list[str], tags: list[str], clause: tuple[int, int]) -> bool:
+    """Whether a clause begins with a noun phrase for the image: "An outdoor, close up view of"."""
+    for i in range(*clause):
+        if tags[i] in _NOUNS and words[i] in TITLES:
+            return True
+        if tags[i] in _LEAVES and words[i] not in ("up", "down") or words[i] in _RELATIVES:
+            return False
+    return False
+
+
+def _continues(words: list[str], tags: list[str], i: int, form: str) -> bool:
+    """Whether word `i` does not agree, as a verb of that form, with the singular noun before it.
+
+    It continues the noun phrase: "a metal stand", "two paint cans".
+    """
+    first = i - 1
+    while first > max(0, i - 8) and tags[first] in _INSIDE:
+        first -= 1
+    return words[first] in _ONE and form == "" or tags[first] == "NUM" and words[first] != "one"
+
+
 def finite_verb(
     words: list[str],
     tags: list[str],
@@ -74,7 +100,7 @@ def finite_verb(
         relative = words[i] != "," and (relative or words[i] in _RELATIVES and tags[i] != "DET")
         if (tags[i] in _NOUNS or words[i] in _ELLIPTIC) and not relative:
             nouns.append(i)
-    if not nouns or words[nouns[0]] in TITLES:
+    if not nouns or _is_title(words, tags, clause):
         return -1
     verb, best = -1, 0.0
     for k, i in enumerate(nouns[1:], 1):
@@ -83,6 +109,8 @@ def finite_verb(
         if not r.verb or r.verb_form not in ("s", "") or ratio <= best:
             continue
         if words[i] in _ELLIPTIC or not _can_be_verb(words, tags, i, r, ratio):
+            continue
+        if not plurals[i - 1] and _continues(words, tags, i, r.verb_form):
             continue
         many = [plurals[subject] for subject in nouns[:k]]
         agrees = not all(many) if r.verb_form == "s" else any(many) or "and" in words[nouns[0] : i]

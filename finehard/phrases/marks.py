@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from finehard.phrases.chunks import Tokens
-from finehard.phrases.words import LOOKS, READS_INTO
+from finehard.phrases.words import GUESSES, LOOKS, READS_INTO
 
 _BOILERPLATE = re.compile(
     r"\b(description|caption)s?\b.*\b(factual|objective|subjective|interpretation|accurate)"
@@ -21,6 +21,8 @@ _BOILERPLATE = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 _QUOTES = frozenset('"“”')
+_MAYBE = frozenset(("may", "might", "would", "whether"))
+"""Words after which the clause guesses."""
 _NOMINAL = frozenset({"NOUN", "PROPN", "NUM"})
 
 
@@ -65,16 +67,28 @@ def _compares(tokens: Tokens, i: int) -> bool:
     return likened and (i < 2 or tokens.lower[i - 2] != "what")
 
 
+def _guesses(tokens: Tokens, i: int) -> bool:
+    """Whether a word begins a guess or a purpose: "possibly", "might", "for storing"."""
+    word, after = tokens.lower[i], tokens.lower[i + 1 : i + 3]
+    if word in GUESSES and tokens.tags[i] == "ADV":
+        return tokens.tags[i + 1 : i + 2] != ["ADJ"]
+    if word in _MAYBE:
+        return after != ["be", "seen"]
+    purpose = i > 0 and tokens.lower[i - 1] == "for" and tokens.tags[i] == "VERB"
+    return purpose and word.endswith("ing")
+
+
 def unseen(tokens: Tokens) -> list[str]:
     """Returns for each token the rule by which a noun phrase there is not depicted, or "".
 
     "absent": after "no" or "not", up to the next comma, "and", "but" or preposition; after
     "without" also up to the next finite verb ("a dog without a collar pulls ...").
     "comparison": after "looks like" or "than", up to the next comma or verb.
-    "interpretation": after "suggests" or "as if", up to the end of the sentence.
+    "interpretation": after "suggests", "as if" or "in order to", up to the end of the sentence;
+    after "possibly", "might" or "for" with a verb ("for storing tools"), up to the next comma.
     """
     marks: list[str] = []
-    absent = read_into = lacking = compared = False
+    absent = read_into = lacking = compared = guessed = False
     mark = ""
     for i, (word, tag) in enumerate(zip(tokens.lower, tokens.tags, strict=True)):
         if tag in _NOMINAL:
@@ -82,7 +96,11 @@ def unseen(tokens: Tokens) -> list[str]:
             continue
         lacking = word == "without" or lacking and absent
         if word in (".", "!", "?", ";") or "\n" in word:
-            absent = read_into = compared = False
+            absent = read_into = compared = guessed = False
+        elif _guesses(tokens, i):
+            guessed = True
+        elif word == "to" and tokens.lower[max(0, i - 2) : i] == ["in", "order"]:
+            read_into = True
         elif word in ("if", "though"):
             read_into = read_into or i > 0 and tokens.lower[i - 1] == "as"
         elif tag in ("VERB", "ADJ") and tokens.lemmas[i] in READS_INTO:
@@ -95,13 +113,14 @@ def unseen(tokens: Tokens) -> list[str]:
             compared, absent = True, False
         elif word in (",", "but", "while", "and") or tag == "ADP" and word != "of":
             absent = False
+            guessed = guessed and word != ","
             compared = compared and (word == "and" or tag == "ADP")
         elif tag in ("VERB", "AUX") and not word.endswith("ing"):
             absent = absent and not lacking
             compared = False
         mark = (
             "interpretation"
-            if read_into
+            if read_into or guessed
             else "absent"
             if absent
             else "comparison"

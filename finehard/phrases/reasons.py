@@ -3,51 +3,35 @@
 from __future__ import annotations
 
 from finehard.phrases.chunks import Chunk, Tokens
-from finehard.phrases.lexicon import category, physical, venue
+from finehard.phrases.groundable import invisible
+from finehard.phrases.kinds import BARE_CATEGORIES, GROUNDABLE, UNGROUNDABLE
+from finehard.phrases.lexicon import category, venue
 from finehard.phrases.words import (
-    AMOUNTS,
-    BARE_CATEGORIES,
     COATS,
-    COLLECTIVES,
     COLORS,
-    COUNTS_ONLY,
-    GROUNDABLE,
-    GROUNDABLE_PAIRS,
     GUESSES,
-    LIMBS,
     LOOKS,
     MAKES,
     MASS,
     MEDIA,
     NOT_HEADS,
     NOT_VENUES,
-    OBJECTS_IF_SPECIFIED,
+    PARTS,
     PLACED,
-    POSSESSIVES,
+    RELIEF,
     SETTING,
+    SHADES,
     SHOWS,
     SITES,
     TITLES,
-    UNGROUNDABLE,
+    UNSEEN,
     WITHIN,
     WRITES,
 )
 
 MAX_WORDS = 8
 """Longer noun phrases are lists or mistakes, which detectors handle badly."""
-_SIDES = (["left"], ["right"], ["other"], ["free"])
 _BE = frozenset(("is", "are", "was", "were"))
-
-
-def visible_noun(tokens: Tokens, one: Chunk) -> int:
-    """Returns the token of the visible object: "shoes" in "a pair of shoes", "cup" in "cup of tea".
-
-    For a unit that is not an object itself ("a trail of footprints") it is the noun after "of".
-    """
-    unit = tokens.lemmas[one.head]
-    if one.unit >= 0 and (unit in COLLECTIVES or unit not in GROUNDABLE and not physical(unit)):
-        return one.end - 1
-    return one.head
 
 
 def _place(tokens: Tokens, one: Chunk) -> bool:
@@ -74,15 +58,14 @@ def _place(tokens: Tokens, one: Chunk) -> bool:
 def _setting(tokens: Tokens, one: Chunk) -> bool:
     """Whether a chunk is an unspecific part of the surroundings: "on the wall".
 
-    So is terrain after a preposition, and a medium: "in the water", "through the mist".
+    So is a medium: "in the water", "through the mist".
     """
     if tokens.lower[one.start] != "the" or one.end - one.start != 2:
         return False
     lemma = tokens.lemmas[one.head]
     kind = category(lemma)
-    terrain = kind in ("o", "m") and tokens.tags[one.start - 1] == "ADP"
     medium = kind in ("y", "q") and one.start > 0 and tokens.lower[one.start - 1] in MEDIA
-    return lemma in SETTING or (terrain or medium) and not tokens.plural[one.head]
+    return lemma in SETTING or (medium or lemma in RELIEF) and not tokens.plural[one.head]
 
 
 def _whole(tokens: Tokens, one: Chunk) -> bool:
@@ -114,45 +97,27 @@ def _substance(tokens: Tokens, one: Chunk) -> bool:
     if lemma in GROUNDABLE:
         return False
     before = tokens.tags[one.start - 1] if one.start else ""
-    return lemma == "water" or category(lemma) == "y" and before == "ADP"
+    located = tokens.tags[one.end : one.end + 1] == ["ADP"]  # "with dirt on its surface"
+    return lemma == "water" or category(lemma) == "y" and before == "ADP" and not located
 
 
 def _part_of(tokens: Tokens, one: Chunk) -> bool:
-    """Whether a bare noun is a part of the noun after "of": "the foot of the bed"."""
+    """Whether a bare noun is a vague part of the noun after "of": "the foot of the bed"."""
+    located = one.start > 0 and tokens.lower[one.start - 1] == "at"
+    if not located and tokens.lemmas[one.head] not in PARTS:
+        return False
     definite = one.end - one.start == 2 and tokens.lower[one.start] in ("the", "a", "an")
     return definite and tokens.lower[one.end : one.end + 1] == ["of"]
-
-
-def _is_specified(tokens: Tokens, one: Chunk, lemma: str) -> bool:
-    """Whether a modifier makes a vague noun an object: "a sleeveless top", not "the top"."""
-    light = lemma == "light" and tokens.plural[one.head]
-    if not (light or lemma in OBJECTS_IF_SPECIFIED) or tokens.lower[one.end : one.end + 1] == [
-        "of"
-    ]:
-        return False
-    return one.head > one.start and tokens.tags[one.head - 1] in ("ADJ", "NOUN")
-
-
-def _done_with(tokens: Tokens, one: Chunk) -> bool:
-    """Whether a chunk is the limb an action is done with: "kicks with his right foot".
-
-    With a location it counts as an object: "with one hand on the rail".
-    """
-    words = tokens.lower[one.start : one.end]
-    if tokens.lower[max(0, one.start - 1)] != "with" or words[-1] not in LIMBS:
-        return False
-    if tokens.tags[one.end : one.end + 1] == ["ADP"]:
-        return False
-    return words[:-1] == ["one"] or words[0] in POSSESSIVES and words[1:-1] in _SIDES
 
 
 def _position(tokens: Tokens, one: Chunk) -> bool:
     """Whether a noun is specified only by its position: "the upper floor", "in one hand"."""
     words = tokens.lower[one.start : one.end]
-    if words == ["one", "hand"] and one.start and tokens.lower[one.start - 1] == "in":
-        return True
-    placed = len(words) == 3 and words[0] == "the" and words[1] in PLACED
-    return placed or _done_with(tokens, one)
+    if words == ["one", "hand"] and one.start and tokens.lower[one.start - 1] in ("in", "with"):
+        return tokens.tags[one.end : one.end + 1] != ["ADP"]
+    if words[-1] == "foot" and one.start and tokens.lower[one.start - 1] == "with":
+        return True  # "kicks with his right foot"
+    return len(words) == 3 and words[0] == "the" and words[1] in PLACED
 
 
 def _titled(tokens: Tokens, one: Chunk) -> bool:
@@ -160,7 +125,8 @@ def _titled(tokens: Tokens, one: Chunk) -> bool:
     if tokens.lemmas[one.head] not in TITLES:
         return False
     if one.start == 0:
-        return tokens.lower[one.end : one.end + 1] == ["of"]
+        shows = tokens.lemmas[one.end : one.end + 1]
+        return tokens.lower[one.end : one.end + 1] == ["of"] or not SHOWS.isdisjoint(shows)
     return (
         one.start < 4
         and tokens.lower[one.start - 1] in ("is", "shows")
@@ -177,6 +143,10 @@ def _denied(tokens: Tokens, one: Chunk) -> bool:
         and (tokens.lower[one.start - 1] in ("fewer", "less"))
     ):
         return True
+    if not UNSEEN.isdisjoint(words[:-1]):
+        return True
+    if after == ["can", "not", "be"]:
+        return True
     hidden = after[1:2] in (["not"], ["n't"], ["barely"], ["hardly"]) and after[0] in _BE
     return hidden and after[2:] in (["visible"], ["seen"], ["shown"], ["present"], ["in"])
 
@@ -189,9 +159,20 @@ def _speculative(tokens: Tokens, one: Chunk) -> bool:
     return after[:1] in (["will"], ["would"], ["might"], ["may"]) and after[1:] != ["be"]
 
 
+def _is_food(tokens: Tokens, one: Chunk) -> bool:
+    """Whether "cream" or "orange" is food: "whipped cream", but "a bright orange"."""
+    before = tokens.lower[one.end - 2] if one.end - one.start > 1 else ""
+    tag = tokens.tags[one.end - 2] if before else ""
+    return (
+        tokens.lower[one.end - 1] in ("cream", "orange")
+        and tag in ("ADJ", "NOUN")
+        and not (before in COLORS or before in SHADES)
+    )
+
+
 def _bare_singular(tokens: Tokens, one: Chunk) -> bool:
     """Whether a singular countable noun has no article: an adjective, or part of a verb."""
-    if tokens.lower[one.end - 1] in COLORS:
+    if tokens.lower[one.end - 1].rsplit("-", 1)[-1] in COLORS and not _is_food(tokens, one):
         return True  # "the carpet is light brown", "a patch of blue"
     before = tokens.tags[one.start - 1] if one.start else ""
     alone = one.end - one.start == 1 and not tokens.plural[one.head]
@@ -208,32 +189,6 @@ def _bare_singular(tokens: Tokens, one: Chunk) -> bool:
     if lemma in MASS or lemma in GROUNDABLE or category(lemma) in BARE_CATEGORIES:
         return False
     return before not in ("CCONJ", "PUNCT", "PART")
-
-
-def _counts(tokens: Tokens, one: Chunk, lemma: str) -> bool:
-    """Whether a noun only counts or measures: "hang in a row", "patches of sunlight"."""
-    if one.unit >= 0:
-        measured = tokens.lemmas[one.end - 1] in UNGROUNDABLE and not tokens.plural[one.end - 1]
-        return measured or lemma in AMOUNTS
-    specified = one.head > one.start and tokens.tags[one.head - 1] in ("ADJ", "NOUN")
-    return lemma in AMOUNTS or lemma in COUNTS_ONLY and not specified
-
-
-def _invisible(tokens: Tokens, one: Chunk) -> str:
-    """Returns "ungroundable" or "abstract" if the head noun cannot be boxed, else ""."""
-    lemma = tokens.lemmas[visible_noun(tokens, one)]
-    if not lemma[:1].isalpha() or len(lemma) < 2 or _counts(tokens, one, lemma):
-        return "ungroundable"
-    if lemma in COLORS and tokens.plural[one.head] and category(lemma) != "k":
-        return "ungroundable"  # "whites and grays"
-    if _is_specified(tokens, one, lemma):
-        return ""
-    pair = f"{tokens.lower[one.head - 1]} {lemma}" if one.head > one.start else ""
-    if pair in GROUNDABLE_PAIRS:
-        return ""
-    if lemma in UNGROUNDABLE and (lemma != "camera" or tokens.lower[one.start] == "the"):
-        return "ungroundable"
-    return "" if lemma in GROUNDABLE or physical(lemma) else "abstract"
 
 
 def reason(tokens: Tokens, one: Chunk, marks: list[str], terminated: bool) -> str:
@@ -273,6 +228,9 @@ def reason(tokens: Tokens, one: Chunk, marks: list[str], terminated: bool) -> st
         return "ungroundable"
     if _bare_singular(tokens, one):
         return "bare_singular"
-    if one.end - one.start > MAX_WORDS + 1:
+    if (
+        sum(tag not in ("PUNCT", "CCONJ") for tag in tokens.tags[one.start : one.end])
+        > MAX_WORDS + 1
+    ):
         return "too_long"
-    return _invisible(tokens, one)
+    return invisible(tokens, one)

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 from finehard.article import with_article
 from finehard.phrases.chunks import Chunk, Tokens
+from finehard.phrases.groundable import visible_noun
 from finehard.phrases.lexicon import broader, category, compound_of
 from finehard.phrases.marks import sentence_marks
-from finehard.phrases.reasons import reason, visible_noun
+from finehard.phrases.reasons import reason
 from finehard.phrases.words import (
     ARTICLES,
     COMPANIONS,
@@ -29,7 +30,7 @@ from finehard.phrases.words import (
 MAX_LONG_WORDS = 24
 
 _PARTICIPLES = ("ing", "ed", "en", "wn", "ung", "ilt", "ut", "ade")
-_AGAIN = frozenset(("the", "this", "that", "these", "those", "each", "its", "another"))
+_AGAIN = frozenset(("the", "this", "that", "these", "those", "each", "its"))
 """Determiners that can refer to something named before."""
 _CLAUSE_ENDS = frozenset(".!?;,")
 _CLOSING = frozenset(".!?\"')]”’…")
@@ -64,6 +65,10 @@ def _with_article(tokens: Tokens, one: Chunk, core: str) -> str:
     # The syntactic head decides: "a pair of shoes" takes an article though shoes do not.
     if tokens.plural[one.head] or tokens.tags[one.head] == "PROPN":
         return core
+    if core.startswith("other "):
+        return f"the {core}"
+    if core.startswith("another "):
+        return core
     # Countable if counted in the caption: "a cloth", but "the water" becomes "water".
     counted = tokens.lower[one.start] in ("a", "an", "each", "another", "one")
     if not counted and tokens.lemmas[one.head] in MASS and tokens.lemmas[one.head] not in UNITS:
@@ -88,6 +93,8 @@ def _core(tokens: Tokens, one: Chunk) -> tuple[str, int]:
     i = one.start
     while i < one.head:
         word = tokens.lower[i]
+        if word == "another":
+            break
         if word == "both":
             lead = "two"
         elif word in QUANTITIES:
@@ -160,16 +167,24 @@ def _long_end(tokens: Tokens, one: Chunk, ends: dict[int, int], verb_before: boo
     return end
 
 
+def _is_person(noun: str) -> bool:
+    return noun in PERSONS or category(noun) == "p"
+
+
+def _several(tokens: Tokens, one: Chunk) -> bool:
+    return tokens.plural[one.head] or tokens.lemmas[one.head] == "people"
+
+
 def _refers_back(head: str, kinds: set[str], heads: Iterable[str]) -> bool:
     """Whether "the `head`" can refer to one of `heads`, whose hypernyms are `kinds`."""
-    if head in kinds or any(compound_of(known, head) for known in heads):
+    if head in kinds or f"{head}top" in heads:  # "the counter" after "a marble countertop"
+        return True
+    if any(compound_of(known, head) for known in heads):
         return True
     if head in GENERIC and any(heads):
         return True
     others = WOMEN if head in MEN else MEN if head in WOMEN else frozenset()
-    return head in PERSONS and any(
-        w not in others and (w in PERSONS or category(w) == "p") for w in heads
-    )
+    return head in PERSONS and any(w not in others and _is_person(w) for w in heads)
 
 
 def _refers_by_role(tokens: Tokens, one: Chunk, seen: Collection[str]) -> bool:
@@ -181,7 +196,7 @@ def _refers_by_role(tokens: Tokens, one: Chunk, seen: Collection[str]) -> bool:
     if lemma == "water":
         return not WATERS.isdisjoint(seen)
     owned = tokens.lower[one.start] in POSSESSIVES
-    return lemma in COMPANIONS and owned and any(w in PERSONS or category(w) == "p" for w in seen)
+    return lemma in COMPANIONS and owned and any(map(_is_person, seen))
 
 
 def _apposition(tokens: Tokens, one: Chunk, before: Chunk | None) -> bool:
@@ -199,6 +214,20 @@ def _apposition(tokens: Tokens, one: Chunk, before: Chunk | None) -> bool:
     )
 
 
+def _listed_again(tokens: Tokens, chunks: list[Chunk]) -> set[int]:
+    """Returns the starts of chunks that list the persons before: "two people, a man and a boy,"."""
+    starts: set[int] = set()
+    for group, first, second in zip(chunks, chunks[1:], chunks[2:], strict=False):
+        if min(group.head, first.head, second.head) < 0 or not _several(tokens, group):
+            continue
+        between = tokens.lower[group.end : first.start], tokens.lower[first.end : second.start]
+        nouns = (tokens.lemmas[one.head] for one in (group, first, second))
+        closed = tokens.lower[second.end : second.end + 1] == [","]
+        if closed and between == ([","], ["and"]) and all(map(_is_person, nouns)):
+            starts |= {first.start, second.start}
+    return starts
+
+
 def select(
     tokens: Tokens, chunks: Iterable[Chunk], terminated: bool, max_phrases: int
 ) -> Extraction:
@@ -209,6 +238,7 @@ def select(
     """
     chunks = list(chunks)
     marks = sentence_marks(tokens)
+    listed = _listed_again(tokens, chunks)
     ends = {one.start: one.end for one in chunks if one.head >= 0}
     dropped: dict[str, list[str]] = {}
 
@@ -221,14 +251,15 @@ def select(
     inner: set[str] = set()
     for before, one in zip([None, *chunks], chunks, strict=False):
         rule = reason(tokens, one, marks, terminated)
-        if not rule and _apposition(tokens, one, before):
+        if not rule and (one.start in listed or _apposition(tokens, one, before)):
             rule = "named_again"
         if rule:
             drop(rule, one)
             continue
         text, core = _wording(tokens, one)
-        head = tokens.lemmas[visible_noun(tokens, one)]
-        words = set(core.split()) - {tokens.lower[one.head]}
+        noun = visible_noun(tokens, one)
+        words = set(core.split()) - {tokens.lower[noun]}
+        head = tokens.lemmas[noun]
         again = tokens.lower[one.start] in _AGAIN
         if any(words == w or again and words <= w for w in seen.get(head, ())):
             drop("duplicate", one)

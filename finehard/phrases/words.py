@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 
-def _set(words: str) -> frozenset[str]:
+def word_set(words: str) -> frozenset[str]:
     return frozenset(words.split())
 
 
-ARTICLES = _set("a an the")
-POSSESSIVES = _set("my your his her its our their whose")
-QUANTITIES = _set("some several many few both multiple numerous various")
-NUMBERS = _set("one two three four five six seven eight nine ten eleven twelve dozen hundred")
+ARTICLES = word_set("a an the")
+POSSESSIVES = word_set("my your his her its our their whose")
+QUANTITIES = word_set("some several many few both multiple numerous various")
+NUMBERS = word_set("one two three four five six seven eight nine ten eleven twelve dozen hundred")
 
 _CLASSES = {
     "DET": "a an the this that these those some any no every each another either neither both all "
@@ -31,185 +31,147 @@ _CLASSES = {
     "ADV": "very quite rather too also just only even still slightly partially fully mostly "
     "almost nearly here then thus however therefore likely perhaps possibly now together apart "
     "more most less out away back forward neatly well often always never ago directly "
-    "prominently clearly visibly",
+    "prominently clearly visibly closer further farther",
 }
 CLOSED = {word: tag for tag, words in _CLASSES.items() for word in words.split()}
 
-UNITS = _set(
-    "sprig field forest "
-    "pair couple group bunch stack row pile crate basket box ball piece slice set bouquet loaf "
-    "can jar bag bucket vase herd flock tray crowd glass bottle cup mug plate bowl pot pan jug "
-    "pitcher carton packet pack roll bar sheet cluster bundle string line heap tuft patch bed "
-    "school stream trio team band family dozen handful dish platter tub barrel tin spoon bale"
+UNITS = word_set(
+    "sprig field forest pair couple group bunch stack row pile crate basket box ball piece slice "
+    "set bouquet loaf can jar bag bucket vase herd flock tray crowd glass bottle cup mug plate "
+    "bowl pot pan jug pitcher carton packet pack roll bar sheet cluster bundle string line heap "
+    "tuft patch bed school stream trio team band family dozen handful dish platter tub barrel tin "
+    "spoon bale"
 )
 """Nouns that form one phrase with "of" and a bare noun phrase: "a pair of shoes"."""
 
-AMOUNTS = _set(
+AMOUNTS = word_set(
     "number variety range array series lot plenty kind type sort part portion assortment "
     "collection selection amount mix mixture majority abundance bit"
 )
 """Nouns that only quantify what follows "of": "a variety of fruits" is fruits."""
 
-UNGROUNDABLE = _set(
-    "view scene image background foreground backdrop atmosphere side left right top bottom center "
-    "centre middle front back rear light lighting shadow shade perspective number variety "
-    "description style color colour day time moment photograph photo picture shot frame "
-    "composition setting ambiance ambience mood feeling sense touch tone hue contrast detail "
-    "focus angle vantage point distance end edge corner place location position area space "
-    "surface surroundings environment way direction thing object item element feature subject "
-    "part section portion kind type sort shape size pattern texture design look appearance "
-    "presence arrangement display state condition impression effect reflection sunlight daylight "
-    "glow brightness darkness air weather season morning afternoon evening night spring summer "
-    "autumn fall winter sun moonlight entity matter whole half rest lot range array series depth "
-    "quality nature character theme caption text information example case fact form activity "
-    "interaction interpretation overall total movement motion smile expression gaze pose posture "
-    "work life world reality others other one ones camera viewer observer addition interior "
-    "exterior horizon layout aesthetic vibe level height width length opposite vicinity midst "
-    "hint glimpse clue action palette ground air mid-air intersection match game event breakfast "
-    "lunch dinner rain"
-)
-"""Heads that cannot be boxed, even if WordNet has a physical sense of them."""
 
-GROUNDABLE = _set(
-    "droplet drop skyline "
-    "people crowd family herd flock team band wave goal calendar park forest field garden rainbow "
-    "flame fire smoke bubble ornament logo wheelchair tattoo menu newspaper magazine sign letter "
-    "map flag ribbon stripe stain puddle cloud snow ice graffiti mural poster pair couple group "
-    "bunch stack row pile yard playground square pet traffic furniture silverware clothing "
-    "jewelry luggage pottery foliage fur hair calligraphy check card note book tag coin crest "
-    "letterhead signature paragraph rooftop coastline line savanna coast shore crew bill "
-    "signpost banknote diploma certificate textbook booklet passport ticket receipt badge label "
-    "lettering inscription arrow emblem monogram barcode logo spot dot cube crescent "
-    "raindrop snowflake footprint puddle mist fog haze "
-    "television racket lawn meadow terrain step peak cliff overalls scrubs throw blaze "
-    "pearl brochure leaflet pamphlet flyer seaweed audience procession orchestra choir queue"
-)
-"""Heads that can be boxed, though WordNet classifies them as groups, places or messages."""
-
-MASS = _set(
+MASS = word_set(
     "water grass sand snow ice hair fur sky fruit food bread rice cheese meat furniture clothing "
     "luggage silverware jewelry pottery foliage traffic smoke fire wood glassware vegetation "
     "greenery graffiti soil mud dirt gravel hay milk juice coffee tea wine beer soup pasta butter "
     "honey sugar salt chocolate paper cloth fabric lace leather lavender moss ivy ground people "
     "cutlery tableware laundry equipment machinery salad steam fog mist dust makeup eyewear "
-    "headgear footwear jeans denim"
+    "headgear footwear jeans denim attire skin text lettering writing paint sunlight"
 )
 """Nouns without an indefinite article."""
 
-EMPTY_ADJECTIVES = _set("other another same own such certain main overall respective")
+EMPTY_ADJECTIVES = word_set("same own such certain main overall respective")
 """Adjectives that identify an object only within the text; omitted from phrases."""
 
-NOT_HEADS = _set("one ones other others such former latter")
+NOT_HEADS = word_set("one ones other others such former latter")
 
-COLORS = _set(
-    "red blue yellow purple white green pink black orange gray grey brown beige gold golden "
-    "silver cream tan navy teal turquoise maroon "
-    "violet crimson scarlet magenta indigo burgundy lilac mauve"
+COLORS = word_set(
+    "red blue yellow purple white green pink black orange gray grey brown beige gold golden silver "
+    "cream tan navy teal turquoise maroon violet crimson scarlet magenta indigo burgundy lilac "
+    "mauve"
 )
 
-COLLECTIVES = _set("pair couple group bunch stack row pile set cluster herd flock")
+SHADES = word_set("light dark bright deep pale medium soft dull vibrant rich pastel muted")
+"""Adjectives of a colour: "a light brown floor"."""
+
+COLLECTIVES = word_set("pair couple group bunch stack row pile set cluster herd flock")
 """Units whose members are the visible object: the head of "a pair of shoes" is the shoe."""
 
-GROUNDABLE_PAIRS = frozenset(
-    {
-        "traffic light", "street light", "street corner", "picture frame", "window frame",
-        "bed frame", "photo frame", "framed photo", "framed photograph", "framed picture",
-        "string light", "christmas light", "light bulb", "wooden frame", "metal frame",
-        "door frame", "lamp shade", "pleated shade", "window shade", "ceiling light",
-        "pendant light", "tea light", "glasses frame", "tank top", "crop top", "board game",
-        "overhead light", "fairy light", "work light", "hard court", "tennis court",
-        "basketball court", "remote control", "building site", "construction site", "qr code",
-        "guitar case", "instrument case", "phone case", "pillow case", "display case",
-    }
-)  # fmt: skip
-"""Pairs of last words that can be boxed, though the last word alone cannot."""
 
 DEGREES = frozenset(["very", "quite", "rather", "too", "fairly", "slightly", "extremely"])
 """Adverbs that modify adjectives, not nouns."""
 
-READS_INTO = _set(
+READS_INTO = word_set(
     "suggest indicate imply convey evoke symbolize emphasize highlight illustrate express radiate "
     "document underline underscore reminiscent hint resemble"
 )
 """Verbs after which the sentence interprets the image rather than describing it."""
 
-SHOWS = _set("show depict capture feature present display see")
-WITHIN = _set("in at inside within into from through")
-BARE_CATEGORIES = frozenset("kyr")
-"""Categories whose singular needs no article: food, substance, plant."""
+SHOWS = word_set("show depict capture feature present display see")
+WITHIN = word_set("in at inside within into from through")
 
-OBJECTS_IF_SPECIFIED = _set("top frame case shade line design surface ground")
-"""Ungroundable heads that are objects with a modifier: "a sleeveless top"."""
 
-PLACED = _set(
+PLACED = word_set(
     "upper lower far near nearest closest farthest furthest outer inner leading opposite remaining"
 )
 """Adjectives of position: "the upper floor"."""
 
-PERSONS = _set("man woman boy girl child person kid lady figure couple crew people")
+PERSONS = word_set("man woman boy girl child person kid lady figure couple crew people")
 """Generic nouns for persons: "the man" after "a cyclist" is the cyclist."""
 
-MEN = _set("man boy")
-WOMEN = _set("woman girl lady")
+MEN = word_set("man boy")
+WOMEN = word_set("woman girl lady")
 
-SETTING = _set("wall sky ceiling grass window air ground entrance exit terrain land savanna")
+SETTING = word_set("wall air entrance exit terrain land savanna")
 """Surroundings: boxed if specified ("a brick wall"), not as "the wall"."""
 
-MEDIA = _set("in into through from")
+RELIEF = word_set("slope mountain hill field landscape wind island shore")
+"""Natural surroundings: boxed if specified or several, not as "the slope"."""
+
+MEDIA = word_set("in into through from")
 """Prepositions before a medium: "in the water", "through the mist"."""
 
-COATS = _set("dust cap sprinkle stain coat dot smear streak splatter caked flavor season")
+COATS = word_set("dust cap sprinkle stain coat dot smear streak splatter caked flavor season")
 """Participles whose "with" names a coating rather than an object: "dusted with flour"."""
 
-LIMBS = _set("hand foot arm leg paw")
-"""Limbs that an action is done with: "kicks with his right foot"."""
+PARTS = word_set("foot heart body rim crest bank face skeleton interior inside")
+"""Parts that only locate something on the noun after "of": "at the foot of the bed"."""
 
-SITES = _set(
+
+SITES = word_set(
     "street road avenue alley market park playground garden square plaza platform beach office "
     "village valley arena underpass tunnel farmyard barnyard pub tavern hall"
 )
 """Open places that can contain a whole scene, in addition to WordNet's venues."""
 
-COUNTS_ONLY = _set("row pair group bunch set line series string cluster dozen couple")
-"""Units that are not objects unless "of" follows: "hang in a row"."""
 
-TITLES = _set(
+TITLES = word_set(
     "view shot close-up closeup photo photograph picture image portrait scene snapshot selfie "
     "painting drawing illustration depiction rendering sketch screenshot scan collage poster"
 )
 """Nouns for the image itself; a caption that begins with one may be a title without a verb."""
 
-DEPICTIONS = TITLES | _set(
+DEPICTIONS = TITLES | word_set(
     "statue sculpture figure figurine model map print mural image silhouette outline reflection "
     "shape bust poster sign symbol"
 )
 """Nouns whose "of" names what they depict, not what they consist of or contain."""
 
-LOOKS = _set("look shape seem appear feel be more much rather something almost")
+LOOKS = word_set("look shape seem appear feel be more much rather something almost")
 """Words after which "like" is a comparison: "looks like a toy"."""
 
-MAKES = _set(
+MATERIALS = word_set(
+    "brick stone wood glass metal concrete steel iron marble granite plastic leather wool cotton "
+    "denim paper rubber copper brass bronze gold silver chrome wicker bamboo mesh velvet silk"
+)
+"""Materials that two of a kind name together: "a glass and metal table"."""
+
+MAKES = word_set(
     "make build carve craft construct forge weave finish upholster sculpt knit sew cast clad"
 )
 """Verbs whose "of", "from" or "in" names the material."""
 
-WRITES = _set("write draw print paint outline letter sketch inscribe ink")
+WRITES = word_set("write draw print paint outline letter sketch inscribe ink")
 """Verbs whose "in" names the writing material: "written in black ink"."""
 
-WATERS = _set(
+WATERS = word_set(
     "river stream lake sea ocean pond pool bay canal creek lagoon harbor harbour fountain "
     "waterfall wave brook rapid puddle reservoir inlet cove fjord surf"
 )
 """Bodies of water, which a later "the water" refers to."""
 
-COMPANIONS = _set("companion friend partner colleague teammate counterpart opponent")
+COMPANIONS = word_set("companion friend partner colleague teammate counterpart opponent")
 """Persons named by their relation to another: "his companion" is one of the "two men"."""
 
-NOT_VENUES = _set("stall toilet bar booth kiosk doghouse birdhouse")
+NOT_VENUES = word_set("cab cockpit stall toilet bar booth kiosk doghouse birdhouse")
 """Venues in WordNet that are mostly objects seen from outside."""
 
-GENERIC = _set("animal creature vehicle structure")
+GENERIC = word_set("animal creature vehicle structure")
 """Generic nouns that refer back to something named before: "the animal"."""
 
-GUESSES = _set("probably perhaps possibly likely presumably maybe")
+GUESSES = word_set("probably perhaps possibly likely presumably maybe potentially")
 """Adverbs before a guess: "a woman, probably the teacher"."""
+
+UNSEEN = word_set("unseen invisible imaginary absent missing hypothetical off-screen off-camera")
+"""Adjectives of things that are not in the image."""

@@ -23,6 +23,8 @@ class Prompt:
     name: str
     text: str
     sha256: str
+    reply: str
+    """The schema of the reply, where the stage knows several: `reply:` of the front matter."""
 
     def render(self, **values: object) -> str:
         """Returns the prompt with its fields filled; values are inserted verbatim."""
@@ -67,7 +69,8 @@ def load_prompt(name: str, task: str, fields: tuple[str, ...]) -> Prompt:
         )
     if any(form or conversion for _, _, form, conversion in parsed):
         raise UsageError(f"{path}: a field is a name in braces, without ':' or '!'")
-    return Prompt(Path(name).stem, body.strip(), hashlib.sha256(text.encode()).hexdigest())
+    sha256 = hashlib.sha256(text.encode()).hexdigest()
+    return Prompt(Path(name).stem, body.strip(), sha256, str(meta.get("reply", task)))
 
 
 def fence(text: str, limit: int = 500) -> str:

@@ -1,11 +1,12 @@
 """Verification: is each region text true of its cut-out, and each hard negative false?
 
-One request for each region, with its cut-out alone: a model that is shown several mixes them up.
+By default one request for each region, with its cut-out alone: a small model that is shown several
+mixes them up.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -13,7 +14,7 @@ from finehard.records import Record, Region
 from finehard.schemas import reply_schema
 from finehard.settings.ranges import Positive, Share
 from finehard.stages.prompts import Prompt, fence, load_prompt
-from finehard.stages.stage import Ask, AverageImage, Estimate, Stage, numbered, prompt_tokens
+from finehard.stages.stage import Ask, AverageImage, Estimate, Stage, prompt_tokens
 
 
 @dataclass(frozen=True)
@@ -29,8 +30,13 @@ class VerifyConfig:
     """A region's texts are confirmed when each is true with at least this probability."""
     negative_true: Share = 0.5
     """A negative is confirmed when it is true with less than this probability."""
+    regions_per_request: Positive = 1
+    """More save prompt tokens; only for models that keep several cut-outs apart."""
     max_tokens: Positive = 8
     """Per statement."""
+
+
+_COMPACT = '{"1":"'
 
 
 class Verify(Stage):
@@ -46,17 +52,28 @@ class Verify(Stage):
         self.prompt: Prompt = load_prompt(config.prompt, "verify", ("statements", "count"))
 
     def questions(self, record: Record) -> Sequence[Ask]:
-        """For each region its cut-out, with its two texts and its negatives as statements."""
+        """Asks for each region, with its cut-out, about its two texts and its negatives."""
         if self.config.policy == "skip":
             return ()
-        return [self._ask(region) for region in record.regions]
+        return [self._ask(regions) for regions in self._requests(record)]
 
-    def _ask(self, region: Region) -> Ask:
-        statements = [fence(text, 300) for text in _texts(region)]
-        count = len(statements)
+    def _requests(self, record: Record) -> list[Sequence[Region]]:
+        most = min(self.config.regions_per_request, self.limits.regions or len(record.regions))
+        starts = range(0, len(record.regions), max(1, most))
+        return [record.regions[start : start + most] for start in starts]
+
+    def _ask(self, regions: Sequence[Region]) -> Ask:
+        lines: list[str] = []
+        count = 0
+        for number, region in enumerate(regions, 1):
+            if len(regions) > 1:
+                lines.append(f"Image {number}:")
+            for text in _texts(region):
+                count += 1
+                lines.append(f"{count}. {fence(text, 300)}")
         return Ask(
-            self.prompt.render(statements=numbered(statements), count=count),
-            (region.box,),
+            self.prompt.render(statements="\n".join(lines), count=count),
+            tuple(region.box for region in regions),
             reply_schema("verify", count),
             32 + self.config.max_tokens * count,
             ("yes", "no"),
@@ -68,16 +85,21 @@ class Verify(Stage):
         Counted, though nothing is left out for it: statements without an answer ("unanswered"),
         and those whose answer came without a probability, so that it counts as certain ("untold").
         """
+        answers = [
+            answers
+            for regions, value in zip(self._requests(record), values, strict=True)
+            for answers in _by_region(regions, value)
+        ]
         judged = [
             self._judged(region, value)
-            for region, value in zip(record.regions, values, strict=True)
+            for region, value in zip(record.regions, answers, strict=True)
         ]
         texts = [_texts(region) for region in record.regions]
         counted = {
             "text_untrue": [r.short_expr for r in judged if not r.verified],
             "negative_true": [n.text for r in judged for n in r.hard_negatives if not n.verified],
-            "unanswered": _those(texts, values, lambda true: true is None),
-            "untold": _those(texts, values, lambda true: type(true) is int),
+            "unanswered": _those(texts, answers, lambda true: true is None),
+            "untold": _those(texts, answers, lambda true: type(true) is int),
         }
         if self.config.policy == "drop":
             judged = [
@@ -88,12 +110,16 @@ class Verify(Stage):
         return replace(record, regions=tuple(judged)).dropping(self.name, counted)
 
     def estimate(self, image: AverageImage) -> Estimate | None:
-        """One request a region."""
-        if self.config.policy == "skip":
+        """Returns a request for every `regions_per_request` regions."""
+        if self.config.policy == "skip" or not image.regions:
             return None
-        statements = 2 + image.negatives
-        prompt = prompt_tokens(self.prompt) + 16 * statements + image.crop_tokens
-        return Estimate(image.regions, prompt, 3 * statements + 10)
+        asked_together = min(self.config.regions_per_request, max(1.0, image.regions))
+        requests = image.regions / asked_together
+        statements = (2 + image.negatives) * asked_together
+        crops = image.crop_tokens * asked_together
+        compact = _COMPACT in self.prompt.text  # replies are written as the prompt's example
+        reply = (4 if compact else 6) * statements + 2
+        return Estimate(requests, prompt_tokens(self.prompt) + 11 * statements + crops, reply)
 
     def _judged(self, region: Region, value: dict[str, float]) -> Region:
         """`region` with `verified` set, by the probabilities that its statements are true.
@@ -108,6 +134,16 @@ class Verify(Stage):
         )
         confirmed = all(p is not None and p >= self.config.text_true for p in true[:own])
         return replace(region, verified=confirmed, hard_negatives=negatives)
+
+
+def _by_region(regions: Sequence[Region], value: Any) -> Iterator[dict[str, Any]]:
+    """Yields the entries of each region, under numbers from 1."""
+    before = 0
+    for region in regions:
+        count = len(_texts(region))
+        numbers = range(before + 1, before + count + 1)
+        yield {str(n - before): value[str(n)] for n in numbers if str(n) in value}
+        before += count
 
 
 def _own_texts(region: Region) -> list[str]:

@@ -95,17 +95,19 @@ def test_a_dead_server_ends_the_build_and_answers_are_kept(tmp_path: Path, serve
     assert not (tmp_path / "out" / "manifest.json").exists()
 
 
-def test_a_server_that_breaks_the_schema_is_refused_at_once(tmp_path: Path) -> None:
+def test_a_server_that_breaks_the_schema_rejects_by_reason(tmp_path: Path) -> None:
     server = Server(tmp_path / "log", broken=True)
     try:
         done = build(config(tmp_path, server.url), images(tmp_path / "in", 5), tmp_path / "out")
     finally:
         server.close()
     assert done.returncode == 1
-    line = _one_line(done.stderr)
-    assert "cannot do stage caption: invalid_reply" in line
-    assert "set models.lmm.response_format" in line
-    assert len(server.answered()) == 2 * 3  # two questions, each three times; no image was read
+    lines = [line for line in done.stderr.splitlines() if line.startswith("finehard: ")]
+    warning, line = lines[0], lines[-1]
+    assert "the model may be too weak" in warning and "stage caption: invalid_reply" in warning
+    assert "nothing could be written: all 5 images were rejected, 5 for invalid_reply" in line
+    captions = [stage for _, stage, _ in server.answered() if stage == "caption"]
+    assert len(captions) == (5 + 2) * 3  # asked, and twice told what was wrong; two are samples
 
 
 def test_an_output_with_foreign_files_is_refused_untouched(tmp_path: Path, server: Server) -> None:

@@ -27,11 +27,11 @@ def own(folder: Path, text: str | bytes) -> str:
 @pytest.mark.parametrize("path", sorted((ROOT / "prompts").glob("*.md")), ids=lambda p: p.stem)
 def test_every_bundled_prompt_is_text_for_a_task_with_a_schema(path: Path) -> None:
     task = path.stem.split(".")[0]
-    places = ("long_words", "alt_text", "count", "phrases", "texts", "images", "statements")
+    places = ("long_words", "alt_text", "count", "phrases", "texts", "hinted_texts", "statements")
     prompt = load_prompt(path.stem, task, places)
     filled = prompt.render(**dict.fromkeys(places, "FILLED"))
     assert "FILLED" in filled and "---" not in filled
-    assert load_schema(task)["title"] == task
+    assert load_schema(prompt.reply)["title"] == prompt.reply
     assert prompt.sha256 == load_prompt(str(path), task, places).sha256
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 import pytest
 
 from finehard.records import HardNegative, Record, Region, Reject
 from finehard.stages.caption import Caption, CaptionConfig
 from finehard.stages.regions import Regions, RegionsConfig
+from finehard.stages.stage import Ask, AverageImage, Limits
 from finehard.stages.verify import Verify, VerifyConfig
 from tests.pictures import record, region
 
@@ -128,6 +130,56 @@ def test_alt_text_is_shown_only_where_asked_and_then_fenced() -> None:
     assert len(shown.text) < len(plain.text) + 700
 
 
+def _together(count: int, *untrue: str, limit: int | None = None) -> tuple[Sequence[Ask], Record]:
+    """The questions about `count` regions at a time, and the record after their answers."""
+    stage = Verify(VerifyConfig(prompt="verify.v3", policy="mark", regions_per_request=count))
+    stage.limits = Limits(regions=limit)
+    asks = stage.questions(_record())
+    values = []
+    for ask in asks:
+        statements = re.findall(r"^(\d+)\. (.*)$", ask.text, re.MULTILINE)
+        values.append({number: 0.1 if text in untrue else 0.9 for number, text in statements})
+    return asks, stage.answer(_record(), values)
+
+
+def test_statements_on_several_regions_stand_under_their_image() -> None:
+    asks, _ = _together(2)
+    first, second, third = (r.box for r in _record().regions)
+    assert [ask.views for ask in asks] == [(first, second), (third,)]
+    assert (
+        "\nImage 1:\n1. a red mug\n2. a red mug on a table\n3. a blue mug\n"
+        "Image 2:\n4. a bag\n5. a big bag\n6. a small bag\nAnswer the 6 statements:"
+    ) in asks[0].text
+    assert "\n1. a lamp\n2. a tall lamp\n" in asks[1].text and "Image 1" not in asks[1].text
+    assert asks[0].schema.value["required"] == list("123456")
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 9])
+def test_answers_are_the_same_however_many_regions_a_request_has(count: int) -> None:
+    _, alone = _together(1, *_FALSE, "a tall lamp", "a bag")
+    _, made = _together(count, *_FALSE, "a tall lamp", "a bag")
+    assert made == alone
+    assert [r.verified for r in made.regions] == [True, False, False]
+
+
+def test_no_request_has_more_regions_than_the_server_takes() -> None:
+    assert [len(ask.views) for ask in _together(3)[0]] == [3]
+    assert [len(ask.views) for ask in _together(3, limit=2)[0]] == [2, 1]
+    assert [len(ask.views) for ask in _together(1, limit=2)[0]] == [1, 1, 1]
+
+
+def test_the_plan_counts_verification_requests_by_their_regions() -> None:
+    image = AverageImage(tokens=1000, crop_tokens=100, regions=4, negatives=10)
+    few, many = (
+        Verify(VerifyConfig(prompt="verify.v3", regions_per_request=n)).estimate(image)
+        for n in (1, 8)
+    )
+    assert few is not None and many is not None
+    assert (few.requests, many.requests) == (4, 1)
+    assert few.requests * few.prompt_tokens > many.prompt_tokens > 4 * 100
+    assert Verify(VerifyConfig()).estimate(image._replace(regions=0)) is None
+
+
 def _answered(policy: str, *values: dict[str, float]) -> Record:
     stage = Verify(VerifyConfig(policy=policy))  # type: ignore[arg-type]
     judged = stage.answer(_record(), values)
@@ -159,3 +211,18 @@ def test_words_without_a_probability_are_counted() -> None:
     )
     assert _texts(made.regions) == _texts(_record().regions)
     assert made.dropped == {"verify.untold": (3, "a red mug")}
+
+
+@pytest.mark.parametrize("count", [1, 2, 9])
+def test_a_missing_answer_costs_its_statement_alone(count: int) -> None:
+    stage = Verify(VerifyConfig(policy="mark", regions_per_request=count))
+    values = []
+    for ask in stage.questions(_record()):
+        statements = re.findall(r"^(\d+)\. (.*)$", ask.text, re.MULTILINE)
+        probabilities = {n: 0.1 if text in _FALSE else 0.9 for n, text in statements}
+        values.append({n: probabilities[n] for n, text in statements if text != "a big bag"})
+    made = stage.answer(_record(), values)
+    assert [r.verified for r in made.regions] == [True, True, True]
+    unconfirmed = [n.text for r in made.regions for n in r.hard_negatives if not n.verified]
+    assert unconfirmed == ["a big bag"]
+    assert made.dropped["verify.unanswered"].number == 1
