@@ -152,13 +152,19 @@ class _Folder(_Input):
         for file in listed.files:
             name = file.uri[base:]
             spec = None if specs == ("folder",) else _spec(name, suffixes)
-            if spec is None:
+            if spec is None or (spec == "list" and folder.is_metadata(name)):
                 loose.append(file)
             else:
                 archives.append(SourceFile(spec, file.uri, name, file.size))
-        images = folder.Contents([], frozenset(), [], Counter())
+        images = folder.Contents([], frozenset(), [], [], Counter())
         if config.format in ("auto", "folder"):
             images = folder.contents(self._path, loose)
+            for name in images.imageless:
+                if config.format == "folder":
+                    self.unread[folder.kind(name)] += 1
+                else:
+                    uri = storage.join(self._path, name)
+                    archives.append(SourceFile("list", uri, name, storage.size(uri)))
         if not archives and not images.images:
             archives = [SourceFile(_REJECTS, f.uri, f.uri[base:], f.size)
                         for f in listed.files if f.uri.endswith(".parquet")]  # fmt: skip
@@ -198,7 +204,7 @@ class _Folder(_Input):
                 self.unread[folder.UNMATCHED] += unmatched
             yield loose._replace(size=len(names), samples=len(names))
         elif not usable:
-            found_kinds = ", ".join(f"{n} {kind}" for kind, n in self.unread.most_common(9))
+            found_kinds = ", ".join(f"{n} {kind}" for kind, n in sorted(self.unread.items())[:9])
             raise FinehardError(f"no images in {self._path}: only {found_kinds or 'empty tables'}")
 
     def _nothing(self, specs: tuple[str, ...]) -> FinehardError:
@@ -235,9 +241,7 @@ def _suffixes(specs: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
 
 
 def _spec(name: str, suffixes: Mapping[str, tuple[str, ...]]) -> str | None:
-    """Returns the format of a file; None for one that is loose, as metadata of images is."""
-    if "list" in suffixes and os.path.basename(name) in folder.METADATA and "/" in name:
-        return None
+    """Returns the format of a file; None for one that is loose."""
     return next((s for s, ends in suffixes.items() if name.lower().endswith(ends)), None)
 
 

@@ -40,12 +40,13 @@ _MAX_SIDE_FILE = 1 << 20
 
 
 class Contents(NamedTuple):
-    """Names relative to the folder, sorted: the images, and the files that go with them; and the
-    number of all other files by kind."""
+    """Names relative to the folder, sorted: the images, the files that go with them, metadata that
+    does and metadata without an image; and the number of all other files by kind."""
 
     images: list[str]
     beside: frozenset[str]
     metadata: list[str]
+    imageless: list[str]
     unread: Counter[str]
 
 
@@ -64,21 +65,28 @@ def contents(folder: str, files: Iterable[File]) -> Contents:
     folders = {os.path.dirname(name) for name in images}
     beside: list[str] = []
     metadata: list[str] = []
+    imageless: list[str] = []
     unread: Counter[str] = Counter()
     for name in others:
         stem, suffix = os.path.splitext(name)
         parent, last = os.path.split(name)
         if suffix in (".txt", ".json") and stem in stems:
             beside.append(name)
-        elif last in METADATA and any(f == parent or _is_below(f, parent) for f in folders):
-            metadata.append(name)
+        elif is_metadata(name):
+            used = any(f == parent or _is_below(f, parent) for f in folders)
+            (metadata if used else imageless).append(name)
         elif last.endswith("_stats.json"):
             unread[STATISTICS] += 1
         elif suffix == ".txt":
             unread[ORPHANS] += 1
         else:
             unread[kind(name)] += 1
-    return Contents(images, frozenset(beside), metadata, unread)
+    return Contents(images, frozenset(beside), metadata, imageless, unread)
+
+
+def is_metadata(name: str) -> bool:
+    """Returns whether a file of this name can be an ImageFolder's metadata."""
+    return os.path.basename(name) in METADATA
 
 
 def kind(name: str) -> str:

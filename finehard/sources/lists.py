@@ -5,6 +5,7 @@ Rows are found by their bytes, so a list is split into units and read a row at a
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 from collections.abc import Iterator, Mapping
@@ -89,10 +90,10 @@ def _row(offset: int, record: bytes, delimiter: str | None, header: list[str]) -
 
 def _cells(record: bytes, delimiter: str) -> list[str]:
     text = record.decode("utf-8-sig", "replace").replace("\0", "").strip("\r\n")
-    try:
-        return next(csv.reader([text + "\n"], delimiter=delimiter), [])
-    except csv.Error:
-        return []
+    for attempt in (text, text.replace("\r", " ")):  # one that stands alone is an error
+        with contextlib.suppress(csv.Error):
+            return next(csv.reader([attempt + "\n"], delimiter=delimiter), [])
+    return []
 
 
 def columns(file: SourceFile, config: SourceConfig) -> list[str]:
