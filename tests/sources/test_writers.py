@@ -127,11 +127,12 @@ def test_files_of_polars_are_read(tmp_path: Path) -> None:
 
 def test_files_of_duckdb_are_read(tmp_path: Path) -> None:
     duckdb = pytest.importorskip("duckdb")
-    table = pa.table({"image": pa.array(_IMAGES, pa.binary()), "caption": _TEXTS})
+    rows = {"image": pa.array(_IMAGES, pa.binary()), "caption": _TEXTS}
     path = tmp_path / "a.parquet"
-    duckdb.sql(f"COPY (SELECT * FROM table) TO '{path}' (FORMAT parquet)")
-    assert len(table) == 4
-    _check(tmp_path)
+    for caption in ("caption", "[caption, 'more']", "caption::ENUM('x', 'y')"):
+        made = duckdb.from_arrow(pa.table(rows)).project(f"image, {caption} AS caption")
+        made.write_parquet(str(path))
+        _check(tmp_path)
 
 
 def test_files_of_the_hubs_datasets_are_read(tmp_path: Path) -> None:
