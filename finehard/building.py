@@ -146,6 +146,7 @@ def _this_build(
         code=registry.user_code(),
         bundled=ready.pipeline.bundled,
         dialects=dialects,
+        unread=dict(ready.unread),
         storage=stores,
     )
 

@@ -98,6 +98,11 @@ def walk(uri: str) -> Iterator[File]:
     yield from sorted(files)
 
 
+def everything(uri: str) -> list[File]:
+    """Returns all files below the remote folder `uri`, sorted by name."""
+    return sorted(_remote().walk(uri.rstrip("/") + "/"))
+
+
 def _without_skipped(base: str, files: list[File]) -> Iterator[File]:
     folders = [file.uri[len(base) :].split("/")[:-1] for file in files]
     datasets = {tuple(f[: f.index(JOURNAL)]) for f in folders if JOURNAL in f} - {()}

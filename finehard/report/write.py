@@ -16,6 +16,7 @@ from finehard.audit.store import load_audit
 from finehard.dataset.layout import REPORT
 from finehard.dataset.reader import Dataset, dropped_examples, open_dataset
 from finehard.dataset.shard import Sample
+from finehard.dataset.unread import unread_line
 from finehard.io import storage
 from finehard.records import one_line
 from finehard.report import funnel
@@ -92,6 +93,7 @@ def _render(
         expressions=(phrases := funnel.expressions(m, statistics.sampled.expressions)),
         drops=funnel.other_drops(m, ("phrases",) if phrases else ()),
         untold=funnel.untold(m),
+        unread=unread_line(m["unread"]) if m.get("unread") else "",
         left_out=_left_out(dataset),
         audit=_audit(dataset),
         costs=funnel.costs(m),
