@@ -141,6 +141,13 @@ def size(uri: str) -> int:
     return _remote().size(uri) if is_remote(uri) else os.path.getsize(_path(uri))
 
 
+def stat(uri: str) -> tuple[int, str]:
+    """Returns the size in bytes of a remote file, and its version: another one when it is written
+    again."""
+    size, version = _remote().stat(uri)
+    return int(size), str(version)
+
+
 def open_read(uri: str) -> BinaryIO:
     """Opens the file at `uri` for reading, seekable.
 
