@@ -127,7 +127,8 @@ def count(scene: Scene, steps: Sequence[Record], into: Counter[str]) -> None:
         into["right texts"] += 1
         into["right texts lost"] += after is None
         stay = {n.text for n in after.hard_negatives} if after else set()
-        fresh = iter(n for n in new[before.box].hard_negatives if n.verified is None)
+        offered = new[before.box].hard_negatives if before.box in new else ()
+        fresh = iter([negative for negative in offered if negative.verified is None])
         for negative in judged.hard_negatives:
             true = true_of(negative.text, thing)
             kind = "negatives" if true else "good negatives"
