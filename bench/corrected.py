@@ -146,15 +146,17 @@ def count(scene: Scene, steps: Sequence[Record], into: Counter[str]) -> None:
 
 
 class Judge:
-    """Asks the demo's model the questions of a stage about one image."""
+    """Asks the demo's model the questions of a stage about one image. `asked` counts them."""
 
     def __init__(self, client: Client, images: Images) -> None:
         self._client = client
         self._images = images
+        self.asked: Counter[str] = Counter()
 
     def __call__(self, stage: Stage, item: Record) -> Record:
         """Returns the record with the answers; the same where nothing is asked."""
         asks = stage.questions(item)
+        self.asked[stage.name] += len(asks)
         pending = [
             self._client.submit(
                 Question(stage.name, ask.text, ask.schema, ask.max_tokens,
@@ -175,6 +177,7 @@ def corrected(item: Record, config: Config, simulated: Simulated, ask: Judge) ->
     untrue = [region for region in steps[-1].regions if not region.verified]
     reply = [simulated.texts(untrue)] if untrue else []
     steps.append(texts_stage.answer(steps[-1], reply))
+    ask.asked[texts_stage.name] += len(reply)
     negatives = CorrectNegatives.make(config.verify)
     assert negatives is not None
     if negatives.model is None:
@@ -185,6 +188,7 @@ def corrected(item: Record, config: Config, simulated: Simulated, ask: Judge) ->
         wrong = [r for r in steps[-1].regions if any(not n.verified for n in r.hard_negatives)]
         counts = [sum(not n.verified for n in r.hard_negatives) + 2 for r in wrong]
         made = negatives.answer(steps[-1], [simulated.negatives(wrong, counts)] if wrong else [])
+        ask.asked[negatives.name] += bool(wrong)
     steps += [made, ask(VerifyCorrected(config.verify), made)]
     return steps
 

@@ -79,8 +79,8 @@ def make_stages(pipeline: Pipeline, config: Config) -> tuple[Stage, ...]:
     for stage in stages:
         if missing := [name for name in stage.needs if name not in known]:
             raise UsageError(
-                f"config: stage {stage.name} is set to need {', '.join(missing)}, which the "
-                "pipeline's STAGES lack"
+                f"config: with these settings stage {stage.name} needs {', '.join(missing)}, "
+                "which the pipeline's STAGES do not have"
             )
     return stages
 
@@ -94,8 +94,9 @@ def _make(kind: type[Stage], config: Config) -> Stage | None:
     if stage is None:
         return None
     if stage.model is not None and stage.model not in config.models:
+        where = f"the model of stage {kind.name}" if kind.section else f"{kind.name}.model"
         raise UsageError(
-            f"config: {kind.name}.model is {stage.model!r}, but models has only "
+            f"config: {where} is {stage.model!r}, but models has only "
             + ", ".join(sorted(config.models))
         )
     rejects.declare(kind.reject_reasons)

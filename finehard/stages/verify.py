@@ -55,8 +55,8 @@ class VerifyConfig:
 
 
 UNCONFIRMED = 0.05
-"""The fraction of texts that `finehard plan` assumes verification not to confirm: of the judged
-negatives of a 1.5B model 0.03 were true, of the demo's region texts 0.02 were not."""
+"""The fraction of texts that `finehard plan` assumes verification not to confirm. It was 0.03 of a
+1.5B model's negatives that pass the rules, and 0.01 to 0.02 of the demo's region texts."""
 _COMPACT = '{"1":"'
 
 
@@ -71,7 +71,6 @@ class Verify(Stage):
         self.config = config
         self.model = config.model
         self.prompt: Prompt = load_prompt(config.prompt, "verify", ("statements", "count"))
-
         if config.policy == "correct":
             self.needs = ("correct_texts", "correct_negatives", "verify_corrected")
 
