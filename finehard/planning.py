@@ -85,6 +85,11 @@ def plan(
         f"model {name}: {speed:,.0f} completion tokens/s of one endpoint, prompts included"
         for name, speed in speeds.items()
     ]
+    lines += [
+        f"model {name}: not asked, as the build starts its server"
+        for name, model in ready.config.models.items()
+        if not model.endpoints
+    ]
     config = replace(ready.config, prices=_with_speeds(ready.config.prices, speeds))
     made = make_plan(ready.files, ready.images, config, ready.stages)
     return made._replace(found=lines)

@@ -10,8 +10,11 @@ from typing import Any
 import pytest
 
 from finehard.config import Config, parse_config
+from finehard.detect import DetectConfig
 from finehard.errors import FinehardError
 from finehard.lmm.dialect import Dialect
+from finehard.negatives import NegativesConfig
+from finehard.planning import plan
 from finehard.records import Record
 from finehard.rehearsal import measure_speeds, rehearse
 from finehard.stages.caption import Caption
@@ -20,6 +23,7 @@ from finehard.stages.stage import Limits, Stage
 from finehard.stages.verify import Verify
 from finehard.state import rehearsed
 from tests.lmm.faulty_server import MODEL, Fault, FaultyServer, raw, says, status
+from tests.sources.tars import samples, tar_bytes
 
 
 def config(*servers: FaultyServer, **model: Any) -> Config:
@@ -190,3 +194,21 @@ def test_a_stage_that_needs_another_ones_data_is_passed_over(
         rehearse(settings, [Needy(settings.caption)])
     assert server.asked == []
     assert "stage caption cannot be tried out: KeyError: 'before'" in caplog.text
+
+
+def test_a_plan_that_asks_fills_in_the_speeds(tmp_path: Path) -> None:
+    source = tmp_path / "in"
+    source.mkdir()
+    (source / "a.tar").write_bytes(tar_bytes(samples(4)))
+    with FaultyServer() as server:
+        server.always = answering(lambda asked: "no logprobs here" if "logprobs" in asked else None)
+        settings = replace(
+            config(server),
+            detect=DetectConfig(backend="bench.fixed_detector:load"),
+            negatives=NegativesConfig(backend="lexicon"),
+        )
+        made = plan(settings, str(source), ask=True)
+    assert made.found[0] == "model lmm: no log-probabilities"
+    assert "completion tokens/s of one endpoint" in made.found[1]
+    assert made.gpu_hours > 0
+    assert plan(settings, str(source)).gpu_hours == 0

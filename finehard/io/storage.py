@@ -112,8 +112,13 @@ def _is_skipped(folder: str) -> bool:
     return folder.startswith((".", "_"))
 
 
+_TEMPORARY = re.compile(r"\..+\.[0-9]+\.[0-9a-f]{8}\.tmp")
+"""Names that `writing` gives to files until they are whole."""
+
+
 def glob(folder: str, prefix: str) -> list[File]:
-    """Returns the files directly in `folder` whose names begin with `prefix`, sorted."""
+    """Returns the files directly in `folder` whose names begin with `prefix`, sorted; none that is
+    still being written."""
     if is_remote(folder):
         return sorted(_remote().glob(folder, prefix))
     path = _path(folder)
@@ -121,7 +126,7 @@ def glob(folder: str, prefix: str) -> list[File]:
         return sorted(
             File(folder[: len(folder) - len(path)] + e.path, e.stat().st_size)
             for e in entries
-            if e.name.startswith(prefix) and e.is_file()
+            if e.name.startswith(prefix) and e.is_file() and not _TEMPORARY.fullmatch(e.name)
         )
     return []
 
@@ -210,9 +215,6 @@ def _create(path: str, name: str) -> BinaryIO:
     except OSError as error:
         error.filename = name
         raise
-
-
-_TEMPORARY = re.compile(r"\..+\.[0-9]+\.[0-9a-f]{8}\.tmp")
 
 
 def sweep(folder: str) -> None:

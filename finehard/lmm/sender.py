@@ -180,7 +180,7 @@ class Sender:
             raise
         finally:
             tally.in_flight -= 1
-        self.fleet.succeeded(endpoint)
+        self.fleet.succeeded(endpoint, sent)
         return reply
 
     async def _send_control(self, endpoint: Endpoint, question: Question | None) -> None:
@@ -188,8 +188,9 @@ class Sender:
             body = trivial(self.config, self.dialect.token_field)
         else:
             body = self._request(question, [], question.max_tokens).encoded
+        sent = time.monotonic()
         await self.transport.chat(endpoint.url, body)
-        self.fleet.succeeded(endpoint)
+        self.fleet.succeeded(endpoint, sent)
 
     def _attempts(self, error: Refused | Transient) -> int:
         """Returns how many attempts a request has. A refusal that speaks of the request is final,

@@ -10,6 +10,7 @@ from finehard.config import Config
 from finehard.digest import digest
 from finehard.errors import FinehardError
 from finehard.io import storage
+from finehard.lmm.config import NEWER
 from finehard.lmm.dialect import Dialect
 from finehard.rehearsal import Rehearsal
 from finehard.stages.stage import Limits, Stage
@@ -60,5 +61,6 @@ def _uri(output: str) -> str:
 
 
 def _subject(config: Config, stage: Stage) -> str:
-    model = asdict(config.models[stage.model]) if stage.model else None
-    return digest([model, stage.provenance(config), config.detect.max_boxes])
+    model = config.models[stage.model] if stage.model else None
+    asked = [getattr(model, name) for name in ("endpoints", *NEWER)] if model else []
+    return digest([asked, stage.provenance(config), config.detect.max_boxes])
