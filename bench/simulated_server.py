@@ -45,7 +45,10 @@ def answer(name: str, text: str, images: list[str], schema: dict[str, Any]) -> A
         return {"short_caption": f"{things[0]} beside {things[1]}", "long_caption": long}
     if name == "regions":
         return {number: f"{thing()} on a wooden table" for number in schema["required"]}
-    if name == "negatives":
+    if name == "correct_texts":
+        new = {number: thing() for number in schema["required"]}
+        return {number: {"name": t, "caption": f"{t} on a table"} for number, t in new.items()}
+    if name in ("negatives", "correct_negatives"):
         texts = dict(re.findall(r"^(\d+)\. (.*)$", text, re.MULTILINE))  # a prompt's example first
         named = {number: _swaps(texts.get(number, ""), chance) for number in schema["required"]}
         entry = schema["properties"]["1"]["items"]

@@ -30,7 +30,7 @@ from finehard.settings.read import checked, overridden, read_yaml
 from finehard.sources import SourceConfig
 from finehard.stages.caption import CaptionConfig
 from finehard.stages.regions import RegionsConfig
-from finehard.stages.verify import VerifyConfig
+from finehard.stages.verify import CorrectionConfig, VerifyConfig
 
 
 @dataclass(frozen=True)
@@ -158,6 +158,8 @@ def as_dict(config: Config) -> dict[str, Any]:
         del values["negatives"]["left_to_lexicon"]
     if values["verify"]["regions_per_request"] == 1:
         del values["verify"]["regions_per_request"]
+    if values["verify"]["correction"] == dataclasses.asdict(CorrectionConfig()):
+        del values["verify"]["correction"]
     for name in ("sent_min_side", "sent_max_aspect"):
         if values["images"][name] == getattr(ImagesConfig, name):
             del values["images"][name]

@@ -65,26 +65,38 @@ def _is_stage(value: Any) -> bool:
 
 
 def make_stages(pipeline: Pipeline, config: Config) -> tuple[Stage, ...]:
-    """Makes the stages from their sections of `config`, and makes their reject reasons known.
+    """Makes the stages from their sections of `config`, without those that the settings leave out,
+    and makes their reject reasons known.
 
     Raises `UsageError` where a section is wrong, names a model that is not there, or belongs to no
-    stage of the pipeline.
+    stage of the pipeline, and where a stage lacks another that it needs.
     """
     known = {stage.name for stage in pipeline.stages}
     if strangers := sorted(config.stages.keys() - known):
         raise UsageError(f"config: stages.{strangers[0]}: the pipeline has no such stage")
-    return tuple(_make(stage, config) for stage in pipeline.stages)
+    made = (_make(stage, config) for stage in pipeline.stages)
+    stages = tuple(stage for stage in made if stage is not None)
+    for stage in stages:
+        if missing := [name for name in stage.needs if name not in known]:
+            raise UsageError(
+                f"config: with these settings stage {stage.name} needs {', '.join(missing)}, "
+                "which the pipeline's STAGES do not have"
+            )
+    return stages
 
 
-def _make(kind: type[Stage], config: Config) -> Stage:
+def _make(kind: type[Stage], config: Config) -> Stage | None:
     section = getattr(config, kind.section or kind.name, None)
     if section is None:
         values: Mapping[str, Any] = config.stages.get(kind.name, {})
         section = checked(values, kind.config_type, f"config: stages.{kind.name}")
     stage = kind.make(section)
+    if stage is None:
+        return None
     if stage.model is not None and stage.model not in config.models:
+        where = f"the model of stage {kind.name}" if kind.section else f"{kind.name}.model"
         raise UsageError(
-            f"config: {kind.name}.model is {stage.model!r}, but models has only "
+            f"config: {where} is {stage.model!r}, but models has only "
             + ", ".join(sorted(config.models))
         )
     rejects.declare(kind.reject_reasons)

@@ -16,12 +16,15 @@ from finehard.beam.stages import run_stage
 from finehard.beam.write import WriteShards
 from finehard.detect.stage import Detect
 from finehard.negatives import Negatives
+from finehard.negatives.correct import CorrectNegatives
 from finehard.phrases.stage import Phrases
 from finehard.sources import SourceFile
 from finehard.stages.caption import Caption
+from finehard.stages.correct_texts import CorrectTexts
 from finehard.stages.min_regions import MinRegions
 from finehard.stages.regions import Regions
 from finehard.stages.verify import Verify
+from finehard.stages.verify_corrected import VerifyCorrected
 from finehard.worker.runtime import Build
 
 STAGES = (
@@ -31,6 +34,9 @@ STAGES = (
     Regions,  # boxes -> a caption for each
     Negatives,  # short expressions -> texts with one attribute swapped
     Verify,  # is each region text true, and each negative false?
+    CorrectTexts,  # untrue region texts -> new ones; this and the next two by verify.policy
+    CorrectNegatives,  # negatives that are true -> others
+    VerifyCorrected,  # the same questions about what is new
     MinRegions,  # too few regions left: a reject
 )
 

@@ -19,9 +19,17 @@ _STAGES = {
     "verify": "verified",
 }
 """The bundled stages in flow order, and the title of the step after each."""
-_COUNTED_WITH = {"phrases": "caption", "negatives": "regions"}
+_COUNTED_WITH = {
+    "phrases": "caption",
+    "negatives": "regions",
+    "correct_texts": "verify",
+    "correct_negatives": "correct_texts",
+    "verify_corrected": "correct_negatives",
+}
 """Stages that share a step with the stage before them."""
-UNTOLD = "verify.untold"
+_UNTOLD = ("verify.untold", "verify_corrected.untold")
+_CORRECTED = ("verify_corrected.text_corrected", "verify_corrected.negative_replaced")
+NOT_LEFT_OUT = frozenset((*_UNTOLD, *_CORRECTED))
 """Counted with what the rules left out, though nothing was left out for it."""
 _CUT = "cut_"
 """How the names of rules begin that cut a piece from a text that stayed."""
@@ -106,7 +114,8 @@ def _image_steps(manifest: dict[str, Any], rejected: Iterable[str]) -> list[tupl
 
 
 def verification(manifest: dict[str, Any]) -> str:
-    """The build's policy for texts that verification does not confirm: drop, mark or skip."""
+    """The build's policy for texts that verification does not confirm: drop, correct, mark or
+    skip."""
     return manifest["config"].get("verify", {}).get("policy", "skip")
 
 
@@ -119,7 +128,7 @@ def regions(manifest: dict[str, Any]) -> list[Step]:
     dropped: dict[str, int] = manifest["dropped"]
     written = manifest["counts"]["regions"]
     verified = verification(manifest)
-    untrue = dropped.get("verify.text_untrue", 0) if verified == "drop" else 0
+    untrue = _texts_lost(dropped, verified)
     rules, unusable = _rules(dropped, "detect"), _unusable(dropped)
     described = written + untrue
     selected = described + sum(loss.number for loss in unusable)
@@ -129,12 +138,43 @@ def regions(manifest: dict[str, Any]) -> list[Step]:
     ]
     if unusable:
         steps.append(Step("regions with a usable text", described, unusable))
-    text = {"drop": "regions confirmed by verification", "mark": "regions kept, verified marked"}
+    confirmed = "regions confirmed by verification"
+    text = {"drop": confirmed, "correct": confirmed, "mark": "regions kept, verified marked"}
     meaning = "not confirmed by the model"
     anchor = "dropped-verify-text_untrue"
+    if verified == "correct":
+        meaning += ", and not corrected"
     losses = [Loss("text_untrue", untrue, meaning, anchor)] if untrue else []
     steps.append(Step(text.get(verified, "regions kept (verification skipped)"), written, losses))
     return steps
+
+
+def _texts_lost(dropped: dict[str, int], policy: str) -> int:
+    """Regions that were lost because a text is untrue."""
+    if policy == "correct":
+        uncorrected = sum(loss.number for loss in _rules(dropped, "correct_texts"))
+        return uncorrected + dropped.get("verify_corrected.text_untrue", 0)
+    return dropped.get("verify.text_untrue", 0) if policy == "drop" else 0
+
+
+class Corrections(NamedTuple):
+    """What became of the texts that were corrected: confirmed since, or left out."""
+
+    texts: int
+    texts_left_out: int
+    negatives: int
+    negatives_left_out: int
+
+
+def corrections(manifest: dict[str, Any]) -> Corrections | None:
+    """Counts the corrected regions and hard negatives; None where nothing was to be corrected."""
+    if (policy := verification(manifest)) != "correct":
+        return None
+    dropped: dict[str, int] = manifest["dropped"]
+    texts, negatives = (dropped.get(name, 0) for name in _CORRECTED)
+    still_true = ("correct_negatives.none_found", "verify_corrected.negative_true")
+    left_out = sum(dropped.get(name, 0) for name in still_true)
+    return Corrections(texts, _texts_lost(dropped, policy), negatives, left_out)
 
 
 def expressions(manifest: dict[str, Any], counted: Expressions) -> list[Step]:
@@ -164,7 +204,10 @@ def other_drops(
     """
     titles = {"caption": "cut from captions", "phrases": "phrases left out",
               "regions": "cut from region texts", "negatives": "hard negatives refused by rules",
-              "verify": "not confirmed by verification"}  # fmt: skip
+              "verify": "not confirmed by verification",
+              "correct_texts": "region texts not corrected",
+              "correct_negatives": "replacements of hard negatives refused",
+              "verify_corrected": "corrections not confirmed"}  # fmt: skip
     lost = {f"regions.{loss.reason}" for loss in _unusable(manifest["dropped"])}
     others = {name: number for name, number in manifest["dropped"].items() if name not in lost}
     named = (name.split(".", 1)[0] for name in others)
@@ -178,7 +221,7 @@ def other_drops(
 
 def untold(manifest: dict[str, Any]) -> int:
     """How many statements were verified by a server that reported no probability of the answer."""
-    return int(manifest["dropped"].get(UNTOLD, 0))
+    return sum(int(manifest["dropped"].get(name, 0)) for name in _UNTOLD)
 
 
 def _unusable(dropped: dict[str, int]) -> list[Loss]:
@@ -192,7 +235,7 @@ def _unusable(dropped: dict[str, int]) -> list[Loss]:
 
 def _rules(dropped: dict[str, int], stage: str) -> list[Loss]:
     named = [(name.split(".", 1)[1], n) for name, n in dropped.items()
-             if name.startswith(f"{stage}.") and name != UNTOLD]  # fmt: skip
+             if name.startswith(f"{stage}.") and name not in NOT_LEFT_OUT]  # fmt: skip
     return [
         Loss(rule, number, example=f"dropped-{stage}-{rule}")
         for rule, number in sorted(named, key=lambda rule: -rule[1])

@@ -26,6 +26,7 @@ def numbers(dataset: str, seed: int = 0) -> dict[str, Any]:
     opened = open_dataset(dataset)
     manifest = opened.manifest
     statistics, _ = gather(opened, seed)
+    corrected = funnel.corrections(manifest)
     sampled, tokens = statistics.sampled, statistics.caption_tokens
     return {
         "counts": manifest["counts"],
@@ -39,6 +40,7 @@ def numbers(dataset: str, seed: int = 0) -> dict[str, Any]:
         "rejects": manifest["rejects"],
         "dropped": manifest["dropped"],
         "unread": manifest.get("unread", {}),
+        **({"corrected": corrected._asdict()} if corrected else {}),
         "usage": {c.stage: manifest["usage"][c.stage] for c in funnel.costs(manifest)},
         "wall_s": [run["seconds"] for run in recorded_runs(opened.uri)],
         "indexed": {name: _summary(counts) for name, counts in statistics.indexed.columns.items()},

@@ -94,6 +94,7 @@ def _render(
         drops=funnel.other_drops(m, ("phrases",) if phrases else ()),
         untold=funnel.untold(m),
         unread=unread_line(m["unread"]) if m.get("unread") else "",
+        corrected=funnel.corrections(m),
         left_out=_left_out(dataset),
         audit=_audit(dataset),
         costs=funnel.costs(m),
@@ -121,7 +122,7 @@ def _left_out(dataset: Dataset) -> list[dict[str, Any]]:
     examples = dropped_examples(dataset.uri)
     rules = []
     for name, number in sorted(dataset.manifest["dropped"].items()):
-        if name == funnel.UNTOLD:
+        if name in funnel.NOT_LEFT_OUT:
             continue
         stage, _, rule = name.partition(".")
         rows = [(key, _cut(part, _TEXT)) for key, part in examples.get(name, ())]

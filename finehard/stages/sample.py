@@ -16,7 +16,8 @@ _COLUMNS = 4
 
 def sample_record(config: ImagesConfig, regions: int, seed: int = 0) -> tuple[Record, bytes]:
     """Returns a record with all that stages fill in, `regions` of them, and its picture: a JPEG
-    with the most pixels that models are shown. Different seeds give other colours and texts."""
+    with the most pixels that models are shown. No text is confirmed. Different seeds give other
+    colours and texts."""
     boxes = [_box(number) for number in range(regions)]
     colors = [_COLORS[(number + seed) % len(_COLORS)] for number in range(regions)]
     data = jpeg(_picture(config.max_side, boxes, colors), config.jpeg_quality)
@@ -51,9 +52,9 @@ def _region(box: Box, color: str, number: int) -> Region:
     text = f"a {color} {_THINGS[number % len(_THINGS)]}"
     others = [other for other in _COLORS if other != color]
     negatives = tuple(
-        HardNegative(text.replace(color, other), "color", color, other) for other in others
+        HardNegative(text.replace(color, other), "color", color, other, False) for other in others
     )
-    return Region(box, 0.9, text, text, f"{text} on a wooden table", negatives)
+    return Region(box, 0.9, text, text, f"{text} on a wooden table", negatives, False)
 
 
 def _picture(side: int, boxes: list[Box], colors: list[str]) -> Image.Image:

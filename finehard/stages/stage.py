@@ -103,6 +103,8 @@ class Stage:
     model: str | None = None
     """The model that is asked, a name under `models` in the config."""
     prompt: Prompt | None = None
+    needs: Sequence[str] = ()
+    """Stages without which a pipeline cannot have this one, by name."""
     limits: Limits = Limits()
     """Set by the preflight. A stage that asks about several regions at once splits them by it."""
 
@@ -110,8 +112,9 @@ class Stage:
         self.config = config
 
     @classmethod
-    def make(cls, config: Any) -> Stage:
-        """Returns the stage for its settings. Raises `UsageError` where they cannot work."""
+    def make(cls, config: Any) -> Stage | None:
+        """Returns the stage for its settings; None where they leave it out of the pipeline. Raises
+        `UsageError` where they cannot work."""
         return cls(config)
 
     def check(self, settings: Settings) -> None:

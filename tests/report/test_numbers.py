@@ -150,3 +150,29 @@ def test_only_swapped_words_differ() -> None:
     assert diff_words("a red mug on a table", "A blue mug on a table") == [
         ("A", False), ("blue", True), ("mug on a table", False)
     ]  # fmt: skip
+
+
+def test_corrected_regions_are_not_lost() -> None:
+    manifest = _manifest(
+        "correct", verify__text_untrue=9, verify__negative_true=20, correct_texts__unchanged=2,
+        verify_corrected__text_untrue=1, verify_corrected__text_corrected=6,
+        correct_negatives__none_found=3, verify_corrected__negative_true=4,
+        verify_corrected__negative_replaced=13, correct_negatives__duplicate=5,
+    )  # fmt: skip
+    assert funnel.corrections(manifest) == (6, 3, 13, 7)
+    assert [step.left for step in funnel.regions(manifest)] == [33, 33, 30]
+    drops = funnel.other_drops(manifest | {"stages": {"correct_texts": {}}})
+    assert [title for title, _ in drops] == [
+        "not confirmed by verification", "region texts not corrected",
+        "corrections not confirmed", "replacements of hard negatives refused",
+    ]  # fmt: skip
+    assert funnel.corrections(_manifest("drop", verify__text_untrue=9)) is None
+
+
+def test_correction_shares_the_step_of_verification() -> None:
+    stages = ["verify", "correct_texts", "correct_negatives", "verify_corrected"]
+    manifest = _manifest("correct") | {"stages": dict.fromkeys(stages, {})}
+    lost = Counter({("verify", "timeout"): 1, ("correct_texts", "timeout"): 2,
+                    ("verify_corrected", "timeout"): 1})  # fmt: skip
+    steps = funnel.images(manifest, lost)
+    assert [(step.name, step.left) for step in steps[-2:]] == [("verified", 16), ("written", 16)]
