@@ -10,8 +10,11 @@ from typing import Any
 import pytest
 
 from finehard.config import Config, parse_config
+from finehard.detect import DetectConfig
 from finehard.errors import FinehardError
 from finehard.lmm.dialect import Dialect
+from finehard.negatives import NegativesConfig
+from finehard.planning import plan
 from finehard.records import Record
 from finehard.rehearsal import measure_speeds, rehearse
 from finehard.stages.caption import Caption
@@ -20,6 +23,7 @@ from finehard.stages.stage import Limits, Stage
 from finehard.stages.verify import Verify
 from finehard.state import rehearsed
 from tests.lmm.faulty_server import MODEL, Fault, FaultyServer, raw, says, status
+from tests.sources.tars import samples, tar_bytes
 
 
 def config(*servers: FaultyServer, **model: Any) -> Config:
@@ -123,7 +127,7 @@ def test_what_is_refused_without_a_word_is_found_by_guessing() -> None:
         (says("I see mugs."), "cannot do stage caption: invalid_reply.*models.lmm.response_format"),
         (says('{"short', "length"), "truncated_reply.*raise caption.max_tokens"),
         (status(400, b"no vision here"), "no vision here"),
-        (status(402, b"Insufficient credits"), "Insufficient credits.*in credit"),
+        (status(402, b"Insufficient credits"), "cannot be asked: .*Insufficient credits.*credit"),
         (says("{}", model="other"), "add the name to answers_as"),
     ],
 )
@@ -148,7 +152,7 @@ def test_a_fault_that_proves_nothing_is_only_a_warning(
         server.on_question["image_url"] = fault
         settings = config(server)
         rehearse(settings, stages(settings)[:1])
-    assert "no answer to a sample of stage caption" in caplog.text
+    assert "cannot do stage caption" in caplog.text and "this was a sample" in caplog.text
 
 
 def test_what_was_found_is_not_asked_again(tmp_path: Path) -> None:
@@ -190,3 +194,21 @@ def test_a_stage_that_needs_another_ones_data_is_passed_over(
         rehearse(settings, [Needy(settings.caption)])
     assert server.asked == []
     assert "stage caption cannot be tried out: KeyError: 'before'" in caplog.text
+
+
+def test_a_plan_that_asks_fills_in_the_speeds(tmp_path: Path) -> None:
+    source = tmp_path / "in"
+    source.mkdir()
+    (source / "a.tar").write_bytes(tar_bytes(samples(4)))
+    with FaultyServer() as server:
+        server.always = answering(lambda asked: "no logprobs here" if "logprobs" in asked else None)
+        settings = replace(
+            config(server),
+            detect=DetectConfig(backend="bench.fixed_detector:load"),
+            negatives=NegativesConfig(backend="lexicon"),
+        )
+        made = plan(settings, str(source), ask=True)
+    assert made.found[0] == "model lmm: no log-probabilities"
+    assert "completion tokens/s of one endpoint" in made.found[1]
+    assert made.gpu_hours > 0
+    assert plan(settings, str(source)).gpu_hours == 0

@@ -78,7 +78,8 @@ class AskModel(beam.DoFn):
         except (OSError, EOFError) as error:
             yield reject(record, self._name, "unreadable_image", str(error))
             return
-        client = self._runtime.client(self._model)
+        with self._runtime.ending_the_build():
+            client = self._runtime.client(self._model)
         replies = Replies(journaled)
         for index, (key, question) in enumerate(zip(keys, questions, strict=True)):
             if question is not None:
@@ -94,7 +95,7 @@ class AskModel(beam.DoFn):
             self._name,
             ask.text,
             ask.schema,
-            ask.max_tokens,
+            min(ask.max_tokens, self._stage.limits.tokens or ask.max_tokens),
             images,
             record.sha256,
             ask.choices,

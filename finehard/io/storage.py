@@ -98,6 +98,11 @@ def walk(uri: str) -> Iterator[File]:
     yield from sorted(files)
 
 
+def everything(uri: str) -> list[File]:
+    """Returns all files below the remote folder `uri`, sorted by name."""
+    return sorted(_remote().walk(uri.rstrip("/") + "/"))
+
+
 def _without_skipped(base: str, files: list[File]) -> Iterator[File]:
     folders = [file.uri[len(base) :].split("/")[:-1] for file in files]
     datasets = {tuple(f[: f.index(JOURNAL)]) for f in folders if JOURNAL in f} - {()}
@@ -112,8 +117,13 @@ def _is_skipped(folder: str) -> bool:
     return folder.startswith((".", "_"))
 
 
+_TEMPORARY = re.compile(r"\..+\.[0-9]+\.[0-9a-f]{8}\.tmp")
+"""Names that `writing` gives to files until they are whole."""
+
+
 def glob(folder: str, prefix: str) -> list[File]:
-    """Returns the files directly in `folder` whose names begin with `prefix`, sorted."""
+    """Returns the files directly in `folder` whose names begin with `prefix`, sorted; none that is
+    still being written."""
     if is_remote(folder):
         return sorted(_remote().glob(folder, prefix))
     path = _path(folder)
@@ -121,7 +131,7 @@ def glob(folder: str, prefix: str) -> list[File]:
         return sorted(
             File(folder[: len(folder) - len(path)] + e.path, e.stat().st_size)
             for e in entries
-            if e.name.startswith(prefix) and e.is_file()
+            if e.name.startswith(prefix) and e.is_file() and not _TEMPORARY.fullmatch(e.name)
         )
     return []
 
@@ -210,9 +220,6 @@ def _create(path: str, name: str) -> BinaryIO:
     except OSError as error:
         error.filename = name
         raise
-
-
-_TEMPORARY = re.compile(r"\..+\.[0-9]+\.[0-9a-f]{8}\.tmp")
 
 
 def sweep(folder: str) -> None:

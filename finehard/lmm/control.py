@@ -17,6 +17,10 @@ from finehard.lmm.transport import Refused, Transient
 CONTROL_TOKENS = 16
 """The most tokens of a control's reply: only whether it is accepted is of interest."""
 
+PAUSES_S = (0.2, 0.4, 0.8, 1.6)
+"""Seconds after each refused control; all must be refused, and every request that was
+sent meanwhile: some gateways refuse at random."""
+
 Send = Callable[[Endpoint, Question | None], Awaitable[None]]
 """Sends a question, or where there is none a trivial request, once. Raises as `Transport.chat`."""
 
@@ -28,6 +32,10 @@ class Controls:
         self._send = send
         self._answered: dict[str, Question] = {}
         self._running: dict[tuple[str, Endpoint], tuple[float, asyncio.Task[bool | None]]] = {}
+
+    def __contains__(self, stage: str) -> bool:
+        """Returns whether a question of `stage` was answered."""
+        return stage in self._answered
 
     def add(self, question: Question) -> None:
         """Makes `question`, which was answered, the control of its stage."""
@@ -51,10 +59,16 @@ class Controls:
         question = self._answered.get(stage)
         if question is not None:
             question = replace(question, max_tokens=min(question.max_tokens, CONTROL_TOKENS))
-        try:
-            await self._send(endpoint, question)
-        except Refused:
-            return False
-        except Transient:
-            return None
-        return True
+        started = time.monotonic()
+        for pause_s in PAUSES_S:
+            try:
+                await self._send(endpoint, question)
+            except Refused:
+                await asyncio.sleep(pause_s)
+            except Transient as error:
+                if not error.stated:
+                    return None
+                await asyncio.sleep(pause_s)
+            if endpoint.accepted >= started:  # this control, or a request sent meanwhile
+                return True
+        return False

@@ -43,6 +43,8 @@ class Endpoint:
     limited_at: float = 0.0
     overloads: int = 0
     """Consecutive overload responses."""
+    accepted: float = 0.0
+    """When the latest request that it answered was sent (time.monotonic)."""
     refuses: bool = False
     """Whether it refused even a control since its last success."""
 
@@ -95,8 +97,10 @@ class Fleet:
         endpoint.busy -= 1
         self._grant(endpoint)
 
-    def succeeded(self, endpoint: Endpoint) -> None:
-        """Records a response of `endpoint`: it is healthy, with all its slots."""
+    def succeeded(self, endpoint: Endpoint, sent: float = 0.0) -> None:
+        """Records a response of `endpoint` to a request sent at `sent`: it is healthy, with all
+        its slots."""
+        endpoint.accepted = max(endpoint.accepted, sent)
         if endpoint.unhealthy:
             endpoint.cooldown_until = 0.0
         endpoint.failures = endpoint.overloads = 0

@@ -10,6 +10,7 @@ from finehard.config import Config
 from finehard.digest import digest
 from finehard.errors import FinehardError
 from finehard.io import storage
+from finehard.lmm.config import NEWER
 from finehard.lmm.dialect import Dialect
 from finehard.rehearsal import Rehearsal
 from finehard.stages.stage import Limits, Stage
@@ -20,7 +21,7 @@ def load(output: str, config: Config, stages: Sequence[Stage]) -> Rehearsal:
     try:
         saved = json.loads(storage.read_all(_uri(output)))
         limits = {
-            stage.name: Limits(saved["stages"][stage.name]["regions"])
+            stage.name: Limits(*saved["stages"][stage.name]["limits"])
             for stage in stages
             if saved["stages"].get(stage.name, {}).get("of") == _subject(config, stage)
         }
@@ -42,7 +43,7 @@ def save(output: str, config: Config, stages: Sequence[Stage], found: Rehearsal)
         "stages": {
             stage.name: {
                 "of": _subject(config, stage),
-                "regions": found.limits[stage.name].regions,
+                "limits": found.limits[stage.name],
             }
             for stage in stages
         },
@@ -60,5 +61,6 @@ def _uri(output: str) -> str:
 
 
 def _subject(config: Config, stage: Stage) -> str:
-    model = asdict(config.models[stage.model]) if stage.model else None
-    return digest([model, stage.provenance(config), config.detect.max_boxes])
+    model = config.models[stage.model] if stage.model else None
+    asked = [getattr(model, name) for name in ("endpoints", *NEWER)] if model else []
+    return digest([asked, stage.provenance(config), config.detect.max_boxes])

@@ -15,6 +15,7 @@ from typing import Any
 from finehard import registry, rejects
 from finehard.config import Config
 from finehard.detect import load_detector
+from finehard.detect.stage import Detect
 from finehard.errors import FinehardError
 from finehard.io import storage
 from finehard.lmm.client import Client
@@ -46,6 +47,8 @@ class Build:
 
     dialects: dict[str, Dialect] = field(default_factory=dict)
     """What the servers were found to accept, by the models' names."""
+    unread: dict[str, int] = field(default_factory=dict)
+    """What was found in the input and is not read, by kind."""
     storage: storage.Options = field(default_factory=dict, repr=False)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -94,8 +97,13 @@ class Runtime:
 
     def client(self, model: str) -> Client:
         """Returns the client of `model`. A model without endpoints is served by this machine's own
-        server, which is started unless it is already running."""
+        server, which is started unless it is already running.
+
+        The detector is loaded first: one that does not load is told before a question is paid.
+        """
         with self._lock:
+            if any(isinstance(stage, Detect) for stage in self.stages.values()):
+                self._load_detector()
             if model not in self._clients:
                 settings, check = self.config.models[model], None
                 if not settings.endpoints:
@@ -114,10 +122,13 @@ class Runtime:
     def detections(self) -> Detections:
         """Returns the detector's queue; loads the detector on first use."""
         with self._lock:
-            if self._detections is None:
-                detector = load_detector(self.config.detect)
-                self._detections = Detections(detector, self.config.detect.batch_size)
-            return self._detections
+            return self._load_detector()
+
+    def _load_detector(self) -> Detections:
+        if self._detections is None:
+            detector = load_detector(self.config.detect)
+            self._detections = Detections(detector, self.config.detect.batch_size)
+        return self._detections
 
     def begin_unit(self, unit: str) -> None:
         """Marks `unit` as being read: it cannot be complete before `end_unit`."""

@@ -442,3 +442,11 @@ def test_a_store_that_fails_is_one_line(bucket: str) -> None:
     assert "\n" not in str(caught.value) and len(str(caught.value)) < 500
     with pytest.raises(FinehardError):
         journal.close()
+
+
+def test_a_file_that_is_being_written_is_not_listed(tmp_path: Path) -> None:
+    uri = str(tmp_path / "a.json")
+    with storage.writing(uri) as file:
+        file.write(b"1")
+        assert storage.glob(str(tmp_path), "") == []
+    assert [found.uri for found in storage.glob(str(tmp_path), "")] == [uri]

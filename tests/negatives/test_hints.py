@@ -33,7 +33,7 @@ def test_a_word_that_stands_twice_is_named_once() -> None:
 
 
 @pytest.mark.parametrize("text", ["a mug", "", "...", "mug"])
-def test_a_text_without_known_words_leaves_the_choice_to_the_model(text: str) -> None:
+def test_a_text_without_known_words_gets_no_hints(text: str) -> None:
     assert line(text, 7) == f"{text} | any property: 7"
 
 

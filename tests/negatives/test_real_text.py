@@ -53,4 +53,4 @@ def test_bench_takes_the_words_that_differ_as_one_swap() -> None:
         "neg_expression": ["A blue cup with a wooden lid.", "A red pot with a metal lid."],
     }
     [row] = fgovd([item], defaultdict(list))
-    assert (row.share, row.of) == (2 / 3, 3)
+    assert (row.share, row.out_of) == (2 / 3, 3)
