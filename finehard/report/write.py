@@ -149,9 +149,23 @@ def _audit(dataset: Dataset) -> dict[str, Any] | None:
             for name, one in figures["attributes"].items()
         ]  # fmt: skip
         words = [{**word, "words": _cut(word["words"], 60)} for word in figures["words"]]
-        return {"rows": rows, "words": words}
+        return {"rows": rows, "words": words, "traits": _traits(figures.get("traits"))}
     except (KeyError, TypeError):
         return None  # written by another version
+
+
+def _traits(figures: dict[str, Any] | None) -> dict[str, Any] | None:
+    """The rows of the audit's second attacker; None if the audit was made before it existed."""
+    if figures is None:
+        return None
+    named = [("all texts", figures, figures["chance"])]
+    named += [(f"against one negative: {a}", one, 0.5) for a, one in figures["attributes"].items()]
+    rows = [
+        (name, one["items"], one["accuracy"], *one["interval"], chance, one["verdict"])
+        for name, one, chance in named
+    ]
+    telling = [{**one, "trait": _cut(one["trait"], 60)} for one in figures["telling"]]
+    return {"rows": rows, "telling": telling}
 
 
 def _asked(manifest: dict[str, Any]) -> dict[str, Any]:

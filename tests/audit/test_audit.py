@@ -121,7 +121,8 @@ def test_the_command_prints_a_table_or_json(
     file = tmp_path / "some.jsonl"
     file.write_text("\n".join(map(json.dumps, rows)))
     assert main(["audit", str(file)]) == 0
-    assert "most telling words" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "most telling words" in printed and "by traits" in printed
     assert main(["audit", str(file), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["accuracy_texts_seen"] == 1.0
 

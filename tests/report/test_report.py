@@ -202,6 +202,12 @@ def test_an_audit_is_shown_until_the_next_build(tmp_path: Path) -> None:
     assert "Not audited" not in read and f"{figures['accuracy']:.3f}" in read
     assert f"against one negative: color {figures['negatives']}" in read
     assert figures["words"] and f"{figures['words'][0]['words']} " in read
+    assert f"all texts {figures['traits']['items']}" in read
+    assert figures["traits"]["verdict"] in read
+    del figures["traits"]  # as written by an earlier version
+    (made / "audit.json").write_text(json.dumps(figures))
+    read = Parsed(page(opened)).text()
+    assert f"{figures['accuracy']:.3f}" in read and "picked by traits" not in read
     text = (made / "manifest.json").read_text()
     (made / "manifest.json").write_text(text + "\n")  # as after another build
     assert "Not audited since the last build" in page(open_dataset(str(made)))
