@@ -41,7 +41,8 @@ _CERTAIN = re.compile(
     rf"|{_SORRY}as an? (?:\w+ ){{0,3}}{_AI}\b"
     rf"|(?:i(?:['’]m| am) )?sorry,? (?:but )?(?:this|the|your|that) (?:content|request|image)\b"
     rf"|(?:{_CANNOT}|{_UNABLE} to)(?: \w+ly)? {_DESCRIBE}\b"
-    r"|i (?:would |['’]d )?(?:prefer|rather) not (?:to )?\w+"
+    r"|i (?:would |['’]d )?(?:prefer|rather) not (?:to )?(?:say|answer|speak)\b"
+    rf"|i (?:would |['’]d )?(?:prefer|rather) not (?:to )?{_DESCRIBE}\b"
     r"|i (?:do not|don['’]t) feel comfortable\b|i regret (?:that i|to inform)\b"
     r"|i (?:must|have to|need to|will have to) (?:respectfully )?(?:decline|refuse)\b"
     r"|i(?: will not|['’]ll not| won['’]?t) be able\b"
@@ -61,11 +62,12 @@ _CERTAIN = re.compile(
     r"|cannot be (?:described|processed|displayed|provided|completed|fulfilled)"
     r"|contains? (?:\w+ )?content (?:that )?i (?:can['’]?t|cannot|won['’]t)\b)"
     r"|\w+ing [^.]{0,60} is (?:not )?something (?:that )?i (?:can(?:['’]?t|not)?|won['’]t|am)\b"
-    rf"|no (?:caption|description)(?: (?:is|was))? (?:available|possible|provided)\b"
+    rf"|no (?:caption|description)(?: (?:is|was))? (?:available|possible|provided)(?:[.!,]|$)"
     rf"|(?:sorry, )?(?:the|this)(?: part of the| section of the)?"
     rf" (?:{_IMAGE}|region|cut-?out|crop|part|area)(?: of the {_IMAGE})?"
     r" is too \w+(?: (?:and|or) \w+)?(?: for me)? to"
-    r" (?:describe|identify|determine|recogni[sz]e|analy[sz]e|caption|tell|discern)\b[^.]{0,60}\.?$"
+    r" (?:describe|identify|determine|recogni[sz]e|analy[sz]e|caption|tell|discern)\b"
+    r"(?: (?:it|any\w*|the|this|what|clearly|accurately|in detail)\b[^.]{0,40})?\.?$"
     rf"|it (?:seems|appears|looks)(?: like| as if| that)?,? (?:no|there (?:is|was) no|you|the|your)"
     rf" (?:\w+ ){{0,3}}{_IMAGE}\b.{{0,30}}\b(?:provided|attached|uploaded|load(?:ed)?|shared)\b"
     rf"|the {_IMAGE} (?:could not|couldn['’]t|cannot|can['’]t|did not|didn['’]t|failed to)\b"
@@ -105,7 +107,7 @@ _WHY = re.compile(
     rf"\b(?:{_CANNOT} (?:\w+ly )?(?:{_DESCRIBE}|{_DO})|{_UNABLE} to|(?:not|n['’]t) possible"
     r"|(?:do not|don['’]t) (?:have|know)|(?:cannot|can['’]?t) (?:read|tell)|not sure"
     r"|not (?:allowed|permitted|comfortable|able)|decline|guidelines|polic(?:y|ies)|violat\w+"
-    rf"|(?:see|no|any|your|another) {_IMAGE}\b|describ\w+|identify\w*|assist)\b",
+    rf"|(?:see|no|any|your|another) {_IMAGE}\b(?! of)|describ\w+|identify\w*|assist)\b",
     re.IGNORECASE,
 )
 """What makes more of an apology than words that anyone says."""
@@ -118,6 +120,7 @@ _WRITTEN = re.compile(
     r"(?<!what )(?<!that )(?<!which )(?<!who )\b(?:is|are)(?: \w+)?"
     r" (?:written|printed|painted|tattooed|sprayed|scrawled|carved|stitched|embroidered|engraved"
     r"|stamped|lettered|the title|the text|the caption)\b"
+    r"|, (?:says|reads) (?:the|a|an)\b"
     rf"|\b(?:says?|reads?)[,:]? (?:the|a|an|one|this|his|her) (?:[\w-]+ ){{0,3}}"
     rf"(?:{_SIGNS}|bubble|board|wall|sheet|paper|\w+board|text|writing)\b"
     rf"|: (?:a|an|the|one) (?:\w+ ){{0,3}}{_SIGNS}\b",

@@ -212,6 +212,10 @@ def test_a_refusal_is_found_and_not_asked_again(text: str) -> None:
         "Can't Stop is the title on the record sleeve",
         "Please share the road is written on a yellow sign",
         "Unable to stand, a foal lies in the straw",
+        "I prefer not to talk before coffee is a mug's motto",
+        "I am an AI, says a robot in a cartoon",
+        "No caption is provided below the framed photo of a ship",
+        "The area is too steep to describe as a hill",
     ],
 )
 def test_words_of_refusal_in_the_picture_are_none_of_the_models(text: str) -> None:
