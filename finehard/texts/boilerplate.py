@@ -8,9 +8,10 @@ from finehard.texts.cut import Cut
 
 OPENING, CLOSING = "opening", "closing"
 
-_IMAGE = r"(?:image|picture|photo|photograph|snapshot|cut-?out|crop|frame)"
+_IMAGE = r"(?:image|picture|photo|photograph|snapshot|cut-?out|crop|frame|region|bounding box)"
 _THE_IMAGE = (
-    rf"(?:this|the)(?: (?:given|provided|attached|above|uploaded|cropped|first))? {_IMAGE}"
+    r"(?:this|the)(?: (?:given|provided|attached|above|uploaded|cropped|first|marked|highlighted))?"
+    rf" {_IMAGE}"
     r"(?: (?:provided|above))?"
 )
 _OPENING = re.compile(
@@ -27,6 +28,7 @@ _OPENING = re.compile(
     r"(?:shows|depicts|displays|features|portrays|presents|captures|contains|illustrates|showcases"
     rf"|includes|reveals|is of|is (?:an? )?{_IMAGE} of|appears to (?:show|be)|is(?= an? ))"
     r"(?: us)?(?: that)?(?:\s|$)(?!how |what |who |where |why )"
+    r"|(?:an? )?cropped (?:image|picture|photo|view) of (?=\w)"
     rf"|this is (?:an? )?{_IMAGE} (?:of|showing|depicting|that shows) "
     rf"|this is (?=an? (?:[\w-]+ ){{1,4}}{_IMAGE} of )",
     re.IGNORECASE,
@@ -51,6 +53,24 @@ _CLOSING = re.compile(
     r"|(?:however, |unfortunately, )?i (?:cannot|can't|can’t|can not|do not|don't|won't) ",
     re.IGNORECASE,
 )
+_COUNT = re.compile(
+    r"\s*(?:\((?:(?:about|approximately|approx\.?|total:?|word count:?|~) ?)?\d{1,3} words?\)"
+    r"|\(?word count: \d{1,3}(?: words)?\)?)\.?$",
+    re.IGNORECASE,
+)
+"""A count of the words before it."""
+_COUNT_LENGTH = 60
+_THOUGHT = re.compile(
+    r"(?:^|[.!?] +)(?:(?:so|okay|now|first|then|hmm|wait|alright)\b,? )*"
+    r"(?:the user (?:wants|asks|asked|is asking|has asked|needs|requested|provided)\b"
+    r"|(?:i|we) (?:should|need to|must|have to|will|want to) (?:now )?"
+    r"(?:write|describe|caption|mention|keep|start|make sure|generate|produce|count|include)\b"
+    r"|let me (?:look|think|analy[sz]e|describe|see|count|write|check|start|begin|examine)\b"
+    r"|let['’]s (?:describe|analy[sz]e|write|see|count)\b)",
+    re.IGNORECASE,
+)
+"""Sentences in which a model thinks about its task."""
+_THOUGHTS = 2
 SENTENCE = re.compile(r"(?<=[.!?])[\"'”’)\]]{0,3}\s+(?=[\"'“‘(]?[A-Z0-9])")
 """The space between two sentences; so a full stop within a name or number ends none as a rule."""
 
@@ -59,6 +79,8 @@ def without_boilerplate(text: str) -> Cut:
     """Returns `text`, one line, without such openings and last sentences; empty if it is nothing
     else."""
     cut = Cut(text)
+    if count := _COUNT.search(text, max(0, len(text) - _COUNT_LENGTH)):
+        cut.tail(CLOSING, count.start())
     for _ in range(_OPENINGS):
         opening = _OPENING.match(cut.text)
         if opening is None:
@@ -71,3 +93,11 @@ def without_boilerplate(text: str) -> Cut:
     if closing is not None:
         cut.tail(CLOSING, closing)
     return cut
+
+
+def is_thought(text: str) -> bool:
+    """Whether `text` begins with the user's wish, or holds several thoughts about the task."""
+    found = [match.start() for match in _THOUGHT.finditer(text)]
+    return len(found) >= _THOUGHTS or (
+        found == [0] and re.match(r"(?:\w+,? )?the user\b", text, re.IGNORECASE) is not None
+    )

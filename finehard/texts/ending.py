@@ -35,18 +35,32 @@ _SHORT_WORDS = frozenset(
     tie tin tip to toe tom ton too top tot toy try tub tug tun tux tv two up urn us use uv van
     vas vat vet via vow wad wag wan war was wax way we web wee wet who why wig win wok wry yak
     yam yap yen yes yet yew yo you zip zoo
+    atm bbq bmx cd cds dna dvd fm gps hdmi hz hp hq kph led lcd lcds lol mg mph mpg mp ml ms nw oz
+    pcs pho psi pvc qr sms suv tbs tsp tvs ufo ups usb vcr vip vr vs xl yd
     """.split()  # noqa: SIM905
 )
-"""Of up to three letters: any other is a piece of a word. Mostly those of WordNet."""
+"""Of up to three letters: any other is a piece of a word. Mostly those of WordNet; and units and
+abbreviations."""
 _CLAUSE = re.compile(
-    r"(?:[,;:] .*|\w )\bthere (?:is|are)\b"
-    r"|[,;:] .*\b(?:is|are|was|were|has|have|can|stands?|sits?|lies|hangs?|leans?|rests?|holds?"
+    r"(?:[,;] .*|\w )\bthere (?:is|are)\b"
+    r"|[,;] .*\b(?:is|are|was|were|has|have|can|stands?|sits?|lies|hangs?|leans?|rests?|holds?"
     r"|wears?|shows?|looks?|runs?)\b"
 )
 """A second clause: texts of one phrase go without a full stop, sentences like this do not."""
+_VERB = re.compile(
+    r"\b(?:is|are|was|were|has|have|can|stands?|sits?|lies|hangs?|leans?|rests?|holds?|wears?|shows?"
+    r"|looks?|runs?)\b"
+)
+_PLAIN_END = re.compile(
+    r"(?<![\w.-])(?!approx|etc|incl|max|min\b)[a-z][a-z'’-]{2,}[.!?][\"'”’)\]]*$"
+)
+"""The end of a sentence that no abbreviation or initial can be taken for."""
 _REST_WORDS = 30
 _REST_SHARE = 0.5
 """What must be left of a long text when its unfinished sentence is cut."""
+_CERTAIN_WORDS = 5
+_CERTAIN_SHARE = 0.3
+"""The same where what is cut must be a sentence."""
 
 
 def goes_on(text: str) -> bool:
@@ -65,8 +79,9 @@ def breaks_off(text: str) -> bool:
         return False
     last = text.rsplit(None, 1)[-1]
     if last.isascii() and last.isalpha() and last.islower() and len(last) > 1:
-        unknown = len(last) <= 3 and last not in _SHORT_WORDS
-        if unknown or last.endswith(_BEGUN) or not _VOWEL.search(last):
+        if last in _SHORT_WORDS:
+            return False
+        if len(last) <= 3 or last.endswith(_BEGUN) or not _VOWEL.search(last):
             return True
     return not SENTENCE.search(text) and bool(_CLAUSE.search(text))
 
@@ -79,7 +94,10 @@ def whole_sentences(text: str) -> str:
     return text[: ends[-1]] if ends else text
 
 
-def enough(rest: str, words: Sequence[str]) -> bool:
-    """Whether `rest` is enough of a text of `words` to stand for it."""
+def enough(rest: str, words: Sequence[str], text: str) -> bool:
+    """Whether `rest`, the beginning of `text`, is enough of its `words` to stand for it."""
     left = len(rest.split())
-    return left >= _REST_WORDS and left >= _REST_SHARE * len(words)
+    if left >= _REST_WORDS and left >= _REST_SHARE * len(words):
+        return True
+    certain = _PLAIN_END.search(rest, max(0, len(rest) - 40)) and _VERB.search(text, len(rest))
+    return bool(certain) and left >= _CERTAIN_WORDS and left >= _CERTAIN_SHARE * len(words)

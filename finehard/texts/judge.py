@@ -6,11 +6,11 @@ import re
 from dataclasses import dataclass, field
 
 from finehard.records import one_line
-from finehard.texts.boilerplate import CLOSING, without_boilerplate
+from finehard.texts.boilerplate import CLOSING, OPENING, is_thought, without_boilerplate
 from finehard.texts.cut import Cut
 from finehard.texts.ending import breaks_off, enough, goes_on, whole_sentences
 from finehard.texts.language import Language, words_of
-from finehard.texts.markup import is_json, without_markup
+from finehard.texts.markup import is_address, is_code, is_json, without_markup
 from finehard.texts.placeholder import Placeholder
 from finehard.texts.refusal import is_refusal
 from finehard.texts.repetition import is_loop
@@ -73,12 +73,18 @@ class Judge:
             return Judged(text, cut.pieces, REFUSED)
         if is_json(text):
             return _faulty("json_text", text, cut)
+        if is_thought(text):
+            return _faulty("boilerplate_text", text, cut)
+        if is_code(text):
+            return _faulty("markup_text", text, cut)
         prose = without_boilerplate(text)
+        if any(":" in piece for piece in prose.pieces.get(OPENING, ())) and is_refusal(prose.text):
+            return Judged(prose.text, {**cut.pieces, **prose.pieces}, REFUSED)
         opening = len(text) - len(prose.text) - sum(map(len, prose.pieces.get(CLOSING, ())))
         text, pieces = prose.text, {**cut.pieces, **prose.pieces}
         cut = Cut(text, pieces)
         words = words_of(text)
-        if self._is_placeholder(words):
+        if self._is_placeholder(words) or is_address(text):
             return _faulty("empty_text", text, cut)
         if is_loop(text, words):
             return _faulty("repetitive_text", text, cut)
@@ -101,7 +107,7 @@ def _ended(cut: Cut, words: list[str], long: bool, english: bool) -> Judged:
     broken = english and (goes_on(cut.text) or (long and breaks_off(cut.text)))
     whole = whole_sentences(cut.text) if long else cut.text
     why = FAULTS[UNFINISHED]
-    if len(whole) < len(cut.text) and enough(whole, words):
+    if len(whole) < len(cut.text) and enough(whole, words, cut.text):
         cut.tail(UNFINISHED_SENTENCE, len(whole))
         return Judged(cut.text, cut.pieces, None, why)
     if broken:

@@ -16,6 +16,14 @@ STRAY = 0.02
 """Share of a text's letters in other scripts, beside signs and names, from which it is foreign."""
 _WEIGHT = {"CJK": 3, "HANGUL": 2}
 """Latin letters that one letter of a script is worth; 1 for the others."""
+_NAME_SHARE = 1 / 3
+_NAME_LETTERS = {"CJK": 3, "HANGUL": 6}
+"""What one name, in another script and unquoted, may take of a text, and its longest."""
+_NAME_MOST = 18
+_PARTICLES = frozenset("的在是了有和と")
+"""Letters of sentences rather than names."""
+_NAME_GAP = 2
+"""Characters, at most, between two words of a name."""
 
 _FOREIGN = re.compile("[\u0370-\u1dff\u2c00-\ud7ff\uf900-\ufdff\ufe70-\ufefc\uff66-\uffdc"
                       "\U00010280-\U0001cfff\U00020000-\U0003ffff]+")  # fmt: skip
@@ -64,6 +72,7 @@ _COMMON = {
     "turkish": "bir ve ile bu üzerinde yanında olan var için duruyor arkasında önünde masanın",
     "indonesian": "di dan yang dengan sebuah atas ada dari ini pada seorang berwarna samping",
     "vietnamese": "một và trên của có màu bên cạnh là với trong những cái chiếc đang",
+    "hindi": "hai hain ek aur ke ki ka mein par ko se hua hui rakha rakhi paas uske upar saath",
     "dutch": "de het een en met op is zijn in naast achter van aan bij staat ligt",
 }
 _WORDS = {language: frozenset(words.split()) for language, words in _COMMON.items()}
@@ -113,7 +122,7 @@ class Language:
         """Whether `text` is, or partly is, in another language. `words` are those of `text`.
 
         Signs and names may be in any script: what is in quotes or brackets, or near a word such as
-        "reads"; and a word or two anywhere in a long text.
+        "reads"; one name, and Greek letters as in formulas, anywhere; a word or two in a long text.
         """
         if self._strays(text):
             return True
@@ -137,12 +146,17 @@ class Language:
         if 2 * len(foreign) > len(letters):
             return True
         unquoted = _QUOTED.sub(lambda quoted: " " * len(quoted[0]), text)
-        strays = sum(
-            len(run) * _WEIGHT.get(script, 1)
+        runs = [
+            (start, run, script)
             for start, run, script in _runs(unquoted)
-            if script not in self._scripts and not _is_written(text, start, start + len(run))
-        )
-        return strays > STRAY * (len(letters) + strays)
+            if script not in self._scripts
+            and not (script == "GREEK" and len(run) == 1)
+            and not _is_written(text, start, start + len(run))
+        ]
+        strays = sum(len(run) * _WEIGHT.get(script, 1) for _, run, script in runs)
+        if strays <= STRAY * (len(letters) + strays):
+            return False
+        return strays > _NAME_SHARE * (len(letters) + strays) or not _is_name(runs)
 
 
 def _is_written(text: str, start: int, end: int) -> bool:
@@ -150,6 +164,20 @@ def _is_written(text: str, start: int, end: int) -> bool:
     before = _END.split(text[max(0, start - _WINDOW) : start])[-1]
     after = _END.split(text[end : end + _WINDOW], maxsplit=1)[0]
     return bool(_WRITTEN.search(before) or _WRITTEN.search(after))
+
+
+def _is_name(runs: Sequence[tuple[int, str, str]]) -> bool:
+    """Whether `runs`, as `_runs` yields them, are the words of one short name."""
+    script = runs[0][2]
+    if sum(len(run) for _, run, _ in runs) > _NAME_LETTERS.get(script, _NAME_MOST):
+        return False
+    end = runs[0][0]
+    for start, run, own in runs:
+        lower = run[0].lower() == run[0] != run[0].upper()
+        if own != script or start - end > _NAME_GAP or lower or not _PARTICLES.isdisjoint(run):
+            return False
+        end = start + len(run)
+    return True
 
 
 def _hits(words: Sequence[str]) -> dict[str, int]:

@@ -25,8 +25,16 @@ _END = re.compile(
 """Tokens that end a turn: what a model writes after them is not its reply."""
 _BOXES = re.compile(
     r"(?:<\|box_start\|>|<box>)[^<]{0,120}(?:<\|box_end\|>|</box>)|\[\[\d[\d,;. \[\]]{2,80}\]\]"
+    r"|\(\d{1,4}, ?\d{1,4}\), ?\(\d{1,4}, ?\d{1,4}\)"
+    r"|(?<![\"'`“])\[(?=[^\[\]]{0,40}\d[.\d])\d{1,4}(?:\.\d{1,6})?(?:, ?\d{1,4}(?:\.\d{1,6})?){3}\]"
 )
 """Boxes as models trained to ground write them."""
+_TURN = re.compile(
+    r"#{2,4} ?(?:Instructions?|Response|Input|Output|Question|Answer|User|Assistant|Human|System)\b"
+    r":?|(?:^|\n)\s*(?:Assistant|ASSISTANT): |\n\s*(?:User|Human|USER|HUMAN): "
+    r"|(?<=[.!?\"”)]) +(?:User|Human|USER|HUMAN): (?=[^\n]{1,400}\b(?:Assistant|ASSISTANT|AI): )"
+)
+"""Where a model goes on with a conversation of its own."""
 _TOKEN = re.compile(
     r"<[|｜][^<>|｜\n]{1,40}[|｜]>|\[/?INST\]|<</?SYS>>|\[(?:PAD|UNK|CLS|SEP|MASK|BOS|EOS|IMG)\]"
     r"|</?(?:s|bos|eos|pad|unk|mask|image|video|ref|box|quad|think|img_\w{1,20}|image_\w{1,20}"
@@ -40,6 +48,8 @@ _TAGS = (
 )
 _TAG = re.compile(rf"</?{_TAGS}\s?/?>", re.IGNORECASE)
 _TAG_WITH_ATTRIBUTES = re.compile(rf"<{_TAGS}\s[^<>]{{1,200}}>", re.IGNORECASE)
+_ABOUT_TAGS = re.compile(r"> (?:and <\w{1,9}> )?tags?\b|\btags? <")
+"""Tags that are spoken of."""
 _ENTITY = re.compile(r"&(?:#\d{1,6}|#[xX][0-9A-Fa-f]{1,6}|[A-Za-z]{2,8}\d{0,2});")
 _ESCAPE = re.compile(r"\\n(?![a-z])|\\t(?![a-z])|\\(?=[\"'*_#`])")
 """Escapes of JSON and of Markdown that a model wrote twice."""
@@ -66,10 +76,11 @@ def without_markup(text: str) -> Cut:
     is anything else.
     """
     cut = Cut(text)
-    if not (_SIGN.search(text) or _ITEM.match(text)):
+    if not (_SIGN.search(text) or _ITEM.match(text) or _TURN.search(text)):
         return cut
     if "<" in text or "[" in text:
         _tokens(cut)
+    _turns(cut)
     if cut.text.lstrip()[:1] in "{[`" and "{" in cut.text:
         _json(cut)
     if "\\" in cut.text:
@@ -78,7 +89,7 @@ def without_markup(text: str) -> Cut:
         for entity in _ENTITY.findall(cut.text):
             cut.note(HTML, entity)
         cut.text = html.unescape(cut.text)
-    if "<" in cut.text:
+    if "<" in cut.text and not _ABOUT_TAGS.search(cut.text):
         if "</" in cut.text or cut.text.lstrip()[0] == "<":  # else it is about HTML, not in it
             cut.every(HTML, _TAG_WITH_ATTRIBUTES, "\n")
         cut.every(HTML, _TAG, "\n")
@@ -107,6 +118,16 @@ def _tokens(cut: Cut) -> None:
     if end:
         cut.tail(TOKENS, end.start())
     cut.every(TOKENS, _TOKEN)
+
+
+def _turns(cut: Cut) -> None:
+    """Cuts the name of the first turn, and all turns after it."""
+    first = _TURN.match(cut.text)
+    if first:
+        cut.note(TOKENS, first[0].strip())
+        cut.text = cut.text[first.end() :].lstrip()
+    if turn := _TURN.search(cut.text):
+        cut.tail(TOKENS, turn.start())
 
 
 def _json(cut: Cut) -> None:
@@ -152,7 +173,32 @@ def _lines(cut: Cut) -> None:
 
 def is_json(text: str) -> bool:
     """Whether `text` begins or ends as JSON does, or holds a quoted key."""
-    return any(c in text for c in "{[]}:") and _JSON_LIKE.search(text) is not None
+    if not any(c in text for c in "{[]}:"):
+        return False
+    return _JSON_LIKE.search(_SHOWN.sub(" ", text)) is not None
 
 
+_SHOWN = re.compile(
+    r"(?<=[a-z] )(?<!json )(?<!caption )(?<!format )[{\[][^{}\[\]]{0,80}[}\]](?= \w|\.?$)"
+)
+"""A little JSON within a sentence, as on a screen."""
 _JSON_LIKE = re.compile(r'^\W*[{\[]\s*["\']|"\s*[}\]]+\W*$|"\w{1,40}"\s*:\s*["{\[]')
+
+
+_CODE_BEGINS = re.compile(
+    r"(?:import [\w.]+ (?:as \w+ )?(?:import|from|\w+ ?=|\w+\.\w+)|from [\w.]+ import \w"
+    r"|def \w+\(|#include ?[<\"]|function \w*\(|(?:const|let|var) \w+ ?="
+    r"|<\?(?:php|xml)|<!DOCTYPE)"
+)
+_ADDRESS = re.compile(r"\bhttps?://\S+|\bwww\.\S+")
+_ADDRESSES = 4
+
+
+def is_code(text: str) -> bool:
+    """Whether `text` begins as programs do, or is full of addresses of web pages."""
+    return bool(_CODE_BEGINS.match(text)) or len(_ADDRESS.findall(text)) >= _ADDRESSES
+
+
+def is_address(text: str) -> bool:
+    """Whether `text` is nothing but the address of a web page."""
+    return text[:4] in ("http", "www.") and _ADDRESS.fullmatch(text) is not None

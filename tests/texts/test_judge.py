@@ -42,9 +42,9 @@ def _good() -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize("long_words", [150, 0])
-def test_none_of_200_good_captions_is_lost_or_asked_again(long_words: int) -> None:
+def test_none_of_230_good_captions_is_lost_or_asked_again(long_words: int) -> None:
     good = _good()
-    assert len(good) == 200 == len({text for _, text in good})
+    assert len(good) == 230 == len({text for _, text in good})
     for style, text in good:
         judged = JUDGE(text, long_words)
         assert (judged.fault, judged.why) == (None, None), text
@@ -103,6 +103,11 @@ def test_the_demos_own_texts_stay_as_they_are() -> None:
         ),
         (f"{BODY} Let me know if you'd like more details!", {"closing"}),
         (f"{BODY} I cannot identify the owner of the mug.", {"closing"}),
+        (f"{BODY} (41 words)", {"closing"}),
+        (f"{BODY} ### Instruction: Describe it. ### Response: A mug.", {"special_tokens"}),
+        (f"{BODY} User: What colour is it? Assistant: It is red.", {"special_tokens"}),
+        (f"{BODY}\nHuman: And the bowl?", {"special_tokens"}),
+        (f"### Response:\n{BODY}", {"special_tokens"}),
     ],
 )
 def test_dressing_is_cut_and_the_caption_left(dressed: str, kinds: set[str]) -> None:
@@ -135,6 +140,9 @@ def test_dressing_is_cut_and_the_caption_left(dressed: str, kinds: set[str]) -> 
         ("<|ref|>a mug<|/ref|><|box_start|>(1,2),(3,4)<|box_end|>.", "a mug."),
         ("a mug [[123, 045, 678, 910]] on a table", "a mug on a table"),
         ('{"caption": "a mug"}', "a mug"),
+        ("a mug [12, 33, 45, 67]", "a mug"),
+        ("cropped image of a mug", "a mug"),
+        ("the region shows a red mug", "a red mug"),
     ],
 )  # fmt: skip
 def test_what_is_left_reads_as_prose(dressed: str, left: str) -> None:
@@ -166,6 +174,23 @@ def test_what_is_left_reads_as_prose(dressed: str, left: str) -> None:
         "Lo siento, no puedo ayudar con eso.",
         "Mi dispiace, non posso aiutarti.",
         "Извините, я не могу помочь с этим.",
+        "Lamentablemente, no puedo describir a esta persona.",
+        "Sorry, I can't help with that.",
+        "I don't feel comfortable describing this person.",
+        "I prefer not to describe the person in it.",
+        "I regret that I am unable to do so.",
+        "I'm sorry, but I can't read what is written on the sign.",
+        "I can't make out the sign in the image.",
+        "My guidelines prevent me from describing it.",
+        "It would be inappropriate to describe this person.",
+        "It isn't appropriate for me to describe this.",
+        "Your request was rejected as a result of our safety system.",
+        "Sorry, the model cannot answer this question.",
+        "Hmm, I can’t help with that one.",
+        "Here is what I can say: I cannot identify the people.",
+        "No description available.",
+        "The image is too blurry to describe.",
+        "Sorry!",
     ],
 )
 def test_a_refusal_is_found_and_not_asked_again(text: str) -> None:
@@ -187,6 +212,10 @@ def test_a_refusal_is_found_and_not_asked_again(text: str) -> None:
         "Can't Stop is the title on the record sleeve",
         "Please share the road is written on a yellow sign",
         "Unable to stand, a foal lies in the straw",
+        "I prefer not to talk before coffee is a mug's motto",
+        "I am an AI, says a robot in a cartoon",
+        "No caption is provided below the framed photo of a ship",
+        "The area is too steep to describe as a hill",
     ],
 )
 def test_words_of_refusal_in_the_picture_are_none_of_the_models(text: str) -> None:
@@ -202,6 +231,12 @@ def test_words_of_refusal_in_the_picture_are_none_of_the_models(text: str) -> No
         ("empty_text", "<short caption>"),
         ("empty_text", "A caption of the image"),
         ("empty_text", "The image shows"),
+        ("empty_text", "A short caption of the image. A long caption, about 150 words"),
+        ("empty_text", "https://mugs.example/red.jpg"),
+        ("empty_text", "Not visible"),
+        ("empty_text", "unclear"),
+        ("empty_text", "object"),
+        ("empty_text", "Image 1"),
         ("empty_text", "One sentence of about 20 words that names what matters most."),
         ("empty_text", "Describe this image for someone who cannot see it."),
         ("json_text", '{"objects": [{"name": "mug", "color": "red"}]}'),
@@ -210,6 +245,10 @@ def test_words_of_refusal_in_the_picture_are_none_of_the_models(text: str) -> No
         ("markup_text", "### Objects\n- **Mug**: a *red* mug.\n- **Table**: wooden."),
         ("markup_text", "A cat &amp; a dog.<br/>A lamp. <|im_end|><|endoftext|>"),
         ("markup_text", '```json {"long_caption": "A red mug on a table"}```'),
+        ("markup_text", "Red mug" + " http://spam.example/a" * 4),
+        ("markup_text", "import cv2\nimg = cv2.imread('mug.jpg')"),
+        ("boilerplate_text", "The user wants a long caption. There is a red mug."),
+        ("boilerplate_text", "Okay, let me look at it. I should write about 150 words. A mug."),
         ("boilerplate_text", "Here is a detailed description of the image: a mug on a table."),
         ("foreign_text", "桌子上有一个红色的杯子，旁边有一本蓝色的书。"),
         ("foreign_text", "赤いマグカップが木のテーブルの上にあります。"),
@@ -227,6 +266,17 @@ def test_words_of_refusal_in_the_picture_are_none_of_the_models(text: str) -> No
         ("repetitive_text", BODY + "".join(f" {n}. The wall is white." for n in range(9))),
         ("repetitive_text", f"{BODY} " + "!" * 90),
         ("repetitive_text", "ha" * 200),
+        ("repetitive_text", "A red mug on a table" + "e" * 50),
+        ("repetitive_text", "A shelf with " + ", ".join(f"book {n}" for n in range(1, 60))),
+        ("repetitive_text", "A red mug on" + " the" * 6),
+        (
+            "repetitive_text",
+            "A mug. "
+            + " ".join(
+                f"The wall is white and {how}."
+                for how in ("clean", "bright", "plain", "smooth", "flat", "dull", "pale")
+            ),
+        ),
         (UNFINISHED, f"{BODY[:73]} and behind it there is a large wh"),
         (UNFINISHED, "A red mug on a table and a"),
         (UNFINISHED, "A cat lies on a sofa, and next to it there is a tall bookca"),
@@ -246,6 +296,20 @@ def test_a_cut_sentence_goes_where_enough_is_left() -> None:
     }
 
 
+def test_a_cut_sentence_goes_from_a_short_text_too() -> None:
+    judged = JUDGE("A red mug stands on a table. Behind it there is a large wooden cupboa", 150)
+    assert (judged.text, judged.fault) == ("A red mug stands on a table.", None)
+
+
+def test_a_text_is_not_cut_after_an_abbreviation() -> None:
+    for text in (
+        "A view of the old tower of St. Mary's church where snow lies",
+        "A plane of the grey U.S. Air Force fleet is parked on the grass",
+    ):
+        judged = JUDGE(text, 150)
+        assert (judged.text, judged.fault) == (text, None)
+
+
 def test_markup_and_openings_are_cut_from_any_long_text() -> None:
     listed = "\n".join(f"- **Thing**: {text}" for _, text in _good()[:5])
     judged = JUDGE(f"<h1>Objects</h1>\n{listed}<|im_end|>", 150)
@@ -257,7 +321,9 @@ def test_the_longest_text_is_judged_in_linear_time() -> None:
     seeds = ["<", "<|", "<box>", "<p ", "&", "[[1", "![", "[a](", "**a", "*", "`", "_a", "~~", '"',
              "“", "(", "{", '{"a":', "```", "\n- ", "\n#", "|", "\n|", "Sure! ", "here is a ",
              "the ", "a. B ", "!", "I'm ", "overall, ", "蓝", "Я ", '"Я"', "(蓝)", "“Я” a ",
-             "</think>", "1. ", "Let me know. "]  # fmt: skip
+             "</think>", "1. ", "Let me know. ", "### ", ". User: ", "[1.5, ", "(1,2),", "www.",
+             "e ", "0 to 1 ", "The wall is white. ", "I should write. ", "sorry, ",
+             "\nUser: "]  # fmt: skip
     JUDGE("warm", 150)
     for seed in seeds:
         text = seed * (40_000 // len(seed))
