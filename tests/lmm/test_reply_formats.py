@@ -310,6 +310,12 @@ MESSAGES = {
     "LM Studio: reasoning_content": {"content": "", "reasoning_content": CAP},
     "vLLM: reasoning": {"content": None, "reasoning": f"\n{CAP}\n"},
     "vLLM: blank text": {"content": "\n\n", "reasoning": CAP, "reasoning_content": CAP},
+    "OpenRouter: details": {
+        "content": None,
+        "reasoning_details": [{"type": "reasoning.text", "text": CAP}, {"type": ["x"]}],
+    },
+    "Ollama: thinking": {"content": "", "thinking": CAP},
+    "parsed": {"content": None, "parsed": CAPTION},
     "text beside reasoning": {"content": CAP, "reasoning_content": DRAFT},
     "tool call": {"content": None, "tool_calls": [{"function": {"arguments": CAP}}]},
     "tool call, parsed": {"content": "", "tool_calls": [{"function": {"arguments": CAPTION}}]},
