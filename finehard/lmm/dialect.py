@@ -243,8 +243,8 @@ def room(refusal: str, asked: int) -> int | None:
 
 _LENGTH_WORDS = re.compile(
     r"context.{0,12}(length|size|window)|maximum.{0,20}(length|tokens)|max_(completion_|new_)?"
-    r"tokens.{0,60}(large|least|most|less|exceed|greater|maximum|>|<|range|\[\d)|too many tokens|n_ctx"
-    r"|range.{0,12}max_(completion_|new_)?tokens|maxtokens.{0,40}range",
+    r"tokens.{0,60}(large|least|most|less|exceed|greater|maximum|>|<|range|\[\d)|too many tokens"
+    r"|n_ctx|range.{0,12}max_(completion_|new_)?tokens|maxtokens.{0,40}range",
     re.IGNORECASE | re.DOTALL,
 )
 _CONTEXT = re.compile(

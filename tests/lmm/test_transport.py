@@ -8,7 +8,7 @@ from finehard.lmm.config import ModelConfig
 from finehard.lmm.transport import Refused, Transport
 
 FILTERED = (
-    "The response was filtered due to the prompt triggering Azure OpenAI's content management policy",
+    "The prompt triggered Azure OpenAI's content management policy",
     "Input data may contain inappropriate content.",
     '{"error": {"code": "data_inspection_failed", "message": "<400> DataInspectionFailed"}}',
     "Content violates usage guidelines. Failed check: SAFETY_CHECK_TYPE_BIO",
