@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import pickle
+import re
 import shlex
 import threading
 import time
@@ -116,7 +117,8 @@ def _build(
             run.run(lambda graph: ready.pipeline.construct(graph, ready.files, this), options)
         except FinehardError as error:
             rehearsed.forget(output)
-            raise FinehardError(poll()["fatal"] or str(error)) from error
+            line = re.sub(r" \[while running '[^']*'\]$", "", str(error))  # Beam's
+            raise FinehardError(poll()["fatal"] or line) from error
     try:
         close_all()
     except FinehardError as error:  # concerns only what is saved for a later run
@@ -144,6 +146,7 @@ def _this_build(
         code=registry.user_code(),
         bundled=ready.pipeline.bundled,
         dialects=dialects,
+        unread=dict(ready.unread),
         storage=stores,
     )
 

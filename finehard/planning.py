@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
+from types import MappingProxyType
 from typing import NamedTuple
 
 from finehard.config import Config
@@ -47,6 +48,8 @@ class Plan(NamedTuple):
     wall_hours: float
     found: Sequence[str] = ()
     """What was found by asking the servers, a line each."""
+    unread: Mapping[str, int] = MappingProxyType({})
+    """What was found in the input and is not read, by kind."""
 
     @property
     def gpu_hours(self) -> float:
@@ -78,7 +81,8 @@ def plan(
     storage.configure(config.storage, _storage_options(beam))
     ready = preflight(config, source, output, pipeline, limit)
     if not ask:
-        return make_plan(ready.files, ready.images, ready.config, ready.stages)
+        made = make_plan(ready.files, ready.images, ready.config, ready.stages)
+        return made._replace(unread=ready.unread)
     found = rehearse(ready.config, ready.stages)
     speeds = measure_speeds(ready.config, ready.stages, found.dialects)
     lines = found.lines() + [
@@ -92,7 +96,7 @@ def plan(
     ]
     config = replace(ready.config, prices=_with_speeds(ready.config.prices, speeds))
     made = make_plan(ready.files, ready.images, config, ready.stages)
-    return made._replace(found=lines)
+    return made._replace(found=lines, unread=ready.unread)
 
 
 def _with_speeds(prices: PricesConfig, speeds: Mapping[str, float]) -> PricesConfig:

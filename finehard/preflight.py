@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import posixpath
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from finehard.config import Config, resolved
@@ -11,12 +12,13 @@ from finehard.dataset.layout import JOURNAL, MANIFEST
 from finehard.errors import FinehardError, UsageError
 from finehard.io import storage
 from finehard.pipeline import Pipeline, load_pipeline, make_stages
-from finehard.sources import SourceFile, discover
+from finehard.sources import SourceFile, survey
 from finehard.stages.stage import Stage
 
 
 class Ready(NamedTuple):
-    """What a build and a plan start from. `config` has every model's revision."""
+    """What a build and a plan start from. `config` has every model's revision; `unread` counts
+    by kind what was found in the input and is not read."""
 
     config: Config
     source: str
@@ -25,6 +27,7 @@ class Ready(NamedTuple):
     stages: tuple[Stage, ...]
     files: list[SourceFile]
     images: int
+    unread: Mapping[str, int]
 
 
 def preflight(
@@ -48,11 +51,11 @@ def preflight(
     if output is not None:
         output = storage.local(output)
         check_output(output, source)
-    files = discover(source, config.source, limit)
+    files, unread = survey(source, config.source, limit)
     images = sum(file.samples or 0 for file in files)
     if images == 0:
         raise FinehardError(f"{source} holds no images")
-    return Ready(resolved(config), source, output, chosen, stages, files, images)
+    return Ready(resolved(config), source, output, chosen, stages, files, images, unread)
 
 
 def check_output(output: str, source: str) -> None:

@@ -18,6 +18,7 @@ from finehard.lmm.config import ModelConfig
 from finehard.lmm.dialect import Dialect, images_allowed, merged
 from finehard.lmm.question import Answer, Question, RequestFailed
 from finehard.lmm.reply import NOT_JSON
+from finehard.lmm.sender import ServerGone
 from finehard.records import Record
 from finehard.stages.sample import sample_record
 from finehard.stages.stage import Ask, Limits, Stage
@@ -34,16 +35,20 @@ _SETTING = {
     "response_format: set models.{model}.response_format, or take another model",
     "request_refused": "see the model's settings under models.{model}",
     "wrong_model": "set models.{model}.answers_as",
+    "server_error": "look at the server's log",
+    "timeout": "raise models.{model}.timeout_s",
 }
 """What to change, by the reason for which a request failed."""
 
 
-_NO_PROOF = ("refused_by_model", "server_error", "timeout")
-"""Reasons that say nothing of the user's images: the picture here is made up, servers recover."""
+_NO_PROOF = ("server_error", "timeout")
+"""Reasons that prove nothing where nothing cures them: servers recover."""
 
-_TOO_MUCH = ("request_refused", "truncated_reply")
+_TOO_MUCH = ("request_refused", "truncated_reply", *_NO_PROOF)
 """Reasons that a request with fewer regions may cure."""
 
+_ATTEMPTS = 2
+"""Attempts of a request whose server fails."""
 
 _AT_ONCE = 16
 
@@ -61,11 +66,19 @@ class Rehearsal(NamedTuple):
             for name, dialect in self.dialects.items()
             if dialect.describe()
         ]
-        return lines + [
-            f"stage {name}: {limits.regions} region{'s' * (limits.regions > 1)} a request"
-            for name, limits in self.limits.items()
-            if limits.regions is not None
-        ]
+        return (
+            lines
+            + [
+                f"stage {name}: {limits.regions} region{'s' * (limits.regions > 1)} a request"
+                for name, limits in self.limits.items()
+                if limits.regions is not None
+            ]
+            + [
+                f"stage {name}: replies of at most {limits.tokens} tokens, which the context leaves"
+                for name, limits in self.limits.items()
+                if limits.tokens is not None
+            ]
+        )
 
 
 def rehearse(
@@ -92,12 +105,16 @@ def rehearse(
             results += pool.map(following, others)
         dialects[name] = reduce(merged, (result.dialect for result in results))
         for stage in asking:
-            stage.limits = min((result.limits[stage.name] for result in results), key=_most)
+            stage.limits = _smallest([result.limits[stage.name] for result in results])
     return Rehearsal(dialects, {stage.name: stage.limits for stage in stages})
 
 
-def _most(limits: Limits) -> float:
-    return float("inf") if limits.regions is None else limits.regions
+def _smallest(limits: Sequence[Limits]) -> Limits:
+    """Returns what servers of all `limits` take."""
+    smallest = [
+        min((n for n in of if n is not None), default=None) for of in zip(*limits, strict=True)
+    ]
+    return Limits(*smallest)
 
 
 def measure_speeds(
@@ -169,58 +186,69 @@ def _try_endpoint(
 ) -> _Endpoint:
     """Asks one endpoint a question of each of `stages`."""
     model = config.models[name]
-    outage_s = min(model.outage_s, _OUTAGE_S)
-    client = Client(replace(model, endpoints=(url,), outage_s=outage_s), dialect=dialect)
+    limited = replace(
+        model, endpoints=(url,), attempts=min(model.attempts, _ATTEMPTS),
+        outage_s=min(model.outage_s, _OUTAGE_S),
+    )  # fmt: skip
+    client = Client(limited, dialect=dialect)
     own = [copy.copy(stage) for stage in stages]  # endpoints are tried at the same time
     try:
         for stage in own:
-            _try_stage(config, name, stage, client)
+            stage.limits = _try_stage(config, name, stage, client)
         return _Endpoint(client.dialect, {stage.name: stage.limits for stage in own})
+    except ServerGone as gone:
+        raise FinehardError(f"model {name} cannot be asked: {gone.cause}") from gone
     finally:
         client.close()
 
 
-def _try_stage(config: Config, name: str, stage: Stage, client: Client) -> None:
-    """Asks the largest question of `stage`, with fewer regions until the answer can be used."""
+def _try_stage(config: Config, name: str, stage: Stage, client: Client) -> Limits:
+    """Asks the largest question of `stage`, with fewer regions until the answer can be used.
+
+    Returns the limits that this takes.
+    """
     most = config.detect.max_boxes
-    regions = min(most, config.models[name].regions_per_request or most)
+    regions = allowed = min(most, config.models[name].regions_per_request or most)
     seed, guessed = 0, False
     while True:
         stage.limits = Limits(regions if regions < most else None)
         record, picture = sample_record(config.images, most, seed)
         asks = _asks(stage, record)
         if not asks:
-            return
+            return stage.limits
         ask = max(asks, key=lambda ask: (len(ask.views), ask.max_tokens, len(ask.text)))
         question = _question(config, stage, ask, record, picture)
         client.cut.pop(stage.name, None)
         try:
             client.submit(question).result()
         except RequestFailed as failed:
+            problem = _problem(name, stage, failed)
             fewer = min(regions - 1, images_allowed(failed.detail) or regions // 2)
-            if failed.reason in _NO_PROOF:
-                endpoint = client.config.endpoints[0]
-                _log.warning("no answer to a sample of stage %s at %s: %s", stage.name, endpoint,
-                             failed)  # fmt: skip
-                return
             if failed.reason in _TOO_MUCH and _splits(stage, record, fewer):
                 regions = fewer
-            elif failed.reason == "request_refused" and not guessed:
-                guessed = client.try_dialects(question)
-                if not guessed:
-                    raise FinehardError(_problem(name, stage, client, failed)) from None
+            elif failed.reason in ("request_refused", *_NO_PROOF) and not guessed:
+                guessed = True
+                if not client.try_dialects(question) and failed.reason not in _NO_PROOF:
+                    raise FinehardError(problem) from None
+            elif failed.reason in _NO_PROOF or failed.reason == "refused_by_model":
+                _log.warning(
+                    "%s; this was a sample: the build goes on, and ends if it meets the images too",
+                    problem,
+                )
+                return Limits(allowed if allowed < most else None)
             elif failed.reason in ("invalid_reply", "truncated_reply") and not seed:
                 seed = 1  # one bad reply proves nothing
             elif failed.reason == "invalid_reply" and not failed.detail.startswith(NOT_JSON):
-                _log.warning("the model may be too weak for it: %s",
-                             _problem(name, stage, client, failed))  # fmt: skip
-                return
+                _log.warning("the model may be too weak for it: %s", problem)
+                return stage.limits
             else:
-                raise FinehardError(_problem(name, stage, client, failed)) from None
+                raise FinehardError(problem) from None
             continue
-        half = ask.max_tokens // 2
-        if client.cut.get(stage.name, half) >= half or not _splits(stage, record, regions // 2):
-            return
+        tokens = client.cut.get(stage.name)
+        if tokens is None or tokens * 2 >= ask.max_tokens or regions == 1:
+            return stage.limits._replace(tokens=tokens)
+        if not _splits(stage, record, regions // 2):
+            return stage.limits._replace(tokens=tokens)
         regions //= 2
 
 
@@ -256,9 +284,8 @@ def _splits(stage: Stage, record: Record, regions: int) -> bool:
     ] != [ask.text for ask in asks]
 
 
-def _problem(name: str, stage: Stage, client: Client, failed: RequestFailed) -> str:
+def _problem(name: str, stage: Stage, failed: RequestFailed) -> str:
     hint = _SETTING.get(failed.reason, "").format(stage=stage.section or stage.name, model=name)
-    return (
-        f"model {name} at {client.config.endpoints[0]} cannot do stage {stage.name}: "
-        f"{failed.reason}: {failed.detail}" + (f"; {hint}" if hint else "")
+    return f"model {name} cannot do stage {stage.name}: {failed.reason}: {failed.detail}" + (
+        f"; {hint}" if hint else ""
     )

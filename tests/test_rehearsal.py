@@ -127,7 +127,7 @@ def test_what_is_refused_without_a_word_is_found_by_guessing() -> None:
         (says("I see mugs."), "cannot do stage caption: invalid_reply.*models.lmm.response_format"),
         (says('{"short', "length"), "truncated_reply.*raise caption.max_tokens"),
         (status(400, b"no vision here"), "no vision here"),
-        (status(402, b"Insufficient credits"), "Insufficient credits.*in credit"),
+        (status(402, b"Insufficient credits"), "cannot be asked: .*Insufficient credits.*credit"),
         (says("{}", model="other"), "add the name to answers_as"),
     ],
 )
@@ -152,7 +152,7 @@ def test_a_fault_that_proves_nothing_is_only_a_warning(
         server.on_question["image_url"] = fault
         settings = config(server)
         rehearse(settings, stages(settings)[:1])
-    assert "no answer to a sample of stage caption" in caplog.text
+    assert "cannot do stage caption" in caplog.text and "this was a sample" in caplog.text
 
 
 def test_what_was_found_is_not_asked_again(tmp_path: Path) -> None:

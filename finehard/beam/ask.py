@@ -95,7 +95,7 @@ class AskModel(beam.DoFn):
             self._name,
             ask.text,
             ask.schema,
-            ask.max_tokens,
+            min(ask.max_tokens, self._stage.limits.tokens or ask.max_tokens),
             images,
             record.sha256,
             ask.choices,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from itertools import chain
+from itertools import chain, groupby
 from typing import Any
 
 import apache_beam as beam
@@ -48,6 +48,11 @@ def _units(file: SourceFile, build: Build) -> Iterator[Unit]:
     return units(file, build.config.source)
 
 
+def _unit_of(item: Loaded | Reject) -> str:
+    """Returns the unit of the journal that `item` belongs to: a unit of work can hold several."""
+    return item.unit if isinstance(item, Reject) else item.record.unit
+
+
 class _Read(beam.DoFn):
     def __init__(self, build: Build) -> None:
         self._build = build
@@ -56,14 +61,14 @@ class _Read(beam.DoFn):
         self._runtime: Runtime = runtime(self._build)
 
     def process(self, unit: Unit) -> Iterator[Record | Reject | TaggedOutput]:
-        self._runtime.begin_unit(unit.id)
         count = 0
-        items: Iterator[Loaded | Reject] = read(unit, self._build.config.source)
-        for item in self._located(unit, items):
-            count += 1
-            self._runtime.count_in(unit.id)
-            yield item if isinstance(item, Reject) else self._loaded(item)
-        self._runtime.end_unit(unit.id)
+        for name, items in groupby(read(unit, self._build.config.source), _unit_of):
+            self._runtime.begin_unit(name)
+            for item in self._located(name, items):
+                count += 1
+                self._runtime.count_in(name)
+                yield item if isinstance(item, Reject) else self._loaded(item)
+            self._runtime.end_unit(name)
         yield TaggedOutput(READ, count)
 
     def _loaded(self, item: Loaded) -> Record | Reject:
@@ -75,7 +80,7 @@ class _Read(beam.DoFn):
         self._runtime.images.put(record, item.data)
         return replace(record, format=info.format, width=info.width, height=info.height)
 
-    def _located(self, unit: Unit, items: Iterator[Loaded | Reject]) -> Iterator[Loaded | Reject]:
+    def _located(self, unit: str, items: Iterator[Loaded | Reject]) -> Iterator[Loaded | Reject]:
         """Yields the unit's items, all of whose images can be read again by themselves."""
         for item in items:
             if isinstance(item, Loaded) and item.record.image == NOWHERE:
@@ -83,14 +88,14 @@ class _Read(beam.DoFn):
                 return
             yield item
 
-    def _copied(self, unit: Unit, items: Iterable[Loaded | Reject]) -> Iterator[Loaded | Reject]:
+    def _copied(self, unit: str, items: Iterable[Loaded | Reject]) -> Iterator[Loaded | Reject]:
         """Yields `items`, with images that are nowhere else copied to a file of this unit.
 
         Locally they are read back from there, so that memory holds one image and not the unit's;
         from an object store that would be a round trip each, so there they stay in memory.
         """
         spill = storage.join(
-            side_files(self._build.output, self._build.run, "_images"), f"{unit.id}.bin"
+            side_files(self._build.output, self._build.run, "_images"), f"{unit}.bin"
         )
         remote = storage.is_remote(spill)
         copied: list[Loaded | Reject] = []

@@ -171,5 +171,5 @@ def _complete(
     read: int,
 ) -> None:
     summaries = sorted(group[1], key=lambda summary: summary.index)
-    origin = Origin(build.input, as_dict(build.config), made_by)
+    origin = Origin(build.input, as_dict(build.config), made_by, build.unread)
     complete(build.output, build.run, origin, summaries, read)

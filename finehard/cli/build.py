@@ -15,6 +15,7 @@ from typing import Any
 from finehard.building import Built, build
 from finehard.config import Config
 from finehard.console.progress import ProgressDisplay
+from finehard.dataset.unread import unread_line
 
 _CLOSE_S = 8.0
 """Seconds that a stopped build may take to save its answers."""
@@ -94,6 +95,8 @@ def summary(built: Built) -> str:
     if manifest["rejects"]:
         reasons = (f"{reason} {number}" for reason, number in manifest["rejects"].items())
         lines.append("rejected for " + ", ".join(reasons))
+    if unread := manifest.get("unread"):
+        lines.append(unread_line(unread))
     if counts["renamed_keys"]:
         lines.append(f"{counts['renamed_keys']} keys occurred before and were made unique (KEY~2)")
     requests, retries, invalid, unusable, journaled = (

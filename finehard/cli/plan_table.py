@@ -8,6 +8,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from finehard.dataset.unread import unread_line
 from finehard.planning import Plan
 
 
@@ -21,6 +22,8 @@ def print_plan(plan: Plan) -> None:
         f"{plan.width} x {plan.height} px ({plan.sampled} looked at)",
         soft_wrap=True,
     )
+    if plan.unread:
+        console.print(unread_line(plan.unread), soft_wrap=True, markup=False)
     table = Table(box=box.SIMPLE_HEAD)
     for column in ("stage", "model", "requests", "prompt tokens", "completion tokens",
                    "GPU hours", plan.currency):  # fmt: skip

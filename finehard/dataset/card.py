@@ -7,6 +7,8 @@ from typing import Any
 
 from jinja2 import Environment
 
+from finehard.dataset.unread import unread_line
+from finehard.images import FORMATS
 from finehard.records import one_line
 
 _CARD = """\
@@ -22,7 +24,12 @@ configs:
   data_files:
   - split: train
     path: shards/*.tar
----
+dataset_info:
+  config_name: default
+  features:
+{% for name, kind in features %}  - name: {{ name }}
+    dtype: {{ kind }}
+{% endfor %}---
 # {{ name }}
 
 Images with short and long captions, boxes with region captions, and hard negatives that differ from
@@ -39,6 +46,9 @@ the true text in one attribute. Made by finehard {{ m.finehard }} from {{ m.inpu
 Rejected for: {% for reason, n in m.rejects.items() -%}
 {{ reason }} ({{ n }}){{ ", " if not loop.last }}{% endfor %}.
 {% endif %}
+{% if unread %}
+In the input, {{ unread }}.
+{% endif %}
 ## Use
 
 With webdataset:
@@ -53,18 +63,15 @@ for sample in webdataset.WebDataset("shards/{{ pattern }}", shardshuffle=False):
     break
 ```
 
-With Hugging Face datasets; `features` is needed if images are of several formats:
+With Hugging Face datasets, which reads the columns from this card:
 
 ```python
-from datasets import Features, Image, Json, Value, load_dataset
+from pathlib import Path
 
-features = Features({
-    "jpg": Image(), "png": Image(), "webp": Image(), "json": Json(),
-    "__key__": Value("string"), "__url__": Value("string"),
-})
-samples = load_dataset(
-    "webdataset", data_files="shards/*.tar", split="train", features=features, streaming=True
-)
+from datasets import load_dataset
+
+folder = str(Path(".").resolve())  # or the dataset's name on the Hub
+samples = load_dataset(folder, split="train", streaming=True)
 for sample in samples:
     image = sample["jpg"] or sample["png"] or sample["webp"]
     print(sample["__key__"], image.size, sample["json"]["short_caption"])
@@ -87,6 +94,11 @@ The texts are written by models and can be wrong. Licences of the images are tho
 (`image.license`, where the source gave one).
 """
 
+_FEATURES = (
+    *((extension, "image") for extension in dict.fromkeys(FORMATS.values())), ("json", "json"),
+    ("__key__", "string"), ("__url__", "string"),
+)  # fmt: skip
+"""The columns that the Hub's loader makes of shards, whatever its first rows hold."""
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (10**6, "100K<n<1M"),
           (10**7, "1M<n<10M"), (10**8, "10M<n<100M"))  # fmt: skip
 
@@ -112,5 +124,6 @@ def card(manifest: dict[str, Any]) -> str:
     environment = Environment(autoescape=False, keep_trailing_newline=True)
     environment.filters["code"] = _code
     template = environment.from_string(_CARD)
+    unread = one_line(unread_line(manifest["unread"])) if manifest.get("unread") else ""
     return template.render(m=manifest, c=counts, size=size, name="finehard dataset",
-                           pattern=pattern)  # fmt: skip
+                           pattern=pattern, unread=unread, features=_FEATURES)  # fmt: skip

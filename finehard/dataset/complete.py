@@ -8,6 +8,8 @@ import json
 import os
 import re
 from collections import Counter
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import pyarrow as pa
@@ -40,11 +42,13 @@ from finehard.stages.provenance import Provenance
 
 
 class Origin(NamedTuple):
-    """What a dataset is made from: its input, the config as plain values, models and prompts."""
+    """What a dataset is made from: its input, the config as plain values, models and prompts, and
+    by kind what of the input was not read."""
 
     source: str
     config: dict[str, Any]
     made_by: Provenance
+    unread: Mapping[str, int] = MappingProxyType({})
 
 
 def begin(output: str) -> None:
@@ -145,6 +149,7 @@ def _manifest(origin: Origin, summaries: list[ShardSummary], read: int) -> dict[
             {"name": f"{s.name}.tar", "samples": s.samples, "bytes": s.bytes, "sha256": s.sha256}
             for s in summaries
         ],
+        **({"unread": dict(origin.unread)} if origin.unread else {}),
         **origin.made_by.own,
     }
 

@@ -12,6 +12,7 @@ import os
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cached_property, lru_cache
 from typing import Any, BinaryIO, NamedTuple
 
@@ -31,22 +32,25 @@ from finehard.dataset.layout import (
 from finehard.dataset.shard import Entry, Sample, ShardSamples, scan_shard
 from finehard.dataset.shard_cache import ShardCache
 from finehard.errors import FinehardError, UsageError, error_line
+from finehard.images import ANY_SIDE, ImagesConfig
 from finehard.io import storage
 from finehard.io.ordered_map import ordered_map
 from finehard.io.parquet import read_table
-from finehard.records import Bytes
+from finehard.records import Bytes, one_line
 
 LOCATION = ["key", "shard", "image_offset", "image_size", "json_offset", "json_size"]
 """Columns of the index that locate a sample."""
+_COMPRESSED = (".tar.gz", ".tgz", ".tar.zst", ".tar.bz2", ".tar.xz")
 _SHARDS_IN_MEMORY = 16
 """Shards whose samples' locations are held, for access by key."""
 
 
 class Shard(NamedTuple):
-    """The path or URI of a tar of samples, and how many it holds."""
+    """The path or URI of a tar of samples, how many it holds, and the limits of their images."""
 
     uri: str
     samples: int
+    limits: ImagesConfig = ANY_SIDE
 
 
 class Dataset:
@@ -78,26 +82,45 @@ class Dataset:
         return manifest
 
     @cached_property
+    def limits(self) -> ImagesConfig:
+        """How large an image may be: as the dataset was built, of any side. The defaults where
+        there is no manifest or it does not say."""
+        try:
+            given = dict(self.manifest["config"]["images"])
+        except (UsageError, KeyError, TypeError, ValueError):
+            return ANY_SIDE
+        names = [n for n in ("max_bytes", "max_pixels") if type(given.get(n)) is int]
+        return replace(ANY_SIDE, **{name: given[name] for name in names})
+
+    @cached_property
     def shards(self) -> tuple[Shard, ...]:
         """The tars in `shards/` (or else in the folder itself) by name, with their sample counts.
 
-        Counts are those of sizes.json; a tar that it does not list is scanned, with a line on
-        standard error if it is damaged. Raises `UsageError` if there are no tars or sizes.json is
-        malformed.
+        Counts are those of sizes.json; a tar that it does not list is scanned. Damaged and empty
+        tars, compressed ones (which are not read) and a malformed sizes.json are reported on
+        standard error. Raises `UsageError` if there are no tars.
         """
+        tars: list[str] = []
+        compressed: list[str] = []
         for folder in (storage.join(self.uri, "shards"), self.uri):
-            tars = [f.uri for f in storage.glob(folder, "") if f.uri.endswith(".tar")]
+            files = [f.uri for f in storage.glob(folder, "")]
+            tars = [uri for uri in files if uri.endswith(".tar")]
+            compressed += [uri for uri in files if uri.endswith(_COMPRESSED)]
             if tars:
                 break
-        else:
+        if compressed:
+            unread = f"{len(compressed)} compressed tars are not read ({compressed[0]}, ...): "
+            _report(unread + "unpack them first")
+        if not tars:
             raise UsageError(
                 f"no shards in {self.uri}: give the folder that `finehard build` wrote"
             )
         sizes = self._sizes()
         return tuple(
-            Shard(uri, sizes[name] if (name := _name(uri)) in sizes else self._count(uri))
+            Shard(uri, sizes[name] if (name := _name(uri)) in sizes else self._count(uri),
+                  self.limits)
             for uri in tars
-        )
+        )  # fmt: skip
 
     def __len__(self) -> int:
         return sum(shard.samples for shard in self.shards)
@@ -162,7 +185,7 @@ class Dataset:
     def sample_at(self, row: dict[str, Any]) -> Sample:
         """The sample of an index row that has the columns `LOCATION`."""
         uri = storage.join(self.uri, "shards", row["shard"])
-        return Sample(uri, _entry(uri, row), from_index=True)
+        return Sample(uri, _entry(uri, row), True, self.limits)
 
     def read_ahead(self, samples: Iterable[Sample]) -> Iterator[Sample]:
         """`samples` with their JSON read; from a remote dataset, several at a time."""
@@ -174,7 +197,8 @@ class Dataset:
         Raises `FinehardError` if it is missing.
         """
         try:
-            return scan_shard(uri, self._cache.fetch(uri) if self._cache else uri)
+            path = self._cache.fetch(uri) if self._cache else uri
+            return scan_shard(uri, path, self.limits)
         except OSError as error:
             raise FinehardError(f"cannot read shard {uri}: {error}") from None
 
@@ -201,23 +225,27 @@ class Dataset:
             sizes = json.loads(storage.read_all(uri))
         except FileNotFoundError:
             return {}
-        except ValueError:
+        except (ValueError, RecursionError):
             sizes = None
-        if not isinstance(sizes, dict) or any(type(n) is not int or n < 0 for n in sizes.values()):
-            raise UsageError(
-                f"{uri} is not a JSON object from shard names to numbers of samples; without it "
-                "the samples are counted"
+        if not isinstance(sizes, dict):
+            _report(f"{uri} is not a JSON object; the shards' samples are counted instead")
+            return {}
+        numbers = {name: n for name, n in sizes.items() if type(n) is int and n >= 0}
+        if wrong := sorted(sizes.keys() - numbers.keys()):
+            _report(
+                f"{uri} has no number of samples for {len(wrong)} shards ({one_line(wrong[0])}); "
+                "their samples are counted instead"
             )
-        return sizes
+        return numbers
 
     def _count(self, uri: str) -> int:
         samples = self.scan(uri)
         if samples.damage:
-            print(
-                f"finehard: shard {uri} is damaged ({samples.damage}); {len(samples)} samples of "
-                "it are used",
-                file=sys.stderr,
+            _report(
+                f"shard {uri} is damaged ({samples.damage}); {len(samples)} samples of it are used"
             )
+        elif not samples:
+            _report(f"shard {uri} is empty")
         return len(samples)
 
     def _locate(self, uri: str) -> ShardSamples:
@@ -226,7 +254,7 @@ class Dataset:
         with self._index() as file:
             rows = read_table(file, columns=LOCATION, filters=[("shard", "=", _name(uri))])
         entries = [_entry(uri, row) for row in rows.to_pylist()]
-        return ShardSamples(uri, entries, from_index=True)
+        return ShardSamples(uri, entries, from_index=True, limits=self.limits)
 
     def _samples(self) -> Iterator[Sample]:
         if self._has_index:
@@ -276,6 +304,10 @@ def dropped_examples(uri: str) -> dict[str, list[tuple[str, str]]]:
                 for rule, pairs in examples.items()}  # fmt: skip
     except (OSError, ValueError, TypeError, AttributeError):
         return {}
+
+
+def _report(line: str) -> None:
+    print(f"finehard: {line}", file=sys.stderr)
 
 
 def _name(uri: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import Any, NamedTuple, overload
 
@@ -12,7 +13,7 @@ import orjson
 from PIL import Image
 
 from finehard.errors import UsageError, error_line
-from finehard.images import SUFFIXES, ImagesConfig, decode
+from finehard.images import ANY_SIDE, SUFFIXES, ImagesConfig, decode
 from finehard.io import storage
 from finehard.records import Bytes
 from finehard.sources.tar import Damage, members
@@ -47,11 +48,19 @@ class Entry(NamedTuple):
 class Sample:
     """One sample of a dataset. Its members are read on access, not before.
 
-    `key` is the name that its members share in the shard; `shard` is the shard's path or URI.
+    `key` is the name that its members share in the shard; `shard` is the shard's path or URI;
+    `limits` are those of its image.
     """
 
-    def __init__(self, shard: str, entry: Entry, from_index: bool = False) -> None:
+    def __init__(
+        self,
+        shard: str,
+        entry: Entry,
+        from_index: bool = False,
+        limits: ImagesConfig = ANY_SIDE,
+    ) -> None:
         self.shard = shard
+        self.limits = limits
         self.key = entry.key
         self._entry = entry
         self._from_index = from_index
@@ -83,7 +92,7 @@ class Sample:
 
         Raises `UnreadableSample`, and `finehard.images.ImageError` if it cannot be decoded.
         """
-        limits = ImagesConfig(min_side=1, max_side=max_side or _FULL_SIZE)
+        limits = replace(self.limits, max_side=max_side or _FULL_SIZE)
         return decode(self.image_bytes, limits).pixels
 
     def _read(self, member: str, location: Bytes | None) -> bytes:
@@ -107,12 +116,18 @@ class ShardSamples(Sequence[Sample]):
     """
 
     def __init__(
-        self, shard: str, entries: Sequence[Entry], damage: str = "", from_index: bool = False
+        self,
+        shard: str,
+        entries: Sequence[Entry],
+        damage: str = "",
+        from_index: bool = False,
+        limits: ImagesConfig = ANY_SIDE,
     ) -> None:
         self.uri = shard
         self.damage = damage
         self._entries = entries
         self._from_index = from_index
+        self._limits = limits
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -124,16 +139,18 @@ class ShardSamples(Sequence[Sample]):
     def __getitem__(self, number: int | slice) -> Sample | ShardSamples:
         """Sample `number`. Each access makes a new `Sample`, so that none stays in memory."""
         if isinstance(number, slice):
-            return ShardSamples(self.uri, self._entries[number], self.damage, self._from_index)
-        return Sample(self.uri, self._entries[number], self._from_index)
+            entries = self._entries[number]
+            return ShardSamples(self.uri, entries, self.damage, self._from_index, self._limits)
+        return Sample(self.uri, self._entries[number], self._from_index, self._limits)
 
     def keys(self) -> Iterator[str]:
         """The samples' keys, in order."""
         return (entry.key for entry in self._entries)
 
 
-def scan_shard(uri: str, path: str | None = None) -> ShardSamples:
-    """Locates the samples of the tar at `uri` by its headers; `path` is a local copy to read.
+def scan_shard(uri: str, path: str | None = None, limits: ImagesConfig = ANY_SIDE) -> ShardSamples:
+    """Locates the samples of the tar at `uri` by its headers; `path` is a local copy to read,
+    `limits` are those of their images.
 
     Members are grouped as webdataset does it: consecutive members whose names are equal up to the
     first dot of the file name are one sample. After damage the scan goes on at the next valid
@@ -159,4 +176,4 @@ def scan_shard(uri: str, path: str | None = None) -> ShardSamples:
         Entry(key, next((parts[i] for i in _IMAGES if i in parts), None), parts.get("json"))
         for key, parts in samples
     ]
-    return ShardSamples(uri, entries, damage)
+    return ShardSamples(uri, entries, damage, limits=limits)

@@ -32,8 +32,9 @@ class ShardCache:
         """
         if not storage.is_remote(uri):
             return uri
-        size = storage.size(uri)
-        path = os.path.join(self.folder, f"{digest(uri, 8)}-{size}-{os.path.basename(uri)}")
+        size, version = storage.stat(uri)
+        name = f"{digest([uri, size, version], 8)}-{os.path.basename(uri)}"
+        path = os.path.join(self.folder, name)
         os.makedirs(self.folder, exist_ok=True)
         with open(os.path.join(self.folder, f".{digest(uri, 8)}.lock"), "w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -13,11 +13,17 @@ from finehard.fgclip.packing import Packing
 
 @dataclass(frozen=True)
 class Skipped:
-    """A sample that could not be read: its key, its shard, and the reason."""
+    """A sample, or a part of one, that is not used: its key, its shard, and the reason.
+
+    `part`: the sample, `count` of its regions (the reason is the first's), or a caption that is
+    missing, in place of which another is used.
+    """
 
     key: str
     shard: str
     reason: str
+    part: Literal["sample", "regions", "caption"] = "sample"
+    count: int = 1
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,7 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from finehard.dataset.shard import UnreadableSample
 from finehard.digest import number
-from finehard.errors import FinehardError
+from finehard.errors import FinehardError, typed_error_line
 from finehard.fgclip.batch import Batch, Skipped
 from finehard.fgclip.packing import LONG, SHORT, pack
 from finehard.fgclip.reader import ShardReader
@@ -22,6 +23,9 @@ from finehard.fgclip.targets import SampleConfig, Targets, select, text_id
 from finehard.fgclip.tokenizer import Tokens
 from finehard.fgclip.transform import square
 from finehard.images import ImageError
+
+_TRIED = 8
+"""Batches that are tried in turn where no sample of one can be read."""
 
 
 class Limits(NamedTuple):
@@ -52,28 +56,57 @@ class Source:
         self._seed = seed
 
     def read(self, index: SampleIndex, epoch: int) -> Read | Skipped:
-        """The sample at `index` for `epoch`, or the reason why it cannot be read."""
+        """The sample at `index` for `epoch`, or the reason why it cannot be read.
+
+        Raises `FinehardError` if its shard is missing.
+        """
         try:
             raw = self.reader.read(index)
             rng = random.Random(number(f"{self._seed} {epoch} {raw.key}"))
             targets = select(raw.sample, self.config, rng)
             boxes = [r.box for r in targets.regions]
             pixels, moved = square(
-                raw.image, self._side, self.config.fit, boxes, self.config.reduced_decode
+                raw.image,
+                self._side,
+                self.config.fit,
+                boxes,
+                self.config.reduced_decode,
+                self.reader.shards[index.shard].limits,
             )
         except UnreadableSample as error:
             reason = error.reason
-        except ImageError as error:
+        except FinehardError:
+            raise
+        except (ImageError, ValueError) as error:
             reason = str(error)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            reason = repr(error)
+        except Exception as error:  # whatever a sample holds, it ends no run
+            reason = typed_error_line(error)
         else:
             regions = tuple(
-                type(r)(box, r.text, r.positive, r.negatives)
-                for r, box in zip(targets.regions, moved, strict=True)
+                replace(r, box=box) for r, box in zip(targets.regions, moved, strict=True)
             )
-            return Read(raw.key, pixels, Targets(targets.short, targets.long, regions))
+            return Read(raw.key, pixels, replace(targets, regions=regions))
         return Skipped(self.reader.key(index), self.reader.shards[index.shard].uri, reason[:200])
+
+    def left_out(self, index: SampleIndex, result: Read | Skipped) -> list[Skipped]:
+        """What is not used at `index`: the sample or parts of it, and at the last sample of a shard
+        the samples beyond its number in sizes.json."""
+        shard = self.reader.shards[index.shard]
+        found = [result] if isinstance(result, Skipped) else _parts(result, shard.uri)
+        if index.sample == shard.samples - 1:
+            reason = f"sizes.json has only {shard.samples} samples of its shard"
+            found += [Skipped(key, shard.uri, reason) for key in self.reader.unlisted(index.shard)]
+        return found
+
+
+def _parts(read: Read, shard: str) -> list[Skipped]:
+    targets, found = read.targets, []
+    if targets.missing:
+        found.append(Skipped(read.key, shard, targets.missing, "caption"))
+    if targets.dropped:
+        number = len(targets.dropped)
+        found.append(Skipped(read.key, shard, targets.dropped[0], "regions", number))
+    return found
 
 
 def collate(
@@ -134,8 +167,9 @@ class Part(NamedTuple):
 class Batches(Dataset[Batch]):
     """Maps a batch number to this process's part of the batch; numbers continue across epochs.
 
-    A batch has `part.images` images in each process. The rest of an epoch is dropped, or with
-    `keep_last` makes a smaller batch. Batches can be accessed in any order, process or worker.
+    A batch has `part.images` images in each process, fewer where some cannot be read. The rest of
+    an epoch is dropped, or with `keep_last`, which is for evaluation, makes a smaller batch.
+    Batches can be accessed in any order, process or worker.
     """
 
     def __init__(
@@ -149,29 +183,43 @@ class Batches(Dataset[Batch]):
     ) -> None:
         self._source, self._sampler, self._part = source, sampler, part
         self._tokens, self._limits = tokens, limits
+        self.keep_last = keep_last
         images = part.images * part.shares
         self.per_epoch = (sampler.total + (images - 1) * keep_last) // images
 
     def __getitem__(self, index: int) -> Batch:
-        """Batch `index`. Raises `FinehardError` if none of its samples can be read."""
-        images, share, shares = self._part
+        """Batch `index`; if none of its samples can be read, the next one of the epoch instead.
+
+        Raises `NothingReadable` if some batches in a row cannot be read, with `keep_last` if one.
+        """
+        skipped: list[Skipped] = []
         epoch, within = divmod(index, self.per_epoch)
+        for tried in range(1 if self.keep_last else min(_TRIED, self.per_epoch)):
+            samples, new = self._read(epoch, (within + tried) % self.per_epoch)
+            skipped += new
+            if samples:
+                return collate(samples, skipped, self._tokens, self._limits)
+        first = skipped[0]
+        raise NothingReadable(
+            f"none of {len(skipped)} samples could be read; {first.key} of {first.shard}: "
+            f"{first.reason}"
+        )
+
+    def _read(self, epoch: int, within: int) -> tuple[list[Read], list[Skipped]]:
+        images, share, shares = self._part
         start = (within * shares + share) * images
-        results = [
-            self._source.read(sample, epoch)
-            for sample in self._sampler.indices(
-                epoch, start, min(start + images, self._sampler.total)
-            )
-        ]
-        skipped = [s for s in results if isinstance(s, Skipped)]
-        samples = [s for s in results if isinstance(s, Read)]
-        if not samples:
-            worst = skipped[0]
-            raise FinehardError(
-                f"none of {len(skipped)} samples could be read; {worst.key} of {worst.shard}: "
-                f"{worst.reason}"
-            )
-        return collate(samples, skipped, self._tokens, self._limits)
+        stop = min(start + images, self._sampler.total)
+        samples, skipped = [], []
+        for index in self._sampler.indices(epoch, start, stop):
+            result = self._source.read(index, epoch)
+            skipped += self._source.left_out(index, result)
+            if isinstance(result, Read):
+                samples.append(result)
+        return samples, skipped
+
+
+class NothingReadable(FinehardError):
+    """None of a batch's samples can be read."""
 
 
 def _one_thread(_: int) -> None:
@@ -192,7 +240,10 @@ class _Caught(Dataset[Any]):
 
 
 def stream(batches: Batches, numbers: range, workers: int) -> Iterator[Batch]:
-    """The batches `numbers`, in order, prepared ahead by `workers` processes (0: in this one)."""
+    """The batches `numbers`, in order, prepared ahead by `workers` processes (0: in this one).
+
+    In an evaluation, batches of which nothing can be read are left out. Raises `FinehardError`.
+    """
     loader = DataLoader(
         _Caught(batches),
         batch_size=None,
@@ -201,7 +252,14 @@ def stream(batches: Batches, numbers: range, workers: int) -> Iterator[Batch]:
         prefetch_factor=2 if workers else None,
         worker_init_fn=_one_thread if workers else None,
     )
+    unreadable, found = None, False
     for batch in loader:
-        if isinstance(batch, FinehardError):
+        if isinstance(batch, NothingReadable) and batches.keep_last:
+            unreadable = unreadable or batch
+        elif isinstance(batch, FinehardError):
             raise batch
-        yield batch
+        else:
+            found = True
+            yield batch
+    if unreadable and not found:
+        raise unreadable

@@ -74,6 +74,7 @@ class EvalData:
         sampler = Sampler(shards, None)
         if samples is not None:
             sampler.total = min(sampler.total, samples)
+        self._total = sampler.total
         tokens, part = Tokens(tokenizer), Part(batch_size)
         self.tokenizer = tokenizer
         self.device = device
@@ -88,9 +89,9 @@ class EvalData:
         mean, std = (torch.tensor(x, device=self.device)[:, None, None] * 255 for x in (MEAN, STD))
         for batch in stream(self._batches, range(self._batches.per_epoch), self._workers):
             self.images += len(batch.keys)
-            self.skipped += len(batch.skipped)
             batch = batch.to(self.device)
             yield dataclasses.replace(batch, pixels=(batch.pixels - mean) / std)
+        self.skipped = self._total - self.images
 
     def features(self, model: FGCLIP) -> Features:
         """Returns the features of all samples; computed once, whichever evaluators need them."""

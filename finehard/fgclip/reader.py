@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from finehard.dataset.reader import open_dataset
 from finehard.dataset.shard import ShardSamples, UnreadableSample, scan_shard
 from finehard.dataset.shard_cache import ShardCache
-from finehard.errors import FinehardError
+from finehard.errors import FinehardError, UsageError
 from finehard.fgclip.sampler import SampleIndex, Shard
 
 _INDEXES_IN_MEMORY = 64
@@ -27,10 +27,13 @@ class Raw(NamedTuple):
 def find_shards(datasets: Sequence[str]) -> list[Shard]:
     """The shards of dataset folders or URIs, with their sample counts.
 
-    Raises `UsageError` if a folder holds no shards or its sizes.json is malformed.
+    Raises `UsageError` if a folder holds no shards, or none has samples.
     """
     cache = ShardCache(gigabytes=1.0)
-    return [shard for dataset in datasets for shard in open_dataset(dataset, cache).shards]
+    shards = [shard for dataset in datasets for shard in open_dataset(dataset, cache).shards]
+    if not any(shard.samples for shard in shards):
+        raise UsageError(f"the shards in {', '.join(datasets)} hold no samples")
+    return shards
 
 
 class ShardReader:
@@ -62,6 +65,11 @@ class ShardReader:
         """The key of the sample at `index`, or "#" and its number if the shard ends before it."""
         _, samples = self._located(index.shard)
         return samples[index.sample].key if index.sample < len(samples) else f"#{index.sample}"
+
+    def unlisted(self, shard: int) -> list[str]:
+        """The keys of the samples that a shard holds beyond its number in sizes.json."""
+        _, samples = self._located(shard)
+        return [sample.key for sample in samples[self.shards[shard].samples :]]
 
     def _locate(self, number: int) -> tuple[str, ShardSamples]:
         uri = self.shards[number].uri

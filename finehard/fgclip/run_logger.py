@@ -13,6 +13,7 @@ from tqdm import tqdm
 from finehard.fgclip.batch import Skipped
 
 LOG, SKIPPED = "log.jsonl", "skipped.jsonl"
+_NOT_USED = {"sample": "skipped", "regions": "regions dropped", "caption": "a caption is missing"}
 
 
 class RunLogger:
@@ -25,6 +26,7 @@ class RunLogger:
         from torch.utils.tensorboard import SummaryWriter
 
         output.mkdir(parents=True, exist_ok=True)
+        self._printed: set[str] = set()
         for name in (LOG, SKIPPED):
             _truncate(output / name, step)
         self._log = open(output / LOG, "a", encoding="utf-8")  # noqa: SIM115
@@ -44,8 +46,14 @@ class RunLogger:
             self._bar.set_postfix(loss=f"{values['loss']:.4f}", refresh=False)
 
     def log_skipped(self, step: int, samples: list[Skipped]) -> None:
-        """Writes a line of skipped.jsonl for each sample."""
+        """Writes a line of skipped.jsonl for each sample; prints the first of each kind."""
         for sample in samples:
+            if sample.part not in self._printed:
+                self._printed.add(sample.part)
+                self.print(
+                    f"finehard: {sample.shard}: {sample.key}: {_NOT_USED[sample.part]}: "
+                    f"{sample.reason}; all such are listed in {SKIPPED}"
+                )
             self._skipped.write(json.dumps({"step": step, **dataclasses.asdict(sample)}) + "\n")
         self._skipped.flush()
 

@@ -6,7 +6,7 @@ import random
 import re
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from finehard.digest import number
 from finehard.settings.ranges import Count, Share
@@ -43,64 +43,127 @@ class RegionTexts:
 
 @dataclass(frozen=True)
 class Targets:
-    """The texts and regions of one sample."""
+    """The texts and regions of one sample, and why others of it cannot be used."""
 
     short: str
     long: str
     regions: tuple[RegionTexts, ...]
+    missing: str = ""
+    """Which caption there is not, and what is used instead."""
+    dropped: tuple[str, ...] = ()
+    """The reason for each region that cannot be used."""
+
+
+_CAPTIONS = ("short_caption", "long_caption", "caption")
+"""Keys of captions: two of the data contract, one of img2dataset."""
+_OUTSIDE = 1e-3
+"""How far a box may be outside the image, in parts of it, through rounding; it is cut."""
+_LEAST_SIDE = 1e-6
+"""Least side of a box, in parts of the image: still more than 0 in float32."""
+
+
+class _Readable(NamedTuple):
+    box: tuple[float, ...]
+    short: str
+    long: str
+    negatives: list[str]
 
 
 def select(sample: dict[str, Any], config: SampleConfig, rng: random.Random) -> Targets:
     """Selects the targets of `sample` (the JSON of the data contract); `rng` makes all choices.
 
-    Regions and negatives that verification rejected are left out, and regions whose box has no
-    area. Raises `ValueError` where `sample` does not follow the contract.
+    Regions and negatives that verification rejected are left out. Regions that do not follow the
+    contract are dropped, with a reason: a box outside 0 to 1 or without area, no text. Where one
+    caption is missing the other is used; regions may be missing. Raises `ValueError` where there is
+    no caption.
     """
-    try:
-        regions = [r for r in sample["regions"] if r.get("verified") is not False]
-        boxed = [(box, r) for r in regions if _has_area(box := _box(r["box"]))]
-        boxed = _choose(boxed, config.boxes, config, rng)
-        return Targets(
-            short=config.prefix + _text(sample["short_caption"]),
-            long=_text(sample["long_caption"]),
-            regions=tuple(_region(box, r, config, rng) for box, r in boxed),
-        )
-    except (AttributeError, KeyError, OverflowError, TypeError) as error:
-        raise ValueError(f"not as the data contract says: {error!r}") from None
+    short, long, missing = _captions(sample)
+    regions, dropped = [], []
+    for position, region in enumerate(_regions(sample)):
+        try:
+            if region.get("verified") is not False:
+                regions.append(_readable(region))
+        except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
+            reason = error if isinstance(error, _Dropped) else f"not as documented: {error!r}"
+            dropped.append(f"region {position}: {reason}"[:200])
+    chosen = _choose(regions, config.boxes, config, rng)
+    return Targets(
+        short=config.prefix + short,
+        long=long,
+        regions=tuple(_region(r, config, rng) for r in chosen),
+        missing=missing,
+        dropped=tuple(dropped),
+    )
+
+
+class _Dropped(ValueError):
+    """A region cannot be used; the message says why."""
+
+
+def _captions(sample: dict[str, Any]) -> tuple[str, str, str]:
+    """Returns the short and the long caption, and which is missing."""
+    texts: dict[str, str] = {n: sample[n] for n in _CAPTIONS if _is_text(sample.get(n))}
+    if not texts:
+        raise ValueError("it has no caption (short_caption, long_caption)")
+    short = next(iter(texts))
+    long = "long_caption" if "long_caption" in texts else short
+    missing = [name for name in _CAPTIONS[:2] if name not in texts]
+    told = f"no {' and no '.join(missing)}: {short} is used" if missing else ""
+    return texts[short], texts[long], told
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and bool(value.strip())
+
+
+def _regions(sample: dict[str, Any]) -> list[Any]:
+    regions = sample.get("regions")
+    if regions is None:
+        return []
+    return regions if isinstance(regions, list) else [regions]
+
+
+def _readable(region: dict[str, Any]) -> _Readable:
+    box = _box(region["box"])
+    short, long = region["short_expr"], region.get("long_expr")
+    if not _is_text(short):
+        raise _Dropped(f"its short_expr is {short!r}"[:100])
+    negatives = region.get("hard_negatives") or []
+    if not isinstance(negatives, list) or not all(_is_text(n["text"]) for n in negatives):
+        raise _Dropped(f"its hard_negatives are {negatives!r}"[:100])
+    texts = [n["text"] for n in negatives if n.get("verified") is not False]
+    return _Readable(box, short, long if isinstance(long, str) else "", texts)
 
 
 def _box(values: Any) -> tuple[float, ...]:
+    if not isinstance(values, list) or len(values) != 4 or any(_no_number(v) for v in values):
+        raise _Dropped(f"its box is {values!r}"[:100])
     box = tuple(float(v) for v in values)
-    if len(box) != 4:
-        raise ValueError(f"not a box: {values!r}")
+    if min(box) < -_OUTSIDE or max(box) > 1 + _OUTSIDE:
+        pixels = min(box) >= 0 and max(box) > 2
+        outside = "seems to be in pixels" if pixels else "is outside the image"
+        raise _Dropped(f"its box {values} {outside}: boxes are parts of the image, 0 to 1"[:160])
+    x1, y1, x2, y2 = (min(1.0, max(0.0, v)) for v in box)
+    if x2 - x1 < _LEAST_SIDE or y2 - y1 < _LEAST_SIDE:
+        raise _Dropped(f"its box {values} has no area"[:160])
     return box
 
 
-def _has_area(box: tuple[float, ...]) -> bool:
-    x1, y1, x2, y2 = (min(1.0, max(0.0, v)) for v in box)
-    return x1 < x2 and y1 < y2
+def _no_number(value: Any) -> bool:
+    return isinstance(value, bool) or not isinstance(value, (int, float))
 
 
-def _region(
-    box: tuple[float, ...], region: dict[str, Any], config: SampleConfig, rng: random.Random
-) -> RegionTexts:
-    short, long = _text(region["short_expr"]), _text(region["long_expr"])
-    verified = [n for n in region.get("hard_negatives", ()) if n.get("verified") is not False]
-    negatives = _choose([_text(n["text"]) for n in verified], config.negatives, config, rng)
-    use_long = rng.random() < config.long_expr and bool(long)
-    return RegionTexts(box, long if use_long else short, short, tuple(negatives))
+def _region(region: _Readable, config: SampleConfig, rng: random.Random) -> RegionTexts:
+    negatives = _choose(region.negatives, config.negatives, config, rng)
+    use_long = rng.random() < config.long_expr and bool(region.long)
+    text = region.long if use_long else region.short
+    return RegionTexts(region.box, text, region.short, tuple(negatives))
 
 
 def _choose(items: list[Any], most: int, config: SampleConfig, rng: random.Random) -> list[Any]:
     if config.choose == "random" and len(items) > most:
         return rng.sample(items, most)
     return items[:most]
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f"{value!r} is not a text")
-    return value
 
 
 _WORDS = re.compile(r"\w+")

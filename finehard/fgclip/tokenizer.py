@@ -149,8 +149,7 @@ def texts_of(reader: ShardReader, most: int) -> Iterator[str]:
 
 
 def _texts(sample: dict[str, Any]) -> Iterator[Any]:
-    yield sample["short_caption"]
-    yield sample["long_caption"]
+    yield from map(sample.get, ("short_caption", "long_caption", "caption"))
     for region in sample["regions"]:
         yield region["short_expr"]
         yield region["long_expr"]

@@ -64,8 +64,8 @@ def train(
     Starts from folder `model`, or from scratch where the config says so; resumes where `output`, a
     folder that all machines of a run share or a URI, has a checkpoint. Steps are made smaller where
     there are too few samples. The returned dict has "step", "steps", "stopped" (by SIGTERM),
-    "loss", "skipped", and with `eval_data` "evaluation". Raises `FinehardError`, also when a loss
-    is not finite.
+    "loss", "skipped" (samples), "dropped" (regions), and with `eval_data` "evaluation". Raises
+    `FinehardError`, also when a loss is not finite.
     """
     run = config.run
     evaluators = load_evaluators(run.evaluators, "run.evaluators")
@@ -97,7 +97,8 @@ def train(
         _evaluate, config, evaluators, network, tokenizer, eval_shards, logger,
         distributed.patient_group() if eval_shards else None,
     )  # fmt: skip
-    result: dict[str, Any] = {"step": step, "steps": steps, "stopped": False, "skipped": 0}
+    result: dict[str, Any] = {"step": step, "steps": steps, "stopped": False}
+    result |= {"skipped": 0, "dropped": 0}
     metrics = StepMetrics(device)
     feed = stream(batches, range(step * parts, steps * parts), run.workers)
     with _stop_signal() as stop_requested:
@@ -129,7 +130,8 @@ def train(
             optimizer.step()
             network.zero_grad()
             result |= {"step": step, "loss": values["loss"], "stopped": stop and step < steps}
-            result["skipped"] += len(skipped)
+            result["skipped"] += sum(s.part == "sample" for s in skipped)
+            result["dropped"] += sum(s.count for s in skipped if s.part == "regions")
             save_now = step % run.save_every == 0 or step == steps or stop
             if logger:
                 logger.log_skipped(step, skipped)
@@ -309,6 +311,7 @@ def main(argv: list[str] | None = None) -> int:
         distributed.shutdown()
     if first:
         skipped = f", {result['skipped']} samples skipped" if result["skipped"] else ""
+        skipped += f", {result['dropped']} regions dropped" if result["dropped"] else ""
         if result["stopped"]:
             print(f"stopped at step {result['step']} of {result['steps']}{skipped}; saved: run the "
                   "same command again to resume")  # fmt: skip

@@ -11,13 +11,11 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch.nn.functional import interpolate
 
-from finehard.images import ImagesConfig, load
+from finehard.images import ANY_SIDE, ImagesConfig, load
 from finehard.records import Box
 
 Fit = Literal["squash", "pad"]
 """How an image becomes a square: stretched, as published, or padded with black on two sides."""
-
-_LIMITS = ImagesConfig(min_side=1)
 
 
 def square(
@@ -26,13 +24,14 @@ def square(
     fit: Fit,
     boxes: Sequence[Sequence[float]],
     reduced: bool = True,
+    limits: ImagesConfig = ANY_SIDE,
 ) -> tuple[NDArray[np.uint8], list[Box]]:
     """Returns the image as (3, side, side) RGB, and `boxes` in it; boxes are normalised xyxy.
 
     With `reduced`, JPEGs are decoded at half, a quarter or an eighth of their scale where both
     sides keep at least `side` pixels. Raises `ImageError`, as `finehard.images.load` does.
     """
-    image = load(data, _LIMITS, side if reduced else None)
+    image = load(data, limits, side if reduced else None)
     if fit == "squash":
         return _resize(image, (side, side)), [_move(b, 1, 1, 0, 0) for b in boxes]
     longest = max(image.size)

@@ -3,12 +3,13 @@
 Build, report and trainer all decode here, so that they see the same picture.
 """
 
-from finehard.images.config import ImagesConfig
+from finehard.images.config import ANY_SIDE, ImagesConfig
 from finehard.images.decode import Decoded, decode, load
 from finehard.images.header import FORMATS, SUFFIXES, Header, ImageError, header
 from finehard.images.views import as_sent, cut_out, fit, jpeg
 
 __all__ = [
+    "ANY_SIDE",
     "FORMATS",
     "SUFFIXES",
     "Decoded",

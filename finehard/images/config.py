@@ -32,3 +32,7 @@ class ImagesConfig:
     jpeg_quality: Quality = 90
     cache_bytes: Count = 400_000_000
     """Memory for decoded images, so that later stages do not decode again."""
+
+
+ANY_SIDE = ImagesConfig(min_side=1)
+"""For images that were accepted before: of any side, within the limits of the default settings."""

@@ -7,10 +7,14 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
+from finehard.images.bare import bare
 from finehard.images.config import ImagesConfig
-from finehard.images.exif import TRANSPOSE
-from finehard.images.header import ImageError, Opened, one_line, open_image
+from finehard.images.header import ImageError, Opened, one_line, open_file, open_image
+from finehard.images.orientation import TRANSPOSE
 from finehard.images.views import fit
+
+_STRIP = 1 << 20
+"""Pixels that are composited at a time."""
 
 
 class Decoded(NamedTuple):
@@ -54,34 +58,60 @@ def _pixels(
     opened: Opened, data: bytes, draft: tuple[int, int] | None, max_side: int | None
 ) -> Image.Image:
     """Decodes; `draft` is the least (width, height), as stored, to which a JPEG is reduced."""
-    image = opened.image
     try:
-        if draft is not None:
-            image.draft("RGB", draft)
-        image.load()
-        image = _eight_bits(image)
-        image = _on_white(image if max_side is None else fit(image, max_side))
+        image = _eight_bits(_loaded(opened, data, draft), data)
+        image = _on_white(image)
+        if max_side is not None:
+            image = fit(image, max_side)
+        if opened.orientation in TRANSPOSE:
+            image = image.transpose(TRANSPOSE[opened.orientation])
     except MemoryError as error:
         raise ImageError("image_too_large", one_line(error, data)) from None
     except Exception as error:  # a hostile file can make a decoder fail in any way
         raise ImageError("truncated_image", one_line(error, data)) from None
-    if opened.orientation in TRANSPOSE:
-        image = image.transpose(TRANSPOSE[opened.orientation])
     return image
 
 
-def _eight_bits(image: Image.Image) -> Image.Image:
+def _loaded(opened: Opened, data: bytes, draft: tuple[int, int] | None) -> Image.Image:
+    image = opened.image
+    if draft is not None:
+        image.draft("RGB", draft)
+    try:
+        image.load()
+    except Exception:
+        if image.format != "PNG" or opened.damaged:
+            raise
+        # of metadata, Pillow reads what follows the pixels when it decodes them
+        image = open_file(bare(data))
+        image.load()
+    return image
+
+
+def _eight_bits(image: Image.Image, data: bytes) -> Image.Image:
     """Returns `image` in a mode that can be resized: RGB, RGBA or grey, 8 bits a channel."""
+    key = image.info.get("transparency")  # a colour that is transparent, or a palette's alpha
+    depth = data[24] if image.format == "PNG" else 8
     if image.mode.startswith("I"):  # 16 bits, of which the upper 8 are used
         values = np.asarray(image)
-        return Image.fromarray((np.clip(values, 0, 65535) >> 8).astype(np.uint8))
-    if "transparency" in image.info or image.mode in ("RGBA", "LA", "PA", "RGBa", "La"):
+        grey = (np.clip(values, 0, 65535) >> 8).astype(np.uint8)
+        return Image.fromarray(np.where(values == key, np.uint8(255), grey))
+    if image.mode == "L" and depth in (2, 4) and isinstance(key, int):
+        image.info["transparency"] = key * 255 // (2**depth - 1)  # as Pillow scales the pixels
+    if image.mode == "RGB" and depth == 16 and isinstance(key, tuple):
+        image.info["transparency"] = tuple(value >> 8 for value in key)
+    if key is not None or image.mode in ("RGBA", "LA", "PA", "RGBa", "La"):
         return image.convert("RGBA")
     return image if image.mode in ("RGB", "L") else image.convert("RGB")
 
 
 def _on_white(image: Image.Image) -> Image.Image:
-    if image.mode == "RGBA":
-        white = Image.new("RGBA", image.size, "white")
-        image = Image.alpha_composite(white, image)
-    return image if image.mode == "RGB" else image.convert("RGB")
+    """Returns `image` as RGB, composited strip by strip: a large one is not in memory thrice."""
+    if image.mode != "RGBA":
+        return image if image.mode == "RGB" else image.convert("RGB")
+    shown = Image.new("RGB", image.size)
+    rows = max(1, _STRIP // image.width)
+    for top in range(0, image.height, rows):
+        strip = image.crop((0, top, image.width, min(top + rows, image.height)))
+        white = Image.new("RGBA", strip.size, "white")
+        shown.paste(Image.alpha_composite(white, strip).convert("RGB"), (0, top))
+    return shown

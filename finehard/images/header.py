@@ -8,8 +8,9 @@ from typing import NamedTuple
 
 from PIL import Image, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
 
+from finehard.images.bare import bare
 from finehard.images.config import ImagesConfig
-from finehard.images.exif import cut_exif, read_orientation
+from finehard.images.orientation import read_orientation
 
 FORMATS = {"JPEG": "jpg", "MPO": "jpg", "PNG": "png", "WEBP": "webp"}
 """Pillow's names of the formats that are read, and the file extension each has in a shard."""
@@ -51,7 +52,7 @@ class Header(NamedTuple):
 
 
 class Opened(NamedTuple):
-    """An image whose pixels are not decoded yet. `damaged`: its EXIF keeps Pillow from opening
+    """An image whose pixels are not decoded yet. `damaged`: its metadata keep Pillow from opening
     the bytes as they are."""
 
     image: Image.Image
@@ -81,7 +82,7 @@ def open_image(data: bytes, config: ImagesConfig) -> Opened:
     _check_pixels((width, height), config)
     if min(width, height) < config.min_side:
         raise ImageError("image_too_small", f"{width} x {height} px")
-    orientation = read_orientation(image, data)
+    orientation = read_orientation(data)
     if orientation >= 5:  # rotated by 90 degrees
         width, height = height, width
     extension = FORMATS[str(image.format)]
@@ -90,16 +91,19 @@ def open_image(data: bytes, config: ImagesConfig) -> Opened:
 
 def _open(data: bytes) -> tuple[Image.Image, bool]:
     try:
-        return Image.open(io.BytesIO(data), formats=_OPENED), False
+        return open_file(data), False
     except MemoryError:
         raise
-    except Exception:  # Pillow reads a resolution from a JPEG's EXIF, and not every error is caught
-        without, exif = cut_exif(data)
-        if not exif:
+    except Exception:  # of metadata, Pillow reads some while it opens a file
+        less = bare(data)
+        if len(less) == len(data):
             raise
-        image = Image.open(io.BytesIO(without), formats=_OPENED)
-        image.info["exif"] = exif
-        return image, True
+        return open_file(less), True
+
+
+def open_file(data: bytes) -> Image.Image:
+    """Opens an image of the accepted formats. Raises whatever Pillow does."""
+    return Image.open(io.BytesIO(data), formats=_OPENED)
 
 
 def _check_pixels(size: tuple[int, int], config: ImagesConfig) -> None:

@@ -80,9 +80,10 @@ class Azure:
             if error.status_code != 403:  # which may hold for the container alone
                 raise
 
-    def size(self, bucket: str, key: str) -> int:
+    def stat(self, bucket: str, key: str) -> tuple[int, str]:
         try:
-            return int(self._blob(bucket, key).get_blob_properties().size)
+            properties = self._blob(bucket, key).get_blob_properties()
+            return int(properties.size), str(properties.etag)
         except ResourceNotFoundError as error:
             raise FileNotFoundError() from error
 

@@ -25,11 +25,11 @@ class FsspecStore:
                 "`hf auth login`"
             )
 
-    def size(self, bucket: str, key: str) -> int:
+    def stat(self, bucket: str, key: str) -> tuple[int, str]:
         info = self._fs.info(self._path(bucket, key))
         if info["type"] == "directory":
             raise FileNotFoundError()
-        return int(info["size"])
+        return int(info["size"]), str(self._fs.ukey(self._path(bucket, key)))
 
     def read(self, bucket: str, key: str, offset: int, length: int | None) -> bytes:
         path = self._path(bucket, key)

@@ -71,13 +71,13 @@ class GCS:
             if isinstance(error, GoogleAuthError):
                 raise
 
-    def size(self, bucket: str, key: str) -> int:
+    def stat(self, bucket: str, key: str) -> tuple[int, str]:
         blob = self._blob(bucket, key)
         try:
             blob.reload(timeout=_TIMEOUT, retry=_RETRY)
         except NotFound as error:
             raise FileNotFoundError() from error
-        return int(blob.size)
+        return int(blob.size), str(blob.generation)
 
     def read(self, bucket: str, key: str, offset: int, length: int | None) -> bytes:
         end = None if length is None else offset + length - 1

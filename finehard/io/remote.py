@@ -36,8 +36,9 @@ class Store(Protocol):
     def check(self, bucket: str) -> None:
         """Makes one request. Raises `FinehardError` without credentials, or without `bucket`."""
 
-    def size(self, bucket: str, key: str) -> int:
-        """Returns the size of the object in bytes."""
+    def stat(self, bucket: str, key: str) -> tuple[int, str]:
+        """Returns the size of the object in bytes, and what is another when its content is (ETag,
+        generation, or the like)."""
         ...
 
     def read(self, bucket: str, key: str, offset: int, length: int | None) -> bytes:
@@ -195,9 +196,13 @@ def _list(uri: str, recursive: bool, limit: int | None = None) -> Iterator[File]
 
 
 def size(uri: str) -> int:
+    return stat(uri)[0]
+
+
+def stat(uri: str) -> tuple[int, str]:
     store, bucket, key = _open(uri)
     with _failures(uri, "read"):
-        return store.size(bucket, key)
+        return store.stat(bucket, key)
 
 
 def read(uri: str, offset: int = 0, length: int | None = None) -> bytes:

@@ -64,9 +64,10 @@ class S3:
             if _status(error) >= 500:
                 raise  # 403: a key that may read objects need not be allowed to ask for the bucket
 
-    def size(self, bucket: str, key: str) -> int:
+    def stat(self, bucket: str, key: str) -> tuple[int, str]:
         try:
-            return int(self._client.head_object(Bucket=bucket, Key=key)["ContentLength"])
+            head = self._client.head_object(Bucket=bucket, Key=key)
+            return int(head["ContentLength"]), str(head["ETag"])
         except ClientError as error:
             raise _missing_or(error) from error
 

@@ -98,6 +98,11 @@ def walk(uri: str) -> Iterator[File]:
     yield from sorted(files)
 
 
+def everything(uri: str) -> list[File]:
+    """Returns all files below the remote folder `uri`, sorted by name."""
+    return sorted(_remote().walk(uri.rstrip("/") + "/"))
+
+
 def _without_skipped(base: str, files: list[File]) -> Iterator[File]:
     folders = [file.uri[len(base) :].split("/")[:-1] for file in files]
     datasets = {tuple(f[: f.index(JOURNAL)]) for f in folders if JOURNAL in f} - {()}
@@ -134,6 +139,13 @@ def glob(folder: str, prefix: str) -> list[File]:
 def size(uri: str) -> int:
     """Returns the size in bytes of the file at `uri`."""
     return _remote().size(uri) if is_remote(uri) else os.path.getsize(_path(uri))
+
+
+def stat(uri: str) -> tuple[int, str]:
+    """Returns the size in bytes of a remote file, and its version: another one when it is written
+    again."""
+    size, version = _remote().stat(uri)
+    return int(size), str(version)
 
 
 def open_read(uri: str) -> BinaryIO:

@@ -33,6 +33,10 @@ class Controls:
         self._answered: dict[str, Question] = {}
         self._running: dict[tuple[str, Endpoint], tuple[float, asyncio.Task[bool | None]]] = {}
 
+    def __contains__(self, stage: str) -> bool:
+        """Returns whether a question of `stage` was answered."""
+        return stage in self._answered
+
     def add(self, question: Question) -> None:
         """Makes `question`, which was answered, the control of its stage."""
         self._answered[question.stage] = question
@@ -61,8 +65,10 @@ class Controls:
                 await self._send(endpoint, question)
             except Refused:
                 await asyncio.sleep(pause_s)
-            except Transient:
-                return None
+            except Transient as error:
+                if not error.stated:
+                    return None
+                await asyncio.sleep(pause_s)
             if endpoint.accepted >= started:  # this control, or a request sent meanwhile
                 return True
         return False

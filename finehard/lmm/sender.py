@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple, NoReturn
@@ -23,8 +24,17 @@ from finehard.lmm.transport import Refused, Transient, Transport, trivial
 SERVER_CHECK_S = 2.0
 """Least seconds between two checks whether a failing server was given up by its supervisor."""
 
+UNANSWERED = 30
+"""Requests of a stage that may be given up before one of them is answered."""
+
 LEAST_TOKENS = 16
 """A reply that may only have fewer tokens is not asked for."""
+
+
+class ServerGone(FinehardError):
+    """The servers of a model answer no more, for `cause`."""
+
+    cause = ""
 
 
 @dataclass
@@ -67,6 +77,7 @@ class Sender:
         self.cut: dict[str, int] = {}
         """By stage, the fewest tokens that the context's length left for a reply."""
         self._controls = Controls(self._send_control)
+        self._failed: Counter[str] = Counter()
         self._proven: set[tuple[str, Dialect]] = set()
         self._check_server = check
         self._last_server_check = 0.0
@@ -106,14 +117,13 @@ class Sender:
             attempt += await self._counts_against_request(error, endpoint, started, first_sent)
             if isinstance(error, Refused) or endpoint.unhealthy or attempt >= self._attempts(error):
                 accepts = await self._controls.accepts(endpoint, question.stage, time.monotonic())
-                if accepts and attempt >= self._attempts(error):
+                last = attempt >= self._attempts(error)
+                if accepts and last:
+                    self._count_failed(question.stage, error)
                     raise RequestFailed(error.reason, str(error))
-                if accepts is False and self.fleet.refuses(endpoint):
-                    self._end(
-                        f"{error}; nothing was rejected for it, as the server refuses every "
-                        "request now; all replies so far are saved: once that is mended, run the "
-                        "same command again"
-                    )
+                final = last or isinstance(error, Refused)
+                if accepts is False and final and self.fleet.refuses(endpoint):
+                    self._end(str(error), "the server refuses every request now")
             await self._give_up_if_down(str(error), first_sent)
             avoid = endpoint
             backoff_s = min(20.0, 0.25 * 2**attempt) * random.uniform(0.5, 1.0)
@@ -224,12 +234,23 @@ class Sender:
         silent_s = now - max(self.fleet.last_success, first_sent)
         if silent_s > self.config.outage_s:
             self._end(
-                f"no model server answered for {silent_s:.0f} s ({detail}); all replies so far "
-                "are saved: once a server answers, run the same command again"
+                f"no model server answered for {silent_s:.0f} s ({detail})", "no server answers"
             )
 
-    def _end(self, line: str) -> NoReturn:
-        """Ends the build: all requests, present and future, raise `FinehardError`."""
-        error = FinehardError(line)
+    def _count_failed(self, stage: str, error: Refused | Transient) -> None:
+        """Counts a request that is given up, in a stage none of whose requests was answered."""
+        if stage in self._controls:
+            return
+        self._failed[stage] += 1
+        if self._failed[stage] >= UNANSWERED:
+            self._end(str(error), f"no request of stage {stage} was answered")
+
+    def _end(self, cause: str, why: str) -> NoReturn:
+        """Ends the build: all requests, present and future, raise `ServerGone`."""
+        error = ServerGone(
+            f"{cause}; nothing was rejected for it, as {why}; all replies so far are saved: once "
+            "that is mended, run the same command again"
+        )
+        error.cause = cause
         self.fleet.give_up(error)
         raise error

@@ -28,6 +28,13 @@ _FILTERED = re.compile(
 """Words of a filter that refuses what is in a request, as Azure, OpenRouter, OpenAI, DashScope,
 Volcengine, xAI, Bedrock and LiteLLM send them."""
 
+_NO_CREDIT = re.compile(
+    r"insufficient.{0,3}(quota|credit|balance|funds)|exceeded your current quota", re.IGNORECASE
+)
+"""Words of a 429 that no waiting cures, as OpenAI sends them."""
+
+_TAGS = re.compile(rb"<(style|script)\b.*?</\1>|<[^>]*>", re.IGNORECASE | re.DOTALL)
+
 _SECONDS = re.compile(r"[0-9]+(\.[0-9]+)?")
 
 
@@ -36,7 +43,8 @@ class Transient(Exception):
 
     `reason` is the reject reason, `words` are the server's own, `retry_after_s` is the pause that
     an overloaded server asked for. `connected` is false if no connection was made, so that the
-    request cannot be at fault.
+    request cannot be at fault. `stated` is true where the server itself says that it failed, in a
+    response with status 200.
     """
 
     elsewhere = True
@@ -48,12 +56,14 @@ class Transient(Exception):
         words: str = "",
         retry_after_s: float | None = None,
         connected: bool = True,
+        stated: bool = False,
     ) -> None:
         super().__init__(detail)
         self.reason = reason
         self.words = words
         self.retry_after_s = retry_after_s
         self.connected = connected
+        self.stated = stated
 
 
 class Refused(Exception):
@@ -120,7 +130,10 @@ class Transport:
             raise Transient("server_error", f"{url}: the reply is not a JSON object")
         if failed := error(reply):  # a gateway's 200 around its provider's failure
             status, words = failed
-            raise self._status_error(url, status, 1.0 if status == 429 else None, words.encode())
+            stated = self._status_error(url, status, 1.0 if status == 429 else None, words.encode())
+            if isinstance(stated, Transient):
+                stated.stated = status != 429
+            raise stated
         served = reply.get("model") or None
         if served is not None and not (isinstance(served, str) and self._config.serves(served)):
             name = self._excerpt(str(served).encode("utf-8", "replace"))
@@ -201,6 +214,8 @@ class Transport:
         self, url: str, status: int, retry_after_s: float | None, data: bytes
     ) -> Transient | Refused:
         words = self._excerpt(data, 2000)
+        if status == 429 and _NO_CREDIT.search(words):
+            status = 402
         detail = f"{url} answered {status}: {words[:200].rstrip()}"
         if hint := self._key_hint(status):
             detail += f"; {hint}"
@@ -230,6 +245,8 @@ class Transport:
         """Returns the start of a server's response on one line, without the API key."""
         if self._key:
             data = data.replace(self._key.encode(), b"***")
+        if data.lstrip()[:1] == b"<":  # a gateway's page
+            data = _TAGS.sub(b" ", data[:100_000])
         return " ".join(data[:length].decode("utf-8", "replace").split())
 
 

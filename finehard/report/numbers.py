@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from finehard.dataset.reader import open_dataset
+from finehard.dataset.unread import unread_line
 from finehard.report import funnel
 from finehard.report.statistics import Counts, gather
 from finehard.state.runs import recorded_runs
@@ -37,6 +38,7 @@ def numbers(dataset: str, seed: int = 0) -> dict[str, Any]:
         },
         "rejects": manifest["rejects"],
         "dropped": manifest["dropped"],
+        "unread": manifest.get("unread", {}),
         "usage": {c.stage: manifest["usage"][c.stage] for c in funnel.costs(manifest)},
         "wall_s": [run["seconds"] for run in recorded_runs(opened.uri)],
         "indexed": {name: _summary(counts) for name, counts in statistics.indexed.columns.items()},
@@ -86,6 +88,8 @@ def print_numbers(values: dict[str, Any]) -> None:
             steps.add_row(step["name"], f"{step['left']:,}", lost)
         steps.add_section()
     console.print(steps)
+    if values["unread"]:
+        console.print(unread_line(values["unread"]), soft_wrap=True, markup=False)
     if values["usage"]:
         cost = Table("stage", "requests", "prompt tokens", "completion tokens", box=box.SIMPLE_HEAD)
         for stage, spent in values["usage"].items():

@@ -4,23 +4,16 @@ from __future__ import annotations
 
 import base64
 import io
-from dataclasses import replace
-from typing import Any
 
 from PIL import Image, ImageDraw, ImageFont
 
-from finehard.images import ImageError, ImagesConfig, decode
+from finehard.dataset.shard import Sample
+from finehard.images import ImageError
 
 SIDE = 448
 """Longest side of a thumbnail in pixels; sharp at the width at which it is shown."""
 COLORS = ("#e6194b", "#0a84ff", "#1fa84a", "#f58231", "#a03ccf", "#00a5a5", "#d4a017", "#e0399b")
 """Colours of boxes in turn; legible on light and dark."""
-_LIMITS = ImagesConfig(min_side=1)
-
-
-def pixels(data: bytes, side: int) -> Image.Image:
-    """The image as displayed, its longest side at most `side` pixels. Raises `ImageError`."""
-    return decode(data, replace(_LIMITS, max_side=side)).pixels
 
 
 def letters(color: str) -> str:
@@ -34,13 +27,13 @@ def letters(color: str) -> str:
     return "#000" if (light + 0.05) ** 2 > 1.05 * 0.05 else "#fff"
 
 
-def thumbnail(data: bytes, limit: int) -> str | None:
-    """The image as a WebP data URI of at most `limit` characters; None if it cannot be decoded.
+def thumbnail(sample: Sample, limit: int) -> str | None:
+    """The sample's image as a WebP data URI of at most `limit` characters; None if undecodable.
 
     Quality is reduced before size.
     """
     try:
-        image = pixels(data, SIDE)
+        image = sample.image(SIDE)
     except ImageError:
         return None
     while max(image.size) >= 16:
@@ -54,24 +47,24 @@ def thumbnail(data: bytes, limit: int) -> str | None:
     return None
 
 
-def draw_boxes(data: bytes, sample: dict[str, Any], side: int = 1600) -> Image.Image:
-    """The image with its boxes, each labelled with number and short expression.
+def draw_boxes(sample: Sample, side: int = 1600) -> Image.Image:
+    """The sample's image with its boxes, each labelled with number and short expression.
 
     The longest side is 640 to `side` pixels. Raises `ImageError`.
     """
-    image = pixels(data, side)
+    image, regions = sample.image(side), sample.json["regions"]
     if max(image.size) < 640:  # labels would cover a smaller image
         factor = 640 / max(image.size)
         image = image.resize((round(image.width * factor), round(image.height * factor)))
     pen = ImageDraw.Draw(image)
     size = max(13, max(image.size) // 60)
     font = ImageFont.load_default(size)
-    for number, region in enumerate(sample["regions"], 1):
+    for number, region in enumerate(regions, 1):
         color = COLORS[(number - 1) % len(COLORS)]
         x1, y1, x2, y2 = region["box"]
         box = (x1 * image.width, y1 * image.height, x2 * image.width, y2 * image.height)
         pen.rectangle(box, outline=color, width=max(2, size // 6))
-    for number, region in enumerate(sample["regions"], 1):  # labels above all boxes
+    for number, region in enumerate(regions, 1):  # labels above all boxes
         color = COLORS[(number - 1) % len(COLORS)]
         text = f"{number} {region['short_expr']}"[:60]
         x, y = region["box"][0] * image.width, region["box"][1] * image.height

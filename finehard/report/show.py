@@ -33,7 +33,7 @@ def show(dataset: str, key: str, output: str | None = None) -> str:
     print_sample(sample.json)
     uri = storage.local(output or f"{key}.png")
     try:
-        image = draw_boxes(sample.image_bytes, sample.json)
+        image = draw_boxes(sample)
     except ImageError as error:
         raise FinehardError(f"{key}: its image cannot be shown: {error.detail}") from None
     out = io.BytesIO()

@@ -16,6 +16,7 @@ from finehard.audit.store import load_audit
 from finehard.dataset.layout import REPORT
 from finehard.dataset.reader import Dataset, dropped_examples, open_dataset
 from finehard.dataset.shard import Sample
+from finehard.dataset.unread import unread_line
 from finehard.io import storage
 from finehard.records import one_line
 from finehard.report import funnel
@@ -79,7 +80,7 @@ def _render(
     seed: int,
 ) -> str:
     budget = _THUMBNAILS // max(12, len(drawn))
-    cards = [_card(sample.json, thumbnail(sample.image_bytes, budget)) for sample in drawn]
+    cards = [_card(sample.json, thumbnail(sample, budget)) for sample in drawn]
     order = {stage: number for number, stage in enumerate(funnel.flow(m))}
     script = (_TEMPLATES / "report.js").read_text("utf-8")
     return _environment().get_template("report.html").render(
@@ -92,6 +93,7 @@ def _render(
         expressions=(phrases := funnel.expressions(m, statistics.sampled.expressions)),
         drops=funnel.other_drops(m, ("phrases",) if phrases else ()),
         untold=funnel.untold(m),
+        unread=unread_line(m["unread"]) if m.get("unread") else "",
         left_out=_left_out(dataset),
         audit=_audit(dataset),
         costs=funnel.costs(m),

@@ -1,12 +1,13 @@
-"""Where images come from: img2dataset tars, Parquet, folders, a user's format, and rejects.
+"""Where images come from: img2dataset tars, Parquet, lists, folders, a user's format, and
+rejects.
 
-`discover` lists the files of an input and counts their samples. `units` splits a file into units of
-work of some hundred samples, which are distributed to workers; `read` reads a unit's samples. A
-hash of the key decides where a unit begins, so that a sample that is added or removed changes one
-unit only and the journal's rows for all others stay valid.
+`survey` lists the files of an input, counts their samples, and says what is not read. `units`
+splits a file into units of work of some hundred samples, which are distributed to workers; `read`
+reads a unit's samples. A hash of the key decides where a unit begins, so that a sample that is
+added or removed changes one unit only and the journal's rows for all others stay valid.
 """
 
-from finehard.sources.discover import discover
+from finehard.sources.discover import Survey, discover, survey
 from finehard.sources.format import Format, read, units
 from finehard.sources.source import (
     NOWHERE,
@@ -25,11 +26,13 @@ __all__ = [
     "Loaded",
     "SourceConfig",
     "SourceFile",
+    "Survey",
     "Unit",
     "clean_text",
     "discover",
     "read",
     "safe_key",
+    "survey",
     "unit_id",
     "units",
 ]

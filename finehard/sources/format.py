@@ -10,7 +10,7 @@ from typing import Protocol, cast
 
 from finehard import registry
 from finehard.records import Reject
-from finehard.sources import folder, parquet, webdataset
+from finehard.sources import folder, lists, parquet, webdataset
 from finehard.sources.source import Loaded, SourceConfig, SourceFile, Unit, unit_id, wanted
 
 
@@ -49,6 +49,7 @@ class Format(Protocol):
 FORMATS: Mapping[str, Callable[[], Format]] = {
     "tar": lambda: cast(Format, webdataset),
     "parquet": lambda: cast(Format, parquet),
+    "list": lambda: cast(Format, lists),
     "folder": lambda: cast(Format, folder),
 }
 
@@ -99,7 +100,9 @@ def read(unit: Unit, config: SourceConfig) -> Iterator[Loaded | Reject]:
     items = load_format(unit.file.format).read(unit, config)
     chosen = (item for item in items if wanted(unit.file, _source(item)))
     for item in islice(chosen, unit.limit):
-        yield replace(item, unit=unit.id) if isinstance(item, Reject) else item
+        if isinstance(item, Reject) and not item.unit:
+            item = replace(item, unit=unit.id)
+        yield item
 
 
 def _source(item: Loaded | Reject) -> str:

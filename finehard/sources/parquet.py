@@ -1,14 +1,15 @@
 """Parquet files with a column of image bytes, or of paths inside a folder.
 
-The rows are untrusted: URLs are never fetched, and paths cannot leave `source.image_root`.
+A unit of work is a row group, which is read once, a few rows at a time. A large one is several
+units to the journal.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -16,100 +17,176 @@ import pyarrow.parquet as pq
 from finehard.errors import FinehardError, error_line
 from finehard.io import storage
 from finehard.io.ordered_map import ordered_map
-from finehard.records import Bytes, Record, Reject
+from finehard.records import Reject
+from finehard.sources.rows import (
+    IMAGE_COLUMNS,
+    KEY_COLUMNS,
+    LICENSE_COLUMNS,
+    NO_URLS,
+    PATH_COLUMNS,
+    TEXT_COLUMNS,
+    URL_COLUMNS,
+    pick,
+    sample,
+)
 from finehard.sources.source import (
-    NOWHERE,
     Loaded,
     SourceConfig,
     SourceFile,
     Unit,
-    clean_text,
     safe_key,
     unit_id,
     wanted,
 )
 
-IMAGE_COLUMNS = ("image", "image_bytes", "bytes", "jpg", "jpeg", "png", "webp")
-PATH_COLUMNS = ("path", "image_path", "file_name", "filename", "file")
-TEXT_COLUMNS = ("alt_text", "caption", "text", "TEXT", "txt")
-KEY_COLUMNS = ("key", "__key__", "id", "uid")
 _BATCH = 16
+_BUFFER = 1 << 20
+"""Bytes read at a time, so that a column of a large row group is never in memory whole."""
 _MAX_ROWS_PER_BYTE = 64
 """A footer that claims more rows is false: every row has at least the name of an image."""
 
 suffixes = (".parquet",)
 
 
-def _columns(schema: pa.Schema, uri: str, config: SourceConfig) -> dict[str, str]:
-    """Returns the columns by role. Raises `FinehardError` when there is neither image nor path."""
+class Unsuitable(FinehardError):
+    """The file has no column that fits."""
 
-    def pick(asked: str | None, usual: tuple[str, ...], fits: Any) -> str | None:
+
+def columns(schema: pa.Schema, uri: str, config: SourceConfig) -> dict[str, str]:
+    """Returns the columns by role. Raises `Unsuitable` when there is neither image nor path."""
+
+    def chosen(asked: str | None, usual: tuple[str, ...], fits: Callable[[Any], bool]) -> Any:
         if asked is not None and asked not in schema.names:
-            raise FinehardError(f"{uri} has no column {asked!r}; it has {', '.join(schema.names)}")
+            raise Unsuitable(f"{uri} has no column {asked!r}; it has {', '.join(schema.names)}")
         names = (asked,) if asked else usual
-        return next((n for n in names if n in schema.names and fits(schema.field(n).type)), None)
+        return pick(schema.names, names, lambda name: fits(_plain(schema.field(name).type)))
 
-    def binary(kind: pa.DataType) -> bool:
-        if pa.types.is_struct(kind):  # the Hub's image feature: {bytes, path}
-            index = kind.get_field_index("bytes")
-            return index >= 0 and binary(kind.field(index).type)
-        return pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
-
-    def text(kind: pa.DataType) -> bool:
-        return pa.types.is_string(kind) or pa.types.is_large_string(kind)
-
-    columns = {
-        "image": pick(config.image_column, IMAGE_COLUMNS, binary),
-        "path": pick(config.path_column, PATH_COLUMNS, text),
-        "text": pick(config.text_column, TEXT_COLUMNS, text),
-        "key": pick(config.key_column, KEY_COLUMNS, lambda kind: text(kind) or _integer(kind)),
-        "url": pick(None, ("url", "URL"), text),
-        "license": pick(None, ("license", "LICENSE"), text),
+    found = {
+        "image": chosen(config.image_column, IMAGE_COLUMNS, _is_image),
+        "path": chosen(config.path_column, PATH_COLUMNS, _is_string),
+        "text": chosen(config.text_column, TEXT_COLUMNS, _is_text),
+        "key": chosen(config.key_column, KEY_COLUMNS, _is_key),
+        "url": chosen(None, URL_COLUMNS, _is_string),
+        "license": chosen(None, LICENSE_COLUMNS, _is_string),
     }
-    if not columns["image"] and not columns["path"]:
-        raise FinehardError(
+    if not found["image"] and not found["path"]:
+        hint = f". {NO_URLS}" if found["url"] else ""
+        raise Unsuitable(
             f"{uri} has no column of image bytes ({', '.join(IMAGE_COLUMNS)}) or paths "
-            f"({', '.join(PATH_COLUMNS)}); name it with source.image_column or source.path_column"
+            f"({', '.join(PATH_COLUMNS)}); name it with source.image_column or "
+            f"source.path_column{hint}"
         )
-    if columns["image"]:
-        columns["path"] = None
-    return {role: name for role, name in columns.items() if name}
+    if found["image"]:
+        found["path"] = None
+    return {role: name for role, name in found.items() if name}
 
 
-def _integer(kind: pa.DataType) -> bool:
-    return pa.types.is_integer(kind)
+def is_img2dataset_list(schema: pa.Schema) -> bool:
+    """Returns whether the columns are those of the list that img2dataset writes beside images."""
+    return {"url", "key", "status"} <= set(schema.names)
+
+
+def _plain(kind: pa.DataType) -> pa.DataType:
+    """Returns the type of the values in a dictionary, a run-length encoding or an extension."""
+    while True:
+        if pa.types.is_dictionary(kind) or pa.types.is_run_end_encoded(kind):
+            kind = kind.value_type
+        elif isinstance(kind, pa.BaseExtensionType):
+            kind = kind.storage_type
+        else:
+            return kind
+
+
+def _is_image(kind: pa.DataType) -> bool:
+    if pa.types.is_struct(kind):  # the Hub's image feature: {bytes, path}
+        index = kind.get_field_index("bytes")
+        return index >= 0 and _is_binary(_plain(kind.field(index).type))
+    if _is_list(kind):
+        return bool(kind.value_type in (pa.uint8(), pa.int8()))
+    return _is_binary(kind) or pa.types.is_fixed_size_binary(kind)
+
+
+def _is_binary(kind: pa.DataType) -> bool:
+    types = pa.types
+    return types.is_binary(kind) or types.is_large_binary(kind) or types.is_binary_view(kind)
+
+
+def _is_string(kind: pa.DataType) -> bool:
+    types = pa.types
+    return types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind)
+
+
+def _is_list(kind: pa.DataType) -> bool:
+    types = pa.types
+    usual = types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind)
+    return usual or types.is_list_view(kind) or types.is_large_list_view(kind)
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    if _is_list(kind):
+        kind = _plain(kind.value_type)
+    return _is_string(kind) or _is_binary(kind)
+
+
+def _is_key(kind: pa.DataType) -> bool:
+    return _is_string(kind) or pa.types.is_integer(kind) or kind == pa.binary(16)  # a UUID
+
+
+class Looked(NamedTuple):
+    """What a file's footer says: its units, whether its rows name files, the columns that are not
+    read; or why the file cannot be used."""
+
+    units: tuple[Unit, ...]
+    names_files: bool = False
+    unread_columns: tuple[str, ...] = ()
+    error: str = ""
+
+
+def look(table: pq.ParquetFile, file: SourceFile, config: SourceConfig) -> Looked:
+    """Looks at `file`, which is open as `table`."""
+    try:
+        by_role = columns(table.schema_arrow, file.uri, config)
+        sizes = _groups(table, file.size)
+    except Unsuitable as error:
+        return Looked((_whole(file),), error=str(error))
+    except (pa.ArrowException, OSError, ValueError) as error:
+        line = error_line(error, 160)
+        return Looked((_whole(file),), error=f"{file.uri} is no readable Parquet file: {line}")
+    found = by_role.values()
+    unread_columns = tuple(name for name in table.schema_arrow.names if name not in found)
+    return Looked(tuple(_split(sizes, file)), "path" in by_role, unread_columns)
+
+
+def unreadable(file: SourceFile, error: Exception) -> Looked:
+    """Returns what is known of a file whose footer cannot be read."""
+    line = error_line(error, 160)
+    return Looked((_whole(file),), error=f"{file.uri} is no readable Parquet file: {line}")
 
 
 def units(file: SourceFile, config: SourceConfig) -> Iterator[Unit]:
-    """Yields one unit per row group, or per `unit_size` rows of a group larger than 4 units.
-
-    Raises `FinehardError` when no column fits.
-    """
+    """Yields one unit per row group."""
     try:
         with storage.open_read(file.uri) as opened:
-            split_file = list(split(pq.ParquetFile(opened), file, config))
-    except (pa.ArrowException, OSError, ValueError):
-        split_file = [_whole(file)]
-    yield from split_file
+            looked = look(pq.ParquetFile(opened), file, config)
+    except (pa.ArrowException, OSError, ValueError) as error:
+        looked = unreadable(file, error)
+    yield from looked.units
 
 
-def split(table: pq.ParquetFile, file: SourceFile, config: SourceConfig) -> Iterator[Unit]:
-    """Yields the units of `file`, which is open as `table`. Raises as `units`."""
-    try:
-        _columns(table.schema_arrow, file.uri, config)
-        sizes = _groups(table, file.size)
-    except (pa.ArrowException, OSError, ValueError):
-        yield _whole(file)
-        return
+def _split(sizes: list[int], file: SourceFile) -> Iterator[Unit]:
     first = 0
     for group, size in enumerate(sizes):
-        step = size if size <= 4 * config.unit_size else config.unit_size
-        for start in range(0, size, max(step, 1)):
-            stop = min(start + step, size)
-            # the id is relative to the group: rows added to another group do not change it
-            unit = unit_id(file, f"{group}:{start}")
-            yield Unit(unit, file, first + start, first + stop, samples=stop - start)
+        if size:
+            unit = unit_id(file, f"{group}:0")
+            yield Unit(unit, file, first, first + size, samples=size)
         first += size
+
+
+def _part(file: SourceFile, group: int, size: int, row: int, config: SourceConfig) -> str:
+    """Returns the id under which the journal has `row` of a row group with `size` rows."""
+    step = size if size <= 4 * config.unit_size else config.unit_size
+    # the id is relative to the group: rows added to another group do not change it
+    return unit_id(file, f"{group}:{row // max(step, 1) * step}")
 
 
 def _whole(file: SourceFile) -> Unit:
@@ -138,33 +215,55 @@ def read(unit: Unit, config: SourceConfig) -> Iterator[Loaded | Reject]:
     number = unit.start
     try:
         with storage.open_read(uri) as opened:
-            file = pq.ParquetFile(opened)
+            file = pq.ParquetFile(opened, buffer_size=_BUFFER)
             groups = _groups(file, unit.file.size)
-            columns = _columns(file.schema_arrow, uri, config)
-            rows = enumerate(_rows(file, groups, unit, columns), unit.start)
+            by_role = columns(file.schema_arrow, uri, config)
+            rows = enumerate(_rows(file, groups, unit, by_role, config), unit.start)
             taken = (row for row in rows if wanted(unit.file, f"{uri}#row={row[0]}"))
-            load = partial(_load, unit, config)
+            load = partial(_load, config)
             # paths in the rows may lead into an object store
             loaded = ordered_map(load, taken) if storage.is_remote(uri) else map(load, taken)
             for number, sample in loaded:
                 yield sample
                 number += 1
-    except (pa.ArrowException, OSError, ValueError) as error:
-        detail = error_line(error, 200)
+    except (pa.ArrowException, OSError, ValueError, Unsuitable) as error:
+        detail = error_line(error, 300)
         for row_number in range(number, unit.stop):
-            key = safe_key(f"{unit.file.name[:-8]}_{row_number:09d}")
-            source = f"{uri}#row={row_number}"
+            key, source = safe_key(_name(unit, row_number)), f"{uri}#row={row_number}"
             yield Reject(key, source, "source", "unreadable_archive", detail)
 
 
+def paths(file: SourceFile, config: SourceConfig) -> Iterator[str]:
+    """Yields the paths that the rows of `file` name, as far as it can be read."""
+    try:
+        with storage.open_read(file.uri) as opened:
+            table = pq.ParquetFile(opened, buffer_size=_BUFFER)
+            name = columns(table.schema_arrow, file.uri, config).get("path")
+            if name:
+                for batch in table.iter_batches(4096, columns=[name]):
+                    yield from (v for v in map(_value, batch.column(0)) if isinstance(v, str))
+    except (pa.ArrowException, OSError, ValueError, Unsuitable):
+        return  # `read` says so
+
+
+def _name(unit: Unit, row: int) -> str:
+    return f"{unit.file.name[:-8]}_{row:09d}"
+
+
 def _rows(
-    file: pq.ParquetFile, groups: list[int], unit: Unit, columns: dict[str, str]
-) -> Iterator[dict[str, Any]]:
-    """Yields the unit's rows, values by role, with a few rows of one row group in memory."""
-    names = list(columns.values())
+    file: pq.ParquetFile,
+    groups: list[int],
+    unit: Unit,
+    by_role: dict[str, str],
+    config: SourceConfig,
+) -> Iterator[tuple[Unit, dict[str, Any]]]:
+    """Yields the unit's rows, values by role, with a few rows of one row group in memory. Each is
+    with the unit under which the journal has it."""
+    names = list(by_role.values())
     end = 0
     for group, size in enumerate(groups):
-        position, end = end, end + size
+        begin = position = end
+        end += size
         if end <= unit.start or position >= unit.stop:
             continue
         for batch in file.iter_batches(_BATCH, row_groups=[group], columns=names):
@@ -172,7 +271,12 @@ def _rows(
             part = batch.slice(skipped, max(0, unit.stop - position - skipped))
             held = [part.column(name) for name in names]
             for row in range(len(part)):
-                yield {role: _value(cells[row]) for role, cells in zip(columns, held, strict=True)}
+                within = position + skipped + row - begin
+                journaled = unit._replace(id=_part(unit.file, group, size, within, config))
+                yield (
+                    journaled,
+                    {role: _value(cells[row]) for role, cells in zip(by_role, held, strict=True)},
+                )
             position += len(batch)
             if position >= unit.stop:
                 return
@@ -182,69 +286,22 @@ def _rows(
 
 def _value(cell: Any) -> Any:
     try:
+        if _is_list(cell.type) and cell.type.value_type in (pa.uint8(), pa.int8()):
+            return None if cell.values is None else cell.values.to_numpy(False).tobytes()
         return cell.as_py()
     except UnicodeDecodeError:  # Parquet's strings need not be UTF-8
+        if isinstance(cell, pa.DictionaryScalar):
+            return _value(cell.value)
+        if _is_list(cell.type):
+            return [_value(value) for value in cell.values]
         return cell.as_buffer().to_pybytes().decode("utf-8", "replace")
     except (ValueError, OverflowError):
         return None
 
 
 def _load(
-    unit: Unit, config: SourceConfig, numbered: tuple[int, dict[str, Any]]
+    config: SourceConfig, numbered: tuple[int, tuple[Unit, dict[str, Any]]]
 ) -> tuple[int, Loaded | Reject]:
-    number, row = numbered
-    return number, _sample(unit, number, row, config)
-
-
-def _sample(
-    unit: Unit, number: int, values: dict[str, Any], config: SourceConfig
-) -> Loaded | Reject:
-    uri = unit.file.uri
-    source = f"{uri}#row={number}"
-    name = values.get("key")
-    given = str(name) if isinstance(name, str | int) else f"{unit.file.name[:-8]}_{number:09d}"
-    key = safe_key(given)
-    image = values.get("image")
-    path = values.get("path")
-    if isinstance(image, dict):
-        path = image.get("path")
-        image = image.get("bytes")
-    where = NOWHERE
-    if image is None:
-        if not isinstance(path, str) or not path:
-            return Reject(key, source, "source", "missing_image", "the row names no image")
-        root = storage.local(config.image_root or os.path.dirname(uri))
-        target = _below(root, path)
-        if target is None:
-            return Reject(key, source, "source", "unsafe_member", f"{path[:200]} leaves {root}")
-        try:
-            where = Bytes(target, 0, storage.size(target))
-            if where.length <= config.max_image_bytes:
-                image = storage.read(where)
-        except (OSError, EOFError) as error:
-            return Reject(key, source, "source", "unreadable_image", str(error)[:200])
-    if image is None or len(image) > config.max_image_bytes:
-        size = where.length if image is None else len(image)
-        return Reject(key, source, "source", "image_file_too_large", f"{size} bytes")
-    record = Record(
-        key=key,
-        source=source,
-        unit=unit.id,
-        image=where,
-        sha256="",
-        alt_text=clean_text(values.get("text")),
-        url=clean_text(values.get("url")),
-        license=clean_text(values.get("license")),
-    )
-    return Loaded(record, image)
-
-
-def _below(root: str, path: str) -> str | None:
-    """Returns `path` inside `root`; None for other schemes, and for paths or links out of it."""
-    if "\0" in path or "://" in path and not path.startswith(root):
-        return None
-    if storage.is_remote(root):
-        inside = path.removeprefix(root).lstrip("/")
-        return None if ".." in inside.split("/") else storage.join(root, inside)
-    full = os.path.realpath(os.path.join(root, path))
-    return full if full.startswith(os.path.realpath(root) + os.sep) else None
+    number, (unit, row) = numbered
+    item = sample(unit, f"{unit.file.uri}#row={number}", row, _name(unit, number), config)
+    return number, replace(item, unit=unit.id) if isinstance(item, Reject) else item

@@ -47,7 +47,7 @@ def files(rejects: list[Row], config: SourceConfig) -> list[SourceFile]:
     The store is asked once per file and folder. Raises `FinehardError` where one is gone.
     """
     formats = _formats(config)
-    archive = re.compile("(" + "|".join(map(re.escape, formats)) + r")(?=#|$)")
+    archive = re.compile("(" + "|".join(map(re.escape, formats)) + r")(?=#|$)", re.IGNORECASE)
     archives = [[row.source[: m.end()] for m in archive.finditer(row.source)] for row in rejects]
     sizes = _each(_file_size, {uri for uris in archives for uri in uris})
     existing = [next((u for u in uris if sizes[u] is not None), None) for uris in archives]
@@ -57,9 +57,9 @@ def files(rejects: list[Row], config: SourceConfig) -> list[SourceFile]:
     sources: dict[tuple[str, str], set[str]] = defaultdict(set)
     for row, uris, uri, loose in zip(rejects, archives, existing, folders, strict=True):
         if uri:
-            suffix = next(suffix for suffix in formats if uri.endswith(suffix))
+            suffix = next(suffix for suffix in formats if uri.lower().endswith(suffix))
             sources[formats[suffix], uri].add(row.source)
-        elif loose and exists[loose] and row.source.lower().endswith(folder.suffixes):
+        elif loose and exists[loose] and _is_loose(row.source):
             sources["folder", loose].add(row.source)
         else:
             raise FinehardError(f"{[*uris, loose][0]}, named in the rejects, is no longer there")
@@ -74,9 +74,16 @@ def files(rejects: list[Row], config: SourceConfig) -> list[SourceFile]:
     ]  # fmt: skip
 
 
+def _is_loose(source: str) -> bool:
+    """Returns whether `source` can be an image in a folder."""
+    return source.lower().endswith(folder.suffixes) or "." not in os.path.basename(source)
+
+
 def _formats(config: SourceConfig) -> dict[str, str]:
     """Returns the format of each suffix that an archive named in a reject can have."""
-    formats = {".tar": "tar", ".parquet": "parquet"}
+    formats = {
+        suffix: spec for spec in ("tar", "parquet", "list") for suffix in load_format(spec).suffixes
+    }
     if config.format not in ("auto", "folder"):
         formats |= dict.fromkeys(load_format(config.format).suffixes, config.format)
     return formats

@@ -41,7 +41,8 @@ class SourceFile(NamedTuple):
 
     `size` is in bytes, of a folder in images; `samples` is the number of samples. `only` is the
     sources to read where rejects are fed back, else None. `units` is set where counting meant
-    reading the whole file, and where not all of them are wanted.
+    reading the whole file, and where not all of them are wanted. `lists` are the files of the
+    input whose rows name images, which a folder leaves to them.
     """
 
     format: str
@@ -51,13 +52,23 @@ class SourceFile(NamedTuple):
     samples: int | None = None
     only: frozenset[str] | None = None
     units: tuple[Unit, ...] | None = None
+    lists: tuple[SourceFile, ...] = ()
+
+
+class Side(NamedTuple):
+    """What goes with an image in a folder: a text file, a JSON file, a text in a list."""
+
+    text: bool
+    meta: bool
+    listed: str | None
 
 
 class Unit(NamedTuple):
     """A stretch of a source file: bytes of a tar, rows of a Parquet file, names in a folder.
 
     `samples` is the number of its samples, where splitting the file determines it. Only the first
-    `limit` of them are read; None: all.
+    `limit` of them are read; None: all. `sides` says of each of `names`
+    what is there besides the image.
     """
 
     id: str
@@ -67,6 +78,7 @@ class Unit(NamedTuple):
     names: tuple[str, ...] = ()
     samples: int | None = None
     limit: int | None = None
+    sides: tuple[Side, ...] = ()
 
 
 class Loaded(NamedTuple):
@@ -98,9 +110,13 @@ def cuts(keys: Iterable[str | None], size: int) -> Iterator[bool]:
 
 
 def safe_key(name: str) -> str:
-    """Returns `name` as a key: letters, digits, _ and -, at most 80 characters, for tar headers."""
+    """Returns `name` as a key: ASCII letters, digits, _ and -, at most 80 characters.
+
+    These fit every tar header, object store and URL. A name in another script, which would lose
+    its letters, ends in a hash of the whole name, and so does a longer one.
+    """
     key = re.sub(r"[^A-Za-z0-9_-]+", "_", name)
-    if len(key) > 80:
+    if len(key) > 80 or not name.isascii():
         key = f"{key[:63]}_{digest(name.encode('utf-8', 'backslashreplace').hex(), 8)}"
     return key or "_"
 

@@ -39,6 +39,8 @@ class Limits(NamedTuple):
 
     regions: int | None = None
     """The most regions in one request; None: as many as an image has."""
+    tokens: int | None = None
+    """The most tokens of a reply that the context leaves; None: as many as the stage allows."""
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ def load(output: str, config: Config, stages: Sequence[Stage]) -> Rehearsal:
     try:
         saved = json.loads(storage.read_all(_uri(output)))
         limits = {
-            stage.name: Limits(saved["stages"][stage.name]["regions"])
+            stage.name: Limits(*saved["stages"][stage.name]["limits"])
             for stage in stages
             if saved["stages"].get(stage.name, {}).get("of") == _subject(config, stage)
         }
@@ -43,7 +43,7 @@ def save(output: str, config: Config, stages: Sequence[Stage], found: Rehearsal)
         "stages": {
             stage.name: {
                 "of": _subject(config, stage),
-                "regions": found.limits[stage.name].regions,
+                "limits": found.limits[stage.name],
             }
             for stage in stages
         },

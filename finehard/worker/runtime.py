@@ -47,6 +47,8 @@ class Build:
 
     dialects: dict[str, Dialect] = field(default_factory=dict)
     """What the servers were found to accept, by the models' names."""
+    unread: dict[str, int] = field(default_factory=dict)
+    """What was found in the input and is not read, by kind."""
     storage: storage.Options = field(default_factory=dict, repr=False)
 
     def __setstate__(self, state: dict[str, Any]) -> None:

@@ -159,7 +159,7 @@ def test_equivalent_texts_have_the_same_id():
 
 
 def broken(folder, count=24):
-    """A dataset with four samples that cannot be read: no JSON, no image, cut JPEG, wrong types."""
+    """A dataset with four samples that cannot be read: no JSON, no image, cut JPEG, no caption."""
     made_shards.write(folder, count, per_shard=count)
     path = next((folder / "shards").glob("*.tar"))
     with tarfile.open(path) as tar:
@@ -174,7 +174,9 @@ def broken(folder, count=24):
             if (key, kind) == ("000007", "jpg"):
                 data = data[: len(data) // 2]
             if (key, kind) == ("000011", "json"):
-                data = json.dumps({**json.loads(data), "regions": [{"box": "no"}]}).encode()
+                data = json.dumps(
+                    {**json.loads(data), "short_caption": 1, "long_caption": []}
+                ).encode()
             member.size = len(data)
             tar.addfile(member, io.BytesIO(data))
     return folder
@@ -205,7 +207,7 @@ def test_a_batch_without_readable_samples_is_an_error(tmp_path, tokenizer):
     for path in (folder / "shards").glob("*.tar"):
         path.write_bytes(b"\0" * 1024)
     for workers in (0, 1):
-        with pytest.raises(FinehardError, match="none of 4 samples could be read") as caught:
+        with pytest.raises(FinehardError, match="none of 8 samples could be read") as caught:
             list(stream(batches(folder, tokenizer), range(1), workers))
         assert "\n" not in str(caught.value)
 
@@ -220,11 +222,63 @@ def test_shards_without_sizes_are_counted(tmp_path):
     assert Counter(s.samples for s in find_shards([str(folder)])) == {10: 2}
 
 
-def test_a_malformed_sizes_json_is_refused(tmp_path):
+@pytest.mark.parametrize("text", ["[4]", "{", '{"NAME": "4"}', '{"NAME": -3}', '{"NAME": null}'])
+def test_samples_are_counted_where_sizes_json_is_wrong(tmp_path, text, capsys):
     folder = made_shards.write(tmp_path / "set", 4)
-    (folder / "sizes.json").write_text("[4]")
-    with pytest.raises(UsageError, match=r"sizes\.json is not"):
+    [path] = (folder / "shards").glob("*.tar")
+    (folder / "sizes.json").write_text(text.replace("NAME", path.name))
+    assert [s.samples for s in find_shards([str(folder)])] == [4]
+    [line] = capsys.readouterr().err.splitlines()
+    assert "sizes.json" in line and line.endswith("counted instead")
+
+
+@pytest.mark.parametrize("listed", [3, 9])
+def test_samples_missing_from_sizes_or_shard_are_named(tmp_path, tokenizer, listed):
+    folder = made_shards.write(tmp_path / "set", 6)
+    [path] = (folder / "shards").glob("*.tar")
+    (folder / "sizes.json").write_text(json.dumps({path.name: listed}))
+    found = list(stream(batches(folder, tokenizer, images=listed), range(1), 0))
+    assert len(found[0].keys) == min(listed, 6) and len(found[0].skipped) == 3
+    reason = "sizes.json has only 3 samples" if listed == 3 else "the shard has 6 samples"
+    assert all(reason in s.reason and s.shard == str(path) for s in found[0].skipped)
+
+
+def test_empty_and_compressed_tars_are_reported(tmp_path, capsys):
+    folder = tmp_path / "set"
+    folder.mkdir()
+    with tarfile.open(folder / "a.tar", "w"):
+        pass
+    (folder / "b.tar").write_bytes(b"\x1f\x8b" + bytes(600))
+    (folder / "c.tar.gz").write_bytes(b"\x1f\x8b" + bytes(600))
+    with pytest.raises(UsageError, match="hold no samples"):
         find_shards([str(folder)])
+    printed = capsys.readouterr().err
+    for words in ("a.tar is empty", "b.tar is damaged", "gzip-compressed", "c.tar.gz"):
+        assert words in printed
+
+
+def spoilt(folder, count, good):
+    """A dataset whose images are no images, except those whose numbers are in `good`."""
+    made_shards.write(folder, count, per_shard=count)
+    [path] = (folder / "shards").glob("*.tar")
+    with tarfile.open(path) as tar:
+        members = [(m, tar.extractfile(m).read()) for m in tar]
+    with tarfile.open(path, "w") as tar:
+        for member, data in members:
+            key, kind = member.name.split(".")
+            data = b"no image" if kind == "jpg" and int(key) not in good else data
+            member.size = len(data)
+            tar.addfile(member, io.BytesIO(data))
+    return folder
+
+
+def test_the_next_batch_replaces_one_that_is_unreadable(tmp_path, tokenizer):
+    folder = spoilt(tmp_path / "set", 4, {0, 1, 2})
+    found = list(stream(batches(folder, tokenizer, images=1), range(4), 0))
+    assert {key for b in found for key in b.keys} == {"000000", "000001", "000002"}
+    assert {s.key for b in found for s in b.skipped} == {"000003"}
+    last = batches(folder, tokenizer, images=1, keep_last=True)  # an evaluation repeats none
+    assert len(list(stream(last, range(4), 0))) == 3
 
 
 def test_a_cut_tar_without_sizes_is_reported(tmp_path, capsys):

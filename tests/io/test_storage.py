@@ -147,6 +147,9 @@ def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         for name in ("s3", "gcs", "azure"):
             monkeypatch.delitem(sys.modules, f"finehard.io.{name}", raising=False)
         monkeypatch.setitem(sys.modules, module, None)
+        parent, _, child = module.rpartition(".")
+        if parent in sys.modules:  # an import takes what is an attribute there already
+            monkeypatch.delattr(sys.modules[parent], child, raising=False)
         monkeypatch.delitem(registry, scheme, raising=False)
         with pytest.raises(UsageError, match=rf"pip install 'finehard\[{extra}\]'"):
             storage.exists(f"{scheme}://things/a")

@@ -6,6 +6,7 @@ import io
 import json
 import tarfile
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
 from pathlib import Path
 
 from finehard.records import Reject
@@ -68,12 +69,18 @@ def outcomes(items: Iterable[Loaded | Reject]) -> list[str]:
 
 
 def parts(file: SourceFile, config: SourceConfig = CONFIG) -> dict[str, list[str]]:
-    """Returns the keys in each unit by its id, which must be unique."""
+    """Returns the keys in each unit of the journal by its id, which must be unique."""
     by_unit: dict[str, list[str]] = {}
     for unit in _split(file, config):
-        assert unit.id not in by_unit
-        by_unit[unit.id] = outcomes(read(unit, config))
+        for name, items in groupby(read(unit, config), unit_of):
+            assert name not in by_unit
+            by_unit[name] = outcomes(items)
     return by_unit
+
+
+def unit_of(item: Loaded | Reject) -> str:
+    """Returns the journal's unit of `item`."""
+    return item.unit if isinstance(item, Reject) else item.record.unit
 
 
 def in_order(taken: list[Unit], size: int) -> bool:

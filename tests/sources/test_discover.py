@@ -55,16 +55,21 @@ def test_an_input_with_nothing_to_read_is_an_error(
         discover(str(tmp_path / "in"), CONFIG)
 
 
-def test_a_folder_with_tars_is_read_for_its_tars_only(tmp_path: Path) -> None:
+def test_everything_in_a_folder_is_read_whatever_is_beside_it(tmp_path: Path) -> None:
     (tmp_path / "sub").mkdir()
     for name in ("b.tar", "sub/a.tar"):
         (tmp_path / name).write_bytes(tar_bytes(samples(2)))
-    (tmp_path / "b.parquet").write_bytes(b"not looked at")
-    (tmp_path / "c.jpg").write_bytes(jpg())
-    assert [(f.format, f.name) for f in discover(str(tmp_path), CONFIG)] == [
-        ("tar", "b.tar"),
-        ("tar", "sub/a.tar"),
+    pq.write_table(pa.table({"image": [jpg()] * 3}), tmp_path / "c.parquet")
+    (tmp_path / "d.parquet").write_bytes(b"damaged")
+    (tmp_path / "e.jpg").write_bytes(jpg())
+    assert [(f.format, f.name, f.samples) for f in discover(str(tmp_path), CONFIG)] == [
+        ("tar", "b.tar", 2),
+        ("parquet", "c.parquet", 3),
+        ("parquet", "d.parquet", 1),
+        ("tar", "sub/a.tar", 2),
+        ("folder", "", 1),
     ]
+    assert outcomes(_everything(str(tmp_path)))[5] == "unreadable_archive d_000000000"
 
 
 def test_rejects_select_exactly_their_own_samples(tmp_path: Path) -> None:

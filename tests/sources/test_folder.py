@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from finehard.dataset.layout import shard_of
 from finehard.records import Reject
-from finehard.sources import SourceConfig, discover, read, units
+from finehard.sources import SourceConfig, discover, read, safe_key, units
 from tests.pictures import jpg
 from tests.sources.tars import CONFIG, all_of, outcomes, parts
 
@@ -79,3 +81,17 @@ def test_a_name_that_is_not_unicode_is_rejected_not_crashed_on(tmp_path: Path) -
     assert first.record.key == "a"
     assert isinstance(second, Reject) and second.reason == "unreadable_image"
     second.source.encode("utf-8")
+
+
+def test_names_in_any_script_have_keys_of_their_own(tmp_path: Path) -> None:
+    names = [f"图片{c}.jpg" for c in "一二三四五六七八九十百千万亿零"] + ["été.jpg", "ete.jpg"]
+    [file] = discover(str(_folder(tmp_path, names)), CONFIG)
+    keys = [i.record.key for i in all_of(file)]
+    assert len(set(keys)) == len(names) and "ete" in keys
+    assert all(re.fullmatch(r"[A-Za-z0-9_-]{1,80}", key) for key in keys)
+    assert len({shard_of(key, 8) for key in keys}) > 4
+
+
+def test_keys_of_ascii_names_stay_as_they_were() -> None:
+    assert safe_key("a b/c.d") == "a_b_c_d" and safe_key("") == "_"
+    assert safe_key("x" * 90) == "x" * 63 + "_55dd49a410e4c58f"

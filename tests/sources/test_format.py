@@ -98,7 +98,7 @@ def test_a_format_named_in_the_config_is_the_only_one_read(tmp_path: Path) -> No
         discover(str(folder), SourceConfig(format="parquet"))
     pq.write_table(pa.table({"image": [jpg()]}), folder / "c.parquet")
     (folder / "b.tar").unlink()
-    with pytest.raises(FinehardError, match="c.parquet is no table of rejects, and no .tar file"):
+    with pytest.raises(FinehardError, match="c.parquet is no table of rejects, and no .tar,"):
         discover(str(folder), SourceConfig(format="tar"))
 
 

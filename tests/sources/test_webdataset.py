@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import io
 import json
+import lzma
+import os
 import pickle
 import subprocess
 import sys
 import tarfile
+from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from finehard.records import Reject
-from finehard.sources import Loaded, SourceConfig, SourceFile, discover, read, units
+from finehard.sources import NOWHERE, Loaded, SourceConfig, SourceFile, discover, read, units
 from finehard.sources.format import inspect
 from tests.pictures import encoded, jpg, picture
 from tests.sources.tars import (
@@ -32,6 +37,10 @@ from tests.sources.tars import (
 )
 
 PHOTOS = Path(__file__).parents[3] / "shared" / "photos"
+
+
+def zstd(data: bytes) -> bytes:
+    return pa.compress(data, "zstd", asbytes=True)
 
 
 def _one(tmp_path: Path, members: list, kind: int = tarfile.USTAR_FORMAT) -> Loaded | Reject:
@@ -296,8 +305,8 @@ def test_tars_set_one_after_the_other_are_read_on(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("data", "says"),
     [
-        (gzip.compress(tar_bytes(samples(2))), "gzip-compressed: unpack it first"),
-        (b"BZh91AY" + bytes(range(256)) * 4, "bzip2"),
+        (b"\x1f\x8b\x08" + bytes(range(256)) * 4, "the gzip stream is damaged"),
+        (b"BZh91AY" + bytes(range(256)) * 4, "the bzip2 stream is damaged"),
         (b"PK\x03\x04" + bytes(range(256)) * 4, "zip"),
         (b"", "empty"),
         (b"not a tar " * 200, "damaged header"),
@@ -368,10 +377,75 @@ def test_texts_are_cleaned_and_bounded(tmp_path: Path, text: bytes, expected: st
     assert _one(tmp_path, [("a.jpg", jpg()), ("a.json", caption)]).record.alt_text == "? xy"
 
 
-def test_suffixes_in_capitals_and_several_images_make_one_sample(tmp_path: Path) -> None:
+def test_several_images_of_one_stem_are_a_sample_each(tmp_path: Path) -> None:
     png = encoded(picture(), "PNG")
-    item = _one(tmp_path, [("a.PNG", png), ("a.JPG", jpg()), ("a.TXT", b"t")])
-    assert item.data == jpg() and item.record.alt_text == "t"
+    members = [("a.PNG", png), ("a.JPG", jpg()), ("a.TXT", b"t"), ("b.jpg", jpg(1))]
+    first, second, third = all_of(file_at(tmp_path / "a.tar", tar_bytes(members)))
+    assert [first.data, second.data, third.data] == [png, jpg(), jpg(1)]
+    assert [i.record.alt_text for i in (first, second, third)] == ["t", "t", None]
+    assert outcomes([first, second, third]) == ["a", "a", "b"]
+
+
+def test_names_with_more_dots_are_samples_with_their_texts(tmp_path: Path) -> None:
+    members = [("a.v2.jpg", jpg(1)), ("a.v2.txt", b"one"), ("www.site.com_17.JPG", jpg(3))]
+    members += [(f"IMG 1.{n}.jpg", jpg(10 + n)) for n in range(5)]
+    members += [("b.left.png", jpg(4)), ("b.right.png", jpg(5)), ("b.txt", b"both")]
+    items = all_of(file_at(tmp_path / "a.tar", tar_bytes(members)))
+    assert [i.data for i in items] == [data for name, data in members if not name.endswith("txt")]
+    assert [i.record.alt_text for i in items] == ["one", *[None] * 6, "both", "both"]
+    assert outcomes(items) == ["a_v2", "www_site_com_17", *(f"IMG_1_{n}" for n in range(5)),
+                               "b_left", "b_right"]  # fmt: skip
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["a", "b", "a.1", "a.2", "x y.z", "."]),
+            st.sampled_from([".jpg", ".PNG", ".gif", ".txt", ".json", ".cls", ".seg.png", ""]),
+        ),
+        max_size=200,
+    ),
+    st.integers(1, 9),
+)
+@settings(max_examples=80, deadline=None)
+def test_every_image_in_a_tar_is_read_whatever_its_name(
+    tmp_path_factory: pytest.TempPathFactory, names: list[tuple[str, str]], size: int
+) -> None:
+    data = tar_bytes([(f"{a}{b}", b"%d" % n) for n, (a, b) in enumerate(names)])
+    path = tmp_path_factory.getbasetemp() / "named.tar"
+    path.write_bytes(data)
+    file = SourceFile("tar", str(path), "a.tar", len(data))
+    items = all_of(file, SourceConfig(unit_size=size))
+    images = [n for n, (_, suffix) in enumerate(names)
+              if suffix.lower() in (".jpg", ".png", ".gif", ".seg.png")]  # fmt: skip
+    assert [i.data for i in items if isinstance(i, Loaded)] == [b"%d" % n for n in images]
+    assert outcomes(items) == outcomes(all_of(file, SourceConfig(unit_size=10_000)))
+
+
+@pytest.mark.parametrize("suffix", [".tar.gz", ".tgz", ".tar.zst", ".tar.bz2", ".tar.xz", ".tar"])
+def test_compressed_tars_are_read(tmp_path: Path, suffix: str) -> None:
+    packers = {"gz": gzip.compress, "zst": zstd, "bz2": bz2.compress, "xz": lzma.compress}
+    pack = next((p for end, p in packers.items() if suffix.endswith(end)), gzip.compress)
+    data = tar_bytes(samples(9))
+    file = file_at(tmp_path / f"a{suffix}", pack(data))
+    items = all_of(file)
+    assert outcomes(items) == [f"{n:03d}" for n in range(9)] and file.samples == 9
+    assert [i.data for i in items] == [jpg(n) for n in range(9)]
+    assert {i.record.image for i in items} == {NOWHERE}
+    assert [i.record.alt_text for i in items] == [f"text {n:03d}" for n in range(9)]
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, zstd, bz2.compress, lzma.compress])
+def test_a_cut_compressed_tar_is_told_after_its_samples(tmp_path: Path, pack: Callable) -> None:
+    data = b"".join(tar_bytes([(f"{n:03d}.bin.jpg", os.urandom(400_000))])[:-1024]
+                    for n in range(9))  # fmt: skip
+    packed = pack(data)
+    for cut in (len(packed) // 2, len(packed) - 4):
+        items = all_of(file_at(tmp_path / "a.tar", packed[:cut]))
+        last = items[-1]
+        assert isinstance(last, Reject) and last.reason == "truncated_archive"
+        assert "stream is damaged" in last.detail
+        assert outcomes(items)[:3] == ["000_bin", "001_bin", "002_bin"]
 
 
 @pytest.mark.parametrize(
