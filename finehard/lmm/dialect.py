@@ -32,10 +32,15 @@ _FORMAT_WORDS = re.compile(
     re.IGNORECASE,
 )
 _MOST_LOGPROBS = re.compile(
-    r"(?:max\w*|allowed|at most|less than|equal to|up to|between|range|top_?logprobs?)"
-    r"\D{0,60}?(\d+)",
+    r"(?:max\w*|allowed|at most|less than|more than|equal to|up to|between|range|top_?logprobs?"
+    r"|logprobs? (?:must|should|has to) be)\D{0,60}?(\d+)",
     re.IGNORECASE,
 )
+_RANGE = re.compile(
+    r"(?<![\w.-])(?:0|(?<=\[)1|1(?!,\d{3}\b))\s*(?:,|\.{2,3}|-|\u2013|to|and)\s*(\d+)",
+    re.IGNORECASE,
+)
+"""A range, of which only the most counts: "[0, 8]", "between 0 and 3", "1..4096"."""
 
 
 @dataclass(frozen=True)
@@ -190,11 +195,16 @@ def _less_guided(dialect: Dialect, config: ModelConfig) -> Dialect | None:
 
 def _fewer(asked: int, refusal: str) -> int:
     """Returns how many alternatives to ask for next: what a refusal allows, else none."""
-    numbers = [int(number) for number in _MOST_LOGPROBS.findall(refusal)]
+    numbers = [int(number) for number in _MOST_LOGPROBS.findall(_most_only(refusal))]
     allowed = [number for number in numbers if 0 < number < asked]
     if allowed:
         return max(allowed)
     return 5 if "top_logprobs" in refusal and asked > 5 else 0
+
+
+def _most_only(refusal: str) -> str:
+    """Returns `refusal` with the most alone in place of each range, and no commas in numbers."""
+    return re.sub(r"(?<=\d),(?=\d{3}\b)", "", _RANGE.sub(r"\1", refusal))
 
 
 _UNKNOWN = r"(unknown|unrecogni[sz]ed|unsupported|not supported|not permitted|extra)"
@@ -212,12 +222,15 @@ def room(refusal: str, asked: int) -> int | None:
     """Returns how many tokens a reply may have, by the words of a server that refused `asked`.
 
     None where the words are not about length; 0 where the prompt alone is too long. Where they
-    name no numbers, it is half of `asked`.
+    name no numbers, or bound the prompt's length from below only, it is half of `asked`.
     """
+    refusal = _most_only(refusal)
     if not _LENGTH_WORDS.search(refusal):
         return None
     context = _first(_CONTEXT, refusal)
     prompt = _first(_PROMPT, refusal)
+    if _AT_LEAST.search(refusal):  # vLLM stops counting there: context - asked + 1
+        return asked // 2
     if context is not None and prompt is not None:
         return max(0, min(context - prompt, asked - 1))
     most = _first(_MOST, refusal)
@@ -230,21 +243,25 @@ def room(refusal: str, asked: int) -> int | None:
 
 _LENGTH_WORDS = re.compile(
     r"context.{0,12}(length|size|window)|maximum.{0,20}(length|tokens)|max_(completion_|new_)?"
-    r"tokens.{0,60}(large|least|most|less|exceed|greater|maximum|>)|too many tokens|n_ctx",
+    r"tokens.{0,60}(large|least|most|less|exceed|greater|maximum|>|<|range|\[\d)|too many tokens"
+    r"|n_ctx|range.{0,12}max_(completion_|new_)?tokens|maxtokens.{0,40}range",
     re.IGNORECASE | re.DOTALL,
 )
 _CONTEXT = re.compile(
-    r"(?:context(?: length| size| window)?(?: is| of|:)?(?: only)?|n_ctx\W{1,4})\s*\(?(\d+)",
+    r"(?:context(?: length| size| window)?(?: is| of|:)?(?: only)?|n_ctx\W{1,4})\s*\(?(\d+)"
+    r"|inputs?\W{0,3}tokens \+ \W?max_new_tokens\W{1,3}must be <= (\d+)",
     re.IGNORECASE,
 )
 _PROMPT = re.compile(
     r"\(?(\d+) (?:in (?:the messages|the prompt|your prompt)|input tokens|prompt tokens|"
     r"tokens from the input)|"
-    r"n_prompt_tokens\W{1,4}(\d+)|messages resulted in (\d+)",
+    r"n_prompt_tokens\W{1,4}(\d+)|messages resulted in (\d+)|(\d+) \W?inputs?\W? tokens",
     re.IGNORECASE,
 )
+_AT_LEAST = re.compile(r"at least \d+ (?:input|prompt) tokens", re.IGNORECASE)
 _MOST = re.compile(
-    r"(?:at most|less than or equal to|maximum (?:value|allowed)?[^0-9]{0,40}|up to|> )"
+    r"(?:at most|less than or equal to|maximum (?:value|allowed)?[^0-9]{0,40}|up to|> |<=|between"
+    r"|(?:not|cannot) exceed|range\D{0,60})"
     r"\W{0,3}(\d+)",
     re.IGNORECASE,
 )

@@ -21,17 +21,18 @@ MOST_VALUES = 16
 """Values that are returned of a text, at most: the last ones."""
 _EFFORT = 1_000_000
 """Characters that the JSON scanner may read in one text."""
-_EFFORT_OF_VALUE, _EFFORT_OF_ATTEMPT, _EFFORT_OF_NESTING = 100, 2_000, 40_000
-"""What a value costs beside what is read, a failed attempt, and one at the limit of nesting."""
+_EFFORT_OF_VALUE, _EFFORT_OF_ATTEMPT = 100, 2_000
+"""What a value costs beside what is read, and a failed attempt."""
 
 _REASONING = re.compile(
+    r"(?=[<\[_a\u25c1])(?:"  # most characters begin no mark
     r"(?P<open><(?:think|thinking|thought|reasoning|reflection|seed:think)>"
     r"|\[THINK\]|◁think▷|<\|(?:START_THINKING|begin_of_thought)\|>"
     r"|<\|channel\|>(?:analysis|commentary)\b|<\|channel>thought\b)"
     r"|</(?:think|thinking|thought|reasoning|reflection|seed:think)>"
     r"|\[/THINK\]|◁/think▷|<\|(?:END_THINKING|end_of_thought)\|>"
     r"|<\|channel\|>final\b|<channel\|>|assistantfinal(?=\s*[`{\[])"
-    r"|_SYNTHETIC_REASONING_END_\w{0,64}",
+    r"|_SYNTHETIC_REASONING_END_\w{0,64})",
     re.IGNORECASE,
 )
 """Marks around reasoning: Qwen, DeepSeek and GLM (think), Seed-OSS, Magistral ([THINK]), Kimi-VL,
@@ -39,6 +40,7 @@ Cohere, gpt-oss (channels, and what is left of them without special tokens), Gem
 
 _OBJECT = re.compile(r'\{\s*["}]')
 _OBJECT_OR_LIST = re.compile(r'\{\s*["}]|\[\s*["\[{}\]tfn]')
+_AFTER_ANSWER = re.compile(r"(?:\s|`|<[^<>\s]{1,40}>)*+")
 _CONTROL_CHARACTERS = bytes(32 if code < 32 else code for code in range(256))
 _SCANNER = json.JSONDecoder(strict=False, parse_float=len, parse_int=len, parse_constant=len)
 
@@ -59,15 +61,10 @@ def json_values(text: str, lists: bool) -> list[Any]:
 
     What a model thought before it answered is left out, as is an object that `text` ends in.
     Control characters count as white space, in strings too, since guided decoding allows them
-    there; everything else is strict: NaN, lone surrogates and deep nesting are no values.
+    there; everything else is strict: NaN and lone surrogates are no values. Nothing is read after
+    nesting that is too deep.
     """
-    if len(text) > LONGEST:
-        return []
-    try:
-        text = text.encode().translate(_CONTROL_CHARACTERS).decode()
-    except UnicodeError:  # a lone surrogate
-        return []
-    return _values(_without_reasoning(text), lists)
+    return [] if len(text) > LONGEST else _values(without_reasoning(text), lists)
 
 
 def loose_json_values(text: str, lists: bool) -> list[Any]:
@@ -79,17 +76,35 @@ def loose_json_values(text: str, lists: bool) -> list[Any]:
     """
     if len(text) > LONGEST_LOOSE:
         return []
-    text = _without_reasoning(text)
+    text = without_reasoning(text)
     start = text.find("{")
     if start < 0:
         return []
     text = text[start:]
     if re.match(r"\{\s*[“”]", text):
         text = text.translate({ord("“"): '"', ord("”"): '"'})
-    return json_values(_LOOSE_TOKEN.sub(_strict_token, text), lists)
+    return _values(_LOOSE_TOKEN.sub(_strict_token, text), lists)
 
 
-def _without_reasoning(text: str) -> str:
+def last_thought(text: str) -> Any:
+    """Returns the JSON object that ends a thought without an end, as some models close none before
+    they answer; None if there is none. Fences and special tokens may follow it."""
+    opened = None
+    for mark in _REASONING.finditer(text[-LONGEST_LOOSE:]):
+        if not mark["open"]:
+            opened = None
+        elif opened is None and not mark["open"].startswith("<|"):
+            opened = mark
+    if opened is None:
+        return None
+    end = opened.string.rfind("}") + 1
+    if not _AFTER_ANSWER.fullmatch(opened.string, end):
+        return None
+    found = _values(opened.string[opened.end() : end], lists=False)
+    return found[-1] if found else None
+
+
+def without_reasoning(text: str) -> str:
     """Returns `text` without blocks of reasoning; the first may lack its opening mark.
 
     A block without its end is all that remains of `text`.
@@ -112,7 +127,10 @@ def _without_reasoning(text: str) -> str:
 
 def _values(text: str, lists: bool) -> list[Any]:
     start_of_value = _OBJECT_OR_LIST if lists else _OBJECT
-    text = text.rstrip()
+    try:
+        text = text.encode().translate(_CONTROL_CHARACTERS).decode().rstrip()
+    except UnicodeError:  # a lone surrogate
+        return []
     found: list[tuple[int, int]] = []
     effort = _EFFORT
     at = 0
@@ -126,8 +144,7 @@ def _values(text: str, lists: bool) -> list[Any]:
             at = start + 1
             effort -= error.pos - start + _EFFORT_OF_ATTEMPT
         except RecursionError:
-            at = start + 1
-            effort -= _EFFORT_OF_NESTING
+            break
         else:
             effort -= at - start + _EFFORT_OF_VALUE
             found.append((start, at))

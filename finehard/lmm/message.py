@@ -10,9 +10,23 @@ import orjson
 _CUT = frozenset(("length", "max_tokens", "model_length", "max_output_tokens"))
 """Values of finish_reason for a reply that was cut: OpenAI, Anthropic and Gemini, Mistral."""
 _BLOCKED = frozenset(
-    ("content_filter", "safety", "prohibited_content", "blocklist", "recitation", "sensitive")
+    (
+        "content_filter",
+        "safety",
+        "prohibited_content",
+        "blocklist",
+        "recitation",
+        "sensitive",
+        "guardrail_intervened",
+        "refusal",
+    )
 )
-"""Values of finish_reason for a reply that was withheld: OpenAI and Azure, Gemini, Zhipu."""
+"""Values of finish_reason for a reply that was withheld: OpenAI and Azure, Gemini, Zhipu, Bedrock,
+Anthropic."""
+_REASONING = ("reasoning_content", "reasoning", "thinking", "reasoning_details")
+"""Fields of a message with its reasoning: vLLM and DeepSeek, vLLM and OpenRouter, Ollama,
+OpenRouter."""
+_TEXT_TYPES = frozenset(("text", "output_text", "reasoning.text"))
 _STATUS = {
     "rate_limit": 429,
     "resource_exhausted": 429,
@@ -42,8 +56,9 @@ _STATUS = {
 def content(reply: dict[str, Any]) -> tuple[str, bool]:
     """Returns the text of a reply ("" if there is none) and whether max_tokens truncated it.
 
-    Text parts are joined. Without text, the arguments of a tool call are the reply, and then what
-    a whole reply has as its reasoning: some servers put constrained JSON there.
+    Text parts are joined. Without text, the arguments of a tool call are the reply, then the value
+    that the server parsed, and then what a whole reply has as its reasoning: some servers put
+    constrained JSON there.
     """
     choice = _choice(reply)
     truncated = str(choice.get("finish_reason")).lower() in _CUT
@@ -54,9 +69,9 @@ def content(reply: dict[str, Any]) -> tuple[str, bool]:
     text = _text(message.get("content"))
     if not text.strip():
         text = next(_arguments(message), text)
-    for name in () if truncated else ("reasoning_content", "reasoning"):
+    for name in ("parsed",) if truncated else ("parsed", *_REASONING):
         if not text.strip():
-            text = _text(message.get(name))
+            text = _text(message.get(name) or "")
     return text, truncated
 
 
@@ -141,7 +156,8 @@ def _text(content: Any) -> str:
 
 def _part(part: Any) -> str:
     if isinstance(part, dict):
-        known = part.get("type", "text") in ("text", "output_text") and not part.get("thought")
+        kind = part.get("type", "text")
+        known = isinstance(kind, str) and kind in _TEXT_TYPES and not part.get("thought")
         part = part.get("text") if known else None
     return part if isinstance(part, str) else ""
 

@@ -1,7 +1,8 @@
 """Fits a reply's value to its schema where only the form is wrong, never the content.
 
 Words of an enumeration are matched in any case, keys that the schema does not name are dropped,
-and so are bad items of a list. Entries under the numbers "1" to "n" may be given as a list.
+and so are bad items of a list. Entries under the numbers "1" to "n" may be given as a list, in
+order or with a number in each item.
 """
 
 from __future__ import annotations
@@ -23,6 +24,17 @@ _NUMBER = re.compile(r"[^\d\s]{0,20}[\s_.#-]{0,3}0{0,3}(\d{1,5})[.):]?", re.ASCI
 _BOOLEANS = {"true": True, "false": False, "yes": True, "no": False}
 _TEXT_KEYS = frozenset(("caption", "text", "description", "answer"))
 """Keys under which an entry that is a string is sometimes wrapped."""
+_NUMBER_KEY = re.compile(
+    r"(?:(?:image|region|box|item|caption|statement|question)[ _-]?)?(?:id|number|index|no)"
+    r"|n|key|region|image|item|statement"
+)
+"""Keys under which an item of a list has its number."""
+_OWN_NUMBER = re.compile(r"(?:image|region|item|statement|no)?[\s_.#]{0,3}\d{1,5}", re.A | re.I)
+"""A number there that is a string. An item's label may end in a number too ("bus 42")."""
+_YES_NO_WORDS = {
+    "yes": ("true", "y", "correct"),
+    "no": ("false", "n", "incorrect"),
+}
 
 
 def entry_count(schema: dict[str, Any]) -> int:
@@ -46,6 +58,8 @@ class Repair:
         """Returns `value` in the form of the schema as far as that can be had; it may not fit."""
         if self.count and isinstance(value, list):
             value = self._by_number(value)
+        if self.count and isinstance(value, dict):
+            value = _without_digits(value, self.schema["properties"]["1"])
         return self._fitted(value, self.schema)
 
     def good_entries(self, value: Any) -> dict[str, Any] | None:
@@ -57,19 +71,26 @@ class Repair:
         return good if 2 * len(good) >= self.count else None
 
     def merged(self, values: Iterable[Any]) -> dict[str, Any] | None:
-        """Returns the entries that stand in several objects, as one, if no number is repeated."""
+        """Returns what stands in several objects as one, if no key or number is repeated."""
+        objects = [value for value in values if isinstance(value, dict)]
+        if self.count and (numbered := _by_own_numbers(objects)):
+            return numbered
         merged: dict[str, Any] = {}
         for value in values:
-            if not self.count or not isinstance(value, dict) or value.keys() & merged.keys():
+            if not isinstance(value, dict) or value.keys() & merged.keys():
                 return None
             merged |= value
         return merged
 
     def _by_number(self, items: list[Any]) -> Any:
-        if items and all(isinstance(item, dict) and len(item) == 1 for item in items):
-            merged = self.merged(items)
-            if merged is not None and all(_number(key) for key in merged):
-                return merged
+        if items and all(isinstance(item, dict) for item in items):
+            if all(len(item) == 1 for item in items):
+                merged = self.merged(items)
+                if merged is not None and all(_number(key) for key in merged):
+                    return merged
+            numbered = _by_own_numbers(items)
+            if numbered is not None:
+                return numbered or items
         if len(items) != self.count:
             return items
         return {str(n): item for n, item in enumerate(items, 1)}
@@ -131,6 +152,50 @@ class Repair:
         return good if good or not value else value
 
 
+def _by_own_numbers(items: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """Returns the entries of items that each have a number: `{"id": 1, "caption": "a mug"}`.
+
+    None if they have none; nothing if a number is repeated, or if it is not clear which of the
+    other keys has the entry.
+    """
+    key = next((k for k in items[0] if _numbers(k, items)), None) if items else None
+    if key is None:
+        return None
+    entries: dict[str, Any] = {}
+    for item in items:
+        rest = {k: v for k, v in item.items() if k != key}
+        texts = [k for k in rest if k in _TEXT_KEYS]
+        if len(rest) == 1:
+            [entry] = rest.values()
+        else:
+            entry = rest[texts[0]] if len(texts) == 1 else rest
+        entries[str(item[key])] = entry
+    return entries if len(entries) == len(items) else {}
+
+
+def _numbers(key: str, items: list[dict[str, Any]]) -> bool:
+    """Returns whether each of `items` has a number under `key`, and something beside it."""
+    if not _NUMBER_KEY.fullmatch(key.casefold()):
+        return False
+    return all(
+        len(item) > 1
+        and (type(n := item.get(key)) is int or (isinstance(n, str) and _OWN_NUMBER.fullmatch(n)))
+        for item in items
+    )
+
+
+def _without_digits(entries: dict[str, Any], schema: Any) -> dict[str, Any]:
+    """Returns `entries` with yes and no for 1 and 0, if all of them are one or the other: among
+    words, a digit may have another meaning."""
+    words = schema.get("enum") if isinstance(schema, dict) else None
+    if not words or set(map(str, words)) != {"yes", "no"}:
+        return entries
+    digits = {k: v for k, v in entries.items() if _number(k) is not None}
+    if not all(type(v) in (int, float, str) and v in (0, 1, "0", "1") for v in digits.values()):
+        return entries
+    return {**entries, **{k: "yes" if int(v) else "no" for k, v in digits.items()}}
+
+
 def numbered_names(keys: Iterable[str], names: Collection[str]) -> dict[str, str]:
     """Returns the name, "1" to "n", that each key stands for: itself, "01", "Image 1", "1.".
 
@@ -175,7 +240,7 @@ def _word(value: Any, words: list[Any]) -> Any:
         return value
     known = {word.casefold(): word for word in words if isinstance(word, str)}
     if known.keys() == {"yes", "no"}:
-        known |= {"true": known["yes"], "false": known["no"], "y": known["yes"], "n": known["no"]}
+        known |= {form: known[word] for word, forms in _YES_NO_WORDS.items() for form in forms}
     plain = value[:200].strip(_WORD_ENDS).casefold()
     first = _FIRST_WORD.match(value)
     return known.get(plain) or (known.get(first[1].casefold()) if first else None) or value

@@ -7,9 +7,16 @@ from typing import Any
 
 import orjson
 
-from finehard.lmm.json_in_text import LONGEST, json_values, loose_json_values
+from finehard.lmm.json_in_text import (
+    LONGEST,
+    json_values,
+    last_thought,
+    loose_json_values,
+    without_reasoning,
+)
 from finehard.lmm.repair import Repair
 from finehard.schemas import ReplySchema
+from finehard.texts.refusal import is_refusal
 
 NOT_JSON = "not JSON"
 """How the message begins where a reply holds no JSON at all."""
@@ -19,13 +26,21 @@ class InvalidReply(ValueError):
     """The reply is not JSON or does not fit the schema; the message is one line."""
 
 
+class RefusedInProse(InvalidReply):
+    """The reply is a short refusal without any JSON; the message is the model's own words."""
+
+
+_LONGEST_REFUSAL = 400
+"""Characters of the longest text that is a refusal alone; a longer one may also describe."""
+
+
 def parse_reply(text: str, schema: ReplySchema, partial: bool = False) -> Any:
     """Returns the JSON value in `text` that fits `schema`; the last one if there are several.
 
     `text` may hold reasoning, prose, Markdown and special tokens around it. Where the value's form
     alone is wrong, it is put right (see `finehard.lmm.repair`). With `partial`, up to half of the
     entries under numbers may be bad or missing, and are missing from the value. Takes time linear
-    in the length of `text`. Raises `InvalidReply`.
+    in the length of `text`. Raises `InvalidReply`, or `RefusedInProse`.
     """
     if not text.strip():
         raise InvalidReply(f"{NOT_JSON}: the reply is empty")
@@ -46,7 +61,9 @@ def parse_reply(text: str, schema: ReplySchema, partial: bool = False) -> Any:
     repair = Repair(schema.full)
     lists = repair.count > 0 or schema.full.get("type") != "object"
     part: dict[str, Any] | None = None
+    read = False
     for found in _readings(values, text, lists):
+        read = read or bool(found)
         for number, candidate in enumerate(_candidates(found, repair, lists)):
             fitted = repair.fitted(candidate)
             wrong = schema.why_invalid(fitted)
@@ -56,9 +73,21 @@ def parse_reply(text: str, schema: ReplySchema, partial: bool = False) -> Any:
                 why = wrong
             if partial and part is None:
                 part = repair.good_entries(fitted)
-    if part is None:
-        raise InvalidReply(why)
-    return part
+    if (thought := last_thought(text)) is not None:
+        fitted = repair.fitted(thought)
+        if schema.why_invalid(fitted) is None:
+            return fitted
+    if part is not None:
+        return part
+    if not read and (words := _refusal(text)):
+        raise RefusedInProse(words)
+    raise InvalidReply(why)
+
+
+def _refusal(text: str) -> str:
+    """Returns the words of a reply that is a refusal and nothing else, on one line; else ""."""
+    words = " ".join(without_reasoning(text[:LONGEST]).split()).strip("\"'*` ")
+    return words if len(words) <= _LONGEST_REFUSAL and is_refusal(words) else ""
 
 
 def _readings(values: list[Any], text: str, lists: bool) -> Iterator[list[Any]]:

@@ -19,9 +19,14 @@ MAX_BODY = 4 << 20
 _NOT_CONNECTED = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
 
 _FILTERED = re.compile(
-    r"content.?filter|content management policy|moderation|flagged|responsible.?ai", re.IGNORECASE
+    r"content.?filter|content management policy|content.?policy|moderation|flagged|responsible.?ai"
+    r"|data.?inspection.?failed|inappropriate content|sensitive.?content"
+    r"|(?:content|image|prompt|input) violat\w+ .{0,30}(?:guidelines|polic)"
+    r"|safety system|guardrail.?intervened|violated guardrail",
+    re.IGNORECASE,
 )
-"""Words of a filter that refuses what is in a request, as Azure and OpenRouter send them."""
+"""Words of a filter that refuses what is in a request, as Azure, OpenRouter, OpenAI, DashScope,
+Volcengine, xAI, Bedrock and LiteLLM send them."""
 
 _NO_CREDIT = re.compile(
     r"insufficient.{0,3}(quota|credit|balance|funds)|exceeded your current quota", re.IGNORECASE
@@ -129,7 +134,7 @@ class Transport:
             if isinstance(stated, Transient):
                 stated.stated = status != 429
             raise stated
-        served = reply.get("model")
+        served = reply.get("model") or None
         if served is not None and not (isinstance(served, str) and self._config.serves(served)):
             name = self._excerpt(str(served).encode("utf-8", "replace"))
             detail = (

@@ -36,6 +36,10 @@ def body(config: ModelConfig = AUTO, dialect: Dialect = FULL) -> dict[str, Any]:
         ("`logprobs` is not supported with this model", {"logprobs": 0}),
         ("top_logprobs must be less than or equal to 5", {"logprobs": 5}),
         ("Requested sample logprobs of 20, which is greater than max allowed: 5", {"logprobs": 5}),
+        ("Invalid value for 'top_logprobs': must be between 0 and 3.", {"logprobs": 3}),
+        ("top_logprobs must be in the range [0, 8], got 20", {"logprobs": 8}),
+        ("logprobs must be 0..5", {"logprobs": 5}),
+        ("Cannot request more than 5 logprobs.", {"logprobs": 5}),
         (
             "Unsupported parameter: 'max_tokens' is not supported with this model. "
             "Use 'max_completion_tokens' instead.",
@@ -127,6 +131,23 @@ def test_schemas_are_sent_bare() -> None:
         ),
         ("request (5000 tokens) exceeds the available context size (4096 tokens)", 0),
         ("the context length is exceeded", 2000),
+        ("Range of max_tokens should be [1, 2048]", 2048),
+        ("Invalid max_tokens value, the valid range of max_tokens is [1, 3072]", 3072),
+        ("max_tokens must be in range 1..1024", 1024),
+        ("maxTokens: 4000 is out of range, must be <= 3072", 3072),
+        ("The number of tokens to generate (max_tokens=4000) should not exceed 1024", 1024),
+        ("max_tokens must be at most 1,024", 1024),
+        ("max_tokens must be in the range [1,512]", 512),
+        (
+            "Input validation error: `inputs` tokens + `max_new_tokens` must be <= 2048. "
+            "Given: 1000 `inputs` tokens and 4000 `max_new_tokens`",
+            1048,
+        ),
+        (
+            "This model's maximum context length is 8192 tokens. However, you requested 4000 "
+            "output tokens and your prompt contains at least 4193 input tokens",
+            2000,
+        ),
         ("the image could not be read", None),
     ],
 )

@@ -221,7 +221,7 @@ def test_a_refused_request_is_not_retried(code: int, server: FaultyServer, clien
     assert len(questions(server)) == 1
 
 
-@pytest.mark.parametrize("named", ["tiny", "tiny@main", None])
+@pytest.mark.parametrize("named", ["tiny", "tiny@main", None, ""])
 def test_the_served_name_may_carry_a_revision(
     named: str | None, server: FaultyServer, client: Make
 ) -> None:

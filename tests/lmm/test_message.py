@@ -71,6 +71,7 @@ REFUSALS: dict[str, tuple[dict[str, Any], str]] = {
     "a part": (_said({"content": [{"type": "refusal", "refusal": "No."}]}), "No."),
     "Azure": (_said({"content": ""}, finish_reason="content_filter"), "content_filter"),
     "Gemini": (_said({"content": None}, finish_reason="SAFETY"), "SAFETY"),
+    "Bedrock": (_said({"content": "No."}, finish_reason="guardrail_intervened"), "guardrail"),
     "Gemini: prompt": ({"promptFeedback": {"blockReason": "OTHER"}, "choices": []}, "OTHER"),
     "Azure: prompt": ({"choices": [], "prompt_filter_results": [{}]}, "filtered"),
     "Azure: error": ({"error": {"code": "content_filter", "message": "policy"}}, "policy"),

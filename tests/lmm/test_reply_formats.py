@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from finehard.lmm.message import content
-from finehard.lmm.reply import InvalidReply, parse_reply
+from finehard.lmm.reply import InvalidReply, RefusedInProse, parse_reply
 from finehard.schemas import ReplySchema, reply_schema
 
 CAPTION = {"short_caption": "a red mug", "long_caption": "a red mug on a table"}
@@ -45,6 +45,8 @@ CAPTIONS = {
     "DeepSeek-R1: think twice": f"<think>{DRAFT}</think> hm <think>{DRAFT}</think>{CAP}",
     "think in think": f"<think>a <think>{DRAFT}</think> b</think>{CAP}",
     "think after the answer": f"{CAP}\n<think>was that right? {DRAFT}</think>",
+    "think left open before the answer": f"<think>\nSo {DRAFT}?\n\n```json\n{PRETTY}\n```</s>",
+    "think left open after another": f"<think>{DRAFT}</think><think>It is red. {CAP}",
     "think left open after the answer": f"{CAP}\n<think>was that right? {DRAFT}",
     "Claude: thinking": f"<thinking>{DRAFT}</thinking>\n<answer>\n{CAP}\n</answer>",
     "Seed-OSS": f"<seed:think>{DRAFT}</seed:think>{CAP}",
@@ -73,6 +75,7 @@ CAPTIONS = {
     "prose with a quote": f'The sign says "hello {CAP}',
     "prose with brackets": f"[Note: see [1], ['a']] {CAP}",
     "Llama: schema repeated first": json.dumps(reply_schema("caption").full) + "\n" + CAP,
+    "an object a key": '{"short_caption": "a red mug"}\n{"long_caption": "a red mug on a table"}',
     "Llama: values in the schema": json.dumps({"type": "object", "properties": CAPTION}),
     "Ollama: wrapped": json.dumps({"response": CAPTION}),
     "Gemini: wrapped in a list": f"[{CAP}]",
@@ -97,7 +100,11 @@ def test_the_one_whole_object_is_read(text: str) -> None:
 
 UNREADABLE = {
     "only a thought": f"<think>{DRAFT}</think>",
-    "a thought without an end": f"<think>Let me see: {DRAFT}",
+    "a thought without an end": f"<think>Let me see: {DRAFT} Or",
+    "a thought cut in an object": f"<think>Let me see: {DRAFT}, or {CAP[:-1]}",
+    "a thought that ends in a wrapper": f'<think>So {{"draft": {DRAFT}, "final": {{}}}}',
+    "analysis without an end": OPENED + DRAFT,
+    "two drafts of one key": '{"short_caption": "a"} {"short_caption": "b"} {"long_caption": "c"}',
     "only analysis": f"{OPENED}{DRAFT}<|end|>",
     "cut in a string": CAP[:-8],
     "cut before the brace": CAP[:-1],
@@ -145,6 +152,17 @@ YES_NO = {
     "objects in a list": '[{"1": "yes"}, {"2": "no"}]',
     "an object a line": '{"1": "yes"}\n{"2": "no"}',
     "wrapped entries": '{"1": {"answer": "yes"}, "2": {"answer": "No"}}',
+    "digits": '{"1": 1, "2": 0}',
+    "digits as words": '{"1": "1", "2": "0"}',
+    "fractions": '{"1": 1.0, "2": 0.0}',
+    "digits in a list": "[1, 0]",
+    "correct": '{"1": "correct", "2": "Incorrect."}',
+    "ids": '[{"id": 2, "answer": "no"}, {"id": 1, "answer": "yes"}]',
+    "ids and more": '{"answers": [{"statement_id": "2", "statement": "It is 1", "answer": "No."},'
+    ' {"statement_id": "1", "statement": "It is 2", "answer": true}]}',
+    "ids and digits": '[{"number": 1, "verdict": 1}, {"number": 2, "verdict": 0}]',
+    "ids from 0": '[{"index": 1, "answer": "no"}, {"index": 0, "answer": "yes"}]',
+    "ids, an object a line": '{"id": 2, "answer": "no"}\n{"id": 1, "answer": "yes"}',
     "a list after it": '{"1": "yes", "2": "no"} Seen in ["no", "yes"].',
     "another order": '{"2": "no", "1": "yes"}',
 }
@@ -167,6 +185,13 @@ def test_words_and_numbers_are_read_in_any_form(text: str) -> None:
         '{"1": "yes", "2": "no doubt"}',
         '{"1": "yes", "2": null}',
         '{"1": "yes", "2": 0}',
+        '{"1": 1, "2": 2}',
+        '{"1": "1. yes", "2": "2. no"}',
+        "[1, 2]",
+        '[{"id": 1, "answer": "yes"}, {"id": 1, "answer": "no"}]',
+        '[{"id": 1, "answer": "yes"}, {"id": 3, "answer": "no"}]',
+        '[{"id": 1, "answer": "yes"}, {"answer": "no"}]',
+        '[{"valid": 1, "answer": "yes"}, {"valid": 0, "answer": "no"}]',
         '{"0": "yes", "2": "no"}',
         '{"1": "yes", "1": "no"}',
         "yes, no",
@@ -175,6 +200,57 @@ def test_words_and_numbers_are_read_in_any_form(text: str) -> None:
 def test_entries_that_could_be_anothers_are_invalid(text: str) -> None:
     with pytest.raises(InvalidReply):
         parse_reply(text, reply_schema("verify", 2))
+
+
+@pytest.mark.parametrize("key", ["id", "region", "Region_ID", "image_number", "index"])
+def test_a_list_of_captions_with_numbers_is_put_in_order(key: str) -> None:
+    items = [{key: n, "caption": f"a mug {n}"} for n in (3, 1, 2)]
+    captions = {"1": "a mug 1", "2": "a mug 2", "3": "a mug 3"}
+    for text in (json.dumps(items), "\n".join(map(json.dumps, items))):
+        assert parse_reply(text, reply_schema("regions", 3)) == captions
+    part = json.dumps(items[:2])
+    assert list(parse_reply(part, reply_schema("regions", 3), partial=True)) == ["1", "3"]
+
+
+def test_a_label_that_ends_in_a_number_is_none() -> None:
+    items = [{"item": f"bus {n}", "caption": f"a bus {n}"} for n in (2, 1)]
+    with pytest.raises(InvalidReply):
+        parse_reply(json.dumps(items), reply_schema("regions", 2))
+
+
+def test_prose_is_no_empty_list() -> None:
+    with pytest.raises(InvalidReply):
+        parse_reply("A red mug.", ReplySchema({"type": "array", "items": {"type": "string"}}))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "I'm sorry, but I can't help with that.",
+        "<think>A person. Policy says no.</think>\n\nI cannot identify people in images.",
+        "\"I'm sorry, but I can't assist with that request.\"",
+        "**I'm unable to help with this image.**",
+    ],
+)
+def test_a_refusal_in_prose_is_named_as_one(text: str) -> None:
+    with pytest.raises(RefusedInProse, match=r"^I"):
+        parse_reply(text, reply_schema("caption"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "The sign says: I'm sorry, but I can't help.",
+        "I'm sorry, but I can't be sure. " + "A red mug stands on a table. " * 20,
+        f"I'm sorry, but I can't do better: {CAP[:-1]}, 1: 2}}",
+        "<think>I'm sorry, but I can't help",
+        "A red mug.",
+    ],
+)
+def test_other_prose_is_no_refusal(text: str) -> None:
+    with pytest.raises(InvalidReply) as caught:
+        parse_reply(text, reply_schema("regions", 3))
+    assert type(caught.value) is InvalidReply
 
 
 def _swap(attribute: Any = "color", **more: Any) -> dict[str, Any]:
@@ -310,6 +386,12 @@ MESSAGES = {
     "LM Studio: reasoning_content": {"content": "", "reasoning_content": CAP},
     "vLLM: reasoning": {"content": None, "reasoning": f"\n{CAP}\n"},
     "vLLM: blank text": {"content": "\n\n", "reasoning": CAP, "reasoning_content": CAP},
+    "OpenRouter: details": {
+        "content": None,
+        "reasoning_details": [{"type": "reasoning.text", "text": CAP}, {"type": ["x"]}],
+    },
+    "Ollama: thinking": {"content": "", "thinking": CAP},
+    "parsed": {"content": None, "parsed": CAPTION},
     "text beside reasoning": {"content": CAP, "reasoning_content": DRAFT},
     "tool call": {"content": None, "tool_calls": [{"function": {"arguments": CAP}}]},
     "tool call, parsed": {"content": "", "tool_calls": [{"function": {"arguments": CAPTION}}]},
