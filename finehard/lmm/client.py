@@ -19,7 +19,7 @@ from finehard.lmm.dialect import Dialect
 from finehard.lmm.loop import event_loop, on_loop
 from finehard.lmm.message import content, refusal, token_counts
 from finehard.lmm.question import Answer, Question, RequestFailed
-from finehard.lmm.reply import InvalidReply, parse_reply
+from finehard.lmm.reply import InvalidReply, RefusedInProse, parse_reply
 from finehard.lmm.sender import Sender, Tally
 from finehard.records import Usage
 
@@ -142,6 +142,8 @@ class Client:
             text, truncated = content(reply)
             try:
                 value = parse_reply(text, question.schema, partial=last)
+            except RefusedInProse as error:
+                raise RequestFailed("refused_by_model", str(error), usage) from None
             except InvalidReply as error:
                 tally.invalid += 1
                 why = str(error)

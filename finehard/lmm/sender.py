@@ -18,7 +18,9 @@ from finehard.lmm.config import ModelConfig
 from finehard.lmm.control import Controls
 from finehard.lmm.dialect import Dialect
 from finehard.lmm.fleet import Endpoint, Fleet
+from finehard.lmm.message import content
 from finehard.lmm.question import Question, RequestFailed
+from finehard.lmm.reply import InvalidReply, parse_reply
 from finehard.lmm.transport import Refused, Transient, Transport, trivial
 
 SERVER_CHECK_S = 2.0
@@ -131,13 +133,14 @@ class Sender:
 
     async def try_dialects(self, question: Question) -> bool:
         """Returns whether a server that refuses `question`, known to be good, without saying why
-        accepts it in another dialect, which is then used."""
+        answers it usably in another dialect, which is then used."""
         request = self._request(question, [], question.max_tokens)
         for dialect in dialects.guesses(request.dialect, self.config, request.body):
             guess = self._request(question, [], question.max_tokens, dialect)
             try:
-                await self.transport.chat(self.fleet.endpoints[0].url, guess.encoded)
-            except (Refused, Transient):
+                reply = await self.transport.chat(self.fleet.endpoints[0].url, guess.encoded)
+                parse_reply(content(reply)[0], question.schema)
+            except (Refused, Transient, InvalidReply):
                 continue
             self.dialect = dialect
             return True
