@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
+from typing import Any
 
 from finehard.config import Config
 from finehard.digest import digest
@@ -18,37 +19,44 @@ from finehard.stages.stage import Limits, Stage
 
 def load(output: str, config: Config, stages: Sequence[Stage]) -> Rehearsal:
     """Returns what was saved of those `stages` whose settings, model and endpoints are the same."""
-    try:
-        saved = json.loads(storage.read_all(_uri(output)))
-        limits = {
-            stage.name: Limits(*saved["stages"][stage.name]["limits"])
-            for stage in stages
-            if saved["stages"].get(stage.name, {}).get("of") == _subject(config, stage)
-        }
-        models = {stage.model for stage in stages if stage.name in limits}
-        dialects = {
-            name: Dialect(**{**values, "left_out": tuple(values["left_out"])})
-            for name, values in saved["dialects"].items()
-            if name in models
-        }
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, FinehardError):
-        return Rehearsal({}, {})
+    saved = _saved(output)
+    dialects: dict[str, Dialect] = {}
+    limits: dict[str, Limits] = {}
+    for stage in stages:
+        entry = saved.get(_subject(config, stage))
+        if entry is None:
+            continue
+        limits[stage.name] = Limits(*entry["limits"])
+        if stage.model is not None and entry["dialect"] is not None:
+            values = {**entry["dialect"], "left_out": tuple(entry["dialect"]["left_out"])}
+            dialects[stage.model] = Dialect(**values)
     return Rehearsal(dialects, limits)
 
 
 def save(output: str, config: Config, stages: Sequence[Stage], found: Rehearsal) -> None:
-    """Saves `found`, what is known of all `stages`, for later runs."""
-    values = {
-        "dialects": {name: asdict(dialect) for name, dialect in found.dialects.items()},
-        "stages": {
-            stage.name: {
-                "of": _subject(config, stage),
-                "limits": found.limits[stage.name],
-            }
-            for stage in stages
-        },
-    }
-    storage.write(_uri(output), json.dumps(values, indent=1).encode())
+    """Saves `found`, what is known of all `stages`, beside what earlier runs found with other
+    settings."""
+    entries = _saved(output)
+    for stage in stages:
+        dialect = found.dialects.get(stage.model or "")
+        entries[_subject(config, stage)] = {
+            "stage": stage.name,
+            "limits": found.limits[stage.name],
+            "dialect": asdict(dialect) if dialect else None,
+        }
+    storage.write(_uri(output), json.dumps(entries, indent=1).encode())
+
+
+def _saved(output: str) -> dict[str, Any]:
+    try:
+        entries = json.loads(storage.read_all(_uri(output)))
+        return {
+            subject: entry
+            for subject, entry in entries.items()
+            if {"limits", "dialect"} <= entry.keys()
+        }
+    except (OSError, ValueError, AttributeError, FinehardError):
+        return {}
 
 
 def forget(output: str) -> None:
