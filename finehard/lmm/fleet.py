@@ -117,6 +117,10 @@ class Fleet:
             step = min(endpoint.failures - UNHEALTHY_AFTER, len(COOLDOWN_S) - 1)
             self._cool_down(endpoint, COOLDOWN_S[step])
 
+    def has_other(self, endpoint: Endpoint) -> bool:
+        """Returns whether an endpoint other than `endpoint` is healthy."""
+        return any(e is not endpoint and not e.unhealthy for e in self.endpoints)
+
     def refuses(self, endpoint: Endpoint) -> bool:
         """Records that `endpoint` refuses everything; it cools down. Returns whether all do."""
         endpoint.refuses = True

@@ -117,14 +117,16 @@ class Sender:
                 continue
             tally.retries += 1
             attempt += await self._counts_against_request(error, endpoint, started, first_sent)
-            if isinstance(error, Refused) or endpoint.unhealthy or attempt >= self._attempts(error):
+            last = attempt >= self._attempts(error)
+            refused = isinstance(error, Refused)
+            if refused and error.elsewhere and not last and self.fleet.has_other(endpoint):
+                self.fleet.failed(endpoint)
+            elif refused or endpoint.unhealthy or last:
                 accepts = await self._controls.accepts(endpoint, question.stage, time.monotonic())
-                last = attempt >= self._attempts(error)
                 if accepts and last:
                     self._count_failed(question.stage, error)
                     raise RequestFailed(error.reason, str(error))
-                final = last or isinstance(error, Refused)
-                if accepts is False and final and self.fleet.refuses(endpoint):
+                if accepts is False and (last or refused) and self.fleet.refuses(endpoint):
                     self._end(str(error), "the server refuses every request now")
             await self._give_up_if_down(str(error), first_sent)
             avoid = endpoint
