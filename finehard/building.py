@@ -97,7 +97,7 @@ def _build(
     refuse_changes(output, ready.config, ready.stages)
     served = _start_server(ready.config, stack)
     stack.callback(close_all)
-    dialects = _ask_servers(output, served, ready.stages)
+    dialects = _ask_servers(output, ready.config, served, ready.stages)
     this = _this_build(ready, output, stores, dialects)
     for folder in (JOURNAL, "shards", "rejected"):
         storage.sweep(storage.join(output, folder))
@@ -170,15 +170,16 @@ def _start_server(config: Config, stack: contextlib.ExitStack) -> Config:
     return replace(config, models={**config.models, **served})
 
 
-def _ask_servers(output: str, config: Config, stages: Sequence[Stage]) -> dict[str, Dialect]:
-    """Asks every endpoint a question of each stage that no earlier run asked about, and sets the
-    stages' limits. Returns the servers' dialects by the models' names."""
-    from finehard.rehearsal import Rehearsal, check_endpoints, rehearse
+def _ask_servers(
+    output: str, config: Config, served: Config, stages: Sequence[Stage]
+) -> dict[str, Dialect]:
+    """Asks every endpoint of `served` a question of each stage that no earlier run with `config`
+    asked about, and sets the stages' limits. Returns the servers' dialects by the models' names."""
+    from finehard.rehearsal import Rehearsal, rehearse
     from finehard.state import rehearsed
 
     known = rehearsed.load(output, config, stages)
-    check_endpoints(config)
-    found = rehearse(config, [s for s in stages if s.name not in known.limits], known.dialects)
+    found = rehearse(served, [s for s in stages if s.name not in known.limits], known.dialects)
     found = Rehearsal(known.dialects | found.dialects, known.limits | found.limits)
     rehearsed.save(output, config, stages, found)
     for stage in stages:

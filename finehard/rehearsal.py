@@ -89,16 +89,17 @@ def rehearse(
     models' names, to begin with.
 
     Raises `FinehardError` with the setting to change where an answer cannot be used. An endpoint
-    that does not respond is passed over, unless a model has no other.
+    that does not respond is passed over, unless a model has no other, also one that is not asked.
     """
     dialects: dict[str, Dialect] = {}
     for name, model in config.models.items():
         asking = [stage for stage in stages if stage.model == name]
-        if not model.endpoints or not asking:
+        urls = responding(model) if model.endpoints else []
+        if not urls or not asking:
             for stage in asking:
                 stage.limits = Limits(model.regions_per_request)
             continue
-        first, *others = responding(model)
+        first, *others = urls
         results = [_try_endpoint(config, name, asking, first, (known or {}).get(name))]
         following = partial(_try_endpoint, config, name, asking, dialect=results[0].dialect)
         with ThreadPoolExecutor(16) as pool:
@@ -152,13 +153,6 @@ def _completion_tokens(future: Future[Answer]) -> int:
         return future.result().usage.completion_tokens
     except RequestFailed as failed:
         return failed.usage.completion_tokens
-
-
-def check_endpoints(config: Config) -> None:
-    """Raises `FinehardError` where none of a model's endpoints responds."""
-    for model in config.models.values():
-        if model.endpoints:
-            responding(model)
 
 
 def responding(model: ModelConfig) -> list[str]:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
 
-from finehard.errors import FinehardError
+from finehard.errors import FinehardError, typed_error_line
 from finehard.lmm.choices import probabilities
 from finehard.lmm.config import ModelConfig
 from finehard.lmm.dialect import Dialect
@@ -189,5 +189,5 @@ def _judge(question: Question, value: Any) -> str | None:
     except FinehardError:
         raise
     except Exception as error:  # a user's stage can fail in any way
-        line = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+        line = typed_error_line(error)
         raise FinehardError(f"stage {question.stage} failed to judge a reply: {line}") from error
