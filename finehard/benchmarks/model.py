@@ -29,8 +29,10 @@ class Model(Protocol):
     """Shown in tables."""
     batch: int
     """Images of one forward pass."""
-    cut: Mapping[TextKind, int]
-    """Texts that were cut to the model's length so far, by kind."""
+
+    @property
+    def cut(self) -> Mapping[TextKind, int]:
+        """Returns how many texts were cut to the model's length so far, by kind."""
 
     def encode_images(self, images: Sequence[Image.Image]) -> Features:
         """Returns (n, d) features of RGB `images`."""

@@ -31,9 +31,7 @@ class Place(NamedTuple):
 
     def autocast(self) -> AbstractContextManager[Any]:
         """Returns the context of a forward pass."""
-        return torch.autocast(
-            self.device.type, torch.bfloat16, enabled=self.precision == "bf16"
-        )
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16")
 
 
 def place(device: str | None, precision: Precision | None) -> Place:
@@ -101,6 +99,11 @@ def pooled(dense: Tensor, boxes: NDArray[Any]) -> Features:
 def none_cut() -> dict[TextKind, int]:
     """Returns the counts of cut texts with which a model begins."""
     return {"short": 0, "long": 0, "region": 0}
+
+
+def name_of(spec: str) -> str:
+    """Returns the name of a model in tables: its Hub id, or the last two parts of its path."""
+    return "/".join(spec.rstrip("/").split("/")[-2:])
 
 
 def value_path(layer: Any, states: Tensor) -> Tensor:

@@ -29,9 +29,9 @@ def load(spec: str, device: str | None, precision: Precision | None) -> Model:
     config = _config(spec)
     if config.model_type == "clip":
         if _is_fgclip(spec, config):
-            from finehard.benchmarks.models.fgclip import FGClipModel
+            from finehard.benchmarks.models.fgclip import load_fgclip
 
-            return FGClipModel(spec, where)
+            return load_fgclip(spec, where)
         from finehard.benchmarks.models.clip import ClipModel
 
         return ClipModel(spec, where)
