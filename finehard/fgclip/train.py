@@ -27,6 +27,7 @@ from finehard.console.errors import exit_code
 from finehard.digest import digest
 from finehard.errors import FinehardError, UsageError
 from finehard.fgclip import checkpoint, distributed
+from finehard.fgclip.card import Training, write_card
 from finehard.fgclip.config import (
     OptimizerConfig,
     TrainConfig,
@@ -153,6 +154,15 @@ def train(
             checkpoint.save_model(out / "model", objective, tokenizer, config.sample)
         if eval_shards:
             result["evaluation"] = evaluation(step, None)
+        if logger:
+            samples = sum(s.samples for s in shards)
+            write_card(
+                out / "model",
+                Training(
+                    data, samples, model, as_dict(config), step, result.get("loss"), eval_data,
+                    result.get("evaluation", {}),
+                ),
+            )  # fmt: skip
     if logger:
         logger.close()
         folder.push()
