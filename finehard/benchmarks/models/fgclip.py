@@ -12,14 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from finehard.benchmarks.model import Features, TextKind
-from finehard.benchmarks.models.forward import (
-    TEXTS,
-    Place,
-    box_features,
-    features,
-    name_of,
-    none_cut,
-)
+from finehard.benchmarks.models.forward import TEXTS, ForwardModel, Place, features, name_of
 from finehard.fgclip.evaluate import limits_of, sample_config
 from finehard.fgclip.model import FGCLIP, load
 from finehard.fgclip.objective import MEAN, STD
@@ -36,27 +29,21 @@ def load_fgclip(spec: str, where: Place) -> FGClipModel:
     return FGClipModel(model, load_tokenizer(spec), where, name_of(spec), sample_config(spec).fit)
 
 
-class FGClipModel:
+class FGClipModel(ForwardModel):
     """An FG-CLIP as published: images squashed to a square (or padded, if trained so), short and
     region texts on the short path, long texts on the long one, boxes by RoIAlign on the dense map.
     """
 
-    batch = 64
-
     def __init__(
         self, model: FGCLIP, tokenizer: Any, where: Place, name: str, fit: Fit = "squash"
     ) -> None:
-        self.name = name
-        self.cut = none_cut()
-        self._model, self._where, self._fit = model, where, fit
+        super().__init__(name, where)
+        self._model, self._fit = model, fit
         self._tokens = Tokens(tokenizer)
         self._limits = limits_of(model)
         self._mean, self._std = (
             torch.tensor(values, device=where.device)[:, None, None] * 255 for values in (MEAN, STD)
         )
-
-    def encode_images(self, images: Sequence[Image.Image]) -> Features:
-        return features(images, self.batch, self._image_features, self._where)
 
     def encode_texts(self, texts: Sequence[str], kind: TextKind) -> Features:
         path = LONG if kind == "long" else SHORT
@@ -68,22 +55,20 @@ class FGClipModel:
             self.cut[kind] += sum(len(ids) > limit for ids in whole)
             fitting = [(path, self._tokens(text, limit)) for text in part]
             packing, which = pack(fitting)
-            return head(self._model.encode_texts(packing.to(self._where.device)))[which]
+            return head(self._model.encode_texts(packing.to(self.where.device)))[which]
 
-        return features(texts, TEXTS, encode, self._where)
+        return features(texts, TEXTS, encode, self.where)
 
     def encode_boxes(
         self, images: Sequence[Image.Image], boxes: Sequence[NDArray[Any]]
     ) -> list[Features]:
-        moved = (
-            [
-                np.array(self._fitted(image, own)[1], np.float32).reshape(-1, 4)
-                for image, own in zip(images, boxes, strict=True)
-            ]
-            if self._fit == "pad"
-            else boxes
-        )
-        return box_features(images, moved, self.batch, self._maps, self._where)
+        if self._fit == "squash":
+            return super().encode_boxes(images, boxes)
+        moved = [
+            np.array(self._fitted(image, own)[1], np.float32).reshape(-1, 4)
+            for image, own in zip(images, boxes, strict=True)
+        ]
+        return super().encode_boxes(images, moved)
 
     def describe(self) -> dict[str, Any]:
         short, long = self._limits.short, self._limits.long
@@ -93,7 +78,7 @@ class FGClipModel:
             "image_size": self._limits.side,
             "image_fit": self._fit,
             "boxes": "RoIAlign on the dense map: the last layer without attention",
-            "precision": self._where.precision,
+            "precision": self.where.precision,
         }
 
     def _fitted(self, image: Image.Image, boxes: Any = ()) -> tuple[NDArray[np.uint8], Any]:
@@ -101,12 +86,12 @@ class FGClipModel:
 
     def _pixels(self, images: Sequence[Image.Image]) -> Tensor:
         stacked = torch.from_numpy(np.stack([self._fitted(image)[0] for image in images]))
-        return (stacked.to(self._where.device) - self._mean) / self._std
+        return (stacked.to(self.where.device) - self._mean) / self._std
 
-    def _image_features(self, images: Sequence[Image.Image]) -> Tensor:
+    def image_features(self, images: Sequence[Image.Image]) -> Tensor:
         return self._model.encode_images(self._pixels(images), dense=False)[0]
 
-    def _maps(self, images: Sequence[Image.Image]) -> Sequence[Tensor]:
+    def maps(self, images: Sequence[Image.Image]) -> Sequence[Tensor]:
         dense = self._model.encode_images(self._pixels(images))[1]
         assert dense is not None
         return list(dense)

@@ -13,14 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from finehard.benchmarks.model import Features, TextKind
-from finehard.benchmarks.models.forward import (
-    TEXTS,
-    Place,
-    box_features,
-    features,
-    name_of,
-    none_cut,
-)
+from finehard.benchmarks.models.forward import TEXTS, ForwardModel, Place, features, name_of
 from finehard.errors import FinehardError, UsageError, error_line
 
 _SCHEMES = ("hf-hub:", "local-dir:")
@@ -30,15 +23,13 @@ _ENLARGED = 1.5
 """A crop's sides, in those of its box (CLIPSelf, src/training/data.py)."""
 
 
-class OpenClipModel:
+class OpenClipModel(ForwardModel):
     """A model of open_clip, `spec` as in "ViT-B-32:WEIGHTS", with its own preprocessing.
 
     Boxes of a ViT with a class token are RoIAlign on the map of the last layer without attention,
     the image squashed to the model's size. Those of another architecture are crops half as large
     again, squashed and encoded like images, as CLIPSelf (arXiv 2310.01403) measures crops.
     """
-
-    batch = 64
 
     def __init__(self, spec: str, where: Place) -> None:
         try:
@@ -57,33 +48,28 @@ class OpenClipModel:
             )
         except Exception as error:  # whatever open_clip and the Hub's client raise
             raise FinehardError(f"no open_clip model {spec}: {error_line(error)}") from None
-        self.name = name_of(architecture)
-        self.cut = none_cut()
-        self._where = where
+        super().__init__(name_of(architecture), where)
         self._model: Any = model.eval()
         self._limit = int(getattr(model, "context_length", self._tokenizer.context_length))
         self._dense = _has_value_path(model.visual)
         self._padding = int(self._tokenizer([""], self._limit + 1)[0, -1])
-
-    def encode_images(self, images: Sequence[Image.Image]) -> Features:
-        return features(images, self.batch, self._image_features, self._where)
 
     def encode_texts(self, texts: Sequence[str], kind: TextKind) -> Features:
         def encode(part: Sequence[str]) -> Tensor:
             longer = self._tokenizer(list(part), self._limit + 1)
             self.cut[kind] += int((longer[:, -1] != self._padding).sum())
             ids = self._tokenizer(list(part), self._limit)
-            return self._model.encode_text(ids.to(self._where.device))
+            return self._model.encode_text(ids.to(self.where.device))
 
-        return features(texts, TEXTS, encode, self._where)
+        return features(texts, TEXTS, encode, self.where)
 
     def encode_boxes(
         self, images: Sequence[Image.Image], boxes: Sequence[NDArray[Any]]
     ) -> list[Features]:
         if self._dense:
-            return box_features(images, boxes, self.batch, self._maps, self._where)
+            return super().encode_boxes(images, boxes)
         crops = [_crop(image, box) for image, own in zip(images, boxes, strict=True) for box in own]
-        rows = features(crops, self.batch, self._crop_features, self._where)
+        rows = features(crops, self.batch, self._crop_features, self.where)
         return np.split(rows, np.cumsum([len(own) for own in boxes])[:-1])
 
     def describe(self) -> dict[str, Any]:
@@ -94,19 +80,19 @@ class OpenClipModel:
             "image_size": self._model.visual.image_size,
             "image_fit": "the model's preprocessing; squashed for boxes",
             "boxes": dense if self._dense else "crops of 1.5 times the box, encoded like images",
-            "precision": self._where.precision,
+            "precision": self.where.precision,
         }
 
     def _stacked(self, images: Sequence[Image.Image], transform: Any) -> Tensor:
-        return torch.stack([transform(image) for image in images]).to(self._where.device)
+        return torch.stack([transform(image) for image in images]).to(self.where.device)
 
-    def _image_features(self, images: Sequence[Image.Image]) -> Tensor:
+    def image_features(self, images: Sequence[Image.Image]) -> Tensor:
         return self._model.encode_image(self._stacked(images, self._preprocess))
 
     def _crop_features(self, images: Sequence[Image.Image]) -> Tensor:
         return self._model.encode_image(self._stacked(images, self._squash))
 
-    def _maps(self, images: Sequence[Image.Image]) -> Sequence[Tensor]:
+    def maps(self, images: Sequence[Image.Image]) -> Sequence[Tensor]:
         visual = self._model.visual
         *blocks, last = visual.transformer.resblocks
         states = visual._embeds(self._stacked(images, self._squash))

@@ -5,24 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
 from finehard.benchmarks.model import Features, TextKind
-from finehard.benchmarks.models.forward import (
-    TEXTS,
-    Place,
-    box_features,
-    features,
-    name_of,
-    none_cut,
-)
+from finehard.benchmarks.models.forward import TEXTS, ForwardModel, Place, features, name_of
 from finehard.benchmarks.models.pretrained import load_pretrained, token_ids
 
 
-class SiglipModel:
+class SiglipModel(ForwardModel):
     """A SigLIP or SigLIP 2 with its own image processor.
 
     Texts are in lower case, padded to the model's full length, and the padding is attended to, as
@@ -30,31 +22,19 @@ class SiglipModel:
     value path (MaskCLIP, arXiv 2112.01071).
     """
 
-    batch = 64
-
     def __init__(self, spec: str, where: Place) -> None:
-        self.name = name_of(spec)
-        self.cut = none_cut()
-        self._where = where
+        super().__init__(name_of(spec), where)
         self._model, self._tokenizer, self._processor = load_pretrained(spec, where.device)
         self._limit = self._model.config.text_config.max_position_embeddings
-
-    def encode_images(self, images: Sequence[Image.Image]) -> Features:
-        return features(images, self.batch, self._image_features, self._where)
 
     def encode_texts(self, texts: Sequence[str], kind: TextKind) -> Features:
         def encode(part: Sequence[str]) -> Tensor:
             lower = [text.lower() for text in part]
             inputs = token_ids(self._tokenizer, lower, self._limit, "max_length", self.cut, kind)
-            ids = inputs["input_ids"].to(self._where.device)
+            ids = inputs["input_ids"].to(self.where.device)
             return self._model.get_text_features(input_ids=ids).pooler_output
 
-        return features(texts, TEXTS, encode, self._where)
-
-    def encode_boxes(
-        self, images: Sequence[Image.Image], boxes: Sequence[NDArray[Any]]
-    ) -> list[Features]:
-        return box_features(images, boxes, self.batch, self._maps, self._where)
+        return features(texts, TEXTS, encode, self.where)
 
     def describe(self) -> dict[str, Any]:
         config = self._model.config
@@ -67,17 +47,17 @@ class SiglipModel:
             else config.vision_config.image_size,
             "image_fit": "the model's image processor",
             "boxes": "RoIAlign on the dense map: the value path of the pooling head",
-            "precision": self._where.precision,
+            "precision": self.where.precision,
         }
 
     def _inputs(self, images: Sequence[Image.Image]) -> dict[str, Tensor]:
         inputs = self._processor(list(images), return_tensors="pt")
-        return {name: rows.to(self._where.device) for name, rows in inputs.items()}
+        return {name: rows.to(self.where.device) for name, rows in inputs.items()}
 
-    def _image_features(self, images: Sequence[Image.Image]) -> Tensor:
+    def image_features(self, images: Sequence[Image.Image]) -> Tensor:
         return self._model.get_image_features(**self._inputs(images)).pooler_output
 
-    def _maps(self, images: Sequence[Image.Image]) -> Sequence[Tensor]:
+    def maps(self, images: Sequence[Image.Image]) -> Sequence[Tensor]:
         inputs = self._inputs(images)
         vision = self._model.vision_model
         states = _pooled_alone(vision.head, vision(**inputs).last_hidden_state)
