@@ -31,9 +31,7 @@ class Place(NamedTuple):
 
     def autocast(self) -> AbstractContextManager[Any]:
         """Returns the context of a forward pass."""
-        return torch.autocast(
-            self.device.type, torch.bfloat16, enabled=self.precision == "bf16"
-        )
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16")
 
 
 def place(device: str | None, precision: Precision | None) -> Place:
