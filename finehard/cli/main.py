@@ -98,7 +98,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_config(added)
     command("train", _unreached, "train FG-CLIP on a dataset")
     command("export", _unreached, "write a trained model for open_clip")
-    command("evaluate", _unreached, "evaluate a trained model, or a dataset against a truth file")
+    command("evaluate", _unreached, "evaluate a model, also on benchmarks, or a dataset")
     return parser
 
 
@@ -261,8 +261,15 @@ def _with_own_arguments(own: list[str]) -> int:
         from finehard.truth.command import main as evaluate_data
 
         return evaluate_data(own[2:])
+    if own[0] == "evaluate" and own[1:2] == ["benchmark"]:
+        from finehard.benchmarks.command import main as evaluate_benchmark
+
+        return evaluate_benchmark(own[2:])
     if own[0] == "evaluate" and own[1:2] != ["model"]:
-        raise UsageError("evaluate what? finehard evaluate data ... or finehard evaluate model ...")
+        raise UsageError(
+            "evaluate what? finehard evaluate data ..., finehard evaluate model ... or finehard "
+            "evaluate benchmark ..."
+        )
     try:
         from finehard.fgclip import evaluate, export, train
     except ImportError as error:
