@@ -20,7 +20,7 @@ _LONG_HEAD = "text_filip_projection.weight"
 
 
 def load(spec: str, device: str | None, precision: Precision | None) -> Model:
-    """Returns the model that `spec` names; see `finehard.benchmarks.model.load_model`."""
+    """Returns the model that `spec` names; see `finehard.benchmarks.loading.load_model`."""
     where = place(device, precision)
     if spec.startswith(_OPEN_CLIP):
         from finehard.benchmarks.models.open_clip import OpenClipModel

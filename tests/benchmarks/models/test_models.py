@@ -12,7 +12,7 @@ from torch.nn.functional import normalize
 from torchvision.ops import roi_align
 from transformers import AutoImageProcessor, AutoModel, AutoTokenizer
 
-from finehard.benchmarks.model import load_model
+from finehard.benchmarks.loading import load_model
 from finehard.benchmarks.models.forward import place
 from finehard.errors import FinehardError, UsageError
 from finehard.fgclip import model as fgclip
