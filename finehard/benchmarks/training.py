@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 from torch.distributed import ProcessGroup
 
 from finehard.benchmarks.chosen import choose, folder_of
 from finehard.benchmarks.folder import Absent
+from finehard.benchmarks.model import Precision
 from finehard.benchmarks.models.fgclip import FGClipModel
 from finehard.benchmarks.models.forward import Place
 from finehard.benchmarks.shared import SharedEncoder
@@ -28,7 +30,7 @@ class TrainingBenchmarks:
     def __init__(self, names: Sequence[str], root: str) -> None:
         root = storage.local(root)
         self._read = []
-        for benchmark, required in choose(names, root):
+        for benchmark, required in choose(names, root, "run.evaluate"):
             try:
                 data = benchmark.read(folder_of(benchmark, root))
             except Absent:
@@ -42,13 +44,20 @@ class TrainingBenchmarks:
             raise FinehardError(f"none of the benchmarks is below {root}")
 
     def measure(
-        self, model: FGCLIP, tokenizer: Any, fit: Fit, where: Place, group: ProcessGroup | None
+        self,
+        model: FGCLIP,
+        tokenizer: Any,
+        fit: Fit,
+        device: torch.device,
+        precision: Precision,
+        group: ProcessGroup | None,
     ) -> dict[str, float]:
         """Returns the figures, "BENCHMARK/FIGURE"; every process of `group` must call this."""
         training = model.training
         model.eval()
-        figures = {}
+        figures: dict[str, float] = {}
         try:
+            where = Place(device, precision)
             measured = FGClipModel(model, tokenizer, where, "in training", fit)
             for benchmark, data in self._read:
                 encoder = SharedEncoder(measured, group)
