@@ -20,13 +20,15 @@ WDS = "wds/"
 _PLACES = ("*", "wds/*", "datasets--clip-benchmark--wds_*/snapshots/*")
 
 
-def choose(names: Sequence[str], root: str) -> list[tuple[Benchmark, bool]]:
+def choose(
+    names: Sequence[str], root: str, key: str = "--benchmark"
+) -> list[tuple[Benchmark, bool]]:
     """Returns the benchmarks that `names` choose, each once, and whether its files must be there:
     not those of "all" and of families.
 
     A name is that of a declared benchmark, of a family ("fgovd"), "wds/NAME", "all" or
-    "module:attribute". Raises `UsageError` for another name, `Absent` for a webdataset that is not
-    below `root`.
+    "module:attribute". Raises `UsageError`, which begins with `key`, for another name, `Absent` for
+    a webdataset that is not below `root`.
     """
     chosen: dict[str, tuple[Benchmark, bool]] = {}
     for name in names:
@@ -34,7 +36,7 @@ def choose(names: Sequence[str], root: str) -> list[tuple[Benchmark, bool]]:
             own = [_webdataset(one, root) for one in webdatasets(root)]
             found, required = [*BENCHMARKS.values(), *own], False
         else:
-            found = _named(name, root)
+            found = _named(name, root, key)
             required = len(found) == 1
         for one in found:
             required |= chosen.get(one.name, (one, False))[1]
@@ -42,7 +44,7 @@ def choose(names: Sequence[str], root: str) -> list[tuple[Benchmark, bool]]:
     return list(chosen.values())
 
 
-def _named(name: str, root: str) -> list[Benchmark]:
+def _named(name: str, root: str, key: str) -> list[Benchmark]:
     if name.startswith(WDS):
         return [_webdataset(name.removeprefix(WDS), root)]
     if name in BENCHMARKS:
@@ -51,12 +53,12 @@ def _named(name: str, root: str) -> list[Benchmark]:
         return family
     if ":" not in name:
         raise UsageError(
-            f"--benchmark: {name!r} is not one of {', '.join(_families())}, wds/NAME, all, nor "
+            f"{key}: {name!r} is not one of {', '.join(_families())}, wds/NAME, all, nor "
             "module:attribute"
         )
-    own = registry.load(name, dict[str, Callable[[], object]](), "--benchmark")
+    own = registry.load(name, dict[str, Callable[[], object]](), key)
     if not isinstance(own, Benchmark):
-        raise UsageError(f"--benchmark: {name} is no finehard.benchmarks.Benchmark")
+        raise UsageError(f"{key}: {name} is no finehard.benchmarks.Benchmark")
     return [own]
 
 

@@ -10,7 +10,7 @@ from finehard import registry
 from finehard.benchmarks import tables
 from finehard.benchmarks.chosen import choose, webdatasets
 from finehard.benchmarks.declared import BENCHMARKS
-from finehard.benchmarks.model import load_model
+from finehard.benchmarks.loading import load_model
 from finehard.benchmarks.progress import BenchmarkProgress
 from finehard.benchmarks.run import Result, run
 from finehard.console.arguments import Parser

@@ -1,16 +1,13 @@
-"""What a benchmark asks of a model, and which models can be loaded."""
+"""What a benchmark asks of a model."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-
-from finehard.errors import FinehardError
 
 TextKind = Literal["short", "long", "region"]
 """A caption of a sentence, one of a paragraph, or the text of a region. A model may encode each by
@@ -29,8 +26,10 @@ class Model(Protocol):
     """Shown in tables."""
     batch: int
     """Images of one forward pass."""
-    cut: Mapping[TextKind, int]
-    """Texts that were cut to the model's length so far, by kind."""
+
+    @property
+    def cut(self) -> Mapping[TextKind, int]:
+        """Returns how many texts were cut to the model's length so far, by kind."""
 
     def encode_images(self, images: Sequence[Image.Image]) -> Features:
         """Returns (n, d) features of RGB `images`."""
@@ -46,20 +45,3 @@ class Model(Protocol):
 
     def describe(self) -> dict[str, Any]:
         """Returns family, text lengths by kind, image size, and how boxes are encoded."""
-
-
-def load_model(
-    spec: str | os.PathLike[str], device: str | None = None, precision: Precision | None = None
-) -> Model:
-    """Returns the model that `spec` names, in evaluation mode on `device`.
-
-    `spec` is the folder or Hub id of an FG-CLIP (trained here or published), CLIP, SigLIP or
-    SigLIP 2, or "open_clip:ARCHITECTURE[:PRETRAINED]", where PRETRAINED is a tag or a path of
-    weights. `device` defaults to a GPU where there is one, `precision` to bf16 there and to fp32
-    on a CPU. Raises `FinehardError` where there is no such model.
-    """
-    try:
-        from finehard.benchmarks.models.load import load
-    except ImportError as error:
-        raise FinehardError(f"{error}: install finehard[train]") from None
-    return load(os.fspath(spec), device, precision)

@@ -12,30 +12,21 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 from torchvision.ops import roi_align
-from transformers import CLIPConfig, CLIPModel
+from transformers import CLIPConfig
 from transformers.utils import logging
 
 from finehard.errors import FinehardError, error_line
+from finehard.fgclip.modeling_fgclip import STRETCH, UNSTRETCHED, FGCLIPModel
 from finehard.fgclip.packing import ATTENTION, Packing
-
-UNSTRETCHED = 20
-"""The first positions are those of short texts; the rest is stretched (Long-CLIP, sec. 3.1)."""
-_STRETCH = 4
 
 _TABLES = "text_model.embeddings.position_embedding"
 _BEYOND_CLIP = {
     f"{_TABLES}_ori.weight", f"{_TABLES}_res.weight", "text_filip_projection.weight",
     "logit_scale_finegraind", "logit_scale_hardneg",
 }  # fmt: skip
-
-
-def long_positions(short: int) -> int:
-    """Returns the length of the long position tables made from `short` positions: 248 from 77."""
-    first = min(UNSTRETCHED, short)
-    return first + (short - first) * _STRETCH
 
 
 def stretch_positions(table: Tensor) -> Tensor:
@@ -46,27 +37,22 @@ def stretch_positions(table: Tensor) -> Tensor:
     """
     first, rest = table[:UNSTRETCHED], table[UNSTRETCHED:]
     if len(rest) < 2:
-        return torch.cat([first, rest.repeat_interleave(_STRETCH, 0)])
+        return torch.cat([first, rest.repeat_interleave(STRETCH, 0)])
     slope = torch.cat([rest[1:] - rest[:-1], rest[-1:] - rest[-2:-1]])
-    steps = torch.arange(_STRETCH, dtype=table.dtype, device=table.device) / _STRETCH
+    steps = torch.arange(STRETCH, dtype=table.dtype, device=table.device) / STRETCH
     stretched = rest[:, None] + steps[:, None] * slope[:, None]
     return torch.cat([first, stretched.flatten(0, 1)])
 
 
-class FGCLIP(CLIPModel):
-    """FG-CLIP. Features are not normalised, (..., D) with D the projection size."""
+class FGCLIP(FGCLIPModel):
+    """FG-CLIP for training: batches of packed texts, image and dense map in one pass.
+
+    Features are not normalised, (..., D) with D the projection size.
+    """
 
     def __init__(self, config: CLIPConfig) -> None:
         super().__init__(config)
-        text = config.text_config
-        width, long = text.hidden_size, long_positions(text.max_position_embeddings)
-        self.text_model.embeddings.position_embedding_res = nn.Embedding(long, width)
-        self.text_model.embeddings.position_embedding_ori = nn.Embedding(long, width)
-        self.text_filip_projection = nn.Linear(width, config.projection_dim, bias=False)
-        self.logit_scale_finegraind = nn.Parameter(torch.tensor(config.logit_scale_init_value))
-        self.logit_scale_hardneg = nn.Parameter(torch.tensor(config.logit_scale_init_value))
         self.text_model.config._attn_implementation = ATTENTION
-        self.post_init()
 
     @torch.no_grad()
     def init_from_clip(self) -> None:
@@ -127,12 +113,10 @@ class FGCLIP(CLIPModel):
         """Returns (U, H) states at the ends of the packed texts, before a head is applied."""
         text = self.text_model
         tables = text.embeddings
-        short = tables.position_embedding.weight
-        ori, res = tables.position_embedding_ori.weight, tables.position_embedding_res.weight
-        joined = torch.cat([short, ori[:UNSTRETCHED], res[UNSTRETCHED:]])
-        rows = packing.depths + packing.long * len(short)
+        rows = packing.depths + packing.long * tables.position_embedding.num_embeddings
         # Embedding lookups sum their gradients exactly and in a fixed order.
-        states = tables.token_embedding(packing.ids) + functional.embedding(rows, joined)
+        states = tables.token_embedding(packing.ids)
+        states = states + functional.embedding(rows, tables.positions())
         states = states[None]
         for layer in text.encoder.layers:
             states = layer(states, None, packing=packing)

@@ -64,27 +64,6 @@ def features(
     return torch.cat(rows).numpy() if rows else np.zeros((0, 0), np.float32)
 
 
-@torch.inference_mode()
-def box_features(
-    images: Sequence[Image.Image],
-    boxes: Sequence[NDArray[Any]],
-    size: int,
-    encode: Callable[[Sequence[Image.Image]], Sequence[Tensor]],
-    where: Place,
-) -> list[Features]:
-    """Returns for each of `images` the (k, d) features of its normalised xyxy (k, 4) `boxes`.
-
-    `encode` makes dense maps (d, h, w), one an image, each of the whole image. A feature is the
-    RoIAlign of its box with a 1 x 1 output, as FG-CLIP's.
-    """
-    found: list[Features] = []
-    for part, own in zip(in_batches(images, size), in_batches(boxes, size), strict=True):
-        with where.autocast():
-            maps = encode(part)
-        found += [pooled(dense, inside) for dense, inside in zip(maps, own, strict=True)]
-    return found
-
-
 def pooled(dense: Tensor, boxes: NDArray[Any]) -> Features:
     """Returns (k, d) features of normalised xyxy (k, 4) `boxes` on the (d, h, w) map `dense`."""
     height, width = dense.shape[1:]
@@ -96,9 +75,9 @@ def pooled(dense: Tensor, boxes: NDArray[Any]) -> Features:
     return normalize(aligned[:, :, 0, 0], dim=-1).cpu().numpy()
 
 
-def none_cut() -> dict[TextKind, int]:
-    """Returns the counts of cut texts with which a model begins."""
-    return {"short": 0, "long": 0, "region": 0}
+def name_of(spec: str) -> str:
+    """Returns the name of a model in tables: its Hub id, or the last two parts of its path."""
+    return "/".join(spec.rstrip("/").split("/")[-2:])
 
 
 def value_path(layer: Any, states: Tensor) -> Tensor:
@@ -107,3 +86,45 @@ def value_path(layer: Any, states: Tensor) -> Tensor:
     attention = layer.self_attn
     states = states + attention.out_proj(attention.v_proj(layer.layer_norm1(states)))
     return states + layer.mlp(layer.layer_norm2(states))
+
+
+class ForwardModel:
+    """A model in batches: families say what a batch of images makes, and how texts are encoded.
+
+    Boxes are encoded by RoIAlign with a 1 x 1 output on the dense map, as FG-CLIP's.
+    """
+
+    batch = 64
+
+    def __init__(self, name: str, where: Place) -> None:
+        self.name = name
+        self.cut: dict[TextKind, int] = {"short": 0, "long": 0, "region": 0}
+        self.where = where
+
+    def image_features(self, images: Sequence[Image.Image]) -> Tensor:
+        """Returns (n, d) features of a batch of images, of any length."""
+        raise NotImplementedError
+
+    def maps(self, images: Sequence[Image.Image]) -> Sequence[Tensor]:
+        """Returns the dense map (d, h, w) of each whole image of a batch."""
+        raise NotImplementedError
+
+    def encode_images(self, images: Sequence[Image.Image]) -> Features:
+        """Returns (n, d) features of RGB `images`."""
+        return features(images, self.batch, self.image_features, self.where)
+
+    def dense_maps(self, images: Sequence[Image.Image]) -> Iterator[Tensor]:
+        """Yields the dense map (d, h, w) of each of `images`, in float32 on the model's device."""
+        for part in in_batches(images, self.batch):
+            with torch.inference_mode(), self.where.autocast():
+                maps = self.maps(part)
+            yield from (one.float() for one in maps)
+
+    def encode_boxes(
+        self, images: Sequence[Image.Image], boxes: Sequence[NDArray[Any]]
+    ) -> list[Features]:
+        """Returns for each of `images` the (k, d) features of its normalised xyxy (k, 4) `boxes`;
+        each image is encoded once."""
+        return [
+            pooled(dense, own) for dense, own in zip(self.dense_maps(images), boxes, strict=True)
+        ]

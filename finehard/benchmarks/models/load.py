@@ -20,7 +20,7 @@ _LONG_HEAD = "text_filip_projection.weight"
 
 
 def load(spec: str, device: str | None, precision: Precision | None) -> Model:
-    """Returns the model that `spec` names; see `finehard.benchmarks.model.load_model`."""
+    """Returns the model that `spec` names; see `finehard.benchmarks.loading.load_model`."""
     where = place(device, precision)
     if spec.startswith(_OPEN_CLIP):
         from finehard.benchmarks.models.open_clip import OpenClipModel
@@ -29,9 +29,9 @@ def load(spec: str, device: str | None, precision: Precision | None) -> Model:
     config = _config(spec)
     if config.model_type == "clip":
         if _is_fgclip(spec, config):
-            from finehard.benchmarks.models.fgclip import FGClipModel
+            from finehard.benchmarks.models.fgclip import load_fgclip
 
-            return FGClipModel(spec, where)
+            return load_fgclip(spec, where)
         from finehard.benchmarks.models.clip import ClipModel
 
         return ClipModel(spec, where)
