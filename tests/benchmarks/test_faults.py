@@ -50,6 +50,12 @@ def test_an_image_is_encoded_once_for_all_its_boxes(name: str, tmp_path: Path) -
     assert (model.images, model.boxes) == (1, 3)
 
 
+def test_an_image_with_several_items_is_encoded_once(tmp_path: Path) -> None:
+    model = ColourModel()
+    result = _measured("sugarcrepe/swap_obj", tmp_path, model)
+    assert model.images == 2 and _figure(result, "image_to_text").over == 3
+
+
 def test_coco_boxes_count_crowds_too(tmp_path: Path) -> None:
     assert _figure(_measured("coco_boxes", tmp_path), "top1").over == 3  # all are crowds
 

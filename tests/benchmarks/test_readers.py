@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from finehard.benchmarks import folder as folders
 from finehard.benchmarks.chosen import choose, folder_of, webdatasets
 from finehard.benchmarks.declared import BENCHMARKS
 from finehard.benchmarks.folder import Absent, Folder, first_of_list
-from finehard.benchmarks.items import Boxes, Choices
+from finehard.benchmarks.items import Boxes, Choices, Pairs
 from finehard.benchmarks.readers.boxes import normalised
 from finehard.benchmarks.readers.webdataset import place_of
 from finehard.benchmarks.run import Result, measure
@@ -23,7 +24,7 @@ from finehard.errors import FinehardError
 from tests.benchmarks.colours import ColourModel
 from tests.benchmarks.layouts import npy, webdataset
 
-DATA = Path("/work/shared/data")
+DATA, PHOTOS = Path("/work/shared/data"), Path("/work/shared/photos")
 NAMES = "red\nblue\ngreen\nyellow\nblack\n"
 TEMPLATES = "a {c} thing\n{c}\n"
 
@@ -164,6 +165,33 @@ def test_boxes_stay_in_the_image_and_have_a_pixel() -> None:
     assert boxes == pytest.approx(
         np.array([[0, 0, 1, 1], [0.9, 0.8, 1, 1], [0.99, 0.98, 1, 1], [0, 0.2, 0.02, 0.22]])
     )
+
+
+@pytest.mark.skipif(not PHOTOS.is_dir(), reason="no photographs on this machine")
+def test_photographs_in_an_img2dataset_tar_are_a_webdataset(tmp_path: Path) -> None:
+    """Of a model that finds no photograph alike, each caption is its own image's only."""
+    (tmp_path / "photos/test").mkdir(parents=True)
+    (tmp_path / "photos/test/0.tar").write_bytes((PHOTOS / "00000.tar").read_bytes())
+    (tmp_path / "photos/test/nshards.txt").write_text("1")
+    (tmp_path / "photos/dataset_type.txt").write_text("retrieval")
+    ((benchmark, _),) = choose(["wds/photos"], str(tmp_path))
+    data = benchmark.read(folder_of(benchmark, str(tmp_path)))
+    assert isinstance(data, Pairs)
+    order = {text: n for n, pair in enumerate(data.items) for text in pair.captions}
+
+    class Told(ColourModel):
+        def encode_images(self, images: Any) -> np.ndarray:
+            rows = np.eye(len(data.items), dtype=np.float32)[self.images :][: len(images)]
+            assert all(min(image.size) > 100 for image in images)
+            self.images += len(images)
+            return rows
+
+        def encode_texts(self, texts: Any, kind: Any) -> np.ndarray:
+            return np.eye(len(data.items), dtype=np.float32)[[order[text] for text in texts]]
+
+    result = measure(benchmark, Told(), str(tmp_path))
+    assert result.images == len(data.items) > 5 and not result.missing
+    assert all(figure.value == 1.0 for figure in result.figures)
 
 
 @pytest.mark.skipif(not DATA.is_dir(), reason="no published files on this machine")
