@@ -203,7 +203,6 @@ _BOXES = [
         BoxClassification(), 'FG-CLIP: all annotations, 1,203 classes ("_" as a space), '
         "ImageNet's 80 templates",
         ("images of train2017 count too: the published script leaves them out unsaid",),
-        images=19_809,
     ),
     Benchmark(
         "chinese/box_class_cn", "BoxClass-CN", "BoxClass-CN",

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from finehard.benchmarks.items import Picture
 from finehard.errors import FinehardError, typed_error_line
 from finehard.io import storage
+
+_BEGIN = re.compile(r"\s*\[\s*")
+_BETWEEN = re.compile(r"[\s,]*")
+"""What stands before the first entry of a JSON list, and before another."""
 
 
 class Absent(FinehardError):
@@ -89,28 +94,29 @@ def first_of_list(uri: str, count: int) -> list[Any]:
     than it must."""
     decoder = json.JSONDecoder()
     found: list[Any] = []
+    between = _BEGIN
     with storage.open_read(uri) as file:
-        data, text, at = b"", "", 0
-        while len(found) < count:
-            more = file.read(1 << 20)
-            data += more
-            whole = len(data) - _unfinished(data)
-            text, data = text[at:] + data[:whole].decode("utf-8"), data[whole:]
+        data, text, more = b"", "", True
+        while more and len(found) < count:
+            data += (read := file.read(1 << 20))
+            more = bool(read)
+            whole = len(data) - (_unfinished(data) if more else 0)
+            text, data = text + data[:whole].decode("utf-8"), data[whole:]
             at = 0
-            while len(found) < count:
-                start = at + len(text[at:]) - len(text[at:].lstrip(" \t\r\n,["))
-                if text[start : start + 1] in ("", "]"):
-                    break
+            while len(found) < count and (start := between.match(text, at)):
+                if text[start.end() : start.end() + 1] == "]":
+                    return found
                 try:
-                    entry, end = decoder.raw_decode(text, start)
+                    entry, end = decoder.raw_decode(text, start.end())
                 except ValueError:
                     if not more:
                         raise
                     break
                 found.append(entry)
-                at = end
-            if not more:
-                break
+                at, between = end, _BETWEEN
+            text = text[at:]
+    if len(found) < count:
+        raise ValueError("the list has no end")
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -67,7 +68,14 @@ def _one(image: Image.Image, box: Any) -> np.ndarray:
 def paint(path: Path, *colours: str) -> None:
     """Writes an image of 32 x 32 px a colour, side by side."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(painted(*colours, kind="PNG" if path.suffix == ".png" else "JPEG"))
+
+
+def painted(*colours: str, kind: str = "PNG") -> bytes:
+    """An image of 32 x 32 px a colour, side by side."""
     image = Image.new("RGB", (32 * len(colours), 32))
     for number, colour in enumerate(colours):
         image.paste(RGB[colour], (32 * number, 0, 32 * number + 32, 32))
-    image.save(path, "PNG" if path.suffix == ".png" else "JPEG")
+    out = io.BytesIO()
+    image.save(out, kind)
+    return out.getvalue()

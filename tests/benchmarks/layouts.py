@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tests.benchmarks.colours import paint
+from tests.benchmarks.colours import paint, painted
 
 PAIRS = ("red", "blue", "green", "yellow")
 SHORT = {"red": "red", "blue": "blue", "green": "green", "yellow": "green"}
@@ -270,19 +270,23 @@ def long_texts(write: Callable[[Path], None]) -> Callable[[Path], None]:
 
 
 def webdataset(folder: Path, rows: list[tuple[str, str, bytes]], **files: str) -> None:
-    """Writes a test split of two shards: rows of (colour, ending, label)."""
+    """Writes rows of (colour, ending, label) as `webdataset_of` does."""
+    webdataset_of(folder, [(painted(colour), *rest) for colour, *rest in rows], **files)
+
+
+def webdataset_of(folder: Path, rows: list[Any], **files: str) -> None:
+    """Writes a test split of two shards: rows of (PNG, ending, label); in order."""
     for name, content in files.items():
         put(folder / f"{name}.txt", content)
     put(folder / "test" / "nshards.txt", "2\n")
+    half = (len(rows) + 1) // 2
     for shard in range(2):
         with tarfile.open(folder / "test" / f"{shard}.tar", "w") as tar:
-            for number, (colour, ending, label) in enumerate(rows[shard::2]):
-                paint(folder / "one.png", colour)
-                for suffix, data in (("png", (folder / "one.png").read_bytes()), (ending, label)):
+            for number, (png, ending, label) in enumerate(rows[shard * half : (shard + 1) * half]):
+                for suffix, data in (("png", png), (ending, label)):
                     info = tarfile.TarInfo(f"s{number:07d}.{suffix}")
                     info.size = len(data)
                     tar.addfile(info, io.BytesIO(data))
-    (folder / "one.png").unlink()
 
 
 def npy(*values: int) -> bytes:

@@ -21,8 +21,8 @@ def half_truths(read: Callable[[Folder], Pairs]) -> Callable[[Folder], Choices]:
     gives none are left out and counted."""
 
     def made(folder: Folder) -> Choices:
-        detail = _details()
         pairs = read(folder)
+        detail = _details()
         items = []
         for pair in pairs.items:
             first, *rest = _SENTENCE.split(pair.captions[0].strip())
