@@ -11,6 +11,7 @@ from finehard.benchmarks.benchmark import Benchmark
 from finehard.benchmarks.imagenet import imagenet
 from finehard.benchmarks.measures import (
     BoxClassification,
+    BoxRecall,
     BoxTexts,
     Choice,
     Classification,
@@ -33,6 +34,7 @@ from finehard.benchmarks.readers.pairs import (
     tab_separated,
     token_file,
 )
+from finehard.benchmarks.readers.panoptic import panoptic_boxes
 
 SHORT, LONG = Retrieval("short"), Retrieval("long")
 _FLICKR = ("flickr30k-images", "flickr30k_images", "images", "Images", "")
@@ -186,7 +188,21 @@ def _fgovd(level: str, part: str, images: int | None = None) -> Benchmark:
     )  # fmt: skip
 
 
+def _panoptic(part: str, things: bool) -> Benchmark:
+    return Benchmark(
+        f"panoptic_boxes/{part}", f"COCO panoptic, boxes of {part}", "coco",
+        panoptic_boxes(("annotations/panoptic_val2017.json", "panoptic_val2017.json"),
+                       ("val2017", "images/val2017"), things, imagenet().classes.templates),
+        BoxRecall(), "CLIPSelf: boxes among all 133 classes, mean over the classes",
+        ("the model's own image size, where CLIPSelf pads to 1024 pixels",
+         "ImageNet's 80 templates, and names of stuff without -merged, -other, -stuff",
+         "boxes of stuff are those in the JSON, not measured on the masks"),
+    )  # fmt: skip
+
+
 _BOXES = [
+    _panoptic("things", True),
+    _panoptic("stuff", False),
     Benchmark(
         "coco_boxes", "COCO, boxes", "coco",
         coco_boxes(("annotations/instances_val2017.json", "instances_val2017.json"), _COCO,

@@ -296,6 +296,22 @@ def npy(*values: int) -> bytes:
     return out.getvalue()
 
 
+def panoptic(folder: Path) -> None:
+    """Things: two red, one of which is called blue, and a blue one; stuff: green, called red; and
+    a box that is too small to count."""
+    paint(folder / "val2017" / "1.jpg", "red", "blue")
+    categories = [("red", 1, 5), ("blue", 1, 2), ("green", 0, 9), ("yellow-other-merged", 0, 7)]
+    rows = [([2, 2, 20, 20], 5), ([4, 4, 20, 20], 2), ([40, 0, 24, 32], 2), ([40, 2, 20, 20], 9),
+            ([2, 2, 7, 9], 7)]  # fmt: skip
+    put(folder / "annotations" / "panoptic_val2017.json", {
+        "images": [{"id": 1, "file_name": "1.jpg", "width": 64, "height": 32}],
+        "categories": [{"id": i, "name": n, "isthing": t} for n, t, i in categories],
+        "annotations": [{"image_id": 1, "file_name": "1.png", "segments_info": [
+            {"id": n, "bbox": b, "category_id": c, "iscrowd": 0} for n, (b, c) in enumerate(rows)
+        ]}],
+    })  # fmt: skip
+
+
 _NAMES = ("red", "blue", "green")
 _BOX = {"top1": 2 / 3, "top5": 1.0}
 _FGOVD = Layout(fgovd_rows("hard.jsonl"), {"top1": 2 / 3})
@@ -332,6 +348,8 @@ LAYOUTS: dict[str, Layout] = {
         boxes("valid_category_data_total_zh.json", ("红", "蓝", "绿"), "images/1.jpg",
               file_name="1.jpg"), _BOX, CHINESE,
     ),
+    "panoptic_boxes/things": Layout(panoptic, {"macc1": 0.75, "macc5": 1.0}),
+    "panoptic_boxes/stuff": Layout(panoptic, {"macc1": 0.0, "macc5": 1.0}),
     "fgovd/hard": _FGOVD,
     "fgovd/medium": Layout(fgovd_rows("2_attributes_llava.jsonl"), {"top1": 2 / 3}),
     "fgovd/easy": Layout(fgovd_official("3_attributes.json"), {"top1": 2 / 3}),

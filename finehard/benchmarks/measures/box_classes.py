@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -27,19 +28,41 @@ class BoxClassification:
 
     def __call__(self, data: Boxes, encoder: Encoder) -> list[Figure]:
         """Returns the figures."""
-        assert data.classes is not None
-        classes = encode_classes(data.classes, self.kind, encoder)
-        strict, order, counts = [], [], []
-        for batch, features in encoder.encode_boxes(data.items):
-            scores = np.concatenate(features) @ classes.features.T
-            own = np.array([[number] for item in batch for number in item.answers])
-            strict.append(ranks_of_scores(scores, classes.which[own]).strict)
-            order.append(ranks_of_scores(scores[:, classes.which], own).by_order)
-            counts += [len(item.answers) for item in batch]
+        ranks = rank_boxes(data, self.kind, encoder)
         return share_of_boxes(
-            np.concatenate(strict), np.concatenate(order), counts,
-            {f"top{k}": k for k in self.at},
-        )  # fmt: skip
+            ranks.strict, ranks.order, ranks.counts, {f"top{k}": k for k in self.at}
+        )
+
+
+class BoxRanks(NamedTuple):
+    """Ranks of the classes of all boxes, image by image.
+
+    strict  (n,) the rank of a box's class, from 0, ties wrong and equal names one class
+    order   (n,) as published: of equal scores the first is the best
+    counts  the boxes of each image
+    answers the class of each box
+    """
+
+    strict: np.ndarray
+    order: np.ndarray
+    counts: list[int]
+    answers: list[int]
+
+
+def rank_boxes(data: Boxes, kind: TextKind, encoder: Encoder) -> BoxRanks:
+    """Returns the ranks of the boxes' classes; an image is encoded once for all its boxes."""
+    assert data.classes is not None
+    classes = encode_classes(data.classes, kind, encoder)
+    strict, order, counts = [], [], []
+    answers: list[int] = []
+    for batch, features in encoder.encode_boxes(data.items):
+        scores = np.concatenate(features) @ classes.features.T
+        own = np.array([[number] for item in batch for number in item.answers])
+        strict.append(ranks_of_scores(scores, classes.which[own]).strict)
+        order.append(ranks_of_scores(scores[:, classes.which], own).by_order)
+        counts += [len(item.answers) for item in batch]
+        answers += own[:, 0].tolist()
+    return BoxRanks(np.concatenate(strict), np.concatenate(order), counts, answers)
 
 
 def share_of_boxes(
