@@ -15,6 +15,7 @@ from finehard.article import article
 from finehard.negatives.heads import Word, words
 from finehard.negatives.kinds import SHADES, attributes_of
 from finehard.negatives.plausible import colors, materials
+from finehard.negatives.typical import typical_color, typical_material
 from finehard.phrases.lexicon import broader, category, reading
 
 _ATTRIBUTES = ("color", "material", "pattern", "shape", "count", "size", "state", "action",
@@ -38,7 +39,7 @@ _FREQUENCY = {
 
 NUMBERS = ("commonness", "taggings", "unlikely material", "unlikely colour", "said again",
            "different colours", "shades", "wrong articles", "words", "letters",
-           "plain colours")  # fmt: skip
+           "plain colours", "typical material", "typical colour")  # fmt: skip
 """Names of the numbers of `Traits.numbers`, in order."""
 
 
@@ -157,7 +158,16 @@ def _numbers(text: str, found: tuple[Word, ...], stretches: list[_Stretch]) -> t
         float(len(found)),
         len(text) / 5,
         float(sum(s.words == s.last for s in stretches if s.attribute == "color")),
-    )
+        sum(typical_material(s.last, s.head) for s in stretches if s.attribute == "material"),
+        sum(typical_color(s.last, _material(s, stretches), s.head)
+            for s in stretches if s.attribute == "color"),
+    )  # fmt: skip
+
+
+def _material(color: _Stretch, stretches: list[_Stretch]) -> str:
+    """Returns the material of the thing that has a colour; "" if the text gives none."""
+    of = (s.last for s in stretches if s.attribute == "material" and s.head == color.head)
+    return next(of, "")
 
 
 def _key(stretch: _Stretch) -> tuple[str, str, str]:
