@@ -40,7 +40,8 @@ _MATERIALS = {
     "ceramic glass plastic metal paper": "mug cup bowl plate dish saucer teapot pot crockery",
     "glass ceramic": "vase pitcher",
     "fabric": "clothing garment garb linen pillow cushion blanket towel curtain carpet rug sheet "
-    "quilt scarf sock flag bedding shirt skirt sleeve collar cuff pocket cord lace ribbon embroidery",
+    "quilt scarf sock flag bedding shirt skirt sleeve collar cuff pocket cord lace ribbon "
+    "embroidery",
     "fabric leather rubber": "footwear shoe sneaker boot sandal slipper",
     "leather fabric plastic": "belt strap glove wallet handbag purse backpack bag luggage "
     "suitcase saddle",
