@@ -12,26 +12,31 @@ drawn by hashes, so the selection depends only on the data.
 from __future__ import annotations
 
 import heapq
+import math
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from finehard.digest import number
-from finehard.negatives.ranked import Texts, Weights, bucket
+from finehard.negatives.ranked import Texts, Weights, bucket, no_weights
 from finehard.negatives.traits import traits
 
-MOST = 3000
-"""Regions in the sample: fitting takes half a minute, and memory below 0.5 GB."""
+MOST = 2000
+"""Regions in the sample, at most."""
 LEAST = 50
 """Regions without which nothing is fitted."""
 FOLDS = 4
-ROUNDS = 4
+ROUNDS = 3
 """Times that the ranker is fitted; the mean of all is used. One alone is misled by the next: words
 that it prefers become those of negatives."""
+FEWEST = 3
+"""Negatives of a region that are dropped only together."""
+_MARGIN = 0.02
+"""How much better than chance a ranker may be."""
 _LONGEST = 40
 """Negatives of a region that are in the sample."""
-_STEPS = 4
+_STEPS = 3
 """Halvings of the interval in which the share of regions to drop is looked for."""
 _GRAIN = 4096.0
 """Weights are multiples of 1/4096, so that a sum of them is the same in any order."""
@@ -88,17 +93,30 @@ def merged(parts: Iterable[list[Drawn]]) -> list[Drawn]:
     return heapq.nsmallest(MOST, (one for part in parts for one in part))
 
 
+class Limits(NamedTuple):
+    """How much higher than its negatives the true text of a region may score.
+
+    By more than `best` above the best one: the region keeps none. By more than `each` above one:
+    that is dropped, except for the best `FEWEST`.
+    """
+
+    best: float
+    each: float
+
+
+_ALL = Limits(math.inf, math.inf)
+
+
 class Balance:
     """Selects the hard negatives of samples.
 
     `weights` are those of the rankers by fold; none: the first `per_region` negatives are kept.
-    A region whose true text scores higher than its best negative by more than `lead` keeps none.
     """
 
-    def __init__(self, per_region: int, weights: list[Weights], lead: float) -> None:
+    def __init__(self, per_region: int, weights: list[Weights], limits: Limits) -> None:
         self._per_region = per_region
         self._weights = weights
-        self._lead = lead
+        self._limits = limits
 
     def choose(self, sample: dict[str, Any]) -> tuple[dict[str, Any], dict[str, list[str]]]:
         """Returns the sample with its selected negatives in order, and the dropped texts by rule.
@@ -112,11 +130,10 @@ class Balance:
             given = region["hard_negatives"]
             texts = [negative["text"] for negative in given]
             true, *scores = self._scores([region["short_expr"], *texts], fold)
-            kept = _best(scores, self._per_region)
-            dropped["over_limit"] += [t for n, t in enumerate(texts) if n not in kept]
-            if kept and true - max(scores[n] for n in kept) > self._lead:
-                dropped["balanced_away"] += [texts[n] for n in kept]
-                kept = []
+            best = _best(scores, self._per_region)
+            kept = _within(best, [true - score for score in scores], self._limits)
+            dropped["over_limit"] += [text for n, text in enumerate(texts) if n not in best]
+            dropped["balanced_away"] += [texts[n] for n in sorted(set(best) - set(kept))]
             if len(kept) < len(given):
                 region = {**region, "hard_negatives": [given[n] for n in kept]}
             regions.append(region)
@@ -140,12 +157,13 @@ class Balance:
 def balanced(drawn: list[Drawn], per_region: int, loss: float) -> Balance:
     """Returns the balance that a sample of a dataset's regions asks for.
 
-    As many regions lose their negatives as it takes until a ranker that is fitted to the others is
-    right no more often than by chance; but at most a fraction `loss` of all negatives is dropped.
-    Those over `per_region` do not count.
+    As many regions lose their negatives as it takes until a ranker that is fitted to the others
+    picks true texts no more often than by chance; then as many single negatives as it takes until
+    it cannot tell them from true texts one by one. But at most a fraction `loss` of all negatives
+    is dropped. Those over `per_region` do not count.
     """
     if len(drawn) < LEAST:
-        return Balance(per_region, [], np.inf)
+        return Balance(per_region, [], _ALL)
     return _Game(drawn, per_region).balance(loss)
 
 
@@ -163,17 +181,16 @@ class _Game:
     def balance(self, loss: float) -> Balance:
         """Returns the balance; see `balanced`."""
         scores = np.zeros(len(self._fold))
-        kept = self._kept(-np.arange(len(scores), dtype=float))
-        total = [Weights(0.0, 0.0)] * FOLDS  # type: ignore[arg-type]
+        total = [no_weights()] * FOLDS
         for turn in range(1, ROUNDS + 1):
-            weights = self._fitted(kept)
-            total = [Weights(*(a + b for a, b in zip(*two, strict=True)))
-                     for two in zip(total, weights, strict=True)]  # fmt: skip
-            mean = [Weights(_rounded(w.traits / turn), _rounded(w.numbers / turn)) for w in total]
+            fitted = self._fitted(self._kept(scores, _ALL))
+            total = [Weights(a.traits + b.traits, a.numbers + b.numbers)
+                     for a, b in zip(total, fitted, strict=True)]  # fmt: skip
+            mean = [Weights(*(_rounded(part / turn) for part in one)) for one in total]
             scores = self._scores(mean)
-            kept = self._kept(scores)
-        leads = self._leads(scores, kept)
-        return Balance(self._per_region, mean, self._limit(leads, kept, loss))
+        limits, left = self._lowered("best", _ALL, scores, loss)
+        limits, _ = self._lowered("each", limits, scores, left)
+        return Balance(self._per_region, mean, limits)
 
     def _fitted(self, kept: np.ndarray) -> list[Weights]:
         return [self._texts.fitted(kept & (self._fold != fold)) for fold in range(FOLDS)]
@@ -186,50 +203,79 @@ class _Game:
             scores[here] = self._texts.scores(one)[here]
         return scores
 
-    def _kept(self, scores: np.ndarray) -> np.ndarray:
-        """Returns a mask of the true texts and of each region's negatives with the best scores."""
-        kept = self._texts.true.copy()
-        for first, last in zip(self._first, self._last, strict=True):
-            best = _best(scores[first + 1 : last].tolist(), self._per_region)
-            kept[first + 1 + np.array(best, np.int64)] = True
+    def _kept(self, scores: np.ndarray, limits: Limits) -> np.ndarray:
+        """Returns a mask of the texts that are kept, true ones too, if texts score `scores`."""
+        kept = np.zeros(len(scores), bool)
+        for first, last in zip(self._first.tolist(), self._last.tolist(), strict=True):
+            some = scores[first + 1 : last].tolist()
+            best = _best(some, self._per_region)
+            places = _within(best, [scores[first] - score for score in some], limits)
+            if places:
+                kept[[first, *(first + 1 + place for place in places)]] = True
         return kept
 
-    def _leads(self, scores: np.ndarray, kept: np.ndarray) -> np.ndarray:
-        """Returns how much higher each true text scores than its best negative."""
-        others = np.where(kept & ~self._texts.true, scores, -np.inf)
-        return scores[self._first] - np.maximum.reduceat(others, self._first)
+    def _lowered(
+        self, name: str, limits: Limits, scores: np.ndarray, loss: float
+    ) -> tuple[Limits, float]:
+        """Returns `limits` with one lowered until what is kept is balanced, and the loss left.
 
-    def _limit(self, leads: np.ndarray, kept: np.ndarray, loss: float) -> float:
-        """Returns the lead from which regions are dropped; infinite where none has to be."""
-        sizes = np.add.reduceat(kept, self._first) - 1
-        order = np.argsort(-leads, kind="stable")
-        lost = np.cumsum(sizes[order]) / sizes.sum()
+        It is not lowered further than a fraction `loss` of the negatives allows, nor below 0: a
+        text that scores lower than another does not stand out.
+        """
+        everything = self._kept(scores, _ALL).sum() - len(self._first)
+        before = self._kept(scores, limits)
+        leads = np.unique(np.r_[0.0, (scores[self._first][self._texts.item] - scores)[before]])
+        leads = leads[leads >= 0]
 
-        def limit(share: float) -> float:
-            out = int(np.searchsorted(lost, share, "right"))  # regions that may be dropped
-            return float(leads[order[out]]) if out < len(order) else -np.inf
+        def kept(place: int) -> np.ndarray:
+            return self._kept(scores, limits._replace(**{name: float(leads[place])}))
 
-        if self._balanced(leads <= np.inf, kept):
-            return np.inf
-        low, high = 0.0, loss
-        if self._balanced(leads <= limit(loss), kept):
+        def lost(place: int) -> float:
+            now = kept(place)
+            return float((before & ~now & ~self._texts.true).sum() / everything)
+
+        if len(leads) < 2 or self._balanced(name, before):
+            return limits, loss
+        low, high = 0, len(leads) - 1
+        while low < high:  # the lowest that the loss allows
+            middle = (low + high) // 2
+            low, high = (low, middle) if lost(middle) <= loss else (middle + 1, high)
+        if self._balanced(name, kept(low)):
+            high = len(leads) - 1  # nothing is dropped there, and it is not balanced
             for _ in range(_STEPS):
-                middle = (low + high) / 2
-                found = self._balanced(leads <= limit(middle), kept)
-                low, high = (low, middle) if found else (middle, high)
-        return limit(high)
+                middle = (low + high + 1) // 2
+                low, high = (middle, high) if self._balanced(name, kept(middle)) else (low, middle)
+        return limits._replace(**{name: float(leads[low])}), loss - lost(low)
 
-    def _balanced(self, regions: np.ndarray, kept: np.ndarray) -> bool:
-        """Whether a ranker fitted to what `regions` keep is right no more often than by chance."""
-        kept = kept & regions[self._texts.item]
-        leads = self._leads(self._scores(self._fitted(kept)), kept)[regions]
-        sizes = np.add.reduceat(kept, self._first)[regions]
-        return float(np.mean(leads > 0)) <= float(np.mean(1 / sizes)) if len(sizes) else True
+    def _balanced(self, name: str, kept: np.ndarray) -> bool:
+        """Whether a ranker fitted to what is kept is hardly better than chance: at picking true
+        texts among all (`best`), or at telling them from one negative (`each`)."""
+        scores = self._scores(self._fitted(kept))
+        leads = scores[self._first][self._texts.item] - scores
+        negatives = kept & ~self._texts.true
+        sizes = np.add.reduceat(negatives, self._first)
+        some = sizes > 0
+        if not some.any():
+            return True
+        if name == "best":
+            least = np.minimum.reduceat(np.where(negatives, leads, np.inf), self._first)
+            return bool(np.mean(least[some] > 0) <= np.mean(1 / (sizes[some] + 1)) + _MARGIN)
+        higher = np.add.reduceat(negatives & (leads > 0), self._first)
+        return bool(np.mean(higher[some] / sizes[some]) <= 0.5 + _MARGIN)
 
 
 def _best(scores: list[float], most: int) -> list[int]:
     """Returns the places of the `most` highest scores, in order; the first of equal ones."""
     return sorted(sorted(range(len(scores)), key=lambda n: (-scores[n], n))[:most])
+
+
+def _within(best: list[int], leads: list[float], limits: Limits) -> list[int]:
+    """Returns those of the places `best` that the limits allow, in order; `leads` has by place how
+    much higher than it the true text scores."""
+    ranked = sorted(best, key=lambda n: (leads[n], n))
+    if not ranked or leads[ranked[0]] > limits.best:
+        return []
+    return sorted([*ranked[:FEWEST], *(n for n in ranked[FEWEST:] if leads[n] <= limits.each)])
 
 
 def _rounded(weights: np.ndarray) -> np.ndarray:

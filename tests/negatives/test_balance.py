@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import pickle
 import random
 from collections import Counter
@@ -20,7 +21,7 @@ from finehard.audit.item import of_samples
 from finehard.demo.texts import noun_phrase
 from finehard.demo.world import COLORS, KINDS, PATTERNS
 from finehard.negatives import balance as module
-from finehard.negatives.balance import Balance, Drawn, Sampler, balanced, merged
+from finehard.negatives.balance import Balance, Drawn, Limits, Sampler, balanced, merged
 from finehard.negatives.lexicon import likely_swaps, swaps
 from finehard.negatives.swap import check, pick
 from finehard.records import HardNegative
@@ -83,18 +84,9 @@ def _count(samples: list[Sample]) -> int:
 @pytest.mark.parametrize(("never_true", "attribute"), [("", "pattern"), ("teal", "color")])
 def test_words_no_longer_give_negatives_away(never_true: str, attribute: str) -> None:
     """In the demo "floral" is never true; "teal" is added as a negative of every region."""
-    samples = _samples(3000, never_true)
+    samples = _samples(800, never_true)
     chosen, dropped = _chosen(samples)
     before, after = (audit(lambda s=s: of_samples(s)) for s in (samples, chosen))
-    print(
-        before["attributes"],
-        after["attributes"],
-        after["eleven_way"],
-        after["accuracy_texts_seen"],
-        dropped,
-        _count(samples),
-        after["traits"]["accuracy"],
-    )
     assert before["attributes"][attribute]["told_apart"] > 0.55
     assert after["attributes"][attribute]["told_apart"] < 0.53
     assert after["eleven_way"]["accuracy"] <= 0.14
@@ -107,10 +99,11 @@ def test_words_no_longer_give_negatives_away(never_true: str, attribute: str) ->
 @pytest.mark.skipif(not SHARED.is_dir(), reason="no ../shared/data")
 def test_plausibility_no_longer_gives_negatives_away() -> None:
     """Real expressions with the lexicon's negatives: by both attackers, and within the loss."""
-    texts = [json.loads(line) for line in (SHARED / "fgovd_easy.jsonl").read_text().splitlines()]
+    rows = (SHARED / "fgovd_easy.jsonl").read_text().splitlines()[:300]
+    texts = [json.loads(row)["pos_expression"][0] for row in rows]
     samples = [
         _sample(number, text, pick(text, likely_swaps(text), 12)[0])
-        for number, text in enumerate(row["pos_expression"][0] for row in texts[:500])
+        for number, text in enumerate(texts)
     ]
     chosen, dropped = _chosen(samples, 0.3)
     before, after = (audit(lambda s=s: of_samples(s)) for s in (samples, chosen))
@@ -120,15 +113,15 @@ def test_plausibility_no_longer_gives_negatives_away() -> None:
 
 
 def test_per_region_is_the_maximum() -> None:
-    chosen, dropped = _chosen(_samples(300))
+    chosen, dropped = _chosen(_samples(100))
     assert max(len(s["regions"][0]["hard_negatives"]) for s in chosen) == 10
     assert dropped["over_limit"] > 0
 
 
 def test_selection_does_not_depend_on_order_or_sharding() -> None:
-    samples = _samples(200)
+    samples = _samples(80)
     whole, reversed_ = _drawn(samples), _drawn(samples[::-1])
-    parts = merged([_drawn(samples[150:]), _drawn(samples[:50]), _drawn(samples[50:150])])
+    parts = merged([_drawn(samples[60:]), _drawn(samples[:20]), _drawn(samples[20:60])])
     choices = []
     for drawn in (whole, reversed_, parts):
         balance = pickle.loads(pickle.dumps(balanced(drawn, 10, LOSS)))
@@ -158,7 +151,7 @@ def test_what_a_sampler_draws_is_bounded() -> None:
 
 
 def test_selected_negatives_are_unchanged_and_in_order() -> None:
-    samples = _samples(200)
+    samples = _samples(80)
     for before, after in zip(samples, _chosen(samples)[0], strict=True):
         given = before["regions"][0]["hard_negatives"]
         kept = after["regions"][0]["hard_negatives"]
@@ -180,7 +173,7 @@ def test_few_regions_lose_none() -> None:
 
 
 def test_zero_loss_drops_no_region() -> None:
-    assert _chosen(_samples(300, "teal"), 0.0)[1]["balanced_away"] == 0
+    assert _chosen(_samples(100, "teal"), 0.0)[1]["balanced_away"] == 0
 
 
 def test_regions_with_a_single_negative_can_be_balanced() -> None:
@@ -193,6 +186,6 @@ def test_regions_with_a_single_negative_can_be_balanced() -> None:
 
 def test_balance_without_weights_keeps_the_first() -> None:
     sample = _samples(1)[0]
-    chosen, _ = Balance(3, [], float("inf")).choose(sample)
+    chosen, _ = Balance(3, [], Limits(math.inf, math.inf)).choose(sample)
     kept = chosen["regions"][0]["hard_negatives"]
     assert kept == sample["regions"][0]["hard_negatives"][:3]
