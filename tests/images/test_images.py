@@ -22,7 +22,10 @@ from finehard.worker.images import Images
 from tests.pictures import encoded, jpg, picture, record
 
 CONFIG = ImagesConfig()
-_KINDS = [("JPEG", "jpg"), ("PNG", "png"), ("WEBP", "webp"), ("MPO", "jpg")]
+_KINDS = [
+    ("JPEG", "jpg"), ("PNG", "png"), ("WEBP", "webp"), ("MPO", "jpg"), ("AVIF", "avif"),
+    ("BMP", "bmp"), ("GIF", "gif"), ("JPEG2000", "jp2"), ("PPM", "ppm"), ("TIFF", "tiff"),
+]  # fmt: skip
 
 
 def _refused(data: bytes, config: ImagesConfig = CONFIG) -> str:
@@ -188,9 +191,9 @@ def test_huge_exif_is_read() -> None:
         (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "not_an_image"),
         (b"<!DOCTYPE html><html><body>404</body></html>", "not_an_image"),
         (b"\xff\xd8\xff\xe0", "not_an_image"),
-        (encoded(picture(), "GIF"), "not_an_image"),
-        (encoded(picture(), "TIFF"), "not_an_image"),
-        (encoded(picture(), "BMP"), "not_an_image"),
+        (encoded(picture(), "ICO"), "not_an_image"),
+        (encoded(picture().convert("F"), "TIFF"), "not_an_image"),
+        (b"\0\0\0\x18ftypheic" + bytes(99), "not_an_image"),
         (encoded(picture(1, 1), "PNG"), "image_too_small"),
         (encoded(picture(15, 400)), "image_too_small"),
     ],
