@@ -285,7 +285,16 @@ def _parquet(
     if about_tar or about_folder or listed:
         return _Inspected(None, kind=LISTS)
     counted = _counted(file, looked)
-    return _Inspected(counted, (), looked.names_files, looked.unread_columns, looked.error)
+    columns = (*looked.unread_columns, *_partitions(file.name))
+    return _Inspected(counted, (), looked.names_files, columns, looked.error)
+
+
+def _partitions(name: str) -> Iterator[str]:
+    """Yields the columns that are in the folders' names, NAME=VALUE, as Spark and Hive write."""
+    for part in os.path.dirname(name).split("/"):
+        column, equals, _ = part.partition("=")
+        if column and equals:
+            yield column
 
 
 def _counted(file: SourceFile, looked: parquet.Looked) -> SourceFile:

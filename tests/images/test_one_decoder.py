@@ -170,23 +170,43 @@ def _fuzz_exif(count: int) -> None:
         assert agree(data), block  # no metadata costs a picture
 
 
-def _fuzz_streams(count: int) -> int:
-    chance = random.Random(21)
+def _clear() -> Image.Image:
     clear = picture(MODEL, MODEL - 8).convert("RGBA")
     clear.putalpha(Image.linear_gradient("L").resize(clear.size))
-    good = [
+    return clear
+
+
+def _usual() -> list[bytes]:
+    """JPEGs, PNGs and WebPs."""
+    return [
         *(encoded(picture(MODEL, MODEL - 8), kind, exif=b"Exif\0\0" + grid.tiff(6))
           for kind in ("JPEG", "PNG", "WEBP")),
         encoded(picture(MODEL, MODEL - 8), progressive=True),
-        encoded(clear, "PNG"),
-        encoded(clear, "WEBP"),
-        encoded(clear.convert("RGB").quantize(9), "PNG", transparency=3),
+        encoded(_clear(), "PNG"),
+        encoded(_clear(), "WEBP"),
+        encoded(_clear().convert("RGB").quantize(9), "PNG", transparency=3),
         next(iter(grid.pngs())).data,
-        *(encoded(clear, kind) for kind in ("AVIF", "JPEG2000", "TIFF")),
-        *(encoded(clear.convert("RGB"), kind) for kind in ("BMP", "GIF", "PPM")),
-        encoded(clear, "TIFF", compression="tiff_lzw"),
-        encoded(clear.convert("YCbCr"), "TIFF", compression="jpeg"),
     ]  # fmt: skip
+
+
+def _others() -> list[bytes]:
+    """Images of all other formats that are read."""
+    clear, two = _clear(), {"save_all": True, "append_images": [picture(MODEL, MODEL - 8, 1)]}
+    bits, plain = clear.convert("1"), clear.convert("RGB")
+    return [
+        *(encoded(clear, kind) for kind in ("AVIF", "JPEG2000", "TIFF")),
+        *(encoded(plain, kind) for kind in ("BMP", "GIF", "PPM")),
+        *(encoded(plain, kind, **two) for kind in ("AVIF", "GIF", "TIFF")),
+        *(encoded(clear, "TIFF", compression=c) for c in ("tiff_lzw", "tiff_adobe_deflate")),
+        *(encoded(bits, "TIFF", compression=c) for c in ("group3", "group4", "packbits")),
+        encoded(clear.convert("YCbCr"), "TIFF", compression="jpeg"),
+        encoded(plain, "TIFF", big_tiff=True),
+        next(iter(tiffs.tiffs())).data,
+    ]
+
+
+def _fuzz_streams(good: list[bytes], count: int) -> int:
+    chance = random.Random(21)
     return sum(agree(damaged(good[n % len(good)], chance)) for n in range(count))
 
 
@@ -195,7 +215,8 @@ def test_damaged_exif_costs_no_picture() -> None:
 
 
 def test_all_agree_on_damaged_files() -> None:
-    assert 10 < _fuzz_streams(200) < 190
+    assert 10 < _fuzz_streams(_usual(), 200) < 190
+    assert 10 < _fuzz_streams(_others(), 200) < 190
 
 
 @pytest.mark.full
@@ -204,8 +225,13 @@ def test_6000_damaged_exif_blocks_cost_no_picture() -> None:
 
 
 @pytest.mark.full
-def test_all_agree_on_6000_damaged_files() -> None:
-    assert 300 < _fuzz_streams(6000) < 5700
+def test_all_agree_on_6000_damaged_jpegs_pngs_and_webps() -> None:
+    assert 300 < _fuzz_streams(_usual(), 6000) < 5700
+
+
+@pytest.mark.full
+def test_all_agree_on_6000_damaged_files_of_other_formats() -> None:
+    assert 300 < _fuzz_streams(_others(), 6000) < 5700
 
 
 @pytest.mark.parametrize("suffix", ["gif", "tif", "BMP", "avif", "jpe", "jp2"])
