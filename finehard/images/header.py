@@ -125,8 +125,8 @@ def _open(data: bytes) -> tuple[Image.Image, bool, bool]:
     """Returns the image, whether it is opened without its metadata, and whether there is more."""
     if is_tiff(data):
         page = first_page(data)
-        if page.is_preview:
-            raise ValueError("a camera's raw file or a preview: develop it first")
+        if page.problem:
+            raise ValueError(page.problem)
         return open_file(page.bare), False, page.has_more
     try:
         image, damaged = open_file(data), False

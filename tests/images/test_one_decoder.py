@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import random
+import struct
 import tarfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -198,7 +199,7 @@ def _others() -> list[bytes]:
         *(encoded(plain, kind) for kind in ("BMP", "GIF", "PPM")),
         *(encoded(plain, kind, **two) for kind in ("AVIF", "GIF", "TIFF")),
         *(encoded(clear, "TIFF", compression=c) for c in ("tiff_lzw", "tiff_adobe_deflate")),
-        *(encoded(bits, "TIFF", compression=c) for c in ("group3", "group4", "packbits")),
+        *(encoded(bits, "TIFF", compression=c) for c in ("group4", "packbits")),
         encoded(clear.convert("YCbCr"), "TIFF", compression="jpeg"),
         encoded(plain, "TIFF", big_tiff=True),
         next(iter(tiffs.tiffs())).data,
@@ -279,6 +280,24 @@ def test_previews_of_raw_files_are_rejects(tag: int) -> None:
     data = encoded(picture(), "TIFF", tiffinfo={tag: 1})
     with pytest.raises(ImageError, match="raw file"):
         stored(data, ANY)
+
+
+@pytest.mark.parametrize("compression", ["tiff_ccitt", "group3", "group4"])
+def test_faxes_are_rejects(compression: str) -> None:
+    """Of damaged ones libtiff shows other pixels each time."""
+    with pytest.raises(ImageError, match="fax"):
+        stored(encoded(picture().convert("1"), "TIFF", compression=compression), ANY)
+
+
+def test_a_jpeg_in_a_tiff_must_have_its_size() -> None:
+    data = encoded(picture(100, 80), "TIFF", compression="jpeg")
+    assert agree(data)
+    head, width = struct.pack("<H", 256), struct.pack("<II", 1, 100)
+    at = data.index(head, data.index(b"\xff\xd9"))
+    assert data[at + 4 : at + 12] == width
+    wide = data[: at + 8] + b"\x65" + data[at + 9 :]
+    with pytest.raises(ImageError, match="of another size"):
+        stored(wide, ANY)
 
 
 def _with_limit(folder: Path, most: int) -> None:
