@@ -94,11 +94,25 @@ def _problem(data: bytes, order: str, values: dict[int, _Value]) -> str:
     if reduced or _DNG_VERSION in values:
         return "a camera's raw file or a preview: develop it first"
     compression = _integer(order, values.get(_COMPRESSION))
+    if not _covers(order, values):
+        return "a TIFF that does not have all strips or tiles of its page"
     if compression in _FAX:
         return "a fax (CCITT), in which damage cannot be noticed: convert it first"
     if compression == _OLD_JPEG or (compression == _JPEG and not _is_whole(data, order, values)):
         return "a JPEG in a TIFF of another size, or of the old kind: convert it first"
     return ""
+
+
+def _covers(order: str, values: dict[int, _Value]) -> bool:
+    """Returns whether there are as many strips or tiles as the page needs: Pillow shows black
+    where an uncompressed one is missing."""
+    tags = (_WIDTH, _HEIGHT, _ROWS, _TILE_WIDTH, _TILE_HEIGHT)
+    width, height, rows, across, down = (_integer(order, values.get(tag)) for tag in tags)
+    if _OFFSETS[1] in values:
+        needed = -(-width // max(1, across)) * -(-height // max(1, down))
+    else:
+        needed = -(-height // (rows or max(1, height)))
+    return max(len(_integers(order, values.get(tag))) for tag in _OFFSETS) >= needed
 
 
 def _is_whole(data: bytes, order: str, values: dict[int, _Value]) -> bool:

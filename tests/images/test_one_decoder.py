@@ -289,6 +289,14 @@ def test_faxes_are_rejects(compression: str) -> None:
         stored(encoded(picture().convert("1"), "TIFF", compression=compression), ANY)
 
 
+def test_a_tiff_without_all_of_its_page_is_a_reject() -> None:
+    data = encoded(picture(40, 30), "TIFF", tiffinfo={278: 30})
+    at = data.index(struct.pack("<HHII", 257, 4, 1, 30))
+    longer = data[: at + 8] + struct.pack("<I", 3000) + data[at + 12 :]
+    with pytest.raises(ImageError, match="all strips"):
+        stored(longer, ANY)
+
+
 def test_a_jpeg_in_a_tiff_must_have_its_size() -> None:
     data = encoded(picture(100, 80), "TIFF", compression="jpeg")
     assert agree(data)
