@@ -16,6 +16,8 @@ from finehard.images.views import fit
 
 _STRIP = 1 << 20
 """Pixels that are composited at a time."""
+_MOST_COLOURS = 256
+"""Of a palette."""
 
 
 class Decoded(NamedTuple):
@@ -91,6 +93,9 @@ def _loaded(opened: Opened, data: bytes, draft: tuple[int, int] | None) -> Image
 def _eight_bits(image: Image.Image, data: bytes) -> Image.Image:
     """Returns `image` in a mode that can be resized: RGB, RGBA or grey, 8 bits a channel."""
     key = image.info.get("transparency")  # a colour that is transparent, or a palette's alpha
+    if image.mode == "P" and isinstance(key, bytes) and len(key) > _MOST_COLOURS:
+        del image.info["transparency"]  # as libpng does with such a chunk
+        key = None
     depth = data[24] if image.format == "PNG" else 8
     if image.mode.startswith("I"):  # 16 bits, of which the upper 8 are used
         return _upper_bits(image, key)

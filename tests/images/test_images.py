@@ -311,6 +311,13 @@ def test_every_mode_is_converted_to_rgb(image: Image.Image, kind: str, options: 
     assert pixels.mode == "RGB" and _near(pixels, image.convert("RGB"), 3)
 
 
+def test_more_alphas_than_colours_are_ignored() -> None:
+    data = encoded(_palette(), "PNG")
+    at = data.index(b"IDAT") - 4
+    pixels = decode(data[:at] + _chunk(b"tRNS", bytes(300)) + data[at:], CONFIG).pixels
+    assert pixels.tobytes() == _palette().convert("RGB").tobytes()
+
+
 def test_transparency_is_composited_on_white() -> None:
     image = Image.new("RGBA", (64, 32), (255, 0, 0, 255))
     image.paste((0, 0, 255, 0), (0, 0, 32, 32))
