@@ -144,7 +144,7 @@ class _RowLosses(torch.autograd.Function):
                 if mask is not None:
                     logits.masked_fill_(mask, float("-inf"))
                 slope = loss.slope(logits, target[part]).mul_(grads[0][part, None])
-                to_scale += (slope * cosines).sum()
+                to_scale += slope.flatten().dot(cosines.flatten())
                 to_bias += slope.sum()
                 slope.mul_(scale)
                 to_rows[part] = slope @ columns
