@@ -65,8 +65,15 @@ class FGCLIP(CLIPModel):
         self.text_filip_projection = nn.Linear(width, config.projection_dim, bias=False)
         self.logit_scale_finegraind = nn.Parameter(torch.tensor(config.logit_scale_init_value))
         self.logit_scale_hardneg = nn.Parameter(torch.tensor(config.logit_scale_init_value))
+        if getattr(config, "logit_bias_init_value", None) is not None:
+            self.add_logit_bias(config.logit_bias_init_value)
         self.text_model.config._attn_implementation = ATTENTION
         self.post_init()
+
+    def add_logit_bias(self, value: float) -> None:
+        """Adds the bias of a sigmoid loss, which the published FG-CLIP has not; it is saved too."""
+        self.config.logit_bias_init_value = value
+        self.logit_bias = nn.Parameter(torch.tensor(float(value)))
 
     @torch.no_grad()
     def init_from_clip(self) -> None:
@@ -140,6 +147,10 @@ class FGCLIP(CLIPModel):
 
     def short_features(self, states: Tensor) -> Tensor:
         """Returns (U, D) features of short texts from `encode_texts`' states."""
+        return self.text_projection(states)
+
+    def region_text_features(self, states: Tensor) -> Tensor:
+        """Returns (U, D) features of region texts from `encode_texts`' states, as of short ones."""
         return self.text_projection(states)
 
     def long_features(self, states: Tensor) -> Tensor:
