@@ -19,29 +19,15 @@ from transformers import CLIPConfig
 from transformers.utils import logging
 
 from finehard.errors import FinehardError, error_line
-from finehard.fgclip.modeling_fgclip import STRETCH, UNSTRETCHED, FGCLIPModel
+from finehard.fgclip.modeling_fgclip import FGCLIPModel
 from finehard.fgclip.packing import ATTENTION, Packing
+from finehard.fgclip.positions import stretch_positions
 
 _TABLES = "text_model.embeddings.position_embedding"
 _BEYOND_CLIP = {
     f"{_TABLES}_ori.weight", f"{_TABLES}_res.weight", "text_filip_projection.weight",
     "logit_scale_finegraind", "logit_scale_hardneg",
 }  # fmt: skip
-
-
-def stretch_positions(table: Tensor) -> Tensor:
-    """Returns the initial long position table: (77, D) to (248, D).
-
-    The first 20 rows are unchanged; between the others three are interpolated, and the last row is
-    extrapolated with the preceding slope (Long-CLIP, arXiv 2403.15378, section 3.1).
-    """
-    first, rest = table[:UNSTRETCHED], table[UNSTRETCHED:]
-    if len(rest) < 2:
-        return torch.cat([first, rest.repeat_interleave(STRETCH, 0)])
-    slope = torch.cat([rest[1:] - rest[:-1], rest[-1:] - rest[-2:-1]])
-    steps = torch.arange(STRETCH, dtype=table.dtype, device=table.device) / STRETCH
-    stretched = rest[:, None] + steps[:, None] * slope[:, None]
-    return torch.cat([first, stretched.flatten(0, 1)])
 
 
 class FGCLIP(FGCLIPModel):
