@@ -91,6 +91,7 @@ def our_batch(images: int, side: int, seed: int) -> tuple[Batch, int]:
         pixels=pixels, packing=packing, short=short, long=long, boxes=boxes, images=owners,
         regions=regions, hard_boxes=torch.arange(len(hard)), positives=hard[:, 0],
         negatives=hard[:, 1:], short_same=short, long_same=long, region_same=regions,
+        positive_same=hard[:, 0], negative_same=hard[:, 1:], region_text=regions,
     )  # fmt: skip
     return batch, len(packing.ids)
 
@@ -187,7 +188,7 @@ def arm(args: argparse.Namespace) -> dict[str, Any]:
         batch = batch.to(device)
 
         def step() -> Tensor:
-            return objective(batch)["loss"]
+            return objective.batch_losses(batch)["loss"]
 
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-6, weight_decay=0.001, fused=True)
     first, times, busy = None, [], []

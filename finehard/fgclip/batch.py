@@ -39,7 +39,9 @@ class Batch:
     hard_boxes  (H,) int64, the boxes that have hard negatives
     positives   (H,) int64, the true text of each
     negatives   (H, K) int64, the false texts of each, padded with -1
-    short_same, long_same (B,), region_same (R,)  int64 `text_id`s, equal for equivalent texts
+    short_same, long_same (B,), region_same (R,), positive_same (H,), negative_same (H, K)
+                int64 `text_id`s, equal for equivalent texts
+    region_text (R,) int64, equal for equal texts
     keys        of the samples, in order
     """
 
@@ -56,6 +58,9 @@ class Batch:
     short_same: Tensor
     long_same: Tensor
     region_same: Tensor
+    positive_same: Tensor
+    negative_same: Tensor
+    region_text: Tensor
     keys: tuple[str, ...] = ()
     skipped: tuple[Skipped, ...] = ()
     tokens: int = 0

@@ -62,7 +62,7 @@ def save(
     state = {
         "step": step,
         "optimizer": optimizer.state_dict(),
-        "margins": objective.margins,
+        "threshold": objective.threshold,
         "decides": fingerprint,
     }
     torch.save(state, temporary / _STATE)
@@ -79,7 +79,7 @@ def save(
 
 
 def load_state(checkpoint: Checkpoint) -> dict[str, Any]:
-    """Returns what `save` wrote beside the model: step, optimizer, margins, and "decides", the
+    """Returns what `save` wrote beside the model: step, optimizer, threshold, and "decides", the
     resume fingerprint."""
     return torch.load(checkpoint.folder / _STATE, map_location="cpu", weights_only=True)
 

@@ -14,7 +14,7 @@ from finehard import registry
 from finehard.fgclip.evaluators import EVALUATORS
 from finehard.fgclip.objective import ObjectiveConfig
 from finehard.fgclip.targets import SampleConfig
-from finehard.settings.ranges import Amount, Count, Positive
+from finehard.settings.ranges import Amount, Count, Positive, Share
 from finehard.settings.read import checked, overridden, read_yaml
 
 
@@ -44,18 +44,25 @@ class OptimizerConfig:
     batch_size: Positive = 512
     """Images a step, over all processes."""
     accumulate: Positive = 1
-    """Parts that a step is split into. Negatives are those of the same part."""
+    """Parts that a process encodes a step's images in, to save memory: features are computed twice,
+    and the result is that of one part."""
     epochs: Amount = 1.0
     steps: Positive | None = None
     """Number of steps; overrides `epochs`."""
     lr: Amount = 1e-6
     weight_decay: Amount = 0.001
-    """Not applied to biases, norms and scales."""
+    """Not applied to biases and norms."""
+    decay_scales: bool = False
+    """Apply weight decay to scales and the class embedding too, as published."""
     betas: tuple[float, float] = (0.9, 0.999)
     eps: Amount = 1e-8
     warmup_steps: Count = 200
+    warmup_share: Share = 0.0
+    """Of all steps, rounded up; if not 0, instead of `warmup_steps`."""
+    warmup_from_zero: bool = False
+    """Begin at a rate of 0, as published, which wastes a step; else at 1 / `warmup_steps`."""
     clip_norm: Amount = 1.0
-    """0: no clipping."""
+    """0: no clipping, as published."""
 
 
 @dataclass(frozen=True)
@@ -124,6 +131,31 @@ def resume_fingerprint(config: TrainConfig) -> dict[str, Any]:
     values = as_dict(config)
     run = values.pop("run")
     return {**values, **{k: run[k] for k in ("seed", "precision", "shuffle_shards")}}
+
+
+def resume_difference(before: dict[str, Any], now: dict[str, Any]) -> str:
+    """Returns in which key a run's fingerprint `before` differs from that of `now`, with both
+    values; "" where it can be resumed.
+
+    In fingerprints of earlier releases, what did not exist then has its default.
+    """
+    old = "warmup_from_zero" not in before["optimizer"]
+    defaults = as_dict(TrainConfig())
+    for key, value in now.items():
+        was = before.get(key)
+        if not isinstance(value, dict) or not isinstance(was, dict):
+            if was != value:
+                return f"{key!r}"
+            continue
+        was = {**(defaults[key] or {}), **was}
+        for name in value:
+            if was.get(name) != value[name]:
+                return f"'{key}': {name} was {was.get(name)}, now {value[name]}"
+    for key, name, plain in (("objective", "cmr_weight", 0), ("objective", "tic_weight", 0),
+                             ("optimizer", "accumulate", 1)):  # fmt: skip
+        if old and before[key][name] != plain:
+            return f"'{key}': an earlier release began it, where {name} had another meaning"
+    return ""
 
 
 def scratch_clip(config: ScratchConfig, vocabulary: int) -> CLIPConfig:

@@ -16,7 +16,7 @@ from finehard.dataset.shard import UnreadableSample
 from finehard.digest import number
 from finehard.errors import FinehardError, typed_error_line
 from finehard.fgclip.batch import Batch, Skipped
-from finehard.fgclip.packing import LONG, SHORT, pack
+from finehard.fgclip.packing import LONG, SHORT, Text, pack
 from finehard.fgclip.reader import ShardReader
 from finehard.fgclip.sampler import SampleIndex, Sampler, Shard
 from finehard.fgclip.targets import SampleConfig, Targets, select, text_id
@@ -126,12 +126,7 @@ def collate(
     packing, which = pack(texts)
     sizes = [len(g) for g in (short, long, phrases, hard, negatives)]
     rows = torch.tensor(which, dtype=torch.int64).split(sizes)
-    most = max((len(r.negatives) for _, r in hard), default=0)
-    table = torch.full((len(hard), most), -1, dtype=torch.int64)
-    start = 0
-    for i, (_, r) in enumerate(hard):
-        table[i, : len(r.negatives)] = rows[4][start : start + len(r.negatives)]
-        start += len(r.negatives)
+    counts = [len(r.negatives) for _, r in hard]
     return Batch(
         pixels=torch.from_numpy(np.stack([s.pixels for s in samples])),
         packing=packing,
@@ -142,14 +137,31 @@ def collate(
         regions=rows[2],
         hard_boxes=torch.tensor([j for j, _ in hard], dtype=torch.int64),
         positives=rows[3],
-        negatives=table,
+        negatives=_table(rows[4], counts),
         short_same=_same(short),
         long_same=_same(long),
         region_same=_same(phrases),
+        positive_same=_same([r.positive for _, r in hard]),
+        negative_same=_table(_same(negatives), counts),
+        region_text=_token_ids(texts[2 * len(samples) :][: len(phrases)]),
         keys=tuple(s.key for s in samples),
         skipped=tuple(skipped),
         tokens=sum(len(t) for _, t in texts),
     )
+
+
+def _token_ids(texts: Sequence[tuple[int, Text]]) -> Tensor:
+    """Returns a 63-bit number for each text, equal for equal tokens."""
+    ids = [number(" ".join(map(str, tokens))) >> 1 for _, tokens in texts]
+    return torch.tensor(ids, dtype=torch.int64)
+
+
+def _table(values: Tensor, counts: Sequence[int]) -> Tensor:
+    """Returns (H, K) rows of `counts` values each, padded with -1."""
+    table = torch.full((len(counts), max(counts, default=0)), -1, dtype=torch.int64)
+    for row, part in zip(table, values.split(list(counts)), strict=True):
+        row[: len(part)] = part
+    return table
 
 
 def _same(texts: Sequence[str]) -> Tensor:
@@ -239,7 +251,7 @@ class _Caught(Dataset[Any]):
             return error
 
 
-def stream(batches: Batches, numbers: range, workers: int) -> Iterator[Batch]:
+def stream(batches: Batches, numbers: Sequence[int], workers: int) -> Iterator[Batch]:
     """The batches `numbers`, in order, prepared ahead by `workers` processes (0: in this one).
 
     In an evaluation, batches of which nothing can be read are left out. Raises `FinehardError`.

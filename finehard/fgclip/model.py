@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 from torchvision.ops import roi_align
 from transformers import CLIPConfig
@@ -38,7 +38,14 @@ class FGCLIP(FGCLIPModel):
 
     def __init__(self, config: CLIPConfig) -> None:
         super().__init__(config)
+        if getattr(config, "logit_bias_init_value", None) is not None:
+            self.add_logit_bias(config.logit_bias_init_value)
         self.text_model.config._attn_implementation = ATTENTION
+
+    def add_logit_bias(self, value: float) -> None:
+        """Adds the bias of a sigmoid loss, which the published FG-CLIP has not; it is saved too."""
+        self.config.logit_bias_init_value = value
+        self.logit_bias = nn.Parameter(torch.tensor(float(value)))
 
     @torch.no_grad()
     def init_from_clip(self) -> None:
@@ -110,6 +117,10 @@ class FGCLIP(FGCLIPModel):
 
     def short_features(self, states: Tensor) -> Tensor:
         """Returns (U, D) features of short texts from `encode_texts`' states."""
+        return self.text_projection(states)
+
+    def region_text_features(self, states: Tensor) -> Tensor:
+        """Returns (U, D) features of region texts from `encode_texts`' states, as of short ones."""
         return self.text_projection(states)
 
     def long_features(self, states: Tensor) -> Tensor:

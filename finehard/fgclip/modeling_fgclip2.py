@@ -96,7 +96,7 @@ class FGCLIP2Model(Siglip2Model):
     def get_image_dense_feature(
         self, pixel_values: Tensor, pixel_attention_mask: Tensor, spatial_shapes: Tensor
     ) -> Tensor:
-        """Returns (B, P, D), a feature for each patch, row by row; those of padding mean nothing."""
+        """Returns (B, P, D), a feature for each patch, row by row, then padding's."""
         states = self.vision_model(
             pixel_values=pixel_values,
             pixel_attention_mask=pixel_attention_mask,
@@ -132,7 +132,7 @@ class FGCLIP2Model(Siglip2Model):
         return features
 
 
-def attend(head: nn.Module, queries: Tensor, states: Tensor, mask: Tensor) -> Tensor:
+def attend(head, queries: Tensor, states: Tensor, mask: Tensor) -> Tensor:
     """Returns (B, Q, D): pooling `head`'s attention from `queries` to those of (B, P, D) `states`
     that are in (B, P) bool `mask`, and its MLP."""
     attended = head.attention(queries, states, states, key_padding_mask=~mask, need_weights=False)[

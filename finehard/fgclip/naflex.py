@@ -110,7 +110,8 @@ def batch_of(pictures: Sequence[Picture], naflex: Naflex) -> Patches:
     shapes = []
     for row, (image, _, final) in enumerate(pictures):
         if not final:
-            image = _resize(image, _pixels_for(*image.shape[1:], naflex.patch, most))
+            height, width = image.shape[1:]
+            image = _resize(image, _pixels_for(height, width, naflex.patch, most))
         patches = convert_image_to_patches(torch.from_numpy(image), naflex.patch)
         pixels[row, : len(patches)] = patches
         mask[row, : len(patches)] = True

@@ -27,12 +27,14 @@ from finehard.console.errors import exit_code
 from finehard.digest import digest
 from finehard.errors import FinehardError, UsageError
 from finehard.fgclip import checkpoint, distributed
+from finehard.fgclip.accumulate import backward
 from finehard.fgclip.card import Training, write_card
 from finehard.fgclip.config import (
     OptimizerConfig,
     TrainConfig,
     as_dict,
     load_train_config,
+    resume_difference,
     resume_fingerprint,
     scratch_clip,
 )
@@ -41,7 +43,7 @@ from finehard.fgclip.evaluate import evaluate, limits_of, table
 from finehard.fgclip.evaluators import Evaluator, load_evaluators
 from finehard.fgclip.metrics import StepMetrics
 from finehard.fgclip.model import FGCLIP, build, load
-from finehard.fgclip.objective import Objective
+from finehard.fgclip.objective import Objective, begin_scales
 from finehard.fgclip.optimizer import learning_rate, make_optimizer
 from finehard.fgclip.reader import ShardReader, find_shards
 from finehard.fgclip.run_folder import RunFolder
@@ -83,7 +85,7 @@ def train(
     optimizer = make_optimizer(network, config.optimizer, device)
     if state:
         optimizer.load_state_dict(state["optimizer"])
-        objective.margins.copy_(state["margins"])
+        objective.threshold.copy_(state["threshold"])
     batches = _batches(config, shards, tokenizer, network)
     parts = config.optimizer.accumulate
     steps = _steps(config.optimizer, batches.per_epoch // parts)
@@ -101,23 +103,18 @@ def train(
     result: dict[str, Any] = {"step": step, "steps": steps, "stopped": False}
     result |= {"skipped": 0, "dropped": 0}
     metrics = StepMetrics(device)
-    feed = stream(batches, range(step * parts, steps * parts), run.workers)
+    feed = stream(batches, _numbers(step, steps, parts, batches.per_epoch), run.workers)
     with _stop_signal() as stop_requested:
         while step < steps and not result["stopped"]:
-            torch.manual_seed(run.seed * 1_000_003 + step * world + distributed.rank())
             rate = learning_rate(step, steps, config.optimizer)
             for group in optimizer.param_groups:
                 group["lr"] = rate
-            for part in range(parts):
-                with metrics.waiting():
-                    batch = next(feed)
-                batch = batch.to(device)
-                with (
-                    _sync_only(whole, part == parts - 1),
-                    torch.autocast(device.type, torch.bfloat16, enabled=run.precision == "bf16"),
-                ):
-                    losses = whole(batch)
-                (losses["loss"] / parts).backward()
+            with metrics.waiting():
+                given = [next(feed) for _ in range(parts)]
+            given = [batch.to(device) for batch in given]
+            seed = run.seed * 1_000_003 + step * world + distributed.rank()
+            losses = backward(whole, objective, given, run.precision == "bf16", seed)
+            for batch in given:
                 metrics.add(batch, losses, parts)
             norm = _clip(network, config.optimizer.clip_norm)
             step += 1
@@ -126,7 +123,7 @@ def train(
             if bad:
                 raise FinehardError(
                     f"step {step}: {', '.join(f'{n} is {values[n]}' for n in bad)}; the step was "
-                    f"not applied, {_describe_latest(out)}; its first sample is {batch.keys[0]}"
+                    f"not applied, {_describe_latest(out)}; its first sample is {given[0].keys[0]}"
                 )
             optimizer.step()
             network.zero_grad()
@@ -169,11 +166,11 @@ def train(
     return result
 
 
-def _sync_only(whole: nn.Module, last: bool) -> contextlib.AbstractContextManager[None]:
-    """Reduces gradients over the processes in a step's last part only."""
-    if last or not isinstance(whole, DistributedDataParallel):
-        return contextlib.nullcontext()
-    return whole.no_sync()
+def _numbers(step: int, steps: int, parts: int, per_epoch: int) -> list[int]:
+    """Returns the numbers of the batches of steps `step` to `steps`: `parts` a step, and no step
+    with batches of two epochs."""
+    whole = per_epoch // parts * parts
+    return [n // whole * per_epoch + n % whole for n in range(step * parts, steps * parts)]
 
 
 def scales(model: FGCLIP) -> dict[str, float]:
@@ -189,23 +186,27 @@ def _start(
     latest = checkpoint.latest(out / "checkpoints")
     if latest:
         state = checkpoint.load_state(latest)
-        before, now = state["decides"], _fingerprint(config, shards)
-        if before != now:
-            section = next(k for k in now if now[k] != before.get(k))
+        difference = resume_difference(state["decides"], _fingerprint(config, shards))
+        if difference:
             raise UsageError(
-                f"{out} has a run with another {section!r}: give another --output, or the same "
+                f"{out} has a run with another {difference}: give another --output, or the same "
                 "data and config to resume it"
             )
+        state.setdefault("threshold", torch.zeros(()))  # earlier releases: without its loss
         return load(latest.folder), load_tokenizer(latest.folder), state
     if model is not None:
-        return load(model), load_tokenizer(model), None
+        network = load(model)
+        begin_scales(network, config.objective)
+        return network, load_tokenizer(model), None
     if config.scratch is None:
         raise UsageError("give --model a CLIP or FG-CLIP folder, or a config with 'scratch'")
     reader = ShardReader(shards, config.run.cache_gb)
     texts = texts_of(reader, config.scratch.samples)
     tokenizer = make_tokenizer(texts, config.scratch.vocabulary)
     torch.manual_seed(config.run.seed)
-    return build(scratch_clip(config.scratch, len(tokenizer))), tokenizer, None
+    network = build(scratch_clip(config.scratch, len(tokenizer)))
+    begin_scales(network, config.objective)
+    return network, tokenizer, None
 
 
 def _fingerprint(config: TrainConfig, shards: list[Shard]) -> dict[str, Any]:

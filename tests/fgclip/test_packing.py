@@ -3,6 +3,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from finehard.fgclip import golden, losses, packing
+from finehard.fgclip.chunked import LeftOut
 from finehard.fgclip.model import FGCLIP, build
 from finehard.fgclip.objective import Objective, ObjectiveConfig
 from finehard.fgclip.packing import LONG, SHORT
@@ -84,7 +85,7 @@ def test_loss_and_gradients_equal_those_of_padded_texts():
         if share is None:
             rows = padded_rows(model, data, batch)
             model.encode_texts = lambda _, rows=rows: rows
-        loss = objective.losses(batch, batch.pixels)["loss"]
+        loss = objective.batch_losses(batch)["loss"]
         loss.backward()
         results.append((loss.detach(), {n: p.grad for n, p in model.named_parameters()}))
     for loss, gradients in results[1:]:
@@ -119,6 +120,6 @@ def test_shared_prefix_gradients_are_summed_in_float32():
 
 def test_masking_every_negative_gives_zero_loss():
     x = torch.nn.functional.normalize(torch.randn(4, 8), dim=-1)
-    same = torch.ones(4, 4, dtype=torch.bool)
+    same = LeftOut(ids=(torch.ones(4), torch.ones(4)))
     loss = losses.contrastive(x, x, torch.arange(4), torch.tensor(5.0), same)
     assert torch.equal(loss, torch.zeros(4))
