@@ -38,7 +38,7 @@ def latest(folder: Path) -> Checkpoint | None:
 def save_model(folder: Path, objective: Objective, tokenizer: Any, sample: SampleConfig) -> None:
     """Writes model, tokenizer, image processor, modelling code and sample config."""
     model.save(objective.model, folder)
-    loadable.complete(folder, objective.model, tokenizer)
+    loadable.complete(folder, objective.model, tokenizer, sample)
     (folder / SAMPLE).write_text(json.dumps(dataclasses.asdict(sample), indent=1), "utf-8")
 
 

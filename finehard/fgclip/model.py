@@ -19,9 +19,11 @@ from transformers import CLIPConfig
 from transformers.utils import logging
 
 from finehard.errors import FinehardError, error_line
+from finehard.fgclip import siglip2
 from finehard.fgclip.modeling_fgclip import FGCLIPModel
 from finehard.fgclip.packing import ATTENTION, Packing
 from finehard.fgclip.positions import stretch_positions
+from finehard.fgclip.siglip2 import FGCLIP2
 
 _TABLES = "text_model.embeddings.position_embedding"
 _BEYOND_CLIP = {
@@ -58,7 +60,7 @@ class FGCLIP(FGCLIPModel):
         self.logit_scale_finegraind.copy_(self.logit_scale)
         self.logit_scale_hardneg.copy_(self.logit_scale)
 
-    def encode_images(self, pixels: Tensor, dense: bool = True) -> tuple[Tensor, Tensor | None]:
+    def encode_images(self, pixels: Tensor, dense: bool = True) -> tuple[Tensor, Any]:
         """Returns (B, D) image features of normalised (B, 3, S, S) `pixels`, and the dense map.
 
         The map, (B, D, h, w), is the last layer without attention between patches. It is None when
@@ -128,6 +130,10 @@ class FGCLIP(FGCLIPModel):
         return self.text_filip_projection(states)
 
 
+Network = FGCLIP | FGCLIP2
+"""A model that can be trained."""
+
+
 def build(config: CLIPConfig) -> FGCLIP:
     """Returns a new model with random weights, drawn from torch's random state."""
     model = FGCLIP(config)
@@ -135,15 +141,17 @@ def build(config: CLIPConfig) -> FGCLIP:
     return model
 
 
-def load(name: str | os.PathLike[str]) -> FGCLIP:
+def load(name: str | os.PathLike[str]) -> Network:
     """Loads the model in a folder (or of a model hub name), in float32.
 
-    Accepts FG-CLIP with the published parameter names, folders written by `save`, and plain CLIP,
-    from which the added parameters are initialised. Raises `FinehardError` where parameters are
-    missing or unexpected.
+    Accepts FG-CLIP and FG-CLIP 2 with the published parameter names, folders written by `save`, and
+    plain CLIP and SigLIP 2, from which the added parameters are initialised. Raises
+    `FinehardError` where parameters are missing or unexpected.
     """
     try:
         with _quiet():  # no report of the parameters that CLIP lacks
+            if siglip2.is_siglip2(name):
+                return siglip2.load(name)
             model, info = FGCLIP.from_pretrained(
                 os.fspath(name), dtype=torch.float32, output_loading_info=True
             )
@@ -151,7 +159,7 @@ def load(name: str | os.PathLike[str]) -> FGCLIP:
         line = error_line(error)
         if os.path.isabs(name) and not os.path.exists(name):
             line = "no such folder"
-        raise FinehardError(f"no CLIP or FG-CLIP model in {name}: {line}") from None
+        raise FinehardError(f"no CLIP, SigLIP 2 or FG-CLIP model in {name}: {line}") from None
     missing = set(info["missing_keys"])
     unexpected = {k for k in info["unexpected_keys"] if not k.endswith("position_ids")}
     odd = sorted(missing if missing != _BEYOND_CLIP else set()) + sorted(unexpected)
@@ -166,9 +174,9 @@ def load(name: str | os.PathLike[str]) -> FGCLIP:
     return model.float()
 
 
-def save(model: FGCLIP, folder: str | os.PathLike[str]) -> None:
+def save(model: Network, folder: str | os.PathLike[str]) -> None:
     """Writes a Hugging Face model folder with the published parameter names: the published code,
-    `load`, and (for images and short texts) `CLIPModel` read it."""
+    `load`, and (for images and short texts) `CLIPModel` or `Siglip2Model` read it."""
     with _quiet():
         model.save_pretrained(os.fspath(folder))
 

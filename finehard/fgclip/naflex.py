@@ -102,20 +102,21 @@ def picture(
     return Picture(pixels, fills, final), [clipped(box) for box in boxes]
 
 
-def batch_of(pictures: Sequence[Picture], naflex: Naflex) -> Patches:
-    """Returns `pictures` as patches, as many each as the largest of them fills."""
+def batch_of(pictures: Sequence[Picture], patch: int) -> Patches:
+    """Returns `pictures` as patches with a side of `patch` pixels, as many each as the largest of
+    them fills."""
     most = max(p.fills for p in pictures)
-    pixels = torch.zeros((len(pictures), most, 3 * naflex.patch**2), dtype=torch.uint8)
+    pixels = torch.zeros((len(pictures), most, 3 * patch**2), dtype=torch.uint8)
     mask = torch.zeros((len(pictures), most), dtype=torch.bool)
     shapes = []
     for row, (image, _, final) in enumerate(pictures):
         if not final:
             height, width = image.shape[1:]
-            image = _resize(image, _pixels_for(height, width, naflex.patch, most))
-        patches = convert_image_to_patches(torch.from_numpy(image), naflex.patch)
+            image = _resize(image, _pixels_for(height, width, patch, most))
+        patches = convert_image_to_patches(torch.from_numpy(image), patch)
         pixels[row, : len(patches)] = patches
         mask[row, : len(patches)] = True
-        shapes.append([side // naflex.patch for side in image.shape[1:]])
+        shapes.append([side // patch for side in image.shape[1:]])
     return Patches(pixels, mask, torch.tensor(shapes))
 
 

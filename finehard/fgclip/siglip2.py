@@ -67,8 +67,8 @@ class FGCLIP2(FGCLIP2Model):
         self.logit_scale_finegraind.fill_(LOG_SCALE)
         self.logit_scale_hardneg.fill_(LOG_SCALE)
 
-    def encode_images(self, patches: Patches, dense: bool = True) -> tuple[Tensor, DenseMap | None]:
-        """Returns (B, D) image features, and the dense map, None when `dense` is false."""
+    def encode_images(self, patches: Patches, dense: bool = True) -> tuple[Tensor, Any]:
+        """Returns (B, D) image features, and the `DenseMap`, None when `dense` is false."""
         vision, pixels = self.vision_model, patches.pixels
         if pixels.dtype == torch.uint8:
             pixels = pixels / 127.5 - 1
@@ -173,6 +173,13 @@ def load(name: str | os.PathLike[str]) -> FGCLIP2:
     elif missing:
         model.init_scales()
     return model.float()
+
+
+def is_siglip2(name: str | os.PathLike[str]) -> bool:
+    """Returns whether the model in a folder, or of a hub name, is SigLIP 2 or FG-CLIP 2. Raises
+    `OSError`, `ValueError` where there is none."""
+    values: dict[str, Any] = PretrainedConfig.get_config_dict(os.fspath(name))[0]
+    return values.get("model_type") in MODEL_TYPES
 
 
 def read_config(name: str | os.PathLike[str]) -> Siglip2Config:

@@ -112,7 +112,7 @@ def encoded(size, seed=0):
 def test_images_are_those_of_the_processor_and_of_siglip2(model, tmp_path):
     data = [encoded(size, i) for i, size in enumerate([(150, 230), (400, 130), (64, 500)])]
     naflex = Naflex(16, 256)
-    patches = batch_of([picture(d, naflex, [])[0] for d in data], naflex)
+    patches = batch_of([picture(d, naflex, [])[0] for d in data], naflex.patch)
     images = [Image.open(io.BytesIO(d)) for d in data]
     images[2] = images[2].resize((224, 224), Image.Resampling.BICUBIC)  # below 128 pixels
     processor = Siglip2ImageProcessor(patch_size=16, max_num_patches=256)
@@ -139,7 +139,7 @@ def test_features_are_those_of_the_published_mathematics(model):
     """Image and short text by transformers' own Siglip2; masks added, not boolean."""
     naflex = Naflex(8, 128)
     data = [encoded((130, 260)), encoded((300, 129), 1)]
-    patches = batch_of([picture(d, naflex, [])[0] for d in data], naflex)
+    patches = batch_of([picture(d, naflex, [])[0] for d in data], naflex.patch)
     image, dense = model.encode_images(patches)
     plain = Siglip2Model(model.config).eval()
     plain.load_state_dict(model.state_dict(), strict=False)
@@ -225,7 +225,7 @@ def test_a_batch_has_the_patches_that_its_largest_image_fills(sizes, most):
     naflex = Naflex(16, most)
     pictures = [picture(encoded(size), naflex, [(-1, 0, 0.5, 2)]) for size in sizes]
     assert all(boxes == [(0, 0, 0.5, 1)] for _, boxes in pictures)
-    patches = batch_of([p for p, _ in pictures], naflex)
+    patches = batch_of([p for p, _ in pictures], naflex.patch)
     counts = [196 if min(size) < 128 else (size[0] // 16) * (size[1] // 16) for size in sizes]
     expected = min(most, next((s for s in SIZES if max(counts) <= s), 1024))
     assert patches.pixels.shape[1:] == (expected, 768)
