@@ -67,6 +67,13 @@ class FGCLIP2(FGCLIP2Model):
         self.logit_scale_finegraind.fill_(LOG_SCALE)
         self.logit_scale_hardneg.fill_(LOG_SCALE)
 
+    def freeze_key_biases(self) -> FGCLIP2:
+        """Lets no gradient into the biases of the heads' attention keys: softmax is invariant to
+        them, so it is a rounding error, which Adam would scale up to full steps. Returns itself."""
+        for head in (self.vision_model.head, self.dense_feature_head):
+            head.attention.in_proj_bias.register_hook(_without_keys)
+        return self
+
     def encode_images(self, patches: Patches, dense: bool = True) -> tuple[Tensor, Any]:
         """Returns (B, D) image features, and the `DenseMap`, None when `dense` is false."""
         vision, pixels = self.vision_model, patches.pixels
@@ -130,6 +137,11 @@ class FGCLIP2(FGCLIP2Model):
         return self.longtext_head(states)
 
 
+def _without_keys(gradient: Tensor) -> Tensor:
+    queries, keys, values = gradient.chunk(3)
+    return torch.cat([queries, torch.zeros_like(keys), values])
+
+
 def _places(shapes: Tensor) -> Tensor:
     """Returns (B, h + 1, w + 1) the patch at each place of a map as large as the largest of (B, 2)
     `shapes`, and one more; beyond an image's own map, those at its edge."""
@@ -146,7 +158,7 @@ def build(config: Siglip2Config) -> FGCLIP2:
         model.logit_scale.fill_(2.302585)
         model.logit_bias.fill_(-10)
     model.init_from_siglip2()
-    return model
+    return model.freeze_key_biases()
 
 
 def load(name: str | os.PathLike[str]) -> FGCLIP2:
@@ -172,7 +184,8 @@ def load(name: str | os.PathLike[str]) -> FGCLIP2:
         model.init_from_siglip2()
     elif missing:
         model.init_scales()
-    return model.float()
+    loaded: FGCLIP2 = model.float()
+    return loaded.freeze_key_biases()
 
 
 def is_siglip2(name: str | os.PathLike[str]) -> bool:

@@ -4,9 +4,11 @@ import io
 import json
 import os
 import random
+import re
 import signal
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -102,7 +104,7 @@ def test_parts_of_a_step_change_nothing(whole_run, dataset, tmp_path):
     """But for the number of patches, which is a part's own: here all images fill 128."""
     train(config(optimizer={"accumulate": 3}), [dataset], tmp_path)
     for step, values in losses(whole_run).items():
-        assert losses(tmp_path)[step] == pytest.approx(values, rel=2e-3), step
+        assert losses(tmp_path)[step] == pytest.approx(values, rel=1e-4), step
 
 
 def test_bf16_trains(dataset, tmp_path):
@@ -134,7 +136,7 @@ def test_the_folder_loads_elsewhere_with_equal_features(whole_run):
         (64, 196), tokenizer.pad_token_id,
     )  # fmt: skip
     states = model.encode_texts(texts)
-    box = torch.tensor([[0.1, 0.2, 0.6, 0.9]])
+    box = torch.tensor([[0.1, 0.2, 0.55, 0.85]])
 
     theirs = AutoModel.from_pretrained(folder, trust_remote_code=True).eval()
     processor = AutoProcessor.from_pretrained(folder)
@@ -156,13 +158,24 @@ def test_the_folder_loads_elsewhere_with_equal_features(whole_run):
     found = theirs.get_text_features(texts.long, walk_type="long").pooler_output
     torch.testing.assert_close(found, model.long_features(states[1:]), **close)
     regions = theirs.get_image_region_features(
-        **inputs, image_sizes=[(200, 300)], region_infos=[[[30, 40, 180, 180]]]
+        **inputs, image_sizes=[(200, 300)], region_infos=[[[30, 40, 165, 170]]]
     )
     expected = model.region_features(dense, box, torch.tensor([0]))
     torch.testing.assert_close(regions[0], expected, **close)
     plain = AutoModel.from_pretrained(folder).eval()
     assert type(plain) is Siglip2Model
     torch.testing.assert_close(plain.get_image_features(**inputs).pooler_output, image, **close)
+
+
+@torch.no_grad()
+def test_the_lines_of_the_page_run(whole_run, tmp_path, capsys):
+    page = (Path(__file__).parents[2] / "docs" / "using-the-model.md").read_text("utf-8")
+    (block,) = (b for b in re.findall(r"```python\n(.*?)```", page, re.S) if "fgclip2" in b)
+    (tmp_path / "a.png").write_bytes(picture_bytes((300, 200)))
+    for name, path in (("out/fgclip2/model", whole_run / "model"), ("photo.jpg", "a.png")):
+        block = block.replace(name, str(tmp_path / path))
+    exec(block, {})
+    assert "torch.Size([1, 1])" in capsys.readouterr().out
 
 
 def picture_bytes(size):
