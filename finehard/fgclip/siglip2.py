@@ -94,7 +94,7 @@ class FGCLIP2(FGCLIP2Model):
         """Returns (R, D) features of normalised xyxy (R, 4) `boxes` on `dense`, rows (R,) `images`.
 
         RoIAlign with a 1 x 1 output on the map of each image, as published. The maps are laid side
-        by side in one array, their last row and column repeated, as RoIAlign does at an edge.
+        by side in one array, their last row and column repeated, as RoIAlign does beyond an edge.
         """
         device = dense.features.device
         places = _places(dense.shapes).to(device, non_blocking=True)
@@ -143,9 +143,9 @@ def _without_keys(gradient: Tensor) -> Tensor:
 
 
 def _places(shapes: Tensor) -> Tensor:
-    """Returns (B, h + 1, w + 1) the patch at each place of a map as large as the largest of (B, 2)
-    `shapes`, and one more; beyond an image's own map, those at its edge."""
-    height, width = (int(side) + 1 for side in shapes.amax(0))
+    """Returns (B, h, w) the patch at each place of a map as large as the largest of (B, 2)
+    `shapes`; beyond an image's own map, the patches at its edge."""
+    height, width = (int(side) for side in shapes.amax(0))
     rows = torch.minimum(torch.arange(height), shapes[:, :1] - 1)
     columns = torch.minimum(torch.arange(width), shapes[:, 1:] - 1)
     return rows[:, :, None] * shapes[:, 1, None, None] + columns[:, None]

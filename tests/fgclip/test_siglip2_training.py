@@ -6,6 +6,7 @@ import os
 import random
 import re
 import signal
+import subprocess
 import threading
 import time
 from pathlib import Path
@@ -13,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -23,7 +25,7 @@ from finehard.errors import UsageError
 from finehard.fgclip import objective as objectives
 from finehard.fgclip import siglip2
 from finehard.fgclip.batch import Batch
-from finehard.fgclip.config import parse_train_config
+from finehard.fgclip.config import as_dict, parse_train_config
 from finehard.fgclip.data import Limits, Read, collate
 from finehard.fgclip.model import load
 from finehard.fgclip.naflex import Naflex, batch_of, picture
@@ -36,8 +38,8 @@ from finehard.fgclip.train import train
 
 from . import made_shards
 from .test_siglip2 import config as tiny
+from .test_train import command, environment, losses, same_weights
 from .test_train import config as clip_config
-from .test_train import losses, same_weights
 
 OBJECTIVE = {
     "global_loss": "sigmoid", "region_weight": 0.2, "tic_weight": 0.1, "pair_weight": 3.0,
@@ -105,6 +107,22 @@ def test_parts_of_a_step_change_nothing(whole_run, dataset, tmp_path):
     train(config(optimizer={"accumulate": 3}), [dataset], tmp_path)
     for step, values in losses(whole_run).items():
         assert losses(tmp_path)[step] == pytest.approx(values, rel=1e-4), step
+
+
+@pytest.mark.slow
+def test_two_processes_equal_one_with_twice_the_batch(dataset, tmp_path):
+    settings = tmp_path / "settings.yaml"
+    values = as_dict(config(optimizer={"steps": 4}))
+    values["objective"]["ranks"] = "all"
+    values["optimizer"]["betas"] = [0.9, 0.999]
+    values["run"]["evaluators"] = []
+    settings.write_text(yaml.safe_dump(values))
+    for processes in (1, 2):
+        output = tmp_path / str(processes)
+        subprocess.run(command(dataset, output, settings, processes), check=True, env=environment())
+    one, two = losses(tmp_path / "1"), losses(tmp_path / "2")
+    for step, expected in one.items():
+        assert two[step] == pytest.approx(expected, rel=1e-4), step
 
 
 def test_bf16_trains(dataset, tmp_path):
