@@ -31,7 +31,7 @@ def backward(
 
     def encode(module: nn.Module, part: int) -> Features:
         torch.manual_seed(seed + part * _PART_SEED)
-        device = batches[part].pixels.device.type
+        device = batches[part].short.device.type
         with torch.autocast(device, torch.bfloat16, enabled=bf16):
             features: Features = module(batches[part])
             return features

@@ -68,6 +68,22 @@ def test_each_distinct_prefix_is_computed_once():
     assert len(packing.pack(texts, share_prefixes=False)[0].ids) == 5 + 5 + 3
 
 
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.integers(1, 100), max_size=40))
+def test_rows_hold_every_token_once_in_two_groups(lengths):
+    """So attention is one call a group, however many lengths there are."""
+    texts = [(SHORT, (*range(n, 0, -1), i + 200)) for i, n in enumerate(lengths)]
+    packed, _ = packing.pack(texts, share_prefixes=False)
+    assert len(packed.groups) <= 2
+    for part, (length, count) in zip(packed.inside.split(packed.sizes), packed.groups, strict=True):
+        rows = part.unflatten(0, (count, length))
+        assert (rows >= 0).any(1).all() and (length <= 32 or (rows >= 0).sum(1).min() > 32)
+    for number, (_, tokens) in enumerate(texts):
+        places = (packed.inside == number).nonzero()[:, 0]
+        assert packed.ids[packed.spread[places]].tolist() == list(tokens)
+        assert places.tolist() == list(range(places[0], places[0] + len(tokens)))
+
+
 def test_trim_ends_at_the_first_end_of_text():
     ids = torch.tensor([[8, 1, 2, 9, 9, 9], [8, 9, 3, 9, 9, 9]])
     assert packing.trim(ids) == [(8, 1, 2, 9), (8, 9)]
