@@ -26,8 +26,9 @@ from finehard.console.arguments import Parser
 from finehard.console.errors import exit_code
 from finehard.digest import digest
 from finehard.errors import FinehardError, UsageError
-from finehard.fgclip import checkpoint, distributed
+from finehard.fgclip import checkpoint, distributed, siglip2
 from finehard.fgclip.accumulate import backward
+from finehard.fgclip.card import Training, write_card
 from finehard.fgclip.config import (
     OptimizerConfig,
     TrainConfig,
@@ -36,19 +37,26 @@ from finehard.fgclip.config import (
     resume_difference,
     resume_fingerprint,
     scratch_clip,
+    scratch_siglip2,
 )
 from finehard.fgclip.data import Batches, Part, Source, stream
 from finehard.fgclip.evaluate import evaluate, limits_of, table
 from finehard.fgclip.evaluators import Evaluator, load_evaluators
 from finehard.fgclip.metrics import StepMetrics
-from finehard.fgclip.model import FGCLIP, build, load
+from finehard.fgclip.model import Network, build, load
 from finehard.fgclip.objective import Objective, begin_scales
 from finehard.fgclip.optimizer import learning_rate, make_optimizer
 from finehard.fgclip.reader import ShardReader, find_shards
 from finehard.fgclip.run_folder import RunFolder
 from finehard.fgclip.run_logger import RunLogger
 from finehard.fgclip.sampler import Sampler, Shard
-from finehard.fgclip.tokenizer import Tokens, load_tokenizer, make_tokenizer, texts_of
+from finehard.fgclip.tokenizer import (
+    Tokens,
+    load_tokenizer,
+    make_gemma_tokenizer,
+    make_tokenizer,
+    texts_of,
+)
 
 STOPPED = 143
 """Exit code after SIGTERM: 128 + 15, as in shells."""
@@ -150,6 +158,15 @@ def train(
             checkpoint.save_model(out / "model", objective, tokenizer, config.sample)
         if eval_shards:
             result["evaluation"] = evaluation(step, None)
+        if logger:
+            samples = sum(s.samples for s in shards)
+            write_card(
+                out / "model",
+                Training(
+                    data, samples, model, as_dict(config), step, result.get("loss"), eval_data,
+                    result.get("evaluation", {}),
+                ),
+            )  # fmt: skip
     if logger:
         logger.close()
         folder.push()
@@ -163,7 +180,7 @@ def _numbers(step: int, steps: int, parts: int, per_epoch: int) -> list[int]:
     return [n // whole * per_epoch + n % whole for n in range(step * parts, steps * parts)]
 
 
-def scales(model: FGCLIP) -> dict[str, float]:
+def scales(model: Network) -> dict[str, float]:
     """Returns the three learned scales that multiply the cosines."""
     names = ("logit_scale", "logit_scale_finegraind", "logit_scale_hardneg")
     return {name: float(getattr(model, name).detach().exp()) for name in names}
@@ -171,7 +188,7 @@ def scales(model: FGCLIP) -> dict[str, float]:
 
 def _start(
     config: TrainConfig, out: Path, model: str | None, shards: list[Shard]
-) -> tuple[FGCLIP, Any, dict[str, Any] | None]:
+) -> tuple[Network, Any, dict[str, Any] | None]:
     """Returns model, tokenizer, and the state of the checkpoint they were loaded from, if any."""
     latest = checkpoint.latest(out / "checkpoints")
     if latest:
@@ -186,15 +203,25 @@ def _start(
         return load(latest.folder), load_tokenizer(latest.folder), state
     if model is not None:
         network = load(model)
+        found = "siglip2" if isinstance(network, siglip2.FGCLIP2) else "clip"
+        if config.model.backbone not in ("auto", found):
+            raise UsageError(f"model.backbone is {config.model.backbone}, but {model} is {found}")
         begin_scales(network, config.objective)
         return network, load_tokenizer(model), None
     if config.scratch is None:
-        raise UsageError("give --model a CLIP or FG-CLIP folder, or a config with 'scratch'")
+        raise UsageError(
+            "give --model a CLIP, SigLIP 2 or FG-CLIP folder, or a config with 'scratch'"
+        )
     reader = ShardReader(shards, config.run.cache_gb)
     texts = texts_of(reader, config.scratch.samples)
-    tokenizer = make_tokenizer(texts, config.scratch.vocabulary)
-    torch.manual_seed(config.run.seed)
-    network = build(scratch_clip(config.scratch, len(tokenizer)))
+    if config.model.backbone == "siglip2":
+        tokenizer = make_gemma_tokenizer(texts, config.scratch.vocabulary)
+        torch.manual_seed(config.run.seed)
+        network = siglip2.build(scratch_siglip2(config.scratch, len(tokenizer)))
+    else:
+        tokenizer = make_tokenizer(texts, config.scratch.vocabulary)
+        torch.manual_seed(config.run.seed)
+        network = build(scratch_clip(config.scratch, len(tokenizer)))
     begin_scales(network, config.objective)
     return network, tokenizer, None
 
@@ -205,7 +232,7 @@ def _fingerprint(config: TrainConfig, shards: list[Shard]) -> dict[str, Any]:
     return {**resume_fingerprint(config), "data": data}
 
 
-def _batches(config: TrainConfig, shards: list[Shard], tokenizer: Any, model: FGCLIP) -> Batches:
+def _batches(config: TrainConfig, shards: list[Shard], tokenizer: Any, model: Network) -> Batches:
     total, world = config.optimizer.batch_size, distributed.world_size()
     shares = world * config.optimizer.accumulate
     if total % shares:
@@ -215,7 +242,7 @@ def _batches(config: TrainConfig, shards: list[Shard], tokenizer: Any, model: FG
         )
     limits = limits_of(model)
     run = config.run
-    source = Source(shards, config.sample, limits.side, run.seed, run.cache_gb)
+    source = Source(shards, config.sample, limits.side, run.seed, run.cache_gb, limits.patch)
     order = Sampler(shards, run.seed, run.shuffle_shards)
     if order.total < total:
         total = order.total // shares * shares
@@ -235,7 +262,7 @@ def _steps(config: OptimizerConfig, per_epoch: int) -> int:
     return max(1, steps if config.steps is None else config.steps)
 
 
-def _clip(model: FGCLIP, most: float) -> float:
+def _clip(model: Network, most: float) -> float:
     norm = nn.utils.clip_grad_norm_(model.parameters(), most if most > 0 else math.inf)
     return float(norm)
 
@@ -248,7 +275,7 @@ def _describe_latest(out: Path) -> str:
 def _evaluate(
     config: TrainConfig,
     evaluators: Mapping[str, Evaluator],
-    model: FGCLIP,
+    model: Network,
     tokenizer: Any,
     shards: list[Shard],
     logger: RunLogger | None,
@@ -292,7 +319,7 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("--data", required=True, nargs="+", help="dataset folders or URIs")
     parser.add_argument("--output", required=True, help="folder of the run; a run in it is resumed")
-    parser.add_argument("--model", help="CLIP or FG-CLIP model folder to start from")
+    parser.add_argument("--model", help="CLIP, SigLIP 2 or FG-CLIP folder to start from")
     parser.add_argument(
         "--config", help="YAML file or bundled recipe (default: finehard with --model, else demo)"
     )
