@@ -76,7 +76,7 @@ def check_output(output: str, source: str) -> None:
             raise UsageError(
                 f"output {output} holds other files ({names[0]}): choose an empty folder"
             )
-    existing = output
+    existing = os.path.abspath(output)
     while not os.path.exists(existing):
         existing = os.path.dirname(existing)
     if not os.path.isdir(existing) or not os.access(existing, os.W_OK | os.X_OK):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from finehard.records import one_line
 from finehard.texts.boilerplate import CLOSING, OPENING, is_thought, without_boilerplate
@@ -63,6 +64,10 @@ class Judge:
     def __call__(self, raw: str, long_words: int = 0) -> Judged:
         """Returns `raw` judged: a text of a few words, or of several sentences, with about
         `long_words` words; that must end with a whole sentence."""
+        return _judged(self, raw, long_words)
+
+    def judge(self, raw: str, long_words: int) -> Judged:
+        """What a call returns, worked out anew."""
         line = one_line(raw)
         cut = without_markup(raw)
         text = one_line(cut.text)
@@ -96,6 +101,12 @@ class Judge:
             if opening > BOILERPLATE * len(line):
                 return _faulty("boilerplate_text", text, cut)
         return _ended(cut, words, long_words > 0, self._language.is_english)
+
+
+@lru_cache(2048)
+def _judged(judge: Judge, raw: str, long_words: int) -> Judged:
+    """A reply is judged as it comes, and its texts again when they are taken from the journal."""
+    return judge.judge(raw, long_words)
 
 
 def _faulty(fault: str, text: str, cut: Cut) -> Judged:
