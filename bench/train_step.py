@@ -30,7 +30,8 @@ from transformers import CLIPConfig
 
 from finehard.fgclip import losses
 from finehard.fgclip.batch import Batch
-from finehard.fgclip.model import FGCLIP, UNSTRETCHED, build
+from finehard.fgclip.model import FGCLIP, build
+from finehard.fgclip.modeling_fgclip import UNSTRETCHED
 from finehard.fgclip.objective import Objective, ObjectiveConfig
 from finehard.fgclip.packing import LONG, SHORT, pack
 

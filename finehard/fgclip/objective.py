@@ -14,7 +14,7 @@ from finehard.fgclip import distributed, losses
 from finehard.fgclip.batch import Batch
 from finehard.fgclip.chunked import ELEMENTS, LeftOut
 from finehard.fgclip.distributed import Rows
-from finehard.fgclip.model import FGCLIP
+from finehard.fgclip.model import Network
 from finehard.settings.ranges import Amount, Count
 
 MEAN = (0.48145466, 0.4578275, 0.40821073)
@@ -121,7 +121,7 @@ def join(features: Sequence[Features], labels: Sequence[Labels]) -> tuple[Featur
 class Objective(nn.Module):
     """The model with its losses, as one module, so that DDP wraps one forward pass."""
 
-    def __init__(self, model: FGCLIP, config: ObjectiveConfig, elements: int = ELEMENTS) -> None:
+    def __init__(self, model: Network, config: ObjectiveConfig, elements: int = ELEMENTS) -> None:
         """At most `elements` logits of a loss are in memory at a time."""
         super().__init__()
         self.model = model
@@ -140,7 +140,7 @@ class Objective(nn.Module):
     def forward(self, batch: Batch) -> Features:
         """Returns the features of `batch`, whose pixels are normalised here if they are uint8."""
         pixels = batch.pixels
-        if pixels.dtype == torch.uint8:
+        if isinstance(pixels, Tensor) and pixels.dtype == torch.uint8:
             pixels = (pixels - self.mean) / self.std
         config, model = self.config, self.model
         regions = any((config.region_weight, config.hard_weight, config.tic_weight))
@@ -333,7 +333,7 @@ class Objective(nn.Module):
 
 
 @torch.no_grad()
-def begin_scales(model: FGCLIP, config: ObjectiveConfig) -> None:
+def begin_scales(model: Network, config: ObjectiveConfig) -> None:
     """Sets scales, and the bias that the sigmoid loss needs, as `config` wants a run to begin."""
     if config.scales != "model":
         value = model.logit_scale if config.scales == "global" else torch.tensor(HUNDRED)

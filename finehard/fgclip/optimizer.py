@@ -7,7 +7,7 @@ import math
 import torch
 
 from finehard.fgclip.config import OptimizerConfig
-from finehard.fgclip.model import FGCLIP
+from finehard.fgclip.model import Network
 
 
 def learning_rate(step: int, steps: int, config: OptimizerConfig) -> float:
@@ -20,7 +20,7 @@ def learning_rate(step: int, steps: int, config: OptimizerConfig) -> float:
 
 
 def make_optimizer(
-    model: FGCLIP, config: OptimizerConfig, device: torch.device
+    model: Network, config: OptimizerConfig, device: torch.device
 ) -> torch.optim.AdamW:
     """Returns AdamW, with weight decay for parameters of two or more dimensions, and with
     `decay_scales` for all but biases and norms.

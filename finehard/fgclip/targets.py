@@ -31,6 +31,8 @@ class SampleConfig:
     """Put all texts in lower case, hard negatives and their true text alike. FG-CLIP 2 does, but
     for the true text, so that there the case tells them apart."""
     fit: Literal["squash", "pad"] = "squash"
+    patches: Literal[128, 256, 576, 784, 1024] = 1024
+    """Most patches of an image, with the SigLIP 2 backbone only."""
     reduced_decode: bool = True
     """Decode large JPEGs at a reduced scale: faster, and slightly different from full scale."""
 

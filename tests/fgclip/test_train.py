@@ -133,7 +133,7 @@ def test_checkpoint_format_is_unchanged(whole_run):
         "scratch", "sample", "objective", "optimizer", "seed", "precision", "shuffle_shards",
         "data",
     }  # fmt: skip
-    fields = "boxes choose negatives long_expr prefix lowercase fit reduced_decode"
+    fields = "boxes choose negatives long_expr prefix lowercase fit patches reduced_decode"
     assert set(state["decides"]["sample"]) == set(fields.split())
 
 
