@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from finehard import __version__
-from finehard.cli import export
+from finehard.cli import export, import_release
 from finehard.console.arguments import Parser
 from finehard.console.errors import exit_code
 from finehard.errors import FinehardError, UsageError
@@ -92,6 +92,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     added.add_argument("dataset", help="dataset folder, FG-OVD .jsonl or SugarCrepe .json")
     added.add_argument("--json", action="store_true", help="print the figures as JSON")
+    added = command("import-release", import_release.run, import_release.TEXT)
+    import_release.add_arguments(added)
     added = command("export", export.run, export.TEXT)
     export.add_arguments(added)
     added = command("serve", _serve, "run the config's model server in the foreground")

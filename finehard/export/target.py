@@ -86,24 +86,26 @@ def by_shard(dataset: Dataset) -> Iterator[tuple[str, Iterator[Sample]]]:
 
 
 class Usable(NamedTuple):
-    """A region and those of its negatives that are false of it, as far as was verified."""
+    """A region, those of its negatives that are false of it, as far as was verified, and its
+    number in the sample."""
 
     region: dict[str, Any]
     negatives: list[dict[str, Any]]
+    number: int
 
 
 def usable(sample: dict[str, Any], counts: Counter[str]) -> list[Usable]:
     """Returns the regions of `sample` as the trainer takes them: without regions whose text, and
     negatives whose falsehood, verification did not confirm. Those are counted."""
     found = []
-    for region in sample["regions"]:
+    for place, region in enumerate(sample["regions"]):
         if region["verified"] is False:
             counts["regions left out: not confirmed"] += 1
             continue
         negatives = [n for n in region["hard_negatives"] if n["verified"] is not False]
         if dropped := len(region["hard_negatives"]) - len(negatives):
             counts["negatives left out: not confirmed"] += dropped
-        found.append(Usable(region, negatives))
+        found.append(Usable(region, negatives, place))
     return found
 
 

@@ -39,7 +39,7 @@ def write(dataset: Dataset, target: Target) -> None:
             text = meta[f"{kind}_caption"]
             row = {"id": numbers["captions"], "image_id": image_id, "caption": text, "kind": kind}
             captions.add("annotations", row)
-        for region, _ in usable(meta, target.counts):
+        for region, *_ in usable(meta, target.counts):
             numbers["instances"] += 1
             name = normal(region["phrase"])
             box = pixels(meta, region["box"])

@@ -41,7 +41,7 @@ def write(dataset: Dataset, target: Target) -> None:
         }
         lists.add("images", image)
         target.counts["images"] += 1
-        for region, negatives in regions:
+        for region, negatives, _ in regions:
             annotations += 1
             box = pixels(meta, region["box"])
             row = {

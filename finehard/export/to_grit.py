@@ -23,7 +23,7 @@ def write(dataset: Dataset, target: Target) -> None:
 def _row(target: Target, sample: Any) -> dict[str, Any]:
     meta = sample.json
     caption, chunks, expressions = meta["long_caption"], [], []
-    for region, _ in usable(meta, target.counts):
+    for region, *_ in usable(meta, target.counts):
         place = [*region["box"], region["score"]]
         texts = sorted((region[n] for n in ("phrase", "short_expr", "long_expr")), key=len)
         chunk = _span(caption, region["phrase"])

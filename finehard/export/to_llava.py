@@ -26,7 +26,7 @@ def write(dataset: Dataset, target: Target) -> None:
 def _conversation(target: Target, sample: Any) -> dict[str, Any]:
     meta = sample.json
     turns = [(f"{_DESCRIBE[kind]}", meta[f"{kind}_caption"]) for kind in ("short", "long")]
-    for region, _ in usable(meta, target.counts):
+    for region, *_ in usable(meta, target.counts):
         box = "[" + ", ".join(f"{value:.3f}" for value in region["box"]) + "]"
         turns += [(_NAME + box, region["long_expr"]), (_FIND + region["short_expr"], box)]
     target.counts["conversations"] += 1

@@ -37,7 +37,7 @@ def _item(target: Target, sample: Any) -> dict[str, Any]:
 
 
 def _bbox(target: Target, usable: Usable, released: dict[str, Any]) -> dict[str, Any]:
-    region, negatives = usable.region, usable.negatives
+    region, negatives, number = usable
     texts = [negative["text"] for negative in negatives]
     if len(texts) > NEGATIVES:
         target.counts["negatives left out: more than 10"] += len(texts) - NEGATIVES
@@ -46,11 +46,19 @@ def _bbox(target: Target, usable: Usable, released: dict[str, Any]) -> dict[str,
     target.counts["negatives"] += len(texts)
     flag = int(len(texts) == NEGATIVES)
     target.counts["regions with 10 negatives"] += flag
-    scored = [] if released and not released.get("scored", True) else [region["score"]]
+    keys = _of_region(released, "negative_keys", number, [])
+    if len(keys) != len(texts):  # those of an import are still the same
+        keys = [f"neg_{n}" for n in range(len(texts))]
+    scored = _of_region(released, "scored", number, True)
     return {
-        "bbox": [*region["box"], *scored],
+        "bbox": [*region["box"], *([region["score"]] if scored else [])],
         "short_expr": region["short_expr"],
         "long_expr": region["long_expr"],
         "flag_short_neg": flag,
-        "short_expr_negs": {f"neg_{number}": text for number, text in enumerate(texts)},
+        "short_expr_negs": dict(zip(keys, texts, strict=True)),
     }
+
+
+def _of_region(released: dict[str, Any], name: str, number: int, otherwise: Any) -> Any:
+    values = released.get(name, [])
+    return values[number] if number < len(values) else otherwise
