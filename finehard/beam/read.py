@@ -12,7 +12,7 @@ import apache_beam as beam
 from apache_beam.pvalue import TaggedOutput
 
 from finehard.dataset.layout import side_files
-from finehard.images import ImageError, header
+from finehard.images import ImageError, stored
 from finehard.io import storage
 from finehard.records import Bytes, Record, Reject, reject
 from finehard.sources import NOWHERE, Loaded, SourceFile, Unit, read, units
@@ -64,21 +64,32 @@ class _Read(beam.DoFn):
         count = 0
         for name, items in groupby(read(unit, self._build.config.source), _unit_of):
             self._runtime.begin_unit(name)
-            for item in self._located(name, items):
+            for item in self._located(name, map(self._accepted, items)):
                 count += 1
                 self._runtime.count_in(name)
-                yield item if isinstance(item, Reject) else self._loaded(item)
+                if isinstance(item, Loaded):
+                    self._runtime.images.put(item.record, item.data)
+                yield item if isinstance(item, Reject) else item.record
             self._runtime.end_unit(name)
         yield TaggedOutput(READ, count)
 
-    def _loaded(self, item: Loaded) -> Record | Reject:
-        record = replace(item.record, sha256=hashlib.sha256(item.data).hexdigest())
+    def _accepted(self, item: Loaded | Reject) -> Loaded | Reject:
+        """Returns the sample with what a shard will hold of its image, or a reject."""
+        if isinstance(item, Reject):
+            return item
+        record = item.record
         try:
-            info = header(item.data, self._build.config.images)
+            data, info, has_more = stored(item.data, self._build.config.images)
         except ImageError as error:
             return reject(record, "source", error.reason, error.detail)
-        self._runtime.images.put(record, item.data)
-        return replace(record, format=info.format, width=info.width, height=info.height)
+        if data is not item.data:
+            record = replace(record, image=NOWHERE)
+        if has_more:
+            record = record.dropping("source", {"more_frames": [record.source]})
+        sha256 = hashlib.sha256(data).hexdigest()
+        kind, width, height = info
+        record = replace(record, sha256=sha256, format=kind, width=width, height=height)
+        return Loaded(record, data)
 
     def _located(self, unit: str, items: Iterator[Loaded | Reject]) -> Iterator[Loaded | Reject]:
         """Yields the unit's items, all of whose images can be read again by themselves."""
