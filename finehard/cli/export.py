@@ -7,7 +7,7 @@ import argparse
 from finehard.console.arguments import Parser
 from finehard.export.formats import FORMATS
 
-TEXT = "write a dataset in the format of another program"
+TEXT = "write a dataset for another program, or, with --model, a trained model for open_clip"
 
 
 def add_arguments(command: Parser) -> None:

@@ -12,7 +12,7 @@ from finehard.dataset.reader import Dataset
 from finehard.dataset.shard import Sample
 from finehard.digest import number
 from finehard.export.formats import Caption
-from finehard.images.orientation import read_orientation
+from finehard.images.header import open_image
 from finehard.images.views import jpeg
 from finehard.io import storage
 
@@ -53,7 +53,7 @@ class Target:
         EXIF turns is turned here, and becomes a JPEG. All others are the bytes of the dataset.
         """
         data = sample.image_bytes
-        if read_orientation(data) == 1:
+        if open_image(data, sample.limits).orientation == 1:
             return Picture(data, sample.json["image"]["format"])
         self.counts["images turned upright"] += 1
         return Picture(jpeg(sample.image(), _QUALITY), "jpg")

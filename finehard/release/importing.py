@@ -143,7 +143,7 @@ def _import(
     with _pool(min(workers or os.cpu_count() or 1, shards)) as each:
         for number, written in enumerate(each(partial(_write, work), range(_BUCKETS)), 1):
             summaries += written
-            if number % 8 == 0:
+            if number % 8 == 0 and written:
                 progress(f"{len(summaries)} of {shards} shards written")
     by_subset = _by_subset(subsets)
     origin = Origin(

@@ -10,6 +10,7 @@ from typing import Any, Literal, NamedTuple
 
 from finehard.dataset.layout import ShardsConfig
 from finehard.images import ImageError, ImagesConfig, header
+from finehard.images.header import MEMBERS
 from finehard.io import storage
 from finehard.phrases import PhrasesConfig
 from finehard.records import Bytes, HardNegative, Record, Region, one_line, sample_json
@@ -101,6 +102,9 @@ class SampleMaker:
             info = header(data, self._config.images)
         except ImageError as error:
             raise _Rejected(error.reason, error.detail) from None
+        if info.format not in MEMBERS:
+            detail = f"{info.format}: make it a JPEG, PNG or WebP first"
+            raise _Rejected("not_an_image", detail)
         defects: dict[str, str] = {}
         short, long = (
             self._caption(name, _storable(str(text)), drop, defects)
