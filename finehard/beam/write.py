@@ -19,13 +19,14 @@ from finehard.dataset.pointers import Pointer
 from finehard.dataset.summary import ShardSummary
 from finehard.dataset.writer import write_shard
 from finehard.io import storage
-from finehard.negatives.balance import Balance, Tally, merged, tally
+from finehard.negatives import NegativesConfig
+from finehard.negatives.balance import Balance, Drawn, Sampler, balanced, merged
 from finehard.records import Bytes, Record, Reject, sample_json
 from finehard.stages.provenance import Provenance, provenance
 from finehard.worker.runtime import Build, runtime
 
 _SPILL_BYTES = 4 << 20
-_TALLY = "tally"
+_DRAWN = "drawn"
 
 
 class WriteShards(beam.PTransform):
@@ -44,12 +45,16 @@ class WriteShards(beam.PTransform):
     def expand(self, finished: Any) -> Any:
         """Shuffles once, by shard. Every shard is written, even if it has no samples.
 
-        The negatives of all samples are tallied on the side, for the balance.
+        A few regions of all samples are drawn on the side, for the balance.
         """
         build = self._build
         spill = beam.ParDo(_Spill(build, self._made_by.stages))
-        pointers, tallies = finished | "spill" >> spill.with_outputs(_TALLY, main="pointers")
-        total = tallies | "tally" >> beam.CombineGlobally(merged)
+        pointers, drawn = finished | "spill" >> spill.with_outputs(_DRAWN, main="pointers")
+        balance = (
+            drawn
+            | "draw" >> beam.CombineGlobally(merged)
+            | "balance" >> beam.Map(_balance, build.config.negatives)
+        )
         all_shards = finished.pipeline | "every shard" >> beam.Create(
             [(index, None) for index in range(build.shards)]
         )
@@ -58,7 +63,7 @@ class WriteShards(beam.PTransform):
             (pointers, all_shards)
             | "collect" >> beam.Flatten()
             | "by shard" >> beam.GroupByKey()
-            | "write" >> beam.ParDo(_Write(build), beam.pvalue.AsSingleton(total))
+            | "write" >> beam.ParDo(_Write(build), beam.pvalue.AsSingleton(balance))
             | "one" >> beam.GroupBy(lambda _: None)
             | "complete" >> beam.Map(_complete, build, self._made_by, beam.pvalue.AsSingleton(read))
         )
@@ -73,6 +78,7 @@ class _Spill(beam.DoFn):
 
     def setup(self) -> None:
         self._runtime = runtime(self._build)
+        self._sampler = Sampler()
 
     def start_bundle(self) -> None:
         self._begin()
@@ -84,12 +90,12 @@ class _Spill(beam.DoFn):
         )
         self._items: list[tuple[Record | Reject, bytes]] = []
         self._bytes = 0
-        self._tally: Tally = {}
+        self._drawn: list[Drawn] = []
 
     def process(self, item: Record | Reject) -> Iterator[Any]:
         payload = self._payload(item)
         if self._build.config.negatives.balance and "sample" in payload:
-            tally(payload["sample"]["regions"], self._tally)
+            self._drawn += self._sampler.draw(payload["sample"])
         packed = pack(payload)
         self._items.append((item, packed))
         self._bytes += len(packed)
@@ -115,8 +121,8 @@ class _Spill(beam.DoFn):
             where = Bytes(self._uri, offset, len(packed))
             offset += len(packed)
             yield shard_of(item.key, self._build.shards), Pointer(item.key, item.source, where)
-        if self._tally:
-            yield beam.pvalue.TaggedOutput(_TALLY, self._tally)
+        if self._drawn:
+            yield beam.pvalue.TaggedOutput(_DRAWN, self._drawn)
         self._begin()
 
     def _payload(self, item: Record | Reject) -> dict[str, Any]:
@@ -136,22 +142,24 @@ def _storable(row: dict[str, str]) -> dict[str, str]:
     return {name: text.encode("utf-8", "replace").decode() for name, text in row.items()}
 
 
+def _balance(drawn: list[Drawn], negatives: NegativesConfig) -> Balance | None:
+    """Returns the balance, fitted once for all shards; None where there is to be none."""
+    if not negatives.balance:
+        return None
+    return balanced(drawn, negatives.per_region, negatives.balance_loss)
+
+
 class _Write(beam.DoFn):
-    """Writes shards. The balance is computed from the tally once per process, not per shard."""
+    """Writes shards."""
 
     def __init__(self, build: Build) -> None:
         self._build = build
 
-    def setup(self) -> None:
-        self._balance: Balance | None = None
-
     def process(
-        self, shard: tuple[int, Iterable[Pointer | None]], total: Tally
+        self, shard: tuple[int, Iterable[Pointer | None]], balance: Balance | None
     ) -> Iterator[ShardSummary]:
         index, pointers = shard
-        build, negatives = self._build, self._build.config.negatives
-        if negatives.balance and self._balance is None:
-            self._balance = Balance(total, negatives.per_region, negatives.balance_loss)
+        build = self._build
         yield write_shard(
             build.output,
             build.run,
@@ -160,7 +168,7 @@ class _Write(beam.DoFn):
             [pointer for pointer in pointers if pointer is not None],
             build.config.shards,
             build.config.images,
-            self._balance,
+            balance,
         )
 
 

@@ -29,7 +29,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _command(own: list[str], beam: list[str]) -> int:
     parser = _parser()
-    if own[:1] in (["train"], ["evaluate"]) or _exports_model(own):
+    own_parsers = (["train"], ["evaluate"], ["export-features"])
+    if own[:1] in own_parsers or _exports_model(own):
         return _with_own_arguments(own)
     chosen = parser.parse_args(own)
     chosen.beam = beam
@@ -111,7 +112,8 @@ def _parser() -> argparse.ArgumentParser:
     added = command("serve", _serve, "run the config's model server in the foreground")
     _add_config(added)
     command("train", _unreached, "train FG-CLIP on a dataset")
-    command("evaluate", _unreached, "evaluate a trained model, or a dataset against a truth file")
+    command("export-features", _unreached, "write features of classes or images for detectors")
+    command("evaluate", _unreached, "evaluate a model, also on benchmarks, or a dataset")
     return parser
 
 
@@ -285,10 +287,22 @@ def _with_own_arguments(own: list[str]) -> int:
         from finehard.truth.command import main as evaluate_data
 
         return evaluate_data(own[2:])
+    if own[0] == "evaluate" and own[1:2] == ["benchmark"]:
+        from finehard.benchmarks.command import main as evaluate_benchmark
+
+        return evaluate_benchmark(own[2:])
     if own[0] == "evaluate" and own[1:2] != ["model"]:
-        raise UsageError("evaluate what? finehard evaluate data ... or finehard evaluate model ...")
+        raise UsageError(
+            "evaluate what? finehard evaluate data ..., finehard evaluate model ... or finehard "
+            "evaluate benchmark ..."
+        )
     try:
         from finehard.fgclip import evaluate, export, train
+
+        if own[0] == "export-features":
+            from finehard.benchmarks.export import main as export_features
+
+            return export_features(own[1:])
     except ImportError as error:
         raise FinehardError(f"{error}: install finehard[train]") from None
     if own[0] == "export":

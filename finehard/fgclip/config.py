@@ -99,6 +99,8 @@ class RunConfig:
     """Samples of the evaluation data used during training; the evaluation at the end uses all."""
     evaluators: tuple[str, ...] = tuple(EVALUATORS)
     """Names, or module:attribute of a file beside the config."""
+    evaluate: tuple[str, ...] = ()
+    """Benchmarks that each evaluation measures too, of those in --benchmark-data."""
 
 
 @dataclass(frozen=True)
@@ -134,8 +136,11 @@ def parse_train_config(values: dict[str, Any], where: str) -> TrainConfig:
 
 
 def as_dict(config: TrainConfig) -> dict[str, Any]:
-    """Returns `config` as plain values, defaults included."""
-    return dataclasses.asdict(config)
+    """Returns `config` as plain values, defaults included, but no empty `run.evaluate`."""
+    values = dataclasses.asdict(config)
+    if not config.run.evaluate:
+        del values["run"]["evaluate"]
+    return values
 
 
 def resume_fingerprint(config: TrainConfig) -> dict[str, Any]:

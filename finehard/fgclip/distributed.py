@@ -51,7 +51,7 @@ def shutdown() -> None:
 
 
 def patient_group() -> dist.ProcessGroup | None:
-    """Returns a group for `wait_for_all`, whose timeout is a week; None for a single process.
+    """Returns a group for evaluations, whose timeout is a week; None for a single process.
 
     Collectives of the default group time out after minutes, sooner than an evaluation may end.
     """
@@ -64,6 +64,15 @@ def wait_for_all(group: dist.ProcessGroup | None) -> None:
     """Waits until every process of `group` has called this."""
     if group is not None:
         dist.barrier(group)
+
+
+def all_gather_objects(value: Any, group: dist.ProcessGroup | None) -> list[Any]:
+    """Returns the `value` of every process of `group`, by rank; values are pickled."""
+    if group is None:
+        return [value]
+    values: list[Any] = [None] * dist.get_world_size(group)
+    dist.all_gather_object(values, value, group)
+    return values
 
 
 @dataclass(frozen=True)

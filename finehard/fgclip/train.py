@@ -22,6 +22,7 @@ from torch import nn
 from torch.distributed import ProcessGroup
 from torch.nn.parallel import DistributedDataParallel
 
+from finehard import registry
 from finehard.console.arguments import Parser
 from finehard.console.errors import exit_code
 from finehard.digest import digest
@@ -58,6 +59,8 @@ from finehard.fgclip.tokenizer import (
     texts_of,
 )
 
+_BENCHMARKS = "finehard.benchmarks.training:TrainingBenchmarks"
+
 STOPPED = 143
 """Exit code after SIGTERM: 128 + 15, as in shells."""
 
@@ -68,13 +71,15 @@ def train(
     output: str | os.PathLike[str],
     model: str | None = None,
     eval_data: Sequence[str] = (),
+    benchmark_data: str | None = None,
 ) -> dict[str, Any]:
     """Trains on the shards of the `data` folders and writes the model to `output`/model.
 
     Starts from folder `model`, or from scratch where the config says so; resumes where `output`, a
     folder that all machines of a run share or a URI, has a checkpoint. Steps are made smaller where
     there are too few samples. The returned dict has "step", "steps", "stopped" (by SIGTERM),
-    "loss", "skipped" (samples), "dropped" (regions), and with `eval_data` "evaluation". Raises
+    "loss", "skipped" (samples), "dropped" (regions), with `eval_data` "evaluation", and with
+    `run.evaluate`, benchmarks below the folder `benchmark_data`, "benchmarks". Raises
     `FinehardError`, also when a loss is not finite.
     """
     run = config.run
@@ -84,6 +89,7 @@ def train(
     out = folder.path
     shards = find_shards(data)
     eval_shards = find_shards(eval_data) if eval_data else []
+    benchmarks = _benchmarks(run.evaluate, benchmark_data)
     network, tokenizer, state = _start(config, out, model, shards)
     step = state["step"] if state else 0
     objective = Objective(network, config.objective).to(device).train()
@@ -103,10 +109,13 @@ def train(
     if world > 1:
         whole = DistributedDataParallel(objective, broadcast_buffers=False)
 
+    patient = distributed.patient_group() if eval_shards or benchmarks else None
     evaluation = partial(
-        _evaluate, config, evaluators, network, tokenizer, eval_shards, logger,
-        distributed.patient_group() if eval_shards else None,
-    )  # fmt: skip
+        _evaluate, config, evaluators, network, tokenizer, eval_shards, logger, patient
+    )
+    benchmarking = partial(
+        _measure, benchmarks, config, network, tokenizer, device, logger, patient
+    )
     result: dict[str, Any] = {"step": step, "steps": steps, "stopped": False}
     result |= {"skipped": 0, "dropped": 0}
     metrics = StepMetrics(device)
@@ -150,14 +159,18 @@ def train(
                     )  # fmt: skip
                     folder.push()
                 logger.advance()
-            if eval_shards and run.eval_every and step % run.eval_every == 0 and step < steps:
+            due = run.eval_every and step % run.eval_every == 0 and step < steps
+            if due and (eval_shards or benchmarks):
                 evaluation(step, run.eval_samples)
+                benchmarking(step)
                 metrics.restart()
     if not result["stopped"]:
         if logger:
             checkpoint.save_model(out / "model", objective, tokenizer, config.sample)
         if eval_shards:
             result["evaluation"] = evaluation(step, None)
+        if benchmarks:
+            result["benchmarks"] = benchmarking(step)
         if logger:
             samples = sum(s.samples for s in shards)
             write_card(
@@ -283,8 +296,11 @@ def _evaluate(
     step: int,
     samples: int | None,
 ) -> dict[str, float]:
-    """Evaluates in the first process, for which the others wait; returns {} in the others."""
+    """Evaluates in the first process, for which the others wait; returns {} in the others, and
+    where there are no `shards`."""
     metrics: dict[str, float] = {}
+    if not shards:
+        return metrics
     if logger:
         metrics = evaluate(
             model, tokenizer, shards, config.sample, evaluators, samples=samples,
@@ -294,6 +310,42 @@ def _evaluate(
         logger.print(f"step {step}\n{table(metrics)}")
     distributed.wait_for_all(group)
     return metrics
+
+
+def _benchmarks(names: Sequence[str], root: str | None) -> Any:
+    """Returns the benchmarks that each evaluation measures, None if there are none."""
+    if not names and root is None:
+        return None
+    if root is None:
+        raise UsageError("run.evaluate: give --benchmark-data, the folder of the benchmarks")
+    if not names:
+        raise UsageError("--benchmark-data: run.evaluate names no benchmark")
+    # By name: the room of benchmarks imports this one.
+    known: dict[str, Callable[[], Any]] = {}
+    return registry.load(_BENCHMARKS, known, "run.evaluate")(names, root)
+
+
+def _measure(
+    benchmarks: Any,
+    config: TrainConfig,
+    model: Network,
+    tokenizer: Any,
+    device: torch.device,
+    logger: RunLogger | None,
+    group: ProcessGroup | None,
+    step: int,
+) -> dict[str, float]:
+    """Measures the model on `benchmarks`, if there are any, by all processes together."""
+    if benchmarks is None:
+        return {}
+    figures = benchmarks.measure(
+        model, tokenizer, config.sample.fit, device, config.run.precision, group
+    )
+    if logger:
+        logger.log(step, figures, "benchmark")
+        lines = [f"{name}: {value:.3f}" for name, value in figures.items()]
+        logger.print("\n".join([f"step {step}", *lines]))
+    return figures
 
 
 @contextlib.contextmanager
@@ -325,6 +377,9 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("--eval-data", nargs="+", default=[], help="datasets to evaluate on")
     parser.add_argument(
+        "--benchmark-data", metavar="ROOT", help="folder of the benchmarks in run.evaluate"
+    )
+    parser.add_argument(
         "--set", action="append", default=[], metavar="SECTION.KEY=VALUE",
         help="overrides one setting, for example optimizer.lr=1e-5",
     )  # fmt: skip
@@ -333,7 +388,9 @@ def main(argv: list[str] | None = None) -> int:
     recipe = args.config or ("finehard" if args.model else "demo")
     config = load_train_config(recipe, args.set)
     try:
-        result = train(config, args.data, args.output, args.model, args.eval_data)
+        result = train(
+            config, args.data, args.output, args.model, args.eval_data, args.benchmark_data
+        )
         first = distributed.rank() == 0
     finally:
         distributed.shutdown()

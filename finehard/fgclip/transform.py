@@ -31,7 +31,13 @@ def square(
     With `reduced`, JPEGs are decoded at half, a quarter or an eighth of their scale where both
     sides keep at least `side` pixels. Raises `ImageError`, as `finehard.images.load` does.
     """
-    image = load(data, limits, side if reduced else None)
+    return fitted(load(data, limits, side if reduced else None), side, fit, boxes)
+
+
+def fitted(
+    image: Image.Image, side: int, fit: Fit, boxes: Sequence[Sequence[float]]
+) -> tuple[NDArray[np.uint8], list[Box]]:
+    """Returns the RGB `image` as (3, side, side), and `boxes` in it; boxes are normalised xyxy."""
     if fit == "squash":
         return _resize(image, (side, side)), [clipped(b) for b in boxes]
     longest = max(image.size)

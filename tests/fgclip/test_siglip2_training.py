@@ -246,7 +246,7 @@ def published(model: siglip2.FGCLIP2, samples: list[Read], tokens: Tokens) -> di
     }
 
 
-def test_distinct_texts_by_length_give_the_loss_of_every_text_padded():
+def test_distinct_texts_give_the_loss_of_every_text_padded():
     torch.manual_seed(3)
     rows = [made_shards.sample(n) for n in range(6)]
     words = [t for _, r in rows for t in (r["short_caption"], r["long_caption"])]
