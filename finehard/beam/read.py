@@ -6,23 +6,38 @@ import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import chain, groupby
-from typing import Any
+from typing import Any, NamedTuple
 
 import apache_beam as beam
 from apache_beam.pvalue import TaggedOutput
 
-from finehard.dataset.layout import side_files
+from finehard.dataset.layout import shard_of, side_files
+from finehard.dataset.pointers import Pointer
 from finehard.images import ImageError, header
 from finehard.io import storage
 from finehard.records import Bytes, Record, Reject, reject
 from finehard.sources import NOWHERE, Loaded, SourceFile, Unit, read, units
-from finehard.worker.runtime import Build, Runtime, runtime
+from finehard.sources.identity import unit_identity
+from finehard.state import checkpoints
+from finehard.state.checkpoints import Checkpoint
+from finehard.worker.runtime import Attempt, Build, Runtime, runtime
 
 READ = "read"
+THROUGH = "through"
+TALLIES = "tallies"
+
+
+class Counted(NamedTuple):
+    """What of the input goes past the stages: collections of the number of inputs in each unit, of
+    (shard, pointer) of all that an earlier run brought through, and of tallies of its negatives."""
+
+    read: Any
+    through: Any
+    tallies: Any
 
 
 class ReadSources(beam.PTransform):
-    """Source files -> (records and rejects, number of inputs read).
+    """Source files -> (records and rejects, what goes past the stages).
 
     Units are distributed to the workers; that shuffle carries locations only, no samples.
     """
@@ -33,15 +48,16 @@ class ReadSources(beam.PTransform):
         self._build = build
 
     def expand(self, pipeline: Any) -> Any:
-        """Returns the records, and a collection of the number of inputs in each unit."""
+        """Returns the records to bring through the stages, and `Counted`."""
         read = (
             pipeline
             | "files" >> beam.Create(self._files, reshuffle=True)
             | "units" >> beam.FlatMap(_units, self._build)
             | "spread" >> beam.Reshuffle()
-            | "read" >> beam.ParDo(_Read(self._build)).with_outputs(READ, main="records")
+            | "read"
+            >> beam.ParDo(_Read(self._build)).with_outputs(READ, THROUGH, TALLIES, main="records")
         )
-        return read["records"], read[READ]
+        return read["records"], Counted(read[READ], read[THROUGH], read[TALLIES])
 
 
 def _units(file: SourceFile, build: Build) -> Iterator[Unit]:
@@ -61,15 +77,45 @@ class _Read(beam.DoFn):
         self._runtime: Runtime = runtime(self._build)
 
     def process(self, unit: Unit) -> Iterator[Record | Reject | TaggedOutput]:
-        count = 0
-        for name, items in groupby(read(unit, self._build.config.source), _unit_of):
-            self._runtime.begin_unit(name)
-            for item in self._located(name, items):
-                count += 1
-                self._runtime.count_in(name)
-                yield item if isinstance(item, Reject) else self._loaded(item)
-            self._runtime.end_unit(name)
-        yield TaggedOutput(READ, count)
+        """Yields what an earlier run brought through, and the records of all else."""
+        attempt = self._attempt(unit)
+        total = 0
+        if attempt is not None and attempt.before is not None:
+            yield from self._through(attempt.before)
+            total = len(attempt.before.settled())
+            sources = attempt.before.sources_to_try()
+            unit = unit._replace(file=unit.file._replace(only=sources))
+        if unit.file.only != frozenset():
+            for name, items in groupby(read(unit, self._build.config.source), _unit_of):
+                self._runtime.begin_unit(name, attempt if name == unit.id else None)
+                count = 0
+                for item in self._located(name, items):
+                    count += 1
+                    self._runtime.count_in(name)
+                    yield item if isinstance(item, Reject) else self._loaded(item)
+                self._runtime.end_unit(name, count)
+                total += count
+        yield TaggedOutput(READ, total)
+
+    def _attempt(self, unit: Unit) -> Attempt | None:
+        """Returns None for a unit of which no checkpoint can be saved."""
+        build = self._build
+        identity = build.checkpoints and unit_identity(unit, self._runtime.file_state)
+        if not identity:
+            return None
+        folder = checkpoints.folder_of(build.output, build.checkpoints, unit.id)
+        return Attempt(identity, checkpoints.load(folder, unit.id, identity))
+
+    def _through(self, before: Checkpoint) -> Iterator[TaggedOutput]:
+        settled = before.settled()
+        for row in settled:
+            pointer = Pointer(row.key, row.source, row.where)
+            yield TaggedOutput(THROUGH, (shard_of(row.key, self._build.shards), pointer))
+        if before.tally:
+            yield TaggedOutput(TALLIES, before.tally)
+        rejects = sum(row.rejected for row in settled)
+        stages = self._runtime.stages
+        self._runtime.status.count_through(stages, len(settled) - rejects, rejects)
 
     def _loaded(self, item: Loaded) -> Record | Reject:
         record = replace(item.record, sha256=hashlib.sha256(item.data).hexdigest())
@@ -84,6 +130,7 @@ class _Read(beam.DoFn):
         """Yields the unit's items, all of whose images can be read again by themselves."""
         for item in items:
             if isinstance(item, Loaded) and item.record.image == NOWHERE:
+                self._runtime.attempts.pop(unit, None)  # its images last as long as the run
                 yield from self._copied(unit, chain([item], items))
                 return
             yield item
