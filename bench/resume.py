@@ -54,7 +54,7 @@ def _make_checkpoint(unit: Unit, output: Path, settings: str) -> None:
     Path(uri).write_bytes(packed)
     identity = unit_identity(unit)
     assert identity is not None
-    checkpoints.save(folder, unit.id, Checkpoint(identity, tuple(rows), {}))
+    checkpoints.save(folder, unit.id, Checkpoint(identity, tuple(rows)))
 
 
 def _packed(item: Loaded) -> bytes:

@@ -9,7 +9,7 @@ REASONS = {
     "missing_image": "no image belongs to this entry",
     "unreadable_image": "the image's bytes cannot be read from where the source says they are",
     "image_file_too_large": "the image's file has more bytes than images.max_bytes",
-    "not_an_image": "the bytes are not a JPEG, PNG or WebP image",
+    "not_an_image": "the bytes are no image of a format that is read",
     "truncated_image": "the image's data ends early or is damaged",
     "image_too_large": "the image has more pixels than images.max_pixels",
     "image_too_small": "a side of the image is shorter than images.min_side",

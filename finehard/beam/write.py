@@ -21,7 +21,8 @@ from finehard.dataset.pointers import Pointer, SampleChangedError
 from finehard.dataset.summary import ShardSummary
 from finehard.dataset.writer import write_shard
 from finehard.io import storage
-from finehard.negatives.balance import Balance, Tally, merged, tally
+from finehard.negatives import NegativesConfig
+from finehard.negatives.balance import Balance, Drawn, Sampler, balanced, merged
 from finehard.records import Bytes, Record, Reject, sample_json
 from finehard.rejects import MAY_PASS
 from finehard.stages.provenance import Provenance, provenance
@@ -33,7 +34,7 @@ _SPILL_BYTES = 4 << 20
 _OPEN_BYTES = 64 << 20
 """Bytes of packed records of units that are not through; beyond it, the largest unit gets no
 checkpoint."""
-_TALLY = "tally"
+_DRAWN = "drawn"
 
 
 class WriteShards(beam.PTransform):
@@ -52,13 +53,17 @@ class WriteShards(beam.PTransform):
     def expand(self, finished: Any) -> Any:
         """Shuffles once, by shard. Every shard is written, even if it has no samples.
 
-        The negatives of all samples are tallied on the side, for the balance.
+        A few regions of all samples are drawn on the side, for the balance.
         """
         build = self._build
         spill = beam.ParDo(_Spill(build, self._made_by.stages))
-        pointers, tallies = finished | "spill" >> spill.with_outputs(_TALLY, main="pointers")
-        all_tallies = (tallies, self._counted.tallies) | "tallies" >> beam.Flatten()
-        total = all_tallies | "tally" >> beam.CombineGlobally(merged)
+        pointers, drawn = finished | "spill" >> spill.with_outputs(_DRAWN, main="pointers")
+        balance = (
+            (drawn, self._counted.drawn)
+            | "drawn" >> beam.Flatten()
+            | "draw" >> beam.CombineGlobally(merged)
+            | "balance" >> beam.Map(_balance, build.config.negatives)
+        )
         all_shards = finished.pipeline | "every shard" >> beam.Create(
             [(index, None) for index in range(build.shards)]
         )
@@ -67,19 +72,20 @@ class WriteShards(beam.PTransform):
             (pointers, self._counted.through, all_shards)
             | "collect" >> beam.Flatten()
             | "by shard" >> beam.GroupByKey()
-            | "write" >> beam.ParDo(_Write(build), beam.pvalue.AsSingleton(total))
+            | "write" >> beam.ParDo(_Write(build), beam.pvalue.AsSingleton(balance))
             | "one" >> beam.GroupBy(lambda _: None)
             | "complete" >> beam.Map(_complete, build, self._made_by, beam.pvalue.AsSingleton(read))
         )
 
 
 class _Buffer:
-    """Finished items that are not yet written: with their bytes, and a tally of their negatives."""
+    """Finished items that are not yet written: with their bytes, and the regions
+    drawn of them for the balance."""
 
     def __init__(self) -> None:
         self.items: list[tuple[Record | Reject, bytes]] = []
         self.bytes = 0
-        self.tally: Tally = {}
+        self.drawn: list[Drawn] = []
 
     def add(self, item: Record | Reject, packed: bytes) -> None:
         """Adds an item."""
@@ -106,6 +112,7 @@ class _Spill(beam.DoFn):
 
     def setup(self) -> None:
         self._runtime = runtime(self._build)
+        self._sampler = Sampler()
 
     def start_bundle(self) -> None:
         self._others = _Buffer()
@@ -118,7 +125,7 @@ class _Spill(beam.DoFn):
             buffer = self._units.setdefault(unit, _Buffer())
         payload = self._payload(item)
         if self._build.config.negatives.balance and "sample" in payload:
-            tally(payload["sample"]["regions"], buffer.tally)
+            buffer.drawn += self._sampler.draw(payload["sample"])
         buffer.add(item, pack(payload))
         self._runtime.count_out(unit, item.source, isinstance(item, Reject))
         if self._others.bytes >= _SPILL_BYTES:
@@ -155,7 +162,7 @@ class _Spill(beam.DoFn):
             uri = storage.join(folder, f"{os.urandom(8).hex()}.bin")
             for item, where in buffer.write(uri, durable=False):
                 yield self._pointer(item, where)
-            yield from self._tallied(buffer)
+            yield from self._drawn(buffer)
 
     def _flush_through(self) -> Iterator[Any]:
         """Writes the units of which every item is here."""
@@ -171,22 +178,20 @@ class _Spill(beam.DoFn):
         folder = checkpoints.folder_of(self._build.output, self._build.checkpoints, unit)
         written = list(buffer.write(checkpoints.new_records(folder, unit), durable=True))
         rows = tuple(_row(item, where) for item, where in written)
-        total = buffer.tally
         if attempt.before is not None:
             rows = attempt.before.settled() + rows
-            total = merged([attempt.before.tally, total])
-        made = Checkpoint(attempt.identity, rows, total)
+        made = Checkpoint(attempt.identity, rows)
         self._runtime.journal.finish(unit, partial(checkpoints.save, folder, unit, made))
         for item, where in written:
             yield self._pointer(item, where)
-        yield from self._tallied(buffer)
+        yield from self._drawn(buffer)
 
     def _pointer(self, item: Record | Reject, where: Bytes) -> tuple[int, Pointer]:
         return shard_of(item.key, self._build.shards), Pointer(item.key, item.source, where)
 
-    def _tallied(self, buffer: _Buffer) -> Iterator[Any]:
-        if buffer.tally:
-            yield beam.pvalue.TaggedOutput(_TALLY, buffer.tally)
+    def _drawn(self, buffer: _Buffer) -> Iterator[Any]:
+        if buffer.drawn:
+            yield beam.pvalue.TaggedOutput(_DRAWN, buffer.drawn)
 
     def _payload(self, item: Record | Reject) -> dict[str, Any]:
         usage = {stage: list(spent) for stage, spent in item.usage.items()}
@@ -211,22 +216,24 @@ def _storable(row: dict[str, str]) -> dict[str, str]:
     return {name: text.encode("utf-8", "replace").decode() for name, text in row.items()}
 
 
+def _balance(drawn: list[Drawn], negatives: NegativesConfig) -> Balance | None:
+    """Returns the balance, fitted once for all shards; None where there is to be none."""
+    if not negatives.balance:
+        return None
+    return balanced(drawn, negatives.per_region, negatives.balance_loss)
+
+
 class _Write(beam.DoFn):
-    """Writes shards. The balance is computed from the tally once per process, not per shard."""
+    """Writes shards."""
 
     def __init__(self, build: Build) -> None:
         self._build = build
 
-    def setup(self) -> None:
-        self._balance: Balance | None = None
-
     def process(
-        self, shard: tuple[int, Iterable[Pointer | None]], total: Tally
+        self, shard: tuple[int, Iterable[Pointer | None]], balance: Balance | None
     ) -> Iterator[ShardSummary]:
         index, pointers = shard
-        build, negatives = self._build, self._build.config.negatives
-        if negatives.balance and self._balance is None:
-            self._balance = Balance(total, negatives.per_region, negatives.balance_loss)
+        build = self._build
         try:
             yield write_shard(
                 build.output,
@@ -236,7 +243,7 @@ class _Write(beam.DoFn):
                 [pointer for pointer in pointers if pointer is not None],
                 build.config.shards,
                 build.config.images,
-                self._balance,
+                balance,
             )
         except SampleChangedError as error:
             checkpoints.forget(error.side_file)

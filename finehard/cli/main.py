@@ -28,7 +28,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _command(own: list[str], beam: list[str]) -> int:
     parser = _parser()
-    if own[:1] in (["train"], ["evaluate"]):
+    if own[:1] in (["train"], ["evaluate"], ["export"], ["export-features"]):
         return _with_own_arguments(own)
     chosen = parser.parse_args(own)
     chosen.beam = beam
@@ -78,10 +78,13 @@ def _parser() -> argparse.ArgumentParser:
     added.add_argument(
         "--samples", type=int, default=24, help="number shown, 0 to 64 (default: 24)"
     )
-    added = command("show", _show, "print one sample, and write a PNG with its boxes")
-    added.add_argument("dataset")
-    added.add_argument("key")
-    added.add_argument("--output", help="PNG to write (default: KEY.png)")
+    added = command("show", _show, "print one sample, and write a PNG with its boxes; with "
+                    "--model and --text a heat map of the text over an image")  # fmt: skip
+    added.add_argument("dataset", metavar="DATASET|IMAGE")
+    added.add_argument("key", nargs="?", help="of the sample")
+    added.add_argument("--model", help="folder of a trained model")
+    added.add_argument("--text", help="what to find in the image")
+    added.add_argument("-o", "--output", help="PNG to write (default: KEY.png, or heatmap.png)")
     added = command("stats", _stats, "print the numbers of a dataset")
     added.add_argument("dataset")
     added.add_argument("--json", action="store_true", help="print them as JSON")
@@ -94,7 +97,9 @@ def _parser() -> argparse.ArgumentParser:
     added = command("serve", _serve, "run the config's model server in the foreground")
     _add_config(added)
     command("train", _unreached, "train FG-CLIP on a dataset")
-    command("evaluate", _unreached, "evaluate a trained model, or a dataset against a truth file")
+    command("export", _unreached, "write a trained model for open_clip")
+    command("export-features", _unreached, "write features of classes or images for detectors")
+    command("evaluate", _unreached, "evaluate a model, also on benchmarks, or a dataset")
     return parser
 
 
@@ -201,6 +206,17 @@ def _report(chosen: argparse.Namespace) -> int:
 
 
 def _show(chosen: argparse.Namespace) -> int:
+    if (chosen.model is None) != (chosen.text is None):
+        raise UsageError("a heat map needs --model and --text")
+    if (chosen.key is None) != (chosen.model is not None):
+        raise UsageError("show what? finehard show DATASET KEY, or --model M --text TEXT IMAGE")
+    if chosen.model is not None:
+        try:
+            from finehard.fgclip.heatmap import show_text
+        except ImportError as error:
+            raise FinehardError(f"{error}: install finehard[train]") from None
+        show_text(chosen.model, chosen.text, chosen.dataset, chosen.output or "heatmap.png")
+        return 0
     from finehard.report.show import show
 
     show(chosen.dataset, chosen.key, chosen.output)
@@ -241,17 +257,31 @@ def _serve(chosen: argparse.Namespace) -> int:
 
 
 def _with_own_arguments(own: list[str]) -> int:
-    """Runs `train` or `evaluate`, which parse their own arguments."""
+    """Runs `train`, `evaluate` or `export`, which parse their own arguments."""
     if own[0] == "evaluate" and own[1:2] == ["data"]:
         from finehard.truth.command import main as evaluate_data
 
         return evaluate_data(own[2:])
+    if own[0] == "evaluate" and own[1:2] == ["benchmark"]:
+        from finehard.benchmarks.command import main as evaluate_benchmark
+
+        return evaluate_benchmark(own[2:])
     if own[0] == "evaluate" and own[1:2] != ["model"]:
-        raise UsageError("evaluate what? finehard evaluate data ... or finehard evaluate model ...")
+        raise UsageError(
+            "evaluate what? finehard evaluate data ..., finehard evaluate model ... or finehard "
+            "evaluate benchmark ..."
+        )
     try:
-        from finehard.fgclip import evaluate, train
+        from finehard.fgclip import evaluate, export, train
+
+        if own[0] == "export-features":
+            from finehard.benchmarks.export import main as export_features
+
+            return export_features(own[1:])
     except ImportError as error:
         raise FinehardError(f"{error}: install finehard[train]") from None
+    if own[0] == "export":
+        return export.main(own[1:])
     return train.main(own[1:]) if own[0] == "train" else evaluate.main(own[2:])
 
 

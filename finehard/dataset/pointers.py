@@ -48,13 +48,19 @@ class SampleChangedError(OSError):
         self.side_file = side_file
 
 
+def finished_at(where: Bytes) -> Finished:
+    """Returns the finished sample or reject that is packed at `where`. Raises
+    `SampleChangedError` if it is damaged or gone."""
+    try:
+        return unpack(storage.read(where))
+    except (FileNotFoundError, EOFError, ValueError, zlib.error, struct.error) as error:
+        line = f"{where.uri} is damaged or gone ({error_line(error, 100)}): run it again"
+        raise SampleChangedError(line, where.uri) from None
+
+
 def _fetch(pointer: Pointer) -> tuple[Finished, bytes]:
     side_file = pointer.where.uri
-    try:
-        finished = unpack(storage.read(pointer.where))
-    except (FileNotFoundError, EOFError, ValueError, zlib.error, struct.error) as error:
-        line = f"{side_file} is damaged or gone ({error_line(error, 100)}): run it again"
-        raise SampleChangedError(line, side_file) from None
+    finished = finished_at(pointer.where)
     item = finished.item
     if "reject" in item:
         return finished, b""

@@ -15,15 +15,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torchvision.ops import roi_align
-from transformers import CLIPConfig, CLIPModel
+from transformers import CLIPConfig
 from transformers.utils import logging
 
 from finehard.errors import FinehardError, error_line
+from finehard.fgclip import siglip2
+from finehard.fgclip.modeling_fgclip import FGCLIPModel
 from finehard.fgclip.packing import ATTENTION, Packing
-
-UNSTRETCHED = 20
-"""The first positions are those of short texts; the rest is stretched (Long-CLIP, sec. 3.1)."""
-_STRETCH = 4
+from finehard.fgclip.positions import stretch_positions
+from finehard.fgclip.siglip2 import FGCLIP2
 
 _TABLES = "text_model.embeddings.position_embedding"
 _BEYOND_CLIP = {
@@ -32,41 +32,22 @@ _BEYOND_CLIP = {
 }  # fmt: skip
 
 
-def long_positions(short: int) -> int:
-    """Returns the length of the long position tables made from `short` positions: 248 from 77."""
-    first = min(UNSTRETCHED, short)
-    return first + (short - first) * _STRETCH
+class FGCLIP(FGCLIPModel):
+    """FG-CLIP for training: batches of packed texts, image and dense map in one pass.
 
-
-def stretch_positions(table: Tensor) -> Tensor:
-    """Returns the initial long position table: (77, D) to (248, D).
-
-    The first 20 rows are unchanged; between the others three are interpolated, and the last row is
-    extrapolated with the preceding slope (Long-CLIP, arXiv 2403.15378, section 3.1).
+    Features are not normalised, (..., D) with D the projection size.
     """
-    first, rest = table[:UNSTRETCHED], table[UNSTRETCHED:]
-    if len(rest) < 2:
-        return torch.cat([first, rest.repeat_interleave(_STRETCH, 0)])
-    slope = torch.cat([rest[1:] - rest[:-1], rest[-1:] - rest[-2:-1]])
-    steps = torch.arange(_STRETCH, dtype=table.dtype, device=table.device) / _STRETCH
-    stretched = rest[:, None] + steps[:, None] * slope[:, None]
-    return torch.cat([first, stretched.flatten(0, 1)])
-
-
-class FGCLIP(CLIPModel):
-    """FG-CLIP. Features are not normalised, (..., D) with D the projection size."""
 
     def __init__(self, config: CLIPConfig) -> None:
         super().__init__(config)
-        text = config.text_config
-        width, long = text.hidden_size, long_positions(text.max_position_embeddings)
-        self.text_model.embeddings.position_embedding_res = nn.Embedding(long, width)
-        self.text_model.embeddings.position_embedding_ori = nn.Embedding(long, width)
-        self.text_filip_projection = nn.Linear(width, config.projection_dim, bias=False)
-        self.logit_scale_finegraind = nn.Parameter(torch.tensor(config.logit_scale_init_value))
-        self.logit_scale_hardneg = nn.Parameter(torch.tensor(config.logit_scale_init_value))
+        if getattr(config, "logit_bias_init_value", None) is not None:
+            self.add_logit_bias(config.logit_bias_init_value)
         self.text_model.config._attn_implementation = ATTENTION
-        self.post_init()
+
+    def add_logit_bias(self, value: float) -> None:
+        """Adds the bias of a sigmoid loss, which the published FG-CLIP has not; it is saved too."""
+        self.config.logit_bias_init_value = value
+        self.logit_bias = nn.Parameter(torch.tensor(float(value)))
 
     @torch.no_grad()
     def init_from_clip(self) -> None:
@@ -79,7 +60,7 @@ class FGCLIP(CLIPModel):
         self.logit_scale_finegraind.copy_(self.logit_scale)
         self.logit_scale_hardneg.copy_(self.logit_scale)
 
-    def encode_images(self, pixels: Tensor, dense: bool = True) -> tuple[Tensor, Tensor | None]:
+    def encode_images(self, pixels: Tensor, dense: bool = True) -> tuple[Tensor, Any]:
         """Returns (B, D) image features of normalised (B, 3, S, S) `pixels`, and the dense map.
 
         The map, (B, D, h, w), is the last layer without attention between patches. It is None when
@@ -127,12 +108,10 @@ class FGCLIP(CLIPModel):
         """Returns (U, H) states at the ends of the packed texts, before a head is applied."""
         text = self.text_model
         tables = text.embeddings
-        short = tables.position_embedding.weight
-        ori, res = tables.position_embedding_ori.weight, tables.position_embedding_res.weight
-        joined = torch.cat([short, ori[:UNSTRETCHED], res[UNSTRETCHED:]])
-        rows = packing.depths + packing.long * len(short)
+        rows = packing.depths + packing.long * tables.position_embedding.num_embeddings
         # Embedding lookups sum their gradients exactly and in a fixed order.
-        states = tables.token_embedding(packing.ids) + functional.embedding(rows, joined)
+        states = tables.token_embedding(packing.ids)
+        states = states + functional.embedding(rows, tables.positions())
         states = states[None]
         for layer in text.encoder.layers:
             states = layer(states, None, packing=packing)
@@ -142,9 +121,17 @@ class FGCLIP(CLIPModel):
         """Returns (U, D) features of short texts from `encode_texts`' states."""
         return self.text_projection(states)
 
+    def region_text_features(self, states: Tensor) -> Tensor:
+        """Returns (U, D) features of region texts from `encode_texts`' states, as of short ones."""
+        return self.text_projection(states)
+
     def long_features(self, states: Tensor) -> Tensor:
         """Returns (U, D) features of long texts from `encode_texts`' states."""
         return self.text_filip_projection(states)
+
+
+Network = FGCLIP | FGCLIP2
+"""A model that can be trained."""
 
 
 def build(config: CLIPConfig) -> FGCLIP:
@@ -154,15 +141,17 @@ def build(config: CLIPConfig) -> FGCLIP:
     return model
 
 
-def load(name: str | os.PathLike[str]) -> FGCLIP:
+def load(name: str | os.PathLike[str]) -> Network:
     """Loads the model in a folder (or of a model hub name), in float32.
 
-    Accepts FG-CLIP with the published parameter names, folders written by `save`, and plain CLIP,
-    from which the added parameters are initialised. Raises `FinehardError` where parameters are
-    missing or unexpected.
+    Accepts FG-CLIP and FG-CLIP 2 with the published parameter names, folders written by `save`, and
+    plain CLIP and SigLIP 2, from which the added parameters are initialised. Raises
+    `FinehardError` where parameters are missing or unexpected.
     """
     try:
         with _quiet():  # no report of the parameters that CLIP lacks
+            if siglip2.is_siglip2(name):
+                return siglip2.load(name)
             model, info = FGCLIP.from_pretrained(
                 os.fspath(name), dtype=torch.float32, output_loading_info=True
             )
@@ -170,7 +159,7 @@ def load(name: str | os.PathLike[str]) -> FGCLIP:
         line = error_line(error)
         if os.path.isabs(name) and not os.path.exists(name):
             line = "no such folder"
-        raise FinehardError(f"no CLIP or FG-CLIP model in {name}: {line}") from None
+        raise FinehardError(f"no CLIP, SigLIP 2 or FG-CLIP model in {name}: {line}") from None
     missing = set(info["missing_keys"])
     unexpected = {k for k in info["unexpected_keys"] if not k.endswith("position_ids")}
     odd = sorted(missing if missing != _BEYOND_CLIP else set()) + sorted(unexpected)
@@ -185,9 +174,9 @@ def load(name: str | os.PathLike[str]) -> FGCLIP:
     return model.float()
 
 
-def save(model: FGCLIP, folder: str | os.PathLike[str]) -> None:
+def save(model: Network, folder: str | os.PathLike[str]) -> None:
     """Writes a Hugging Face model folder with the published parameter names: the published code,
-    `load`, and (for images and short texts) `CLIPModel` read it."""
+    `load`, and (for images and short texts) `CLIPModel` or `Siglip2Model` read it."""
     with _quiet():
         model.save_pretrained(os.fspath(folder))
 

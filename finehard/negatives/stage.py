@@ -15,9 +15,9 @@ from typing import Any, Literal
 from finehard.digest import digest
 from finehard.errors import UsageError
 from finehard.negatives.hints import line
-from finehard.negatives.lexicon import VERSION, swaps
+from finehard.negatives.lexicon import VERSION, likely_swaps, swaps
 from finehard.negatives.reply import REPLY_FORMS, named_swaps
-from finehard.negatives.swap import pick
+from finehard.negatives.swap import Swap, pick
 from finehard.records import Record, Region
 from finehard.schemas import reply_schema
 from finehard.settings.ranges import Count, Positive, Share
@@ -145,8 +145,12 @@ class Negatives(Stage):
         for rule, examples in refused.items():
             dropped.setdefault(rule, []).extend(examples)
         if self.config.fill and len(negatives) < most:
-            negatives, _ = pick(text, swaps(text), most, negatives)
+            negatives, _ = pick(text, self._of_lexicon(text), most, negatives)
         return replace(region, hard_negatives=tuple(negatives))
+
+    def _of_lexicon(self, text: str) -> list[Swap]:
+        """Returns the lexicon's swaps of `text`; for the balance, the likely ones first."""
+        return likely_swaps(text) if self.config.balance else swaps(text)
 
     def estimate(self, image: AverageImage) -> Estimate | None:
         """Returns one text-only request per image."""
@@ -173,7 +177,7 @@ class LexiconNegatives(Negatives):
 
     def _swap(self, region: Region, dropped: dict[str, list[str]]) -> Region:
         text, most = region.short_expr, self.config.candidates
-        negatives, refused = pick(text, swaps(text), most)
+        negatives, refused = pick(text, self._of_lexicon(text), most)
         for rule, examples in refused.items():
             dropped.setdefault(rule, []).extend(examples)
         return replace(region, hard_negatives=tuple(negatives))

@@ -43,11 +43,10 @@ class Row(NamedTuple):
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What a unit came to. `identity` is that of its input; `tally` counts its hard negatives."""
+    """What a unit came to. `identity` is that of its input."""
 
     identity: str
     rows: tuple[Row, ...]
-    tally: dict[int, list[int]]
 
     def settled(self) -> tuple[Row, ...]:
         """Returns the rows that a later run takes as they are."""
@@ -95,7 +94,6 @@ def save(folder: str, unit: str, checkpoint: Checkpoint) -> None:
             [r.key, r.source, number[r.where.uri], *r.where[1:], r.rejected, r.may_pass]
             for r in checkpoint.rows
         ],
-        "tally": [[key, *counts] for key, counts in checkpoint.tally.items()],
     }
     data = zlib.compress(json.dumps(content, separators=(",", ":")).encode(), 1)
     storage.write(storage.join(folder, unit + _INDEX), _digest(data) + data)
@@ -121,8 +119,7 @@ def load(folder: str, unit: str, identity: str) -> Checkpoint | None:
         return None
     except OSError as error:
         raise FinehardError(f"cannot read checkpoints in {folder}: {error.strerror}") from error
-    tally = {key: counts for key, *counts in content["tally"]}
-    return Checkpoint(identity, rows, tally)
+    return Checkpoint(identity, rows)
 
 
 def _rows(rows: list[list], files: list[str]) -> Iterator[Row]:

@@ -62,12 +62,12 @@ def test_a_killed_worker_is_one_line_and_a_rerun_completes(tmp_path: Path, serve
 def test_a_killed_balanced_build_ends_with_the_same_bytes(
     tmp_path: Path, server: Faulty, moment: float
 ) -> None:
-    negatives = {"balance": True, "balance_loss": 0.3}
+    negatives = {"balance": True, "per_region": 2}
     settings = config(tmp_path, server.url, negatives=negatives)
     source = images(tmp_path / "in", 40)
     well, answers = undisturbed_build(settings, source, tmp_path / "undisturbed", server.log)
     dropped = manifest(tmp_path / "undisturbed")["dropped"]
-    assert dropped["negatives.balanced_away"] > 10
+    assert dropped["negatives.over_limit"] > 10
     killed = kill_and_resume(settings, source, tmp_path / "out", server.log, well, moment, answers)
     assert (killed.again, killed.other) == (0, [])
 

@@ -24,7 +24,7 @@ def _saved(folder: str, count: int = 3, may_pass: int = 0) -> Checkpoint:
         Row(f"k{i}", f"/in/a.tar#{i}\udcff", Bytes(uri, 10 * i, 10), i < may_pass, i < may_pass)
         for i in range(count)
     )
-    made = Checkpoint("same", rows, {7: [1, 2]})
+    made = Checkpoint("same", rows)
     checkpoints.save(folder, UNIT, made)
     return made
 

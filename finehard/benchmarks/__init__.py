@@ -1,0 +1,1 @@
+"""The world's benchmarks of models of images and texts."""

@@ -1,0 +1,1 @@
+"""The models that benchmarks measure, a module for each family."""

@@ -1,0 +1,80 @@
+"""SigLIP and SigLIP 2, in the form of `transformers`; SigLIP 2 also with patches of any number."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from PIL import Image
+from torch import Tensor
+from torch.nn import functional
+
+from finehard.benchmarks.model import Features, TextKind
+from finehard.benchmarks.models.forward import TEXTS, ForwardModel, Place, features, name_of
+from finehard.benchmarks.models.pretrained import load_pretrained, token_ids
+
+
+class SiglipModel(ForwardModel):
+    """A SigLIP or SigLIP 2 with its own image processor.
+
+    Texts are in lower case, padded to the model's full length, and the padding is attended to, as
+    in training. Boxes are RoIAlign on the map that the pooling head makes of each patch alone, its
+    value path (MaskCLIP, arXiv 2112.01071).
+    """
+
+    def __init__(self, spec: str, where: Place) -> None:
+        super().__init__(name_of(spec), where)
+        self._model, self._tokenizer, self._processor = load_pretrained(spec, where.device)
+        self._limit = self._model.config.text_config.max_position_embeddings
+
+    def encode_texts(self, texts: Sequence[str], kind: TextKind) -> Features:
+        def encode(part: Sequence[str]) -> Tensor:
+            lower = [text.lower() for text in part]
+            inputs = token_ids(self._tokenizer, lower, self._limit, "max_length", self.cut, kind)
+            ids = inputs["input_ids"].to(self.where.device)
+            return self._model.get_text_features(input_ids=ids).pooler_output
+
+        return features(texts, TEXTS, encode, self.where)
+
+    def describe(self) -> dict[str, Any]:
+        config = self._model.config
+        patches = getattr(self._processor, "max_num_patches", None)
+        return {
+            "family": "SigLIP 2" if config.model_type == "siglip2" else "SigLIP",
+            "text_lengths": dict.fromkeys(self.cut, self._limit),
+            "image_size": f"at most {patches} patches"
+            if patches
+            else config.vision_config.image_size,
+            "image_fit": "the model's image processor",
+            "boxes": "RoIAlign on the dense map: the value path of the pooling head",
+            "precision": self.where.precision,
+        }
+
+    def _inputs(self, images: Sequence[Image.Image]) -> dict[str, Tensor]:
+        inputs = self._processor(list(images), return_tensors="pt")
+        return {name: rows.to(self.where.device) for name, rows in inputs.items()}
+
+    def image_features(self, images: Sequence[Image.Image]) -> Tensor:
+        return self._model.get_image_features(**self._inputs(images)).pooler_output
+
+    def maps(self, images: Sequence[Image.Image]) -> Sequence[Tensor]:
+        inputs = self._inputs(images)
+        vision = self._model.vision_model
+        states = _pooled_alone(vision.head, vision(**inputs).last_hidden_state)
+        if "spatial_shapes" in inputs:
+            shapes = inputs["spatial_shapes"].tolist()
+        else:
+            side = vision.config.image_size // vision.config.patch_size
+            shapes = [(side, side)] * len(images)
+        return [
+            own[: height * width].T.unflatten(1, (height, width))
+            for own, (height, width) in zip(states, shapes, strict=True)
+        ]
+
+
+def _pooled_alone(head: Any, states: Tensor) -> Tensor:
+    """Returns (B, N, H), what the pooling head makes of each of the (B, N, H) `states` alone."""
+    attention = head.attention
+    weight, bias = (p.chunk(3)[2] for p in (attention.in_proj_weight, attention.in_proj_bias))
+    values = attention.out_proj(functional.linear(states, weight, bias))
+    return values + head.mlp(head.layernorm(values))
