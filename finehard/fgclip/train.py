@@ -328,7 +328,7 @@ def _benchmarks(names: Sequence[str], root: str | None) -> Any:
 def _measure(
     benchmarks: Any,
     config: TrainConfig,
-    model: FGCLIP,
+    model: Network,
     tokenizer: Any,
     device: torch.device,
     logger: RunLogger | None,
