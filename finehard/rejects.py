@@ -32,6 +32,22 @@ REASONS = {
     "no_regions": "fewer regions than shards.min_regions are left",
 }
 """Reason -> what it means. Every `Reject` carries one of these, or one that its stage declares."""
+MAY_PASS = frozenset(
+    (
+        "unreadable_archive",
+        "unreadable_image",
+        "request_refused",
+        "server_error",
+        "timeout",
+        "invalid_reply",
+        "truncated_reply",
+        "refused_by_model",
+        "wrong_model",
+        "detector_failed",
+    )
+)
+"""Reasons that may be gone at a later run, which therefore tries such inputs again. The others
+follow from the input and from replies that are in the journal."""
 _DECLARED: dict[str, str] = {}
 
 

@@ -53,7 +53,7 @@ def write_shard(
     selects the hard negatives.
 
     Samples are sorted by key; a repeated key becomes "key~2", "key~3". One sample at a time is held
-    in memory. Raises `OSError` if a sample's bytes have changed or are gone.
+    in memory. Raises `SampleChangedError` if a sample's bytes have changed or are gone.
     """
     summary = ShardSummary(index, shard_name(index, count))
     rows: list[dict[str, Any]] = []

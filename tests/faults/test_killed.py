@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -81,6 +82,8 @@ def test_damaged_journal_parts_alone_are_asked_again(tmp_path: Path, server: Fau
     data = bytearray(flipped.read_bytes())
     data[len(data) // 2] ^= 1
     flipped.write_bytes(data)
+    shutil.rmtree(tmp_path / "out/_journal/_units")  # else nothing is looked up
+    (tmp_path / "out/manifest.json").unlink()
     server.log.write_text("")
     world.built(values, source, tmp_path / "out")
     assert sums(tmp_path / "out") == first
@@ -104,6 +107,7 @@ def test_a_killed_runs_temporary_files_are_removed_by_the_next(
     for path in (*left, *ours):
         path.write_bytes(b"x")
         os.utime(path, (1, 1))
+    (output / "manifest.json").unlink()
     world.built(values, source, output)
     assert [path.exists() for path in left] == [False, False]
     assert all(path.exists() for path in ours)
