@@ -13,7 +13,9 @@ from finehard.beam import read as reading
 from finehard.building import Built, build
 from finehard.config import parse_config
 from finehard.errors import FinehardError
+from finehard.io import storage
 from tests.faults.world import Faulty, settings
+from tests.io import emulators
 from tests.pictures import jpg
 from tests.pipelines.world import images, sums
 
@@ -32,8 +34,8 @@ def units_read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return ids
 
 
-def _built(values: dict[str, Any], source: Path, output: Path, **options: Any) -> Built:
-    return build(parse_config(values, "test"), str(source), str(output), **options)
+def _built(values: dict[str, Any], source: Path | str, output: Path | str) -> Built:
+    return build(parse_config(values, "test"), str(source), str(output))
 
 
 def _unfinish(output: Path) -> None:
@@ -158,6 +160,24 @@ def test_damaged_records_end_one_run_and_not_the_next(tmp_path: Path, server: Fa
     _built(values, source, output)
     assert sums(output) == before
     assert len(server.answered()) <= 4  # the rehearsal, one of each stage that asks
+
+
+@pytest.mark.slow
+def test_units_in_a_store_are_not_read_again(
+    tmp_path: Path, server: Faulty, units_read: list[str]
+) -> None:
+    with emulators.start("s3") as store:
+        root, values = store.root.rstrip("/"), settings(server.url, storage=store.options)
+        storage.configure(store.options)
+        for file in images(tmp_path / "in", 24).iterdir():
+            storage.write(f"{root}/in/{file.name}", file.read_bytes())
+        first = _built(values, f"{root}/in", f"{root}/out")
+        units_read.clear()
+        assert _built(values, f"{root}/in", f"{root}/out").manifest == first.manifest
+        storage.delete([f"{root}/out/manifest.json"])
+        again = _built(values, f"{root}/in", f"{root}/out")
+        assert units_read == [] and again.counts["through"] == 24
+        assert again.manifest == first.manifest
 
 
 def test_a_build_that_grows_reads_only_what_is_new(
