@@ -36,7 +36,7 @@ from finehard.io.ordered_map import ordered_map
 
 BOXES_PER_IMAGE = 7.2
 GROWTH_GOAL = 0.15
-SPEED_GOAL = 0.9
+SPEED_GOAL = 0.8
 CLASSES, SIDE, WIDTH = 80, 32, 64
 
 

@@ -1,5 +1,8 @@
 """A training step with padded texts, as published, against ours: images/s, peak memory, loss.
 
+Besides, the FLOPs of a step, counted without computing it, at the same batch and at 512 images; and
+the share that a step reaches of what matrix multiplication alone does in the same time.
+
 Each arm runs in its own process: same weights, same images, boxes and texts, full step (forward,
 backward, AdamW), no gradient checkpointing. The texts are as long as FineHARD's:
 region phrases of about 8 tokens, negatives that differ from them in one token, short captions of
@@ -19,13 +22,16 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch._subclasses import FakeTensorMode
 from torch.nn import functional
+from torch.utils.flop_counter import FlopCounterMode
 from torchvision.ops import roi_align
 from transformers import CLIPConfig
 
 from finehard.fgclip import losses
 from finehard.fgclip.batch import Batch
-from finehard.fgclip.model import FGCLIP, UNSTRETCHED, build
+from finehard.fgclip.model import FGCLIP, build
+from finehard.fgclip.modeling_fgclip import UNSTRETCHED
 from finehard.fgclip.objective import Objective, ObjectiveConfig
 from finehard.fgclip.packing import LONG, SHORT, pack
 
@@ -90,6 +96,7 @@ def our_batch(images: int, side: int, seed: int) -> tuple[Batch, int]:
         pixels=pixels, packing=packing, short=short, long=long, boxes=boxes, images=owners,
         regions=regions, hard_boxes=torch.arange(len(hard)), positives=hard[:, 0],
         negatives=hard[:, 1:], short_same=short, long_same=long, region_same=regions,
+        positive_same=hard[:, 0], negative_same=hard[:, 1:], region_text=regions,
     )  # fmt: skip
     return batch, len(packing.ids)
 
@@ -165,14 +172,50 @@ def both_ways(a: Tensor, b: Tensor, scale: Tensor) -> Tensor:
     return found.mean() / 2
 
 
+def config_of(size: str) -> CLIPConfig:
+    shape = SIZES[size]
+    return CLIPConfig(
+        text_config={"eos_token_id": END, **shape}, vision_config={"patch_size": 16, **shape}
+    )
+
+
+def flops(name: str, size: str, images: int, seed: int) -> int:
+    """Returns the FLOPs of one step of an arm, forward and backward; nothing is computed.
+
+    Matrix products only, as is usual, and without those inside fused attention, which is a few per
+    cent.
+    """
+    config = config_of(size)
+    side = config.vision_config.image_size
+    batch, _ = our_batch(images, side, seed)
+    with FakeTensorMode(allow_non_fake_inputs=True), FlopCounterMode(display=False) as counter:
+        model = FGCLIP(config)
+        if name == "padded":
+            Padded(model, images, side, seed)().backward()
+        else:
+            objective = Objective(model, ObjectiveConfig(mask_same=False))
+            objective.batch_losses(batch)["loss"].backward()
+    return int(counter.get_total_flops())
+
+
+def matrix_limit(device: torch.device, precision: str) -> float:
+    """Returns the FLOPs a second of a square matrix product, the fastest of some."""
+    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+    size = 8192 if device.type == "cuda" else 2048
+    a, b = torch.randn(2, size, size, device=device).to(dtype)
+    times = []
+    for _ in range(5):
+        start = time.perf_counter()
+        float((a @ b)[0, 0])
+        times.append(time.perf_counter() - start)
+    return 2 * size**3 / min(times)
+
+
 def arm(args: argparse.Namespace) -> dict[str, Any]:
     """Runs one arm; returns seconds a step (the fastest), peak memory in bytes, loss, tokens."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.manual_seed(0)
-    shape = SIZES[args.size]
-    config = CLIPConfig(
-        text_config={"eos_token_id": END, **shape}, vision_config={"patch_size": 16, **shape}
-    )
+    config = config_of(args.size)
     model = build(config).to(device).train()
     side = config.vision_config.image_size
     step: Any
@@ -186,7 +229,7 @@ def arm(args: argparse.Namespace) -> dict[str, Any]:
         batch = batch.to(device)
 
         def step() -> Tensor:
-            return objective(batch)["loss"]
+            return objective.batch_losses(batch)["loss"]
 
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-6, weight_decay=0.001, fused=True)
     first, times, busy = None, [], []
@@ -207,6 +250,7 @@ def arm(args: argparse.Namespace) -> dict[str, Any]:
         else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     )
     return {
+        "limit": matrix_limit(device, args.precision),
         "seconds": min(times[1:]),
         "cpu": min(busy[1:]),
         "peak": peak,
@@ -218,11 +262,12 @@ def arm(args: argparse.Namespace) -> dict[str, Any]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--images", type=int, default=8)
-    parser.add_argument("--steps", type=int, default=2, help="timed steps, after one more")
+    parser.add_argument("--steps", type=int, default=1, help="timed steps, after one more")
     parser.add_argument("--size", choices=list(SIZES), default="vit-b-16")
     parser.add_argument("--precision", choices=["bf16", "fp32"], default="bf16")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--large", type=int, default=512, help="images of the batch only counted")
     parser.add_argument("--arm", choices=["padded", "ours"], help=argparse.SUPPRESS)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
@@ -234,13 +279,19 @@ def main() -> int:
         command = [sys.executable, __file__, *sys.argv[1:], "--arm", name]
         done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
         results[name] = json.loads(done.stdout.splitlines()[-1])
+        results[name]["flops"] = flops(name, args.size, args.images, args.seed)
+        results[name]["large"] = flops(name, args.size, args.large, args.seed)
     print(f"{args.size}, {args.images} images x {REGIONS} regions x {NEGATIVES} negatives, "
           f"{args.precision}, {args.threads} threads")  # fmt: skip
-    names = ("", "s/step", "CPU s", "images/s", "peak GB", "tokens", "loss")
+    names = ("", "s/step", "CPU s", "images/s", "peak GB", "tokens", "loss", "TFLOP", "of limit")
     print(f"{names[0]:8}" + "".join(f"{n:>10}" for n in names[1:]))
     for name, r in results.items():
         print(f"{name:8}{r['seconds']:10.3f}{r['cpu']:10.2f}{args.images / r['seconds']:10.3f}"
-              f"{r['peak'] / 1e9:10.2f}{r['tokens']:10}{r['loss']:10.5f}")  # fmt: skip
+              f"{r['peak'] / 1e9:10.2f}{r['tokens']:10}{r['loss']:10.5f}{r['flops'] / 1e12:10.3f}"
+              f"{r['flops'] / r['seconds'] / r['limit']:10.2f}")  # fmt: skip
+    for key, count in (("flops", args.images), ("large", args.large)):
+        ratio = results["padded"][key] / results["ours"][key]
+        print(f"FLOPs at {count} images: padded {ratio:.2f} times ours")
     # Other work on the machine slows the clock, not the count of CPU seconds.
     clock = "seconds" if torch.cuda.is_available() else "cpu"
     speed = results["padded"][clock] / results["ours"][clock]

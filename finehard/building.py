@@ -19,10 +19,12 @@ from finehard import registry
 from finehard.config import Config
 from finehard.dataset import complete
 from finehard.dataset.layout import JOURNAL, MANIFEST, shard_count
+from finehard.digest import json_digest
 from finehard.errors import FinehardError, error_line
 from finehard.io import storage
 from finehard.lmm.dialect import Dialect
 from finehard.preflight import Ready, preflight
+from finehard.sources.identity import input_identity
 from finehard.stages.stage import Stage
 from finehard.state.lock import locked
 
@@ -31,7 +33,8 @@ if TYPE_CHECKING:
 
 Progress = Callable[[dict[str, Any]], None]
 """Gets the counts of all worker processes once a second: images (the total), read, done, rejected,
-and stages: in the pipeline's order, each with done, from_journal, requests, tokens, ..."""
+through (those done that an earlier run had brought through all stages), and stages: in the
+pipeline's order, each with done, from_journal, requests, tokens, ..."""
 
 _EVERY_S = 1.0
 _log = logging.getLogger(__name__)
@@ -89,28 +92,33 @@ def _build(
     stack: contextlib.ExitStack,
 ) -> Built:
     from finehard.beam import run
-    from finehard.state import rehearsed
-    from finehard.state.settings_snapshot import refuse_changes, save_settings
+    from finehard.state import checkpoints, rehearsed
+    from finehard.state.finished import finished_manifest, save_finished
+    from finehard.state.settings_snapshot import refuse_changes, save_settings, settings_digest
     from finehard.worker import status
     from finehard.worker.runtime import close_all
 
     refuse_changes(output, ready.config, ready.stages)
+    settings = settings_digest(ready.config, ready.stages, registry.user_code())
+    identity = _input_identity(ready)
+    manifest = identity and finished_manifest(output, settings, identity)
+    if manifest:
+        _log.info("%s is complete: same input, same settings; nothing is done", output)
+        return Built(output, manifest, _counts({}, ready), 0.0)
     served = _start_server(ready.config, stack)
     stack.callback(close_all)
     dialects = _ask_servers(output, ready.config, served, ready.stages)
-    this = _this_build(ready, output, stores, dialects)
+    this = _this_build(ready, output, stores, dialects, settings)
     for folder in (JOURNAL, "shards", "rejected"):
         storage.sweep(storage.join(output, folder))
     save_settings(output, ready.config, ready.stages)  # before the old manifest is removed
     complete.begin(output)
+    checkpoints.prepare(output, this.checkpoints)
     started = time.monotonic()
     _log.info("building %d images from %s into %s", ready.images, ready.source, output)
 
     def poll() -> dict[str, Any]:
-        total = status.total(output, this.run)
-        names = [stage.name for stage in ready.stages]
-        stages = {name: total["stages"].get(name, {}) for name in names}
-        return {**total, "images": ready.images, "stages": stages}
+        return _counts(status.total(output, this.run), ready)
 
     with _polled(poll, progress):
         try:
@@ -128,12 +136,33 @@ def _build(
     counts, seconds = poll(), time.monotonic() - started
     storage.delete_tree(status.folder(output, this.run))
     _write_report(output, this.run, seconds, counts)
+    if identity:
+        save_finished(output, settings, identity)
     return Built(output, manifest, counts, seconds)
 
 
+def _counts(total: dict[str, Any], ready: Ready) -> dict[str, Any]:
+    """Returns what `Progress` gets, from the sum of the workers' counts."""
+    by_name = total.get("stages", {})
+    stages = {stage.name: by_name.get(stage.name, {}) for stage in ready.stages}
+    zeros = dict.fromkeys(("read", "done", "rejected", "through"), 0)
+    return {**zeros, **total, "images": ready.images, "stages": stages}
+
+
+def _input_identity(ready: Ready) -> str | None:
+    """Returns a digest of the input as it is now; None where that cannot be told cheaply."""
+    files = input_identity(ready.files)
+    return files and json_digest([files, ready.source, ready.images, dict(ready.unread)])
+
+
 def _this_build(
-    ready: Ready, output: str, stores: storage.Options, dialects: dict[str, Dialect]
+    ready: Ready,
+    output: str,
+    stores: storage.Options,
+    dialects: dict[str, Dialect],
+    settings: str,
 ) -> Build:
+    """`settings` is a digest of them; the stages' limits are those of the servers."""
     from finehard.worker.runtime import Build
 
     return Build(
@@ -148,6 +177,7 @@ def _this_build(
         dialects=dialects,
         unread=dict(ready.unread),
         storage=stores,
+        checkpoints=json_digest([settings, [stage.limits.regions for stage in ready.stages]]),
     )
 
 

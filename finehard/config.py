@@ -156,6 +156,8 @@ def as_dict(config: Config) -> dict[str, Any]:
         del values["source"]["format"]
     if not values["negatives"]["left_to_lexicon"]:
         del values["negatives"]["left_to_lexicon"]
+    if values["negatives"]["kinds"] == NegativesConfig.kinds:
+        del values["negatives"]["kinds"]
     if values["verify"]["regions_per_request"] == 1:
         del values["verify"]["regions_per_request"]
     if values["verify"]["correction"] == dataclasses.asdict(CorrectionConfig()):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,11 @@ def digest(value: Any, size: int = 16) -> str:
     """Returns the hex BLAKE2b of `value` as canonical JSON, `size` bytes long."""
     data = orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
     return hashlib.blake2b(data, digest_size=size).hexdigest()
+
+
+def json_digest(value: Any) -> str:
+    """As `digest`, of text too that is not valid Unicode, such as the names of files."""
+    return hashlib.blake2b(json.dumps(value, sort_keys=True).encode(), digest_size=16).hexdigest()
 
 
 def number(text: str) -> int:
@@ -46,6 +52,15 @@ def folder_revision(path: str) -> str | None:
                 opened.seek(-(1 << 20), os.SEEK_END)
                 blake2b.update(opened.read())
     return "content-" + blake2b.hexdigest()
+
+
+def source_hash(folder: Path) -> str:
+    """Returns a hash of all Python files below `folder`: their names and bytes."""
+    blake2b = hashlib.blake2b(digest_size=16)
+    for file in sorted(folder.rglob("*.py")):
+        data = file.read_bytes()
+        blake2b.update(f"{file.relative_to(folder)} {len(data)}\n".encode() + data)
+    return blake2b.hexdigest()
 
 
 def content_hash(path: Path) -> str:

@@ -152,6 +152,12 @@ def reject(record: Record, stage: str, reason: str, detail: str = "") -> Reject:
     return Reject(record.key, record.source, stage, reason, detail[:300], record.unit, record.usage)
 
 
+def _newer(record: Record) -> bool:
+    """Whether a record has attributes that version 1.0 of the data contract does not know."""
+    given = (negative.attribute for r in record.regions for negative in r.hard_negatives)
+    return not {"addition", "relation"}.isdisjoint(given)
+
+
 def sample_json(record: Record, provenance: dict[str, Any]) -> dict[str, Any]:
     """Returns `record` as a sample of the data contract (schemas/sample.schema.json).
 
@@ -159,7 +165,7 @@ def sample_json(record: Record, provenance: dict[str, Any]) -> dict[str, Any]:
     """
     extra = {"extra": record.extra} if record.extra else {}
     return {
-        "schema_version": "1.1" if extra else "1.0",  # as it was before there was an open part
+        "schema_version": "1.1" if extra or _newer(record) else "1.0",
         "key": record.key,
         "image": {
             "width": record.width,

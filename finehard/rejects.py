@@ -9,7 +9,7 @@ REASONS = {
     "missing_image": "no image belongs to this entry",
     "unreadable_image": "the image's bytes cannot be read from where the source says they are",
     "image_file_too_large": "the image's file has more bytes than images.max_bytes",
-    "not_an_image": "the bytes are not a JPEG, PNG or WebP image",
+    "not_an_image": "the bytes are no image of a format that is read",
     "truncated_image": "the image's data ends early or is damaged",
     "image_too_large": "the image has more pixels than images.max_pixels",
     "image_too_small": "a side of the image is shorter than images.min_side",
@@ -32,6 +32,22 @@ REASONS = {
     "no_regions": "fewer regions than shards.min_regions are left",
 }
 """Reason -> what it means. Every `Reject` carries one of these, or one that its stage declares."""
+MAY_PASS = frozenset(
+    (
+        "unreadable_archive",
+        "unreadable_image",
+        "request_refused",
+        "server_error",
+        "timeout",
+        "invalid_reply",
+        "truncated_reply",
+        "refused_by_model",
+        "wrong_model",
+        "detector_failed",
+    )
+)
+"""Reasons that may be gone at a later run, which therefore tries such inputs again. The others
+follow from the input and from replies that are in the journal."""
 _DECLARED: dict[str, str] = {}
 
 

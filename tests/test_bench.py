@@ -29,6 +29,7 @@ ROOT = Path(__file__).parents[1]
         "real_text --captions tests/phrases/real.jsonl",
         "regions --scenes 2",
         pytest.param("report_size --samples 2000", marks=pytest.mark.full),
+        pytest.param("resume --images 200 --built 40", marks=pytest.mark.full),
         pytest.param("saturation --images 40", marks=pytest.mark.full),
     ],
 )

@@ -14,9 +14,9 @@ import numpy as np
 
 from finehard.audit.interval import verdict, wilson
 from finehard.audit.item import Item
-from finehard.audit.logit import fit
 from finehard.digest import number
-from finehard.negatives.traits import NUMBERS, traits
+from finehard.negatives.ranked import BUCKETS, Texts, Weights, no_weights
+from finehard.negatives.traits import NUMBERS
 
 MOST = 1000
 """Items that are ranked at most; 95 % intervals are then at most 0.03 to either side."""
@@ -24,7 +24,6 @@ FOLDS = 4
 FOLDS_OF_FEW = 10
 """Folds of fewer than `_FEW` items: more of them are left to fit with."""
 _FEW = 500
-BUCKETS = 1 << 18
 _TELLING = 20
 _PER_ATTRIBUTE = 3
 
@@ -81,46 +80,13 @@ def _judged(share: float, count: int, chance: float) -> dict[str, Any]:
 
 
 class _Data:
-    """The texts of all items in a row, with their traits, folds and scores."""
+    """The texts of all items in a row, with their folds and scores."""
 
     def __init__(self, items: list[Item]) -> None:
         self._items = items
-        self._names: dict[int, str] = {}
-        columns: list[int] = []
-        owners: list[int] = []
-        numbers: list[np.ndarray] = []
-        sizes = [len(item.texts) for item in items]
-        texts = 0
-        for item in items:
-            of_texts = [traits(text) for text in item.texts]
-            shared = set.intersection(*(set(one.names) for one in of_texts))
-            rows = np.array([one.numbers for one in of_texts])
-            for one in of_texts:
-                new = [self._bucket(name) for name in one.names if name not in shared]
-                columns += new
-                owners += [texts] * len(new)
-                texts += 1
-            numbers.append(rows - rows.mean(0))
-        self._columns, self._owners = np.array(columns, np.int64), np.array(owners, np.int64)
-        self._dense = np.concatenate(numbers)
-        spread = self._dense.std(0)
-        self._dense /= np.where(spread > 0, spread, 1)
-        self._item = np.repeat(np.arange(len(items)), sizes)
-        self._first = np.cumsum([0, *sizes[:-1]])
-        self._true = np.zeros(len(self._item), bool)
-        self._true[self._first] = True
-        self._leave_out_lone()
+        self._texts = Texts([item.texts for item in items])
+        self._item, self._first = self._texts.item, self._texts.first
         self._folds()
-
-    def _bucket(self, name: str) -> int:
-        bucket = crc32(name.encode("utf-8", "replace")) % BUCKETS
-        self._names[bucket] = min(self._names.get(bucket, name), name)
-        return bucket
-
-    def _leave_out_lone(self) -> None:
-        """Leaves out traits of a single text: no other text is scored by them."""
-        often = np.bincount(self._columns, minlength=BUCKETS)[self._columns] > 1
-        self._columns, self._owners = self._columns[often], self._owners[often]
 
     def _folds(self) -> None:
         """A text that occurs with one image only is in its image's fold: it costs no data."""
@@ -136,28 +102,19 @@ class _Data:
     def score(self) -> None:
         """Scores each text by the model that does not know it."""
         self._scores = np.zeros(len(self._item))
-        self._weights = np.zeros(BUCKETS)
-        self._rest = np.zeros(len(NUMBERS))
+        self._weights, self._rest = no_weights()
         pairs = sorted(set(zip(self._text_fold.tolist(), self._image_fold.tolist(), strict=True)))
         for text_fold, image_fold in pairs:
-            sparse, rest = self._fitted(text_fold, image_fold)
-            scores = np.bincount(self._owners, sparse[self._columns], len(self._item))
+            weights = self._fitted(text_fold, image_fold)
             here = (self._text_fold == text_fold) & (self._image_fold == image_fold)
-            self._scores[here] = (scores + np.einsum("ij,j->i", self._dense, rest))[here]
-            self._weights += sparse / len(pairs)
-            self._rest += rest / len(pairs)
+            self._scores[here] = self._texts.scores(weights)[here]
+            self._weights += weights.traits / len(pairs)
+            self._rest += weights.numbers / len(pairs)
 
-    def _fitted(self, text_fold: int, image_fold: int) -> tuple[np.ndarray, np.ndarray]:
+    def _fitted(self, text_fold: int, image_fold: int) -> Weights:
         """Returns the weights of a model without a fold of texts and a fold of images."""
         used = (self._text_fold != text_fold) & (self._image_fold != image_fold)
-        used &= used[self._first][self._item]
-        used &= np.bincount(self._item, used)[self._item] > 1
-        if not used.any():
-            return np.zeros(BUCKETS), np.zeros(len(NUMBERS))
-        row = np.cumsum(used) - 1
-        known = used[self._owners]
-        return fit(self._columns[known], row[self._owners[known]], self._dense[used],
-                   self._item[used], self._true[used], BUCKETS)  # fmt: skip
+        return self._texts.fitted(used & used[self._first][self._item])
 
     def picked(self) -> tuple[float, float]:
         """Returns the share of items whose true text has the highest score, and chance."""
@@ -198,13 +155,14 @@ class _Data:
             if any(of):
                 side[start] = 1
                 side[start + 1 : start + 1 + len(of)] = -np.array(of, float) / sum(of)
-        items = max(1, int(side[self._true].sum()))
-        gains = np.bincount(self._columns, side[self._owners], BUCKETS) * self._weights / items
+        items = max(1, int(side[self._first].sum()))
+        sides = np.bincount(self._texts.columns, side[self._texts.owners], BUCKETS)
+        gains = sides * self._weights / items
         best = np.argsort(-gains, kind="stable")[: 40 * count].tolist()
-        found = [(float(gains[n]), self._names[n]) for n in best if gains[n] > 0]
+        found = [(float(gains[n]), self._texts.names[n]) for n in best if gains[n] > 0]
         found = [(gain, name) for gain, name in found if not name.startswith("letters ")]
         found += zip(
-            (np.einsum("i,ij->j", side, self._dense) * self._rest / items).tolist(),
+            (np.einsum("i,ij->j", side, self._texts.numbers) * self._rest / items).tolist(),
             NUMBERS,
             strict=True,
         )

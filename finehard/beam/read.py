@@ -6,23 +6,40 @@ import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import chain, groupby
-from typing import Any
+from typing import Any, NamedTuple
 
 import apache_beam as beam
 from apache_beam.pvalue import TaggedOutput
 
-from finehard.dataset.layout import side_files
-from finehard.images import ImageError, header
+from finehard.dataset.layout import shard_of, side_files
+from finehard.dataset.pointers import Pointer, SampleChangedError, finished_at
+from finehard.images import ImageError, stored
 from finehard.io import storage
+from finehard.negatives.balance import Drawn, Sampler
 from finehard.records import Bytes, Record, Reject, reject
 from finehard.sources import NOWHERE, Loaded, SourceFile, Unit, read, units
-from finehard.worker.runtime import Build, Runtime, runtime
+from finehard.sources.identity import unit_identity
+from finehard.state import checkpoints
+from finehard.state.checkpoints import Checkpoint, Row
+from finehard.worker.runtime import Attempt, Build, Runtime, runtime
 
 READ = "read"
+THROUGH = "through"
+DRAWN = "drawn"
+
+
+class Counted(NamedTuple):
+    """What of the input goes past the stages: collections of the number of inputs in each unit, of
+    (shard, pointer) of all that an earlier run brought through, and of regions of that which were
+    drawn for the balance."""
+
+    read: Any
+    through: Any
+    drawn: Any
 
 
 class ReadSources(beam.PTransform):
-    """Source files -> (records and rejects, number of inputs read).
+    """Source files -> (records and rejects, what goes past the stages).
 
     Units are distributed to the workers; that shuffle carries locations only, no samples.
     """
@@ -33,15 +50,16 @@ class ReadSources(beam.PTransform):
         self._build = build
 
     def expand(self, pipeline: Any) -> Any:
-        """Returns the records, and a collection of the number of inputs in each unit."""
+        """Returns the records to bring through the stages, and `Counted`."""
         read = (
             pipeline
             | "files" >> beam.Create(self._files, reshuffle=True)
             | "units" >> beam.FlatMap(_units, self._build)
             | "spread" >> beam.Reshuffle()
-            | "read" >> beam.ParDo(_Read(self._build)).with_outputs(READ, main="records")
+            | "read"
+            >> beam.ParDo(_Read(self._build)).with_outputs(READ, THROUGH, DRAWN, main="records")
         )
-        return read["records"], read[READ]
+        return read["records"], Counted(read[READ], read[THROUGH], read[DRAWN])
 
 
 def _units(file: SourceFile, build: Build) -> Iterator[Unit]:
@@ -59,31 +77,88 @@ class _Read(beam.DoFn):
 
     def setup(self) -> None:
         self._runtime: Runtime = runtime(self._build)
+        self._sampler = Sampler()
 
     def process(self, unit: Unit) -> Iterator[Record | Reject | TaggedOutput]:
-        count = 0
-        for name, items in groupby(read(unit, self._build.config.source), _unit_of):
-            self._runtime.begin_unit(name)
-            for item in self._located(name, items):
-                count += 1
-                self._runtime.count_in(name)
-                yield item if isinstance(item, Reject) else self._loaded(item)
-            self._runtime.end_unit(name)
-        yield TaggedOutput(READ, count)
+        """Yields what an earlier run brought through, and the records of all else."""
+        attempt = self._attempt(unit)
+        total = 0
+        if attempt is not None and attempt.before is not None:
+            yield from self._through(attempt.before)
+            total = len(attempt.before.settled())
+            sources = attempt.before.sources_to_try()
+            unit = unit._replace(file=unit.file._replace(only=sources))
+        if unit.file.only != frozenset():
+            for name, items in groupby(read(unit, self._build.config.source), _unit_of):
+                self._runtime.begin_unit(name, attempt if name == unit.id else None)
+                count = 0
+                for item in self._located(name, map(self._accepted, items)):
+                    count += 1
+                    self._runtime.count_in(name)
+                    if isinstance(item, Loaded):
+                        self._runtime.images.put(item.record, item.data)
+                    yield item if isinstance(item, Reject) else item.record
+                self._runtime.end_unit(name, count)
+                total += count
+        yield TaggedOutput(READ, total)
 
-    def _loaded(self, item: Loaded) -> Record | Reject:
-        record = replace(item.record, sha256=hashlib.sha256(item.data).hexdigest())
+    def _attempt(self, unit: Unit) -> Attempt | None:
+        """Returns None for a unit of which no checkpoint can be saved."""
+        build = self._build
+        identity = build.checkpoints and unit_identity(unit, self._runtime.file_state)
+        if not identity:
+            return None
+        folder = checkpoints.folder_of(build.output, build.checkpoints, unit.id)
+        return Attempt(identity, checkpoints.load(folder, unit.id, identity))
+
+    def _through(self, before: Checkpoint) -> Iterator[TaggedOutput]:
+        settled = before.settled()
+        if self._build.config.negatives.balance:
+            drawn = [one for row in settled for one in self._drawn(row)]
+            if drawn:
+                yield TaggedOutput(DRAWN, drawn)
+        for row in settled:
+            pointer = Pointer(row.key, row.source, row.where)
+            yield TaggedOutput(THROUGH, (shard_of(row.key, self._build.shards), pointer))
+        rejects = sum(row.rejected for row in settled)
+        stages = self._runtime.stages
+        self._runtime.status.count_through(stages, len(settled) - rejects, rejects)
+
+    def _drawn(self, row: Row) -> list[Drawn]:
+        """Returns the regions of a finished sample that may be in the balance's sample: which they
+        are depends on the other samples, so it is in no checkpoint."""
+        if row.rejected:
+            return []
         try:
-            info = header(item.data, self._build.config.images)
+            sample = finished_at(row.where).item["sample"]
+        except SampleChangedError as error:
+            checkpoints.forget(error.side_file)
+            raise
+        return self._sampler.draw(sample)
+
+    def _accepted(self, item: Loaded | Reject) -> Loaded | Reject:
+        """Returns the sample with what a shard will hold of its image, or a reject."""
+        if isinstance(item, Reject):
+            return item
+        record = item.record
+        try:
+            data, info, has_more = stored(item.data, self._build.config.images)
         except ImageError as error:
             return reject(record, "source", error.reason, error.detail)
-        self._runtime.images.put(record, item.data)
-        return replace(record, format=info.format, width=info.width, height=info.height)
+        if data is not item.data:
+            record = replace(record, image=NOWHERE)
+        if has_more:
+            record = record.dropping("source", {"more_frames": [record.source]})
+        sha256 = hashlib.sha256(data).hexdigest()
+        kind, width, height = info
+        record = replace(record, sha256=sha256, format=kind, width=width, height=height)
+        return Loaded(record, data)
 
     def _located(self, unit: str, items: Iterator[Loaded | Reject]) -> Iterator[Loaded | Reject]:
         """Yields the unit's items, all of whose images can be read again by themselves."""
         for item in items:
             if isinstance(item, Loaded) and item.record.image == NOWHERE:
+                self._runtime.attempts.pop(unit, None)  # its images last as long as the run
                 yield from self._copied(unit, chain([item], items))
                 return
             yield item

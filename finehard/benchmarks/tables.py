@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from finehard.benchmarks.benchmark import Figure
 from finehard.benchmarks.published import of, published, source
@@ -93,7 +94,7 @@ def latex(results: Sequence[Result]) -> str:
 
 
 def _below(results: Sequence[Result]) -> list[str]:
-    lines = []
+    lines = [_described(results[0].model)] if results else []
     for one in results:
         lines.append(f"{one.title}: {one.protocol}; {one.images:,} images")
         figures = {f.unit: f.over for f in one.figures if f.unit != "images"}
@@ -112,6 +113,17 @@ def _below(results: Sequence[Result]) -> list[str]:
             names = ", ".join(f"{m.name} ({m.reason})" for m in one.missing[:_NAMED])
             lines.append(f"  missing: {names}{', ...' if len(one.missing) > _NAMED else ''}")
     return lines
+
+
+def _described(model: dict[str, Any]) -> str:
+    """Returns a line of what a model says of itself: text lengths, how boxes are encoded."""
+    said = []
+    for key, value in model.items():
+        if isinstance(value, dict):
+            value = ", ".join(f"{inner} {v}" for inner, v in value.items())
+        if key != "name":
+            said.append(f"{key.replace('_', ' ')}: {value}")
+    return f"{model['name']}: " + "; ".join(said)
 
 
 def _sources(results: Sequence[Result]) -> list[str]:

@@ -103,6 +103,8 @@ def summary(built: Built) -> str:
         _total(built.counts, name)
         for name in ("requests", "retries", "invalid", "unusable", "from_journal")
     )
+    if through := built.counts["through"]:
+        lines.append(f"{through} images had been brought through all stages by an earlier run")
     lines.append(
         f"{requests} requests ({retries + invalid + unusable} of them second tries), "
         f"{journaled} answers from the journal"

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from finehard import __version__
+from finehard.cli import export, import_release
 from finehard.console.arguments import Parser
 from finehard.console.errors import exit_code
 from finehard.errors import FinehardError, UsageError
@@ -28,11 +29,17 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _command(own: list[str], beam: list[str]) -> int:
     parser = _parser()
-    if own[:1] in (["train"], ["evaluate"], ["export"], ["export-features"]):
+    own_parsers = (["train"], ["evaluate"], ["export-features"])
+    if own[:1] in own_parsers or _exports_model(own):
         return _with_own_arguments(own)
     chosen = parser.parse_args(own)
     chosen.beam = beam
     return chosen.run(chosen)
+
+
+def _exports_model(own: list[str]) -> bool:
+    """Returns whether `export` is given a model; that has arguments of its own."""
+    return own[:1] == ["export"] and any(each.partition("=")[0] == "--model" for each in own)
 
 
 def _split(arguments: list[str]) -> tuple[list[str], list[str]]:
@@ -94,10 +101,17 @@ def _parser() -> argparse.ArgumentParser:
     )
     added.add_argument("dataset", help="dataset folder, FG-OVD .jsonl or SugarCrepe .json")
     added.add_argument("--json", action="store_true", help="print the figures as JSON")
+    added = command("diff", _diff, "compare two datasets: counts, drops by rule, texts")
+    added.add_argument("first")
+    added.add_argument("second")
+    added.add_argument("--json", action="store_true", help="print the comparison as JSON")
+    added = command("import-release", import_release.run, import_release.TEXT)
+    import_release.add_arguments(added)
+    added = command("export", export.run, export.TEXT)
+    export.add_arguments(added)
     added = command("serve", _serve, "run the config's model server in the foreground")
     _add_config(added)
     command("train", _unreached, "train FG-CLIP on a dataset")
-    command("export", _unreached, "write a trained model for open_clip")
     command("export-features", _unreached, "write features of classes or images for detectors")
     command("evaluate", _unreached, "evaluate a model, also on benchmarks, or a dataset")
     return parser
@@ -231,6 +245,17 @@ def _stats(chosen: argparse.Namespace) -> int:
         print(json.dumps(figures, indent=1, ensure_ascii=False))
     else:
         print_numbers(figures)
+    return 0
+
+
+def _diff(chosen: argparse.Namespace) -> int:
+    from finehard.report.compare import compare, comparison_table
+
+    found = compare(chosen.first, chosen.second)
+    if chosen.json:
+        print(json.dumps(found, indent=1, ensure_ascii=False))
+    else:
+        print(comparison_table(found))
     return 0
 
 

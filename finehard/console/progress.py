@@ -76,7 +76,8 @@ class ProgressDisplay:
 
     def _time_left(self, counts: dict[str, Any], now: float) -> str:
         """Returns an estimate from the rate since the first finished image, so without start-up."""
-        done, left = counts["done"], max(0, counts["images"] - counts["done"])
+        done = counts["done"] - counts.get("through", 0)
+        left = max(0, counts["images"] - counts["done"])
         if done and self._first is None:
             self._first = (now, done)
         if self._first is None or now - self._first[0] < _MIN_S or done == self._first[1]:

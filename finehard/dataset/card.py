@@ -8,7 +8,7 @@ from typing import Any
 from jinja2 import Environment
 
 from finehard.dataset.unread import unread_line
-from finehard.images import FORMATS
+from finehard.images import MEMBERS
 from finehard.records import one_line
 
 _CARD = """\
@@ -79,9 +79,12 @@ for sample in samples:
 ```
 
 A sample is `KEY.jpg` (or `.png`, `.webp`) and `KEY.json`; boxes are x1, y1, x2, y2 as fractions of
-the displayed image's width and height. `index.parquet` has a row per sample, `manifest.json` the
-full config, the prompts and the SHA-256 of every shard, `croissant.json` the metadata for tools,
-`rejected/` the inputs that were left out and why, and `report.html` samples and statistics.
+the displayed image's width and height. Images that came in another format are PNG files of what
+they show, of an animation the first frame.
+
+`index.parquet` has a row per sample, `manifest.json` the full config, the prompts and the SHA-256
+of every shard, `croissant.json` the metadata for tools, `rejected/` the inputs that were left out
+and why, and `report.html` samples and statistics.
 
 ## How it was made
 
@@ -95,7 +98,7 @@ The texts are written by models and can be wrong. Licences of the images are tho
 """
 
 _FEATURES = (
-    *((extension, "image") for extension in dict.fromkeys(FORMATS.values())), ("json", "json"),
+    *((extension, "image") for extension in MEMBERS), ("json", "json"),
     ("__key__", "string"), ("__url__", "string"),
 )  # fmt: skip
 """The columns that the Hub's loader makes of shards, whatever its first rows hold."""

@@ -32,6 +32,7 @@ from finehard.dataset.layout import (
     SIZES,
     side_files,
 )
+from finehard.dataset.regions import merge_regions, regions_part
 from finehard.dataset.summary import EXAMPLES, ShardSummary
 from finehard.dataset.tables import INDEX_SCHEMA, index_part
 from finehard.errors import FinehardError
@@ -93,6 +94,8 @@ def complete(
         parts = (index_part(output, run, summary.name) for summary in summaries)
         for data in ordered_map(storage.read_all, parts):
             index.write_table(read_table(pa.BufferReader(data), schema=INDEX_SCHEMA))
+    of_shards = (regions_part(output, run, summary.name) for summary in summaries)
+    merge_regions(output, ordered_map(storage.read_all, of_shards))
     sizes = {f"{s.name}.tar": s.samples for s in summaries}
     storage.write(storage.join(output, SIZES), json.dumps(sizes, indent=1).encode())
     manifest = _manifest(origin, summaries, read)

@@ -11,15 +11,18 @@ from finehard.settings.ranges import Count, Positive, Quality
 
 MANIFEST = "manifest.json"
 INDEX = "index.parquet"
+REGIONS = "regions.parquet"
 SIZES = "sizes.json"
 CARD = "README.md"
 CROISSANT = "croissant.json"
 REPORT = "report.html"
 DROPPED = "_dropped.json"
 """In the journal's folder: examples of what each rule left out, for the report."""
-SIDE_FILES = ("_records", "_images", "_index")
+SIDE_FILES = ("_records", "_images", "_index", "_regions")
 """In the journal's folder, while a build runs: finished samples, images that are nowhere else, and
-parts of the index."""
+parts of the two tables."""
+CHECKPOINTS = "_units"
+"""In the journal's folder: what units of work came to, for later runs."""
 SCHEMA_VERSION = "1.0"
 
 

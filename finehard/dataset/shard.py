@@ -13,14 +13,15 @@ import orjson
 from PIL import Image
 
 from finehard.errors import UsageError, error_line
-from finehard.images import ANY_SIDE, SUFFIXES, ImagesConfig, decode
+from finehard.images import ANY_SIDE, ImagesConfig, decode
 from finehard.io import storage
 from finehard.records import Bytes
+from finehard.sources.suffixes import IMAGES
 from finehard.sources.tar import Damage, members
 
 MAX_JSON = 4 << 20
 """Largest JSON member that is read, in bytes; no genuine sample comes near it."""
-_IMAGES = tuple(suffix.removeprefix(".") for suffix in SUFFIXES)
+_IMAGES = tuple(suffix.removeprefix(".") for suffix in IMAGES)
 _NAME = re.compile(r"^((?:.*/|)[^.]+)[.]([^/]*)$")
 """Key and extension of a member's name; webdataset's own expression."""
 _FULL_SIZE = 1 << 30

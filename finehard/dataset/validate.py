@@ -1,6 +1,6 @@
 """Checks a dataset against every rule of the data contract, and lists the violations.
 
-Reads shards and tables itself and not through `open_dataset`, which trusts the index.
+Reads shards and index itself and not through `open_dataset`, which trusts the index.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from finehard.dataset.layout import CARD, CROISSANT, INDEX, MANIFEST, SIZES, shard_name, shard_of
 from finehard.dataset.tables import INDEX_SCHEMA, REJECT_SCHEMA, described
+from finehard.dataset.validate_regions import regions_problems
 from finehard.errors import UsageError, error_line
 from finehard.images import ImageError, ImagesConfig, header
 from finehard.io import storage
@@ -46,7 +47,9 @@ def validate(dataset: str) -> list[str]:
     problems = list(_files(dataset, manifest))
     if problems:
         return problems
-    return [*_counts(dataset, manifest), *_shards(dataset, manifest), *_rejects(dataset, manifest)]
+    problems = [*_counts(dataset, manifest), *_shards(dataset, manifest)]
+    regions = [] if problems else regions_problems(dataset)
+    return [*problems, *regions, *_rejects(dataset, manifest)]
 
 
 def _json(uri: str) -> Any:

@@ -11,6 +11,7 @@ from typing import IO, Any
 from finehard.dataset.layout import ShardsConfig, shard_name
 from finehard.dataset.packed import Finished, around_image, json_place
 from finehard.dataset.pointers import Pointer, in_order
+from finehard.dataset.regions import RegionWriter, region_rows, regions_part
 from finehard.dataset.summary import ShardSummary
 from finehard.dataset.tables import (
     INDEX_SCHEMA,
@@ -48,16 +49,21 @@ def write_shard(
     images: ImagesConfig,
     balance: Balance | None = None,
 ) -> ShardSummary:
-    """Writes shard `index` of `count`, its index rows and its rejects; `balance`, if given, selects
-    the hard negatives.
+    """Writes shard `index` of `count`, its rows of the tables and its rejects; `balance`, if given,
+    selects the hard negatives.
 
     Samples are sorted by key; a repeated key becomes "key~2", "key~3". One sample at a time is held
-    in memory. Raises `OSError` if a sample's bytes have changed or are gone.
+    in memory. Raises `SampleChangedError` if a sample's bytes have changed or are gone.
     """
     summary = ShardSummary(index, shard_name(index, count))
     rows: list[dict[str, Any]] = []
     rejects: list[dict[str, str]] = []
-    with storage.writing(storage.join(output, "shards", summary.name + ".tar")) as file:
+    tar = summary.name + ".tar"
+    with (
+        storage.writing(regions_part(output, run, summary.name), durable=False) as part,
+        RegionWriter(part) as regions,
+        storage.writing(storage.join(output, "shards", tar)) as file,
+    ):
         hashed = _Hashed(file)
         for key, repeated, finished, data in in_order(pointers):
             item = finished.item
@@ -70,7 +76,8 @@ def write_shard(
             if balance:
                 finished = _balanced(finished, balance, key, summary)
             row = _write_sample(hashed, key, finished, data, config, images)
-            rows.append({**row, "shard": summary.name + ".tar"})
+            rows.append({**row, "shard": tar})
+            regions.add(region_rows(key, tar, finished.item["sample"]))
             summary.regions += row["regions"]
             summary.hard_negatives += row["hard_negatives"]
         end = -hashed.written % tarfile.RECORDSIZE  # as in any tar: two empty blocks, whole records

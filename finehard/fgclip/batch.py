@@ -8,7 +8,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from finehard.fgclip.packing import Packing
+from finehard.fgclip.naflex import Patches
 
 
 @dataclass(frozen=True)
@@ -30,8 +30,9 @@ class Skipped:
 class Batch:
     """B images of one process, with R regions, H of which have up to K hard negatives each.
 
-    pixels      (B, 3, S, S) uint8
-    packing     all texts; the text indices below refer to its U distinct ones
+    pixels      (B, 3, S, S) uint8, or `Patches`: what the model's `encode_images` takes
+    packing     all texts, a `Packing` or `PaddedTexts`: what its `encode_texts` takes; the text
+                indices below refer to the U distinct ones
     short, long (B,) int64, the text of each caption
     boxes       (X, 4) float32 xyxy, normalised; X >= R
     images      (X,) int64, the image of each box
@@ -39,12 +40,14 @@ class Batch:
     hard_boxes  (H,) int64, the boxes that have hard negatives
     positives   (H,) int64, the true text of each
     negatives   (H, K) int64, the false texts of each, padded with -1
-    short_same, long_same (B,), region_same (R,)  int64 `text_id`s, equal for equivalent texts
+    short_same, long_same (B,), region_same (R,), positive_same (H,), negative_same (H, K)
+                int64 `text_id`s, equal for equivalent texts
+    region_text (R,) int64, equal for equal texts
     keys        of the samples, in order
     """
 
-    pixels: Tensor
-    packing: Packing
+    pixels: Any
+    packing: Any
     short: Tensor
     long: Tensor
     boxes: Tensor
@@ -56,6 +59,9 @@ class Batch:
     short_same: Tensor
     long_same: Tensor
     region_same: Tensor
+    positive_same: Tensor
+    negative_same: Tensor
+    region_text: Tensor
     keys: tuple[str, ...] = ()
     skipped: tuple[Skipped, ...] = ()
     tokens: int = 0
@@ -68,6 +74,6 @@ class Batch:
         moved: dict[str, Any] = {
             f.name: value.to(device, non_blocking=True)
             for f in fields(self)
-            if isinstance(value := getattr(self, f.name), Tensor)
+            if isinstance(value := getattr(self, f.name), Tensor | Patches)
         }
         return replace(self, packing=self.packing.to(device), **moved)

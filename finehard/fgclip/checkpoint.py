@@ -38,7 +38,7 @@ def latest(folder: Path) -> Checkpoint | None:
 def save_model(folder: Path, objective: Objective, tokenizer: Any, sample: SampleConfig) -> None:
     """Writes model, tokenizer, image processor, modelling code and sample config."""
     model.save(objective.model, folder)
-    loadable.complete(folder, objective.model, tokenizer)
+    loadable.complete(folder, objective.model, tokenizer, sample)
     (folder / SAMPLE).write_text(json.dumps(dataclasses.asdict(sample), indent=1), "utf-8")
 
 
@@ -62,7 +62,7 @@ def save(
     state = {
         "step": step,
         "optimizer": optimizer.state_dict(),
-        "margins": objective.margins,
+        "threshold": objective.threshold,
         "decides": fingerprint,
     }
     torch.save(state, temporary / _STATE)
@@ -79,7 +79,7 @@ def save(
 
 
 def load_state(checkpoint: Checkpoint) -> dict[str, Any]:
-    """Returns what `save` wrote beside the model: step, optimizer, margins, and "decides", the
+    """Returns what `save` wrote beside the model: step, optimizer, threshold, and "decides", the
     resume fingerprint."""
     return torch.load(checkpoint.folder / _STATE, map_location="cpu", weights_only=True)
 

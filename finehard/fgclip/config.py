@@ -8,19 +8,30 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from transformers import CLIPConfig
+from transformers import CLIPConfig, Siglip2Config
 
 from finehard import registry
 from finehard.fgclip.evaluators import EVALUATORS
 from finehard.fgclip.objective import ObjectiveConfig
 from finehard.fgclip.targets import SampleConfig
-from finehard.settings.ranges import Amount, Count, Positive
+from finehard.settings.ranges import Amount, Count, Positive, Share
 from finehard.settings.read import checked, overridden, read_yaml
 
 
 @dataclass(frozen=True)
+class ModelConfig:
+    """Which model is trained."""
+
+    backbone: Literal["auto", "clip", "siglip2"] = "auto"
+    """That of the model folder; from scratch, `auto` is CLIP. siglip2 is FG-CLIP 2's."""
+
+
+@dataclass(frozen=True)
 class ScratchConfig:
-    """A new model with random weights, and a tokenizer trained on the shards' texts."""
+    """A new model with random weights, and a tokenizer trained on the shards' texts.
+
+    With siglip2, `image_size` is only that of the positions, and both towers have `width`.
+    """
 
     image_size: Positive = 96
     patch_size: Positive = 12
@@ -44,18 +55,25 @@ class OptimizerConfig:
     batch_size: Positive = 512
     """Images a step, over all processes."""
     accumulate: Positive = 1
-    """Parts that a step is split into. Negatives are those of the same part."""
+    """Parts that a process encodes a step's images in, to save memory: features are computed twice,
+    and the result is that of one part."""
     epochs: Amount = 1.0
     steps: Positive | None = None
     """Number of steps; overrides `epochs`."""
     lr: Amount = 1e-6
     weight_decay: Amount = 0.001
-    """Not applied to biases, norms and scales."""
+    """Not applied to biases and norms."""
+    decay_scales: bool = False
+    """Apply weight decay to scales and the class embedding too, as published."""
     betas: tuple[float, float] = (0.9, 0.999)
     eps: Amount = 1e-8
     warmup_steps: Count = 200
+    warmup_share: Share = 0.0
+    """Of all steps, rounded up; if not 0, instead of `warmup_steps`."""
+    warmup_from_zero: bool = False
+    """Begin at a rate of 0, as published, which wastes a step; else at 1 / `warmup_steps`."""
     clip_norm: Amount = 1.0
-    """0: no clipping."""
+    """0: no clipping, as published."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +107,7 @@ class RunConfig:
 class TrainConfig:
     """All settings of a run. Without `scratch`, a model folder must be given."""
 
+    model: ModelConfig = field(default_factory=ModelConfig)
     scratch: ScratchConfig | None = None
     sample: SampleConfig = field(default_factory=SampleConfig)
     objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
@@ -128,7 +147,61 @@ def resume_fingerprint(config: TrainConfig) -> dict[str, Any]:
     """Returns the part of `config` that the result depends on: it must not change on resume."""
     values = as_dict(config)
     run = values.pop("run")
+    del values["model"]  # the checkpoint has it
     return {**values, **{k: run[k] for k in ("seed", "precision", "shuffle_shards")}}
+
+
+def resume_difference(before: dict[str, Any], now: dict[str, Any]) -> str:
+    """Returns in which key a run's fingerprint `before` differs from that of `now`, with both
+    values; "" where it can be resumed.
+
+    In fingerprints of earlier releases, what did not exist then has its default.
+    """
+    old = "warmup_from_zero" not in before["optimizer"]
+    defaults = as_dict(TrainConfig())
+    for key, value in now.items():
+        was = before.get(key)
+        if not isinstance(value, dict) or not isinstance(was, dict):
+            if was != value:
+                return f"{key!r}"
+            continue
+        was = {**(defaults[key] or {}), **was}
+        for name in value:
+            if was.get(name) != value[name]:
+                return f"'{key}': {name} was {was.get(name)}, now {value[name]}"
+    for key, name, plain in (("objective", "cmr_weight", 0), ("objective", "tic_weight", 0),
+                             ("optimizer", "accumulate", 1)):  # fmt: skip
+        if old and before[key][name] != plain:
+            return f"'{key}': an earlier release began it, where {name} had another meaning"
+    return ""
+
+
+def scratch_siglip2(config: ScratchConfig, vocabulary: int) -> Siglip2Config:
+    """Returns the SigLIP 2 config of a new model; padding, end and begin of text are the first
+    tokens."""
+
+    def tower(layers: int, heads: int) -> dict[str, int]:
+        return {
+            "hidden_size": config.width,
+            "intermediate_size": 4 * config.width,
+            "num_hidden_layers": layers,
+            "num_attention_heads": heads,
+        }
+
+    return Siglip2Config(
+        text_config={
+            "vocab_size": vocabulary,
+            "pad_token_id": 0,
+            "eos_token_id": 1,
+            "bos_token_id": 2,
+            **tower(config.text_layers, config.text_heads),
+        },
+        vision_config={
+            "patch_size": config.patch_size,
+            "num_patches": (config.image_size // config.patch_size) ** 2,
+            **tower(config.layers, config.heads),
+        },
+    )
 
 
 def scratch_clip(config: ScratchConfig, vocabulary: int) -> CLIPConfig:

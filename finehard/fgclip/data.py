@@ -16,31 +16,39 @@ from finehard.dataset.shard import UnreadableSample
 from finehard.digest import number
 from finehard.errors import FinehardError, typed_error_line
 from finehard.fgclip.batch import Batch, Skipped
-from finehard.fgclip.packing import LONG, SHORT, pack
+from finehard.fgclip.naflex import Naflex, Patches, Picture, batch_of, picture
+from finehard.fgclip.packing import LONG, SHORT, Packing, Text, pack
+from finehard.fgclip.padded import PaddedTexts, pad_texts
 from finehard.fgclip.reader import ShardReader
 from finehard.fgclip.sampler import SampleIndex, Sampler, Shard
 from finehard.fgclip.targets import SampleConfig, Targets, select, text_id
 from finehard.fgclip.tokenizer import Tokens
 from finehard.fgclip.transform import square
-from finehard.images import ImageError
+from finehard.images import ImageError, ImagesConfig
+from finehard.records import Box
 
 _TRIED = 8
 """Batches that are tried in turn where no sample of one can be read."""
 
 
 class Limits(NamedTuple):
-    """The model's input sizes: image side in pixels, tokens of a short and of a long text."""
+    """The model's input sizes: image side in pixels, tokens of a short and of a long text.
+
+    `patch` is the side of a patch in pixels where a model (SigLIP 2) takes NaFlex batches; its
+    texts are padded, and it has no image side (0).
+    """
 
     side: int
     short: int
     long: int
+    patch: int | None = None
 
 
 class Read(NamedTuple):
     """One sample, ready to be put into a batch."""
 
     key: str
-    pixels: np.ndarray
+    pixels: np.ndarray | Picture
     targets: Targets
 
 
@@ -48,11 +56,19 @@ class Source:
     """Reads single samples of `shards`; boxes, texts and negatives are drawn with `seed`."""
 
     def __init__(
-        self, shards: Sequence[Shard], config: SampleConfig, side: int, seed: int, cache_gb: float
+        self,
+        shards: Sequence[Shard],
+        config: SampleConfig,
+        side: int,
+        seed: int,
+        cache_gb: float,
+        patch: int | None = None,
     ) -> None:
+        """`side` and `patch` are those of `Limits`."""
         self.reader = ShardReader(shards, cache_gb)
         self.config = config
         self._side = side
+        self._naflex = None if patch is None else Naflex(patch, config.patches)
         self._seed = seed
 
     def read(self, index: SampleIndex, epoch: int) -> Read | Skipped:
@@ -65,14 +81,7 @@ class Source:
             rng = random.Random(number(f"{self._seed} {epoch} {raw.key}"))
             targets = select(raw.sample, self.config, rng)
             boxes = [r.box for r in targets.regions]
-            pixels, moved = square(
-                raw.image,
-                self._side,
-                self.config.fit,
-                boxes,
-                self.config.reduced_decode,
-                self.reader.shards[index.shard].limits,
-            )
+            pixels, moved = self._decode(raw.image, boxes, self.reader.shards[index.shard].limits)
         except UnreadableSample as error:
             reason = error.reason
         except FinehardError:
@@ -87,6 +96,14 @@ class Source:
             )
             return Read(raw.key, pixels, replace(targets, regions=regions))
         return Skipped(self.reader.key(index), self.reader.shards[index.shard].uri, reason[:200])
+
+    def _decode(
+        self, data: bytes, boxes: Sequence[Sequence[float]], limits: ImagesConfig
+    ) -> tuple[np.ndarray | Picture, list[Box]]:
+        reduced = self.config.reduced_decode
+        if self._naflex:
+            return picture(data, self._naflex, boxes, reduced, limits)
+        return square(data, self._side, self.config.fit, boxes, reduced, limits)
 
     def left_out(self, index: SampleIndex, result: Read | Skipped) -> list[Skipped]:
         """What is not used at `index`: the sample or parts of it, and at the last sample of a shard
@@ -123,17 +140,20 @@ def collate(
     texts += [(LONG, tokens(t, limits.long)) for t in long]
     rest = [*phrases, *(r.positive for _, r in hard), *negatives]
     texts += [(SHORT, tokens(t, limits.short)) for t in rest]
-    packing, which = pack(texts)
+    packing: Packing | PaddedTexts
+    if limits.patch is None:
+        packing, which = pack(texts)
+        images = [s.pixels for s in samples if isinstance(s.pixels, np.ndarray)]
+        pixels: Tensor | Patches = torch.from_numpy(np.stack(images))
+    else:
+        packing, which = pad_texts(texts, (limits.short, limits.long), tokens.padding)
+        pictures = [s.pixels for s in samples if isinstance(s.pixels, Picture)]
+        pixels = batch_of(pictures, limits.patch)
     sizes = [len(g) for g in (short, long, phrases, hard, negatives)]
     rows = torch.tensor(which, dtype=torch.int64).split(sizes)
-    most = max((len(r.negatives) for _, r in hard), default=0)
-    table = torch.full((len(hard), most), -1, dtype=torch.int64)
-    start = 0
-    for i, (_, r) in enumerate(hard):
-        table[i, : len(r.negatives)] = rows[4][start : start + len(r.negatives)]
-        start += len(r.negatives)
+    counts = [len(r.negatives) for _, r in hard]
     return Batch(
-        pixels=torch.from_numpy(np.stack([s.pixels for s in samples])),
+        pixels=pixels,
         packing=packing,
         short=rows[0],
         long=rows[1],
@@ -142,14 +162,31 @@ def collate(
         regions=rows[2],
         hard_boxes=torch.tensor([j for j, _ in hard], dtype=torch.int64),
         positives=rows[3],
-        negatives=table,
+        negatives=_table(rows[4], counts),
         short_same=_same(short),
         long_same=_same(long),
         region_same=_same(phrases),
+        positive_same=_same([r.positive for _, r in hard]),
+        negative_same=_table(_same(negatives), counts),
+        region_text=_token_ids(texts[2 * len(samples) :][: len(phrases)]),
         keys=tuple(s.key for s in samples),
         skipped=tuple(skipped),
         tokens=sum(len(t) for _, t in texts),
     )
+
+
+def _token_ids(texts: Sequence[tuple[int, Text]]) -> Tensor:
+    """Returns a 63-bit number for each text, equal for equal tokens."""
+    ids = [number(" ".join(map(str, tokens))) >> 1 for _, tokens in texts]
+    return torch.tensor(ids, dtype=torch.int64)
+
+
+def _table(values: Tensor, counts: Sequence[int]) -> Tensor:
+    """Returns (H, K) rows of `counts` values each, padded with -1."""
+    table = torch.full((len(counts), max(counts, default=0)), -1, dtype=torch.int64)
+    for row, part in zip(table, values.split(list(counts)), strict=True):
+        row[: len(part)] = part
+    return table
 
 
 def _same(texts: Sequence[str]) -> Tensor:
@@ -239,7 +276,7 @@ class _Caught(Dataset[Any]):
             return error
 
 
-def stream(batches: Batches, numbers: range, workers: int) -> Iterator[Batch]:
+def stream(batches: Batches, numbers: Sequence[int], workers: int) -> Iterator[Batch]:
     """The batches `numbers`, in order, prepared ahead by `workers` processes (0: in this one).
 
     In an evaluation, batches of which nothing can be read are left out. Raises `FinehardError`.

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -73,22 +75,48 @@ def all_gather_objects(value: Any, group: dist.ProcessGroup | None) -> list[Any]
     return values
 
 
-def row_counts(rows: int, device: torch.device) -> list[int]:
-    """Returns the number of rows that each process has, by rank."""
-    if world_size() == 1:
-        return [rows]
-    counts = torch.zeros(world_size(), dtype=torch.int64, device=device)
-    counts[rank()] = rows
-    dist.all_reduce(counts)
-    return counts.tolist()
+@dataclass(frozen=True)
+class Rows:
+    """Rows that lie spread over processes: `counts` by rank, and which rank's are this process's.
 
-
-def gather(rows: Tensor, counts: list[int]) -> Tensor:
-    """Returns the (sum(counts), ...) rows of all processes, by rank; `counts` from `row_counts`.
-
-    Gradients flow back to the process that has the row, summed over the processes.
+    For rows that stay in their process there is one count, and `rank` is 0.
     """
-    return rows if world_size() == 1 else _Gather.apply(rows, counts)
+
+    counts: tuple[int, ...]
+    rank: int = 0
+
+    @property
+    def total(self) -> int:
+        """Returns the number of rows of all processes."""
+        return sum(self.counts)
+
+    @property
+    def start(self) -> int:
+        """Returns the number of rows before this process's."""
+        return sum(self.counts[: self.rank])
+
+    @property
+    def share(self) -> float:
+        """Returns the factor that makes of a sum over own rows a loss whose mean over the processes
+        is the mean over all rows; 0 rows count as one."""
+        return len(self.counts) / max(1, self.total)
+
+    def gather(self, own: Tensor) -> Tensor:
+        """Returns the (total, ...) rows of all processes, by rank.
+
+        Gradients flow back to the process that has the row, summed over the processes.
+        """
+        return own if len(self.counts) == 1 else _Gather.apply(own, self)
+
+
+def rows_of(sizes: Sequence[int], device: torch.device) -> tuple[Rows, ...]:
+    """Returns `Rows` for each of `sizes`, numbers of rows that this process has."""
+    if world_size() == 1:
+        return tuple(Rows((n,)) for n in sizes)
+    table = torch.zeros((len(sizes), world_size()), dtype=torch.int64, device=device)
+    table[:, rank()] = torch.tensor(sizes, device=device)
+    dist.all_reduce(table)
+    return tuple(Rows(tuple(counts), rank()) for counts in table.tolist())
 
 
 def all_sum(values: Tensor) -> Tensor:
@@ -100,18 +128,30 @@ def all_sum(values: Tensor) -> Tensor:
 
 
 class _Gather(torch.autograd.Function):
+    """Each process's rows travel padded to the longest, so that one collective moves them all."""
+
     @staticmethod
-    def forward(ctx: Any, rows: Tensor, counts: list[int]) -> Tensor:
-        ctx.counts = counts
-        padded = rows.new_zeros((max(counts), *rows.shape[1:]))
-        padded[: len(rows)] = rows
-        parts = [torch.empty_like(padded) for _ in counts]
-        dist.all_gather(parts, padded)
-        return torch.cat([part[:n] for part, n in zip(parts, counts, strict=True)])
+    def forward(ctx: Any, own: Tensor, rows: Rows) -> Tensor:
+        ctx.rows = rows
+        most = max(rows.counts)
+        padded = own.new_zeros((most, *own.shape[1:]))
+        padded[: len(own)] = own
+        everything = own.new_empty((most * len(rows.counts), *own.shape[1:]))
+        dist.all_gather_into_tensor(everything, padded)
+        if most == min(rows.counts):
+            return everything
+        parts = everything.split(most)
+        return torch.cat([part[:n] for part, n in zip(parts, rows.counts, strict=True)])
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
-        grad = grads[0].contiguous().clone()
-        dist.all_reduce(grad)
-        start = sum(ctx.counts[: rank()])
-        return grad[start : start + ctx.counts[rank()]], None
+        rows: Rows = ctx.rows
+        grad, most = grads[0].contiguous(), max(rows.counts)
+        if most != min(rows.counts):
+            padded = grad.new_zeros((len(rows.counts), most, *grad.shape[1:]))
+            for place, part in zip(padded, grad.split(rows.counts), strict=True):
+                place[: len(part)] = part
+            grad = padded.flatten(0, 1)
+        own = grad.new_empty((most, *grad.shape[1:]))
+        dist.reduce_scatter_tensor(own, grad)
+        return own[: rows.counts[rows.rank]], None

@@ -18,9 +18,10 @@ from finehard.console.errors import exit_code
 from finehard.errors import FinehardError, UsageError, typed_error_line
 from finehard.fgclip.data import Limits
 from finehard.fgclip.evaluators import EVALUATORS, EvalData, Evaluator, load_evaluators
-from finehard.fgclip.model import FGCLIP, load
+from finehard.fgclip.model import Network, load
 from finehard.fgclip.reader import find_shards
 from finehard.fgclip.sampler import Shard
+from finehard.fgclip.siglip2 import FGCLIP2
 from finehard.fgclip.targets import SampleConfig
 from finehard.fgclip.tokenizer import load_tokenizer
 from finehard.io import storage
@@ -29,19 +30,22 @@ SAMPLE = "sample.json"
 """In a trained model's folder: its `SampleConfig`, for later evaluation."""
 
 
-def limits_of(model: FGCLIP) -> Limits:
+def limits_of(model: Network) -> Limits:
     """Returns the image side and text lengths that `model` accepts."""
-    tables = model.text_model.embeddings
+    tables, vision = model.text_model.embeddings, model.config.vision_config
+    short, long = tables.position_embedding, tables.position_embedding_res
+    naflex = isinstance(model, FGCLIP2)
     return Limits(
-        model.config.vision_config.image_size,
-        tables.position_embedding.num_embeddings,
-        tables.position_embedding_res.num_embeddings,
+        0 if naflex else vision.image_size,
+        short.num_embeddings,
+        long.num_embeddings,
+        vision.patch_size if naflex else None,
     )
 
 
 @torch.no_grad()
 def evaluate(
-    model: FGCLIP,
+    model: Network,
     tokenizer: Any,
     shards: Sequence[Shard],
     sample: SampleConfig,
@@ -69,7 +73,7 @@ def evaluate(
     return {**metrics, "images": data.images, "skipped": data.skipped}
 
 
-def _run(name: str, evaluator: Evaluator, model: FGCLIP, data: EvalData) -> dict[str, float]:
+def _run(name: str, evaluator: Evaluator, model: Network, data: EvalData) -> dict[str, float]:
     if name in EVALUATORS:
         return dict(evaluator(model, data))
     try:

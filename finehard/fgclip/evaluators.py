@@ -17,7 +17,7 @@ from torch.nn.functional import normalize
 from finehard import registry
 from finehard.fgclip.batch import Batch
 from finehard.fgclip.data import Batches, Limits, Part, Source, stream
-from finehard.fgclip.model import FGCLIP
+from finehard.fgclip.model import Network
 from finehard.fgclip.objective import MEAN, STD
 from finehard.fgclip.sampler import Sampler, Shard
 from finehard.fgclip.targets import SampleConfig
@@ -70,7 +70,7 @@ class EvalData:
         everything = dataclasses.replace(
             sample, boxes=_ALL, negatives=_ALL, choose="first", long_expr=0.0
         )
-        source = Source(shards, everything, limits.side, 0, cache_gb)
+        source = Source(shards, everything, limits.side, 0, cache_gb, limits.patch)
         sampler = Sampler(shards, None)
         if samples is not None:
             sampler.total = min(sampler.total, samples)
@@ -90,20 +90,22 @@ class EvalData:
         for batch in stream(self._batches, range(self._batches.per_epoch), self._workers):
             self.images += len(batch.keys)
             batch = batch.to(self.device)
-            yield dataclasses.replace(batch, pixels=(batch.pixels - mean) / std)
+            if isinstance(batch.pixels, Tensor):
+                batch = dataclasses.replace(batch, pixels=(batch.pixels - mean) / std)
+            yield batch
         self.skipped = self._total - self.images
 
-    def features(self, model: FGCLIP) -> Features:
+    def features(self, model: Network) -> Features:
         """Returns the features of all samples; computed once, whichever evaluators need them."""
         if self._features is None:
             self._features = _extract(model, self.batches())
         return self._features
 
 
-Evaluator = Callable[[FGCLIP, EvalData], Iterable[tuple[str, float]]]
+Evaluator = Callable[[Network, EvalData], Iterable[tuple[str, float]]]
 
 
-def retrieval(model: FGCLIP, data: EvalData) -> Iterator[tuple[str, float]]:
+def retrieval(model: Network, data: EvalData) -> Iterator[tuple[str, float]]:
     """Yields long_i2t_r1 ... short_t2i_r10: how often an image's own caption is among the first 1,
     5, 10 of all captions, and the reverse."""
     features = data.features(model)
@@ -116,7 +118,7 @@ def retrieval(model: FGCLIP, data: EvalData) -> Iterator[tuple[str, float]]:
                 yield f"{name}_{direction}_r{k}", float((ranks < k).float().mean())
 
 
-def region_classification(model: FGCLIP, data: EvalData) -> Iterator[tuple[str, float]]:
+def region_classification(model: Network, data: EvalData) -> Iterator[tuple[str, float]]:
     """Yields region_top1 and region_top5: how often a region's short expression is the first, or
     among the first 5, of all distinct short expressions."""
     features = data.features(model)
@@ -128,7 +130,7 @@ def region_classification(model: FGCLIP, data: EvalData) -> Iterator[tuple[str, 
     yield "classes", len(features.classes)
 
 
-def hard_negatives(model: FGCLIP, data: EvalData) -> Iterator[tuple[str, float]]:
+def hard_negatives(model: Network, data: EvalData) -> Iterator[tuple[str, float]]:
     """Yields hard_top1: how often a region's short expression beats all its hard negatives, and
     hard_chance: how often it would by chance."""
     count = right = negatives = 0
@@ -173,7 +175,7 @@ def rank_of(rows: Tensor, columns: Tensor, own: Tensor) -> Tensor:
     return torch.cat(ranks)
 
 
-def _extract(model: FGCLIP, batches: Iterable[Batch]) -> Features:
+def _extract(model: Network, batches: Iterable[Batch]) -> Features:
     images, short, long, regions, hard = [], [], [], [], []
     region_classes: list[int] = []
     classes: dict[int, tuple[int, Tensor]] = {}
@@ -181,9 +183,9 @@ def _extract(model: FGCLIP, batches: Iterable[Batch]) -> Features:
         image, dense = model.encode_images(batch.pixels)
         assert dense is not None
         states = model.encode_texts(batch.packing)
-        texts = normalize(model.short_features(states), dim=-1)
+        texts = normalize(model.region_text_features(states), dim=-1)
         images.append(normalize(image, dim=-1))
-        short.append(texts[batch.short])
+        short.append(normalize(model.short_features(states[batch.short]), dim=-1))
         long.append(normalize(model.long_features(states[batch.long]), dim=-1))
         region = normalize(model.region_features(dense, batch.boxes, batch.images), dim=-1)
         regions.append(region)

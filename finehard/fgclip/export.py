@@ -135,6 +135,9 @@ def main(argv: list[str]) -> int:
         help="which texts the exported model encodes (default: %(default)s)",
     )  # fmt: skip
     args = parser.parse_args(argv)
-    export_open_clip(load(args.model), load_tokenizer(args.model), Path(args.output), args.texts)
+    model = load(args.model)
+    if not isinstance(model, FGCLIP):
+        raise UsageError(f"{args.model} has the SigLIP 2 backbone: open_clip has no NaFlex images")
+    export_open_clip(model, load_tokenizer(args.model), Path(args.output), args.texts)
     print(f'written; open_clip.create_model_from_pretrained("local-dir:{args.output}")')
     return 0

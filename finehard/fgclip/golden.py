@@ -86,6 +86,9 @@ def batch_of(golden: Mapping[str, Any], share_prefixes: bool = True) -> Batch:
         short_same=short,
         long_same=long,
         region_same=regions,
+        positive_same=hard_texts[:, 0],
+        negative_same=hard_texts[:, 1:],
+        region_text=regions,
     )
 
 
@@ -133,7 +136,7 @@ def differences(golden: Mapping[str, Any]) -> dict[str, tuple[float, float]]:
             max_negatives=batch.negatives.shape[1],
         )  # fmt: skip
         model.zero_grad()
-        loss = Objective(model, config).losses(batch, batch.pixels)["loss"]
+        loss = Objective(model, config).batch_losses(batch)["loss"]
         result[f"loss/{name}"] = (_largest(loss, golden[f"loss/{name}"]), LOSSES)
     loss.backward()
     for name, parameter in model.named_parameters():

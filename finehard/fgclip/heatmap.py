@@ -9,13 +9,18 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
+from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
 from finehard.errors import FinehardError
 from finehard.fgclip.evaluate import limits_of, sample_config
-from finehard.fgclip.model import FGCLIP, load
+from finehard.fgclip.model import Network, load
+from finehard.fgclip.naflex import Naflex, batch_of, picture
 from finehard.fgclip.objective import MEAN, STD
 from finehard.fgclip.packing import LONG, SHORT, pack
+from finehard.fgclip.padded import pad_texts
+from finehard.fgclip.siglip2 import FGCLIP2
+from finehard.fgclip.targets import SampleConfig
 from finehard.fgclip.tokenizer import Tokens, load_tokenizer
 from finehard.fgclip.transform import square
 from finehard.images import ANY_SIDE, ImageError
@@ -34,17 +39,19 @@ def show_text(folder: str, text: str, image: str, output: str) -> str:
     Paths may be URIs. Prints the range of the cosines, and returns the URI of the picture. Raises
     `FinehardError`.
     """
+    if not text.strip():
+        raise FinehardError("the text is empty")
     model = load(folder).eval()
-    sample = sample_config(folder)
     try:
         data = storage.read_all(storage.local(image))
-        pixels, (whole,) = square(data, limits_of(model).side, sample.fit, [(0, 0, 1, 1)], False)
-        picture = load_image(data, ANY_SIDE)
+        shown = load_image(data, ANY_SIDE)
+        dense, whole = _dense(model, data, sample_config(folder))
     except ImageError as error:
         raise FinehardError(f"{image}: it cannot be shown: {error.detail}") from None
-    cosines = text_map(model, load_tokenizer(folder), pixels, text)
+    feature = _feature(model, load_tokenizer(folder), text, sample_config(folder).lowercase)
+    cosines = cosine_similarity(dense, feature[:, None, None], dim=0).numpy()
     out = io.BytesIO()
-    draw(picture, cosines, whole).save(out, "PNG")
+    draw(shown, cosines, whole).save(out, "PNG")
     uri = storage.local(output)
     storage.write(uri, out.getvalue())
     print(f"cosines from {cosines.min():.3f} (blue) to {cosines.max():.3f} (red): {uri}")
@@ -52,25 +59,38 @@ def show_text(folder: str, text: str, image: str, output: str) -> str:
 
 
 @torch.no_grad()
-def text_map(
-    model: FGCLIP, tokenizer: Any, pixels: NDArray[np.uint8], text: str
-) -> NDArray[np.float32]:
-    """Returns the (h, w) cosines of `text` with the patches of (3, S, S) RGB `pixels`.
-
-    A text of more than 77 tokens goes the way of the long ones. Raises `FinehardError` for an
-    empty text.
-    """
-    limits = limits_of(model)
-    ids = Tokens(tokenizer)(text, limits.long)
-    if not text.strip():
-        raise FinehardError("the text is empty")
-    kind = SHORT if len(ids) <= limits.short else LONG
+def _dense(model: Network, data: bytes, sample: SampleConfig) -> tuple[Tensor, Box]:
+    """Returns the (D, h, w) dense map of an image, and the part of it that the image covers."""
+    limits, everything = limits_of(model), [(0, 0, 1, 1)]
+    if isinstance(model, FGCLIP2):
+        naflex = Naflex(model.config.vision_config.patch_size, sample.patches)
+        given, (whole,) = picture(data, naflex, everything, False)
+        _, patches = model.encode_images(batch_of([given], naflex.patch))
+        assert patches is not None
+        height, width = patches.shapes[0].tolist()
+        return patches.features[0, : height * width].T.unflatten(1, (height, width)), whole
+    pixels, (whole,) = square(data, limits.side, sample.fit, everything, False)
     mean, std = (torch.tensor(x)[:, None, None] * 255 for x in (MEAN, STD))
     _, dense = model.encode_images(((torch.from_numpy(pixels) - mean) / std)[None])
     assert dense is not None
-    states = model.encode_texts(pack([(kind, ids)])[0])
-    feature = model.short_features(states) if kind == SHORT else model.long_features(states)
-    return cosine_similarity(dense[0], feature[0][:, None, None], dim=0).numpy()
+    return dense[0], whole
+
+
+@torch.no_grad()
+def _feature(model: Network, tokenizer: Any, text: str, lowercase: bool) -> Tensor:
+    """Returns the (D,) feature of `text` as that of a region; a text longer than those of regions
+    goes the way of the long ones."""
+    limits, tokens = limits_of(model), Tokens(tokenizer)
+    ids = tokens(text.lower() if lowercase else text, limits.long)
+    texts = [(SHORT if len(ids) <= limits.short else LONG, ids)]
+    if isinstance(model, FGCLIP2):
+        padded, _ = pad_texts(texts, (limits.short, limits.long), tokens.padding)
+        states = model.encode_texts(padded)
+    else:
+        states = model.encode_texts(pack(texts)[0])
+    head = model.region_text_features if texts[0][0] == SHORT else model.long_features
+    feature: Tensor = head(states)[0]
+    return feature
 
 
 def draw(picture: Image.Image, cosines: NDArray[np.float32], whole: Box) -> Image.Image:

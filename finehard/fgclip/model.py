@@ -12,36 +12,24 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 from torchvision.ops import roi_align
 from transformers import CLIPConfig
 from transformers.utils import logging
 
 from finehard.errors import FinehardError, error_line
-from finehard.fgclip.modeling_fgclip import STRETCH, UNSTRETCHED, FGCLIPModel
+from finehard.fgclip import siglip2
+from finehard.fgclip.modeling_fgclip import FGCLIPModel
 from finehard.fgclip.packing import ATTENTION, Packing
+from finehard.fgclip.positions import stretch_positions
+from finehard.fgclip.siglip2 import FGCLIP2
 
 _TABLES = "text_model.embeddings.position_embedding"
 _BEYOND_CLIP = {
     f"{_TABLES}_ori.weight", f"{_TABLES}_res.weight", "text_filip_projection.weight",
     "logit_scale_finegraind", "logit_scale_hardneg",
 }  # fmt: skip
-
-
-def stretch_positions(table: Tensor) -> Tensor:
-    """Returns the initial long position table: (77, D) to (248, D).
-
-    The first 20 rows are unchanged; between the others three are interpolated, and the last row is
-    extrapolated with the preceding slope (Long-CLIP, arXiv 2403.15378, section 3.1).
-    """
-    first, rest = table[:UNSTRETCHED], table[UNSTRETCHED:]
-    if len(rest) < 2:
-        return torch.cat([first, rest.repeat_interleave(STRETCH, 0)])
-    slope = torch.cat([rest[1:] - rest[:-1], rest[-1:] - rest[-2:-1]])
-    steps = torch.arange(STRETCH, dtype=table.dtype, device=table.device) / STRETCH
-    stretched = rest[:, None] + steps[:, None] * slope[:, None]
-    return torch.cat([first, stretched.flatten(0, 1)])
 
 
 class FGCLIP(FGCLIPModel):
@@ -52,7 +40,14 @@ class FGCLIP(FGCLIPModel):
 
     def __init__(self, config: CLIPConfig) -> None:
         super().__init__(config)
+        if getattr(config, "logit_bias_init_value", None) is not None:
+            self.add_logit_bias(config.logit_bias_init_value)
         self.text_model.config._attn_implementation = ATTENTION
+
+    def add_logit_bias(self, value: float) -> None:
+        """Adds the bias of a sigmoid loss, which the published FG-CLIP has not; it is saved too."""
+        self.config.logit_bias_init_value = value
+        self.logit_bias = nn.Parameter(torch.tensor(float(value)))
 
     @torch.no_grad()
     def init_from_clip(self) -> None:
@@ -65,7 +60,7 @@ class FGCLIP(FGCLIPModel):
         self.logit_scale_finegraind.copy_(self.logit_scale)
         self.logit_scale_hardneg.copy_(self.logit_scale)
 
-    def encode_images(self, pixels: Tensor, dense: bool = True) -> tuple[Tensor, Tensor | None]:
+    def encode_images(self, pixels: Tensor, dense: bool = True) -> tuple[Tensor, Any]:
         """Returns (B, D) image features of normalised (B, 3, S, S) `pixels`, and the dense map.
 
         The map, (B, D, h, w), is the last layer without attention between patches. It is None when
@@ -126,9 +121,17 @@ class FGCLIP(FGCLIPModel):
         """Returns (U, D) features of short texts from `encode_texts`' states."""
         return self.text_projection(states)
 
+    def region_text_features(self, states: Tensor) -> Tensor:
+        """Returns (U, D) features of region texts from `encode_texts`' states, as of short ones."""
+        return self.text_projection(states)
+
     def long_features(self, states: Tensor) -> Tensor:
         """Returns (U, D) features of long texts from `encode_texts`' states."""
         return self.text_filip_projection(states)
+
+
+Network = FGCLIP | FGCLIP2
+"""A model that can be trained."""
 
 
 def build(config: CLIPConfig) -> FGCLIP:
@@ -138,15 +141,17 @@ def build(config: CLIPConfig) -> FGCLIP:
     return model
 
 
-def load(name: str | os.PathLike[str]) -> FGCLIP:
+def load(name: str | os.PathLike[str]) -> Network:
     """Loads the model in a folder (or of a model hub name), in float32.
 
-    Accepts FG-CLIP with the published parameter names, folders written by `save`, and plain CLIP,
-    from which the added parameters are initialised. Raises `FinehardError` where parameters are
-    missing or unexpected.
+    Accepts FG-CLIP and FG-CLIP 2 with the published parameter names, folders written by `save`, and
+    plain CLIP and SigLIP 2, from which the added parameters are initialised. Raises
+    `FinehardError` where parameters are missing or unexpected.
     """
     try:
         with _quiet():  # no report of the parameters that CLIP lacks
+            if siglip2.is_siglip2(name):
+                return siglip2.load(name)
             model, info = FGCLIP.from_pretrained(
                 os.fspath(name), dtype=torch.float32, output_loading_info=True
             )
@@ -154,7 +159,7 @@ def load(name: str | os.PathLike[str]) -> FGCLIP:
         line = error_line(error)
         if os.path.isabs(name) and not os.path.exists(name):
             line = "no such folder"
-        raise FinehardError(f"no CLIP or FG-CLIP model in {name}: {line}") from None
+        raise FinehardError(f"no CLIP, SigLIP 2 or FG-CLIP model in {name}: {line}") from None
     missing = set(info["missing_keys"])
     unexpected = {k for k in info["unexpected_keys"] if not k.endswith("position_ids")}
     odd = sorted(missing if missing != _BEYOND_CLIP else set()) + sorted(unexpected)
@@ -169,9 +174,9 @@ def load(name: str | os.PathLike[str]) -> FGCLIP:
     return model.float()
 
 
-def save(model: FGCLIP, folder: str | os.PathLike[str]) -> None:
+def save(model: Network, folder: str | os.PathLike[str]) -> None:
     """Writes a Hugging Face model folder with the published parameter names: the published code,
-    `load`, and (for images and short texts) `CLIPModel` read it."""
+    `load`, and (for images and short texts) `CLIPModel` or `Siglip2Model` read it."""
     with _quiet():
         model.save_pretrained(os.fspath(folder))
 

@@ -1,9 +1,10 @@
-"""The loss of one step: encodes a batch and combines the losses."""
+"""The loss of one step: features of a batch, and the losses of features."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -11,26 +12,42 @@ from torch.nn import functional
 
 from finehard.fgclip import distributed, losses
 from finehard.fgclip.batch import Batch
-from finehard.fgclip.model import FGCLIP
+from finehard.fgclip.chunked import ELEMENTS, LeftOut
+from finehard.fgclip.distributed import Rows
+from finehard.fgclip.model import Network
 from finehard.settings.ranges import Amount, Count
 
 MEAN = (0.48145466, 0.4578275, 0.40821073)
 STD = (0.26862954, 0.26130258, 0.27577711)
 """Pixel statistics of CLIP's training images, RGB in [0, 1] (openai/CLIP, clip.py)."""
+MOST_THRESHOLD = 10.0
+"""The rank loss's threshold lies between 0 and this (FG-CLIP 2's published code)."""
+HUNDRED = 4.6052
+"""Logarithm of the region scales that FG-CLIP 2 begins with (its published code)."""
+BIAS = -10.0
+"""The sigmoid loss's first bias (SigLIP, arXiv 2303.15343, algorithm 1)."""
 
 
 @dataclass(frozen=True)
 class ObjectiveConfig:
     """Weights of the losses (0 disables one), and which texts are negatives."""
 
+    global_loss: Literal["softmax", "sigmoid"] = "softmax"
+    """Loss of images and captions: InfoNCE, or (FG-CLIP 2) SigLIP's, with a bias."""
     long_weight: Amount = 1.0
     short_weight: Amount = 1.0
     region_weight: Amount = 0.1
+    """Published: 0.1; FG-CLIP 2: 0.2."""
     hard_weight: Amount = 0.5
-    tic_weight: Amount = 0.0
-    """FG-CLIP 2's text-to-text loss within each process, averaged over texts; published: 0.1."""
+    """Weight of the next three together."""
+    pair_weight: Amount = 1.0
+    """Of a region against its own negatives; FG-CLIP 2: 3."""
+    every_weight: Amount = 0.0
+    """Of a region against the true and false texts of every region; FG-CLIP 2: 0.6."""
     cmr_weight: Amount = 0.0
-    """FG-CLIP 2's rank loss, averaged over all pairs; published: 0.4."""
+    """Of FG-CLIP 2's rank loss, averaged over all pairs; published: 0.4."""
+    tic_weight: Amount = 0.0
+    """FG-CLIP 2's text-to-text loss, averaged over distinct texts; published: 0.1."""
     ranks: Literal["all", "own"] = "all"
     """Whose texts are a region's negatives: those of all processes, or (as published) its own."""
     mask_same: bool = True
@@ -39,154 +56,292 @@ class ObjectiveConfig:
     """Also exclude texts whose cosine is at least this. Not for training from scratch."""
     max_negatives: Count = 10
     """Maximum number of hard negatives of a region."""
+    scales: Literal["model", "global", "hundred"] = "model"
+    """The scales of regions and hard negatives when a run begins: as the model has them, set to its
+    global scale (FG-CLIP), or to 100 (FG-CLIP 2)."""
+
+
+class Features(NamedTuple):
+    """Normalised float32 features of images, texts and regions, and the learned scalars.
+
+    image, long, short  (B, D)
+    region              (R, D) boxes, region_text (R, D) their texts
+    hard                (H, D) boxes that have negatives, positive (H, D), negative (H, K, D)
+    scalars             (4,) scales of images, of regions, of hard negatives; bias of `sigmoid`
+    """
+
+    image: Tensor
+    long: Tensor
+    short: Tensor
+    region: Tensor
+    region_text: Tensor
+    hard: Tensor
+    positive: Tensor
+    negative: Tensor
+    scalars: Tensor
+
+
+class Labels(NamedTuple):
+    """What is known of the texts of `Features`, row by row: `Batch`'s ids, and `valid` (H, K)."""
+
+    long: Tensor
+    short: Tensor
+    region: Tensor
+    region_text: Tensor
+    positive: Tensor
+    negative: Tensor
+    valid: Tensor
+
+
+def labels_of(batch: Batch, most: int) -> Labels:
+    """Returns the labels of `batch`, with at most `most` negatives of each region."""
+    return Labels(
+        batch.long_same, batch.short_same, batch.region_same, batch.region_text,
+        batch.positive_same, batch.negative_same[:, :most], batch.negatives[:, :most] >= 0,
+    )  # fmt: skip
+
+
+def join(features: Sequence[Features], labels: Sequence[Labels]) -> tuple[Features, Labels]:
+    """Returns the rows of several batches as one; the scalars are those of the first."""
+    most = max(x.valid.shape[1] for x in labels)
+
+    def wide(negatives: Tensor) -> Tensor:
+        missing = most - negatives.shape[1]
+        return functional.pad(negatives, (0, 0) * (negatives.ndim - 2) + (0, missing))
+
+    each = [f._replace(negative=wide(f.negative)) for f in features]
+    named = [x._replace(negative=wide(x.negative), valid=wide(x.valid)) for x in labels]
+    joined = Features(*map(torch.cat, zip(*each, strict=True)))
+    return (
+        joined._replace(scalars=features[0].scalars),
+        Labels(*map(torch.cat, zip(*named, strict=True))),
+    )
 
 
 class Objective(nn.Module):
     """The model with its losses, as one module, so that DDP wraps one forward pass."""
 
-    def __init__(self, model: FGCLIP, config: ObjectiveConfig) -> None:
+    def __init__(self, model: Network, config: ObjectiveConfig, elements: int = ELEMENTS) -> None:
+        """At most `elements` logits of a loss are in memory at a time."""
         super().__init__()
         self.model = model
         self.config = config
-        self.margins: Tensor
+        self._elements = elements
+        self.threshold: Tensor
         self.mean: Tensor
         self.std: Tensor
-        self.register_buffer("margins", torch.zeros(config.max_negatives))
+        self.register_buffer("threshold", torch.zeros(()))
         self.register_buffer("mean", torch.tensor(MEAN)[:, None, None] * 255, persistent=False)
         self.register_buffer("std", torch.tensor(STD)[:, None, None] * 255, persistent=False)
+        # DDP expects a gradient for every parameter, also for those that a batch does not use.
+        towers = ("text_model.encoder", "text_model.embeddings.token", "vision_model")
+        self._heads = [p for n, p in model.named_parameters() if not n.startswith(towers)]
 
-    def forward(self, batch: Batch) -> dict[str, Tensor]:
+    def forward(self, batch: Batch) -> Features:
+        """Returns the features of `batch`, whose pixels are normalised here if they are uint8."""
+        pixels = batch.pixels
+        if isinstance(pixels, Tensor) and pixels.dtype == torch.uint8:
+            pixels = (pixels - self.mean) / self.std
+        config, model = self.config, self.model
+        regions = any((config.region_weight, config.hard_weight, config.tic_weight))
+        image, dense = model.encode_images(pixels, dense=regions)
+        states = model.encode_texts(batch.packing)
+        negatives = batch.negatives[:, : config.max_negatives].clamp(min=0)
+        # Short and region texts are projected once for each distinct text.
+        text = _unit(model.region_text_features(states))
+        if dense is None:
+            region = torch.zeros((len(batch.boxes), image.shape[1]), device=image.device)
+        else:
+            region = _unit(model.region_features(dense, batch.boxes, batch.images))
+        return Features(
+            image=_unit(image),
+            long=_unit(model.long_features(states.index_select(0, batch.long))),
+            short=_unit(model.short_features(states.index_select(0, batch.short))),
+            region=region[: len(batch.regions)],
+            region_text=text.index_select(0, batch.regions),
+            hard=region.index_select(0, batch.hard_boxes),
+            positive=text.index_select(0, batch.positives),
+            negative=text.index_select(0, negatives.flatten()).unflatten(0, negatives.shape),
+            scalars=self._scalars(),
+        )
+
+    def _scalars(self) -> Tensor:
+        model = self.model
+        bias = getattr(model, "logit_bias", None)
+        logs = (model.logit_scale, model.logit_scale_finegraind, model.logit_scale_hardneg)
+        values = [log.float().exp().reshape(()) for log in logs]
+        values.append(values[0].new_zeros(()) if bias is None else bias.float().reshape(()))
+        unused = torch.stack([p.sum() * 0 for p in self._heads]).sum()
+        return torch.stack(values) + unused.float()
+
+    def batch_losses(self, batch: Batch) -> dict[str, Tensor]:
+        """Returns the `losses` of `batch`."""
+        return self.losses(self(batch), labels_of(batch, self.config.max_negatives))
+
+    def losses(self, features: Features, labels: Labels) -> dict[str, Tensor]:
         """Returns scalars: `loss`, with gradient, and its parts, unweighted and without.
 
-        Averaged over the processes, `loss` and its gradient are those of the whole batch.
+        Averaged over the processes, `loss` and its gradient are those of the whole batch. In
+        training, sets the threshold of the next step's rank loss.
         """
-        pixels = batch.pixels
-        if pixels.dtype == torch.uint8:
-            pixels = (pixels - self.mean) / self.std
-        return self.losses(batch, pixels)
-
-    def losses(self, batch: Batch, pixels: Tensor) -> dict[str, Tensor]:
-        """Like `forward`, with normalised `pixels`."""
-        config, model = self.config, self.model
-        with_regions = any(
-            (config.region_weight, config.hard_weight, config.tic_weight, config.cmr_weight)
-        )
-        image, dense = model.encode_images(pixels, dense=with_regions)
-        states = model.encode_texts(batch.packing)
-        image = _unit(image)
-        # DDP expects a gradient for every parameter, also for those that this batch does not use.
-        tables = model.text_model.embeddings
-        unused = [
-            model.logit_scale, model.logit_scale_finegraind, model.logit_scale_hardneg,
-            tables.position_embedding.weight, model.text_projection.weight,
-            tables.position_embedding_ori.weight, tables.position_embedding_res.weight,
-            model.text_filip_projection.weight,
-        ]  # fmt: skip
-        loss = torch.stack([p.sum() * 0 for p in unused]).sum().float()
-        parts = {}
-        if config.long_weight:
-            text = _unit(model.long_features(states.index_select(0, batch.long)))
-            parts["long"] = self._global(image, text, batch.long_same)
-            loss = loss + config.long_weight * parts["long"]
-        # Short texts are projected once for each distinct text.
-        short = _unit(model.short_features(states))
-        if config.short_weight:
-            text = short.index_select(0, batch.short)
-            parts["short"] = self._global(image, text, batch.short_same)
-            loss = loss + config.short_weight * parts["short"]
-        if dense is not None:
-            region = _unit(model.region_features(dense, batch.boxes, batch.images))
-            if config.region_weight:
-                parts["region"] = self._region(region, short, batch)
-                loss = loss + config.region_weight * parts["region"]
-            if config.tic_weight:
-                parts["tic"] = self._tic(short, batch)
-                loss = loss + config.tic_weight * parts["tic"]
-            if config.hard_weight or config.cmr_weight:
-                for name, weight, value in self._hard(region, short, batch):
-                    parts[name] = value
-                    loss = loss + weight * value
-        return {"loss": loss, **{name: value.detach() for name, value in parts.items()}}
-
-    def _global(self, image: Tensor, text: Tensor, same: Tensor) -> Tensor:
-        return self._both_ways(image, text, same, self.model.logit_scale.exp(), "all")
-
-    def _region(self, region: Tensor, short: Tensor, batch: Batch) -> Tensor:
-        text = short.index_select(0, batch.regions)
-        scale = self.model.logit_scale_finegraind.exp()
-        return self._both_ways(
-            region[: len(text)], text, batch.region_same, scale, self.config.ranks
-        )
-
-    def _both_ways(
-        self, image: Tensor, text: Tensor, same: Tensor, scale: Tensor, where: str
-    ) -> Tensor:
-        """Returns this process's share of InfoNCE, the mean of both directions."""
-        if where == "own":
-            counts, start = [len(image)], 0
-            images, texts, sames = image, text, same
+        loss = features.scalars.sum() * 0
+        parts = self._global(features, labels)
+        sizes, device = (len(labels.region), len(labels.positive)), features.image.device
+        if self.config.ranks == "all":
+            regions, hard = distributed.rows_of(sizes, device)
         else:
-            counts = distributed.row_counts(len(image), image.device)
-            start = sum(counts[: distributed.rank()])
-            images, texts, sames = (distributed.gather(x, counts) for x in (image, text, same))
-        mask = self._same(same, sames, text, texts)
-        target = torch.arange(len(image), device=image.device) + start
-        loss = losses.contrastive(image, texts, target, scale, mask)
-        loss = loss + losses.contrastive(text, images, target, scale, mask)
-        return loss.sum() / 2 * len(counts) / max(1, sum(counts))
+            regions, hard = (Rows((n,)) for n in sizes)
+        parts += self._region(features, labels, regions)
+        if self.config.hard_weight:
+            parts += self._hard(features, labels, hard)
+        for _, weight, value in parts:
+            loss = loss + weight * value
+        return {"loss": loss, **{name: value.detach() for name, _, value in parts}}
 
-    def _same(self, rows: Tensor, columns: Tensor, text: Tensor, texts: Tensor) -> Tensor | None:
-        mask = rows[:, None] == columns if self.config.mask_same else None
-        if self.config.same_above is not None:
-            with torch.no_grad():
-                close = text @ texts.T >= self.config.same_above
-            mask = close if mask is None else mask | close
-        return mask
-
-    def _tic(self, short: Tensor, batch: Batch) -> Tensor:
-        texts = short.index_select(0, batch.regions.unique())
-        if not len(texts):
-            return short.sum() * 0
-        return losses.text_separation(texts).mean()
-
-    def _hard(self, region: Tensor, short: Tensor, batch: Batch) -> list[tuple[str, float, Tensor]]:
+    def _global(self, features: Features, labels: Labels) -> list[tuple[str, float, Tensor]]:
         config = self.config
-        negatives = batch.negatives[:, : config.max_negatives]
-        valid = negatives >= 0
-        image = region.index_select(0, batch.hard_boxes)
-        text = short.index_select(0, batch.positives)
-        false = short.index_select(0, negatives.clamp(min=0).flatten()).unflatten(
-            0, negatives.shape
-        )
+        weights = {"long": config.long_weight, "short": config.short_weight}
+        if not any(weights.values()):
+            return []
+        image, (scale, _, _, bias) = features.image, features.scalars
+        (rows,) = distributed.rows_of([len(image)], image.device)
+        images = rows.gather(image) if config.global_loss == "softmax" else image
+        target = torch.arange(len(image), device=image.device) + rows.start
         parts = []
-        if config.hard_weight:
-            scale = self.model.logit_scale_hardneg.exp()
-            each = losses.hard_negative(image, text, false, valid, scale)
-            share = _share(len(each), config.ranks, each.device)
-            parts.append(("hard", config.hard_weight, each.sum() * share))
-        if config.cmr_weight:
-            margins = self.margins[: negatives.shape[1]]
-            each, gaps = losses.ranking(image, text, false, valid, margins)
-            share = _share(int(valid.sum()), config.ranks, each.device)
-            parts.append(("cmr", config.cmr_weight, each.sum() * share))
-            if self.training:
-                self._update_margins(gaps, valid)
+        for name, weight in weights.items():
+            if not weight:
+                continue
+            text, same = getattr(features, name), getattr(labels, name)
+            texts = rows.gather(text)
+            left_out = self._left_out(same, rows.gather(same), text, texts)
+            if config.global_loss == "softmax":
+                each = self._contrastive(image, texts, target, scale, left_out)
+                each = (each + self._contrastive(text, images, target, scale, left_out)) / 2
+            else:
+                each = losses.sigmoid(image, texts, target, scale, bias, left_out, self._elements)
+            parts.append((name, weight, each.sum() * rows.share))
         return parts
 
+    def _region(
+        self, features: Features, labels: Labels, rows: Rows
+    ) -> list[tuple[str, float, Tensor]]:
+        config, text = self.config, features.region_text
+        parts = []
+        if config.region_weight:
+            value = self._both_ways(features.region, text, labels.region, features.scalars[1], rows)
+            parts.append(("region", config.region_weight, value))
+        if config.tic_weight:
+            distinct = losses.first_of_equal(rows.gather(labels.region_text))
+            own = torch.arange(len(text), device=text.device) + rows.start
+            each = losses.text_separation(
+                text, rows.gather(text), own, distinct, elements=self._elements
+            )
+            value = each.masked_fill(~distinct[own], 0.0).sum() * len(rows.counts)
+            parts.append(("tic", config.tic_weight, value / distinct.sum().clamp(min=1)))
+        return parts
+
+    def _both_ways(
+        self, image: Tensor, text: Tensor, same: Tensor, scale: Tensor, rows: Rows
+    ) -> Tensor:
+        """Returns this process's share of InfoNCE, the mean of both directions."""
+        images, texts, sames = (rows.gather(x) for x in (image, text, same))
+        left_out = self._left_out(same, sames, text, texts)
+        target = torch.arange(len(image), device=image.device) + rows.start
+        loss = self._contrastive(image, texts, target, scale, left_out)
+        loss = loss + self._contrastive(text, images, target, scale, left_out)
+        return loss.sum() / 2 * rows.share
+
+    def _contrastive(
+        self, rows: Tensor, columns: Tensor, target: Tensor, scale: Tensor, left_out: LeftOut
+    ) -> Tensor:
+        return losses.contrastive(rows, columns, target, scale, left_out, self._elements)
+
+    def _left_out(
+        self,
+        same: Tensor,
+        sames: Tensor,
+        text: Tensor,
+        texts: Tensor,
+        valid: Tensor | None = None,
+    ) -> LeftOut:
+        config = self.config
+        ids = (same, sames) if config.mask_same else None
+        if config.same_above is None:
+            return LeftOut(valid, ids)
+        return LeftOut(valid, ids, (text.detach(), texts.detach()), config.same_above)
+
+    def _hard(
+        self, features: Features, labels: Labels, rows: Rows
+    ) -> list[tuple[str, float, Tensor]]:
+        config, scale = self.config, features.scalars[2]
+        image, text, false, valid = (
+            features.hard, features.positive, features.negative, labels.valid,
+        )  # fmt: skip
+        parts = []
+        if config.pair_weight:
+            each = losses.hard_negative(image, text, false, valid, scale)
+            parts.append(("hard", config.hard_weight * config.pair_weight, each.sum() * rows.share))
+        if config.every_weight:
+            value = self._every(features, labels, rows)
+            parts.append(("every", config.hard_weight * config.every_weight, value))
+        if config.cmr_weight:
+            each, gaps = losses.ranking(image, text, false, valid, scale, self.threshold)
+            pairs = self._over_ranks(valid.sum()).clamp(min=1)
+            value = each.sum() / pairs
+            parts.append(("cmr", config.hard_weight * config.cmr_weight, value))
+            if self.training:
+                self._set_threshold(gaps, valid)
+        return parts
+
+    def _every(self, features: Features, labels: Labels, rows: Rows) -> Tensor:
+        """Returns this process's share of InfoNCE of regions against all true and false texts, and
+        of true texts against regions: the mean of both."""
+        image, text, scale = features.hard, features.positive, features.scalars[2]
+        missing = self.config.max_negatives - labels.valid.shape[1]
+        negatives, ids, valid = (
+            rows.gather(functional.pad(x, (0, 0) * (x.ndim - 2) + (0, missing))).flatten(0, 1)
+            for x in (features.negative, labels.negative, labels.valid.to(torch.uint8))
+        )
+        images, positives, sames = (rows.gather(x) for x in (image, text, labels.positive))
+        target = torch.arange(len(image), device=image.device) + rows.start
+        texts = torch.cat([positives, negatives])
+        real = torch.cat([torch.ones_like(sames, dtype=torch.bool), valid.bool()])
+        left_out = self._left_out(labels.positive, torch.cat([sames, ids]), text, texts, real)
+        loss = self._contrastive(image, texts, target, scale, left_out)
+        left_out = self._left_out(labels.positive, sames, text, positives)
+        loss = loss + self._contrastive(text, images, target, scale, left_out)
+        return loss.sum() / 2 * rows.share
+
+    def _over_ranks(self, count: Tensor) -> Tensor:
+        """Returns what a sum is divided by, so that its mean over the processes is the mean over
+        `count` elements of every process."""
+        if self.config.ranks == "own":
+            return count
+        return distributed.all_sum(count) / distributed.world_size()
+
     @torch.no_grad()
-    def _update_margins(self, gaps: Tensor, valid: Tensor) -> None:
-        padding = (0, len(self.margins) - gaps.shape[1])
-        sums = functional.pad(gaps.float().sum(0), padding)
-        counts = functional.pad(valid.float().sum(0), padding)
-        sums, counts = distributed.all_sum(torch.stack([sums, counts]))
-        self.margins = torch.where(counts > 0, sums / counts.clamp(min=1), self.margins)
+    def _set_threshold(self, gaps: Tensor, valid: Tensor) -> None:
+        """Sets the threshold to the mean gap: over all pairs, or over the processes' own means (as
+        published), where a process without pairs counts with the present threshold."""
+        total, count = gaps.sum(), valid.sum()
+        if self.config.ranks == "all":
+            total, count = distributed.all_sum(torch.stack([total, count]))
+        mean = torch.where(count > 0, total / count.clamp(min=1), self.threshold)
+        if self.config.ranks == "own":
+            mean = distributed.all_sum(mean) / distributed.world_size()
+        self.threshold = mean.clamp(0, MOST_THRESHOLD)
+
+
+@torch.no_grad()
+def begin_scales(model: Network, config: ObjectiveConfig) -> None:
+    """Sets scales, and the bias that the sigmoid loss needs, as `config` wants a run to begin."""
+    if config.scales != "model":
+        value = model.logit_scale if config.scales == "global" else torch.tensor(HUNDRED)
+        for scale in (model.logit_scale_finegraind, model.logit_scale_hardneg):
+            scale.copy_(value.reshape(scale.shape))
+    if config.global_loss == "sigmoid" and not hasattr(model, "logit_bias"):
+        model.add_logit_bias(BIAS)
 
 
 def _unit(features: Tensor) -> Tensor:
     return functional.normalize(features.float(), dim=-1)
-
-
-def _share(rows: int, where: str, device: torch.device) -> float:
-    """Returns the factor that turns a sum over this process's rows into the mean over all rows."""
-    counts = [rows] if where == "own" else distributed.row_counts(rows, device)
-    return len(counts) / max(1, sum(counts))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import chain
 from typing import Any
 
@@ -33,9 +34,10 @@ Text = tuple[int, ...]
 ATTENTION = "finehard_packed"
 """The name that `packed_attention` is registered under in transformers."""
 
-_EXACT, _STEP = 16, 16
-"""Attention is computed in groups of texts of equal length; lengths above 16 tokens are rounded up
-to multiples of 16."""
+_ROW, _STEP = 32, 8
+"""Attention is computed in two groups of rows, each row with several texts that do not see each
+other: rows of up to 32 tokens, and rows as long as the longest text, with shorter ones in what is
+left of them. Both lengths are multiples of 8."""
 
 
 @dataclass(frozen=True)
@@ -45,25 +47,42 @@ class Packing:
     ids        (N,) int64, the last token of each prefix
     depths     (N,) int64, its position in the text, from 0
     long       (N,) bool, whether it takes the long positions
-    spread     (T,) int64, the node of each token of each text, texts one after the other, shortest
-               first; padded to the group's length with node 0, after the text's end
+    spread     (T,) int64, the node of each token of each text, row by row; rows are padded at their
+               ends with node 0
+    inside     (T,) int32, the text that the token belongs to; -1 for padding
     pick       (N,) int64, for each node one index into `spread`
     ends       (U,) int64, the node of each text's last token, in the order of first occurrence
-    groups     (length, count) of each run of texts of equal padded length in `spread`
+    groups     (length, count) of each run of rows of equal length in `spread`
     """
 
     ids: Tensor
     depths: Tensor
     long: Tensor
     spread: Tensor
+    inside: Tensor
     pick: Tensor
     ends: Tensor
     groups: tuple[tuple[int, int], ...]
 
     def to(self, device: torch.device | str) -> Packing:
         """Returns the packing with all tensors on `device`."""
-        names = ("ids", "depths", "long", "spread", "pick", "ends")
+        names = ("ids", "depths", "long", "spread", "inside", "pick", "ends")
         return replace(self, **{n: getattr(self, n).to(device, non_blocking=True) for n in names})
+
+    @cached_property
+    def masks(self) -> tuple[Tensor, ...]:
+        """Returns for each group (count, 1, length, length) bool, whether a token (third dimension)
+        sees another: of its own text, and not later. All layers use the same."""
+        masks = []
+        for part, (length, count) in zip(self.inside.split(self.sizes), self.groups, strict=True):
+            rows = part.unflatten(0, (count, length))
+            masks.append((rows[:, None, :, None] == rows[:, None, None, :]).tril())
+        return tuple(masks)
+
+    @property
+    def sizes(self) -> list[int]:
+        """Returns the number of tokens in each group."""
+        return [length * count for length, count in self.groups]
 
 
 def pack(
@@ -93,27 +112,25 @@ def pack(
         for row, i in enumerate(members):
             paths[i] = rows[row, : len(distinct[i][1])] + count
         count += len(ids[-1])
-    spread: list[Ints] = [_EMPTY]
-    inside: list[Ints] = [_EMPTY]
-    groups: dict[int, int] = {}
-    start = 0
-    for path in sorted(paths, key=len):
-        length = _padded(len(path))
-        groups[length] = groups.get(length, 0) + 1
-        spread += [path, np.zeros(length - len(path), dtype=np.int64)]
-        inside.append(np.arange(start, start + len(path)))
-        start += length
-    all_spread, all_inside = np.concatenate(spread), np.concatenate(inside)
+    groups, starts = _rows([len(path) for path in paths])
+    places = np.concatenate(
+        [_EMPTY, *(np.arange(len(p)) + s for p, s in zip(paths, starts, strict=True))]
+    )
+    total = sum(length * rows for length, rows in groups)
+    spread, inside = np.zeros(total, dtype=np.int64), np.full(total, -1, dtype=np.int32)
+    spread[places] = np.concatenate([_EMPTY, *paths])
+    inside[places] = np.repeat(np.arange(len(paths)), [len(path) for path in paths])
     pick = np.empty(count, dtype=np.int64)
-    pick[all_spread[all_inside]] = all_inside
+    pick[spread[places]] = places
     packing = Packing(
         ids=torch.from_numpy(np.concatenate(ids)),
         depths=torch.from_numpy(np.concatenate(depths)),
         long=torch.from_numpy(np.concatenate(long).astype(bool)),
-        spread=torch.from_numpy(all_spread),
+        spread=torch.from_numpy(spread),
+        inside=torch.from_numpy(inside),
         pick=torch.from_numpy(pick),
         ends=torch.tensor([int(path[-1]) for path in paths], dtype=torch.int64),
-        groups=tuple(groups.items()),
+        groups=groups,
     )
     return packing, which
 
@@ -146,8 +163,31 @@ def trim(ids: Tensor, end: int | None = None) -> list[Text]:
     return [tuple(row[: stop + 1]) for row, stop in zip(ids.tolist(), last.tolist(), strict=True)]
 
 
-def _padded(length: int) -> int:
-    return length if length <= _EXACT else -(-length // _STEP) * _STEP
+def _rows(lengths: list[int]) -> tuple[tuple[tuple[int, int], ...], list[int]]:
+    """Returns the groups of rows, (length, count), for texts of these lengths, and where each text
+    starts. A row takes the longest text that is left, then the longest that fits, and so on."""
+    waiting: list[list[int]] = [[] for _ in range(max(lengths, default=0) + 1)]
+    for text, length in enumerate(lengths):
+        waiting[length].append(text)
+    starts, groups, begin = [0] * len(lengths), [], 0
+    for least, most in ((_ROW + 1, len(waiting) - 1), (1, min(_ROW, len(waiting) - 1))):
+        length, count = -(-most // _STEP) * _STEP, 0
+        while any_from := _longest(waiting, most, least):
+            count += 1
+            place, fits = begin, any_from
+            while fits:
+                starts[waiting[fits].pop()] = place
+                place += fits
+                fits = _longest(waiting, min(fits, begin + length - place), 1)
+            begin += length
+        if count:
+            groups.append((length, count))
+    return tuple(groups), starts
+
+
+def _longest(waiting: list[list[int]], most: int, least: int) -> int:
+    """Returns the largest length from `least` to `most` of which a text is waiting, or 0."""
+    return next((n for n in range(most, least - 1, -1) if waiting[n]), 0)
 
 
 class _Spread(torch.autograd.Function):
@@ -194,20 +234,21 @@ def packed_attention(
     rows = _Spread.apply(joined, packing.spread)  # (T, 3, heads, d)
     attend = _attend if rows.device.type == "cpu" else functional.scaled_dot_product_attention
     out = []
-    sizes = [length * count for length, count in packing.groups]
-    for part, (length, count) in zip(rows.split(sizes), packing.groups, strict=True):
+    for part, mask, (length, count) in zip(
+        rows.split(packing.sizes), packing.masks, packing.groups, strict=True
+    ):
         q, k, v = part.unflatten(0, (count, length)).permute(2, 0, 3, 1, 4)
-        attended = attend(q, k, v, is_causal=True, scale=scaling, dropout_p=dropout)
+        attended = attend(q, k, v, mask, scale=scaling, dropout_p=dropout)
         out.append(attended.transpose(1, 2).flatten(0, 1))
     return torch.cat(out).index_select(0, packing.pick).unsqueeze(0), None
 
 
-def _attend(q: Tensor, k: Tensor, v: Tensor, *, scale: float, dropout_p: float, **_: Any) -> Tensor:
-    """Explicit causal attention: on a CPU, torch's fused version is much slower for short texts."""
-    length = q.shape[-2]
-    later = torch.ones(length, length, dtype=torch.bool, device=q.device).triu(1)
+def _attend(
+    q: Tensor, k: Tensor, v: Tensor, mask: Tensor, *, scale: float, dropout_p: float
+) -> Tensor:
+    """Explicit attention: on a CPU, torch's fused version is much slower for short texts."""
     scores = (q * scale) @ k.transpose(-1, -2)
-    weights = scores.masked_fill(later, float("-inf")).softmax(-1)
+    weights = scores.masked_fill(~mask, float("-inf")).softmax(-1)
     return functional.dropout(weights, dropout_p) @ v
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Literal, NamedTuple
@@ -26,7 +27,12 @@ class SampleConfig:
     """How often a region's text is its long expression instead of the short one."""
     prefix: str = "a photo of "
     """Put before every short caption (published: "a photo of ")."""
+    lowercase: bool = False
+    """Put all texts in lower case, hard negatives and their true text alike. FG-CLIP 2 does, but
+    for the true text, so that there the case tells them apart."""
     fit: Literal["squash", "pad"] = "squash"
+    patches: Literal[128, 256, 576, 784, 1024] = 1024
+    """Most patches of an image, with the SigLIP 2 backbone only."""
     reduced_decode: bool = True
     """Decode large JPEGs at a reduced scale: faster, and slightly different from full scale."""
 
@@ -87,10 +93,11 @@ def select(sample: dict[str, Any], config: SampleConfig, rng: random.Random) -> 
             reason = error if isinstance(error, _Dropped) else f"not as documented: {error!r}"
             dropped.append(f"region {position}: {reason}"[:200])
     chosen = _choose(regions, config.boxes, config, rng)
+    case = str.lower if config.lowercase else str
     return Targets(
-        short=config.prefix + short,
-        long=long,
-        regions=tuple(_region(r, config, rng) for r in chosen),
+        short=case(config.prefix + short),
+        long=case(long),
+        regions=tuple(_in_case(_region(r, config, rng), case) for r in chosen),
         missing=missing,
         dropped=tuple(dropped),
     )
@@ -158,6 +165,11 @@ def _region(region: _Readable, config: SampleConfig, rng: random.Random) -> Regi
     use_long = rng.random() < config.long_expr and bool(region.long)
     text = region.long if use_long else region.short
     return RegionTexts(region.box, text, region.short, tuple(negatives))
+
+
+def _in_case(region: RegionTexts, case: Callable[[str], str]) -> RegionTexts:
+    negatives = tuple(map(case, region.negatives))
+    return RegionTexts(region.box, case(region.text), case(region.positive), negatives)
 
 
 def _choose(items: list[Any], most: int, config: SampleConfig, rng: random.Random) -> list[Any]:

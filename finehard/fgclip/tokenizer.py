@@ -11,8 +11,8 @@ from functools import lru_cache
 from itertools import chain, pairwise
 from typing import Any
 
-from tokenizers import pre_tokenizers
-from transformers import AutoTokenizer, CLIPTokenizer
+from tokenizers import pre_tokenizers, processors
+from transformers import AutoTokenizer, CLIPTokenizer, Siglip2Tokenizer
 
 from finehard.dataset.shard import UnreadableSample
 from finehard.errors import FinehardError, error_line
@@ -21,6 +21,8 @@ from finehard.fgclip.reader import ShardReader
 from finehard.fgclip.sampler import SampleIndex
 
 _WORD_END = "</w>"
+_SPACE = "\u2581"
+"""What Gemma's tokenizer writes for a space."""
 _WORDS = re.compile(r"[a-z]+|[0-9]|[^ a-z0-9]+")
 _UNPLAIN = re.compile(r"'|<\|")
 
@@ -43,7 +45,8 @@ class Tokens:
     def __init__(self, tokenizer: Any) -> None:
         self._encode = tokenizer.backend_tokenizer.encode
         self._by_word = isinstance(tokenizer, CLIPTokenizer)
-        self._begin = (int(tokenizer.bos_token_id),)
+        self._begin = (int(tokenizer.bos_token_id),) if self._by_word else ()
+        self.padding = int(tokenizer.pad_token_id or 0)
         self._end = (int(tokenizer.eos_token_id),)
         self._word = lru_cache(100_000)(self._encode_word)
         self._short_text = lru_cache(50_000)(self._encode_text)
@@ -84,11 +87,38 @@ def make_tokenizer(texts: Iterable[str], size: int) -> CLIPTokenizer:
     return CLIPTokenizer(vocab={name: i for i, name in enumerate(names)}, merges=merges)
 
 
-def _merges(words: Counter[str], most: int) -> list[tuple[str, str]]:
+def make_gemma_tokenizer(texts: Iterable[str], size: int) -> Siglip2Tokenizer:
+    """Trains a tokenizer like SigLIP 2's (Gemma's, in lower case) on `texts`.
+
+    It has at most `size` tokens, more only where special tokens, the 256 bytes that spell unknown
+    characters, and the characters of `texts` are more. Texts end with the end-of-text token. Equal
+    texts give equal tokenizers.
+    """
+    words: Counter[str] = Counter()
+    for text, count in Counter(texts).items():
+        for word in re.findall(
+            f"{_SPACE}?[^{_SPACE}]+|{_SPACE}", text.lower().replace(" ", _SPACE)
+        ):
+            words[word] += count
+    alphabet = sorted(set("".join(words)) | {_SPACE})
+    names = ["<pad>", "<eos>", "<bos>", "<unk>", "<mask>", *(f"<0x{i:02X}>" for i in range(256))]
+    names += alphabet
+    merges = _merges(words, size - len(names), "")
+    names = list(dict.fromkeys([*names, *(a + b for a, b in merges)]))
+    vocabulary = {name: i for i, name in enumerate(names)}
+    tokenizer = Siglip2Tokenizer(vocab=vocabulary, merges=merges, padding_side="right")
+    tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing(
+        single="$A <eos>", special_tokens=[("<eos>", vocabulary["<eos>"])]
+    )
+    return tokenizer
+
+
+def _merges(words: Counter[str], most: int, end: str = _WORD_END) -> list[tuple[str, str]]:
     """Learns byte pair encoding (arXiv 1508.07909, algorithm 1): merges the most frequent pair, of
-    equally frequent ones the first in alphabetical order. Pairs that occur once are not merged."""
+    equally frequent ones the first in alphabetical order. Pairs that occur once are not merged.
+    `end` marks the last character of a word."""
     ordered = sorted(words)
-    spelling = [[*word[:-1], word[-1] + _WORD_END] for word in ordered]
+    spelling = [[*word[:-1], word[-1] + end] for word in ordered]
     times = [words[word] for word in ordered]
     counts: Counter[tuple[str, str]] = Counter()
     where: defaultdict[tuple[str, str], set[int]] = defaultdict(set)

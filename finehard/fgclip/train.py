@@ -27,28 +27,37 @@ from finehard.console.arguments import Parser
 from finehard.console.errors import exit_code
 from finehard.digest import digest
 from finehard.errors import FinehardError, UsageError
-from finehard.fgclip import checkpoint, distributed
+from finehard.fgclip import checkpoint, distributed, siglip2
+from finehard.fgclip.accumulate import backward
 from finehard.fgclip.card import Training, write_card
 from finehard.fgclip.config import (
     OptimizerConfig,
     TrainConfig,
     as_dict,
     load_train_config,
+    resume_difference,
     resume_fingerprint,
     scratch_clip,
+    scratch_siglip2,
 )
 from finehard.fgclip.data import Batches, Part, Source, stream
 from finehard.fgclip.evaluate import evaluate, limits_of, table
 from finehard.fgclip.evaluators import Evaluator, load_evaluators
 from finehard.fgclip.metrics import StepMetrics
-from finehard.fgclip.model import FGCLIP, build, load
-from finehard.fgclip.objective import Objective
+from finehard.fgclip.model import Network, build, load
+from finehard.fgclip.objective import Objective, begin_scales
 from finehard.fgclip.optimizer import learning_rate, make_optimizer
 from finehard.fgclip.reader import ShardReader, find_shards
 from finehard.fgclip.run_folder import RunFolder
 from finehard.fgclip.run_logger import RunLogger
 from finehard.fgclip.sampler import Sampler, Shard
-from finehard.fgclip.tokenizer import Tokens, load_tokenizer, make_tokenizer, texts_of
+from finehard.fgclip.tokenizer import (
+    Tokens,
+    load_tokenizer,
+    make_gemma_tokenizer,
+    make_tokenizer,
+    texts_of,
+)
 
 _BENCHMARKS = "finehard.benchmarks.training:TrainingBenchmarks"
 
@@ -89,7 +98,7 @@ def train(
     optimizer = make_optimizer(network, config.optimizer, device)
     if state:
         optimizer.load_state_dict(state["optimizer"])
-        objective.margins.copy_(state["margins"])
+        objective.threshold.copy_(state["threshold"])
     batches = _batches(config, shards, tokenizer, network)
     parts = config.optimizer.accumulate
     steps = _steps(config.optimizer, batches.per_epoch // parts)
@@ -110,23 +119,18 @@ def train(
     result: dict[str, Any] = {"step": step, "steps": steps, "stopped": False}
     result |= {"skipped": 0, "dropped": 0}
     metrics = StepMetrics(device)
-    feed = stream(batches, range(step * parts, steps * parts), run.workers)
+    feed = stream(batches, _numbers(step, steps, parts, batches.per_epoch), run.workers)
     with _stop_signal() as stop_requested:
         while step < steps and not result["stopped"]:
-            torch.manual_seed(run.seed * 1_000_003 + step * world + distributed.rank())
             rate = learning_rate(step, steps, config.optimizer)
             for group in optimizer.param_groups:
                 group["lr"] = rate
-            for part in range(parts):
-                with metrics.waiting():
-                    batch = next(feed)
-                batch = batch.to(device)
-                with (
-                    _sync_only(whole, part == parts - 1),
-                    torch.autocast(device.type, torch.bfloat16, enabled=run.precision == "bf16"),
-                ):
-                    losses = whole(batch)
-                (losses["loss"] / parts).backward()
+            with metrics.waiting():
+                given = [next(feed) for _ in range(parts)]
+            given = [batch.to(device) for batch in given]
+            seed = run.seed * 1_000_003 + step * world + distributed.rank()
+            losses = backward(whole, objective, given, run.precision == "bf16", seed)
+            for batch in given:
                 metrics.add(batch, losses, parts)
             norm = _clip(network, config.optimizer.clip_norm)
             step += 1
@@ -135,7 +139,7 @@ def train(
             if bad:
                 raise FinehardError(
                     f"step {step}: {', '.join(f'{n} is {values[n]}' for n in bad)}; the step was "
-                    f"not applied, {_describe_latest(out)}; its first sample is {batch.keys[0]}"
+                    f"not applied, {_describe_latest(out)}; its first sample is {given[0].keys[0]}"
                 )
             optimizer.step()
             network.zero_grad()
@@ -182,14 +186,14 @@ def train(
     return result
 
 
-def _sync_only(whole: nn.Module, last: bool) -> contextlib.AbstractContextManager[None]:
-    """Reduces gradients over the processes in a step's last part only."""
-    if last or not isinstance(whole, DistributedDataParallel):
-        return contextlib.nullcontext()
-    return whole.no_sync()
+def _numbers(step: int, steps: int, parts: int, per_epoch: int) -> list[int]:
+    """Returns the numbers of the batches of steps `step` to `steps`: `parts` a step, and no step
+    with batches of two epochs."""
+    whole = per_epoch // parts * parts
+    return [n // whole * per_epoch + n % whole for n in range(step * parts, steps * parts)]
 
 
-def scales(model: FGCLIP) -> dict[str, float]:
+def scales(model: Network) -> dict[str, float]:
     """Returns the three learned scales that multiply the cosines."""
     names = ("logit_scale", "logit_scale_finegraind", "logit_scale_hardneg")
     return {name: float(getattr(model, name).detach().exp()) for name in names}
@@ -197,28 +201,42 @@ def scales(model: FGCLIP) -> dict[str, float]:
 
 def _start(
     config: TrainConfig, out: Path, model: str | None, shards: list[Shard]
-) -> tuple[FGCLIP, Any, dict[str, Any] | None]:
+) -> tuple[Network, Any, dict[str, Any] | None]:
     """Returns model, tokenizer, and the state of the checkpoint they were loaded from, if any."""
     latest = checkpoint.latest(out / "checkpoints")
     if latest:
         state = checkpoint.load_state(latest)
-        before, now = state["decides"], _fingerprint(config, shards)
-        if before != now:
-            section = next(k for k in now if now[k] != before.get(k))
+        difference = resume_difference(state["decides"], _fingerprint(config, shards))
+        if difference:
             raise UsageError(
-                f"{out} has a run with another {section!r}: give another --output, or the same "
+                f"{out} has a run with another {difference}: give another --output, or the same "
                 "data and config to resume it"
             )
+        state.setdefault("threshold", torch.zeros(()))  # earlier releases: without its loss
         return load(latest.folder), load_tokenizer(latest.folder), state
     if model is not None:
-        return load(model), load_tokenizer(model), None
+        network = load(model)
+        found = "siglip2" if isinstance(network, siglip2.FGCLIP2) else "clip"
+        if config.model.backbone not in ("auto", found):
+            raise UsageError(f"model.backbone is {config.model.backbone}, but {model} is {found}")
+        begin_scales(network, config.objective)
+        return network, load_tokenizer(model), None
     if config.scratch is None:
-        raise UsageError("give --model a CLIP or FG-CLIP folder, or a config with 'scratch'")
+        raise UsageError(
+            "give --model a CLIP, SigLIP 2 or FG-CLIP folder, or a config with 'scratch'"
+        )
     reader = ShardReader(shards, config.run.cache_gb)
     texts = texts_of(reader, config.scratch.samples)
-    tokenizer = make_tokenizer(texts, config.scratch.vocabulary)
-    torch.manual_seed(config.run.seed)
-    return build(scratch_clip(config.scratch, len(tokenizer))), tokenizer, None
+    if config.model.backbone == "siglip2":
+        tokenizer = make_gemma_tokenizer(texts, config.scratch.vocabulary)
+        torch.manual_seed(config.run.seed)
+        network = siglip2.build(scratch_siglip2(config.scratch, len(tokenizer)))
+    else:
+        tokenizer = make_tokenizer(texts, config.scratch.vocabulary)
+        torch.manual_seed(config.run.seed)
+        network = build(scratch_clip(config.scratch, len(tokenizer)))
+    begin_scales(network, config.objective)
+    return network, tokenizer, None
 
 
 def _fingerprint(config: TrainConfig, shards: list[Shard]) -> dict[str, Any]:
@@ -227,7 +245,7 @@ def _fingerprint(config: TrainConfig, shards: list[Shard]) -> dict[str, Any]:
     return {**resume_fingerprint(config), "data": data}
 
 
-def _batches(config: TrainConfig, shards: list[Shard], tokenizer: Any, model: FGCLIP) -> Batches:
+def _batches(config: TrainConfig, shards: list[Shard], tokenizer: Any, model: Network) -> Batches:
     total, world = config.optimizer.batch_size, distributed.world_size()
     shares = world * config.optimizer.accumulate
     if total % shares:
@@ -237,7 +255,7 @@ def _batches(config: TrainConfig, shards: list[Shard], tokenizer: Any, model: FG
         )
     limits = limits_of(model)
     run = config.run
-    source = Source(shards, config.sample, limits.side, run.seed, run.cache_gb)
+    source = Source(shards, config.sample, limits.side, run.seed, run.cache_gb, limits.patch)
     order = Sampler(shards, run.seed, run.shuffle_shards)
     if order.total < total:
         total = order.total // shares * shares
@@ -257,7 +275,7 @@ def _steps(config: OptimizerConfig, per_epoch: int) -> int:
     return max(1, steps if config.steps is None else config.steps)
 
 
-def _clip(model: FGCLIP, most: float) -> float:
+def _clip(model: Network, most: float) -> float:
     norm = nn.utils.clip_grad_norm_(model.parameters(), most if most > 0 else math.inf)
     return float(norm)
 
@@ -270,7 +288,7 @@ def _describe_latest(out: Path) -> str:
 def _evaluate(
     config: TrainConfig,
     evaluators: Mapping[str, Evaluator],
-    model: FGCLIP,
+    model: Network,
     tokenizer: Any,
     shards: list[Shard],
     logger: RunLogger | None,
@@ -310,7 +328,7 @@ def _benchmarks(names: Sequence[str], root: str | None) -> Any:
 def _measure(
     benchmarks: Any,
     config: TrainConfig,
-    model: FGCLIP,
+    model: Network,
     tokenizer: Any,
     device: torch.device,
     logger: RunLogger | None,
@@ -353,7 +371,7 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("--data", required=True, nargs="+", help="dataset folders or URIs")
     parser.add_argument("--output", required=True, help="folder of the run; a run in it is resumed")
-    parser.add_argument("--model", help="CLIP or FG-CLIP model folder to start from")
+    parser.add_argument("--model", help="CLIP, SigLIP 2 or FG-CLIP folder to start from")
     parser.add_argument(
         "--config", help="YAML file or bundled recipe (default: finehard with --model, else demo)"
     )

@@ -39,7 +39,7 @@ def fitted(
 ) -> tuple[NDArray[np.uint8], list[Box]]:
     """Returns the RGB `image` as (3, side, side), and `boxes` in it; boxes are normalised xyxy."""
     if fit == "squash":
-        return _resize(image, (side, side)), [_move(b, 1, 1, 0, 0) for b in boxes]
+        return _resize(image, (side, side)), [clipped(b) for b in boxes]
     longest = max(image.size)
     width, height = (max(1, round(v * side / longest)) for v in image.size)
     left, top = (side - width) // 2, (side - height) // 2
@@ -54,6 +54,11 @@ def _resize(image: Image.Image, size: tuple[int, int]) -> NDArray[np.uint8]:
     pixels = torch.from_numpy(np.array(image, dtype=np.uint8)).permute(2, 0, 1)[None]
     resized = interpolate(pixels, size[::-1], mode="bicubic", antialias=True)
     return np.ascontiguousarray(resized[0].numpy())
+
+
+def clipped(box: Sequence[float]) -> Box:
+    """Returns normalised xyxy `box`, cut to the image."""
+    return _move(box, 1, 1, 0, 0)
 
 
 def _move(box: Sequence[float], width: float, height: float, left: float, top: float) -> Box:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import zlib
 
 from finehard.images.chunks import JPEG, PNG, Part, is_webp, parts
@@ -10,11 +11,13 @@ _PNG_KEPT = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"}
 _WEBP_KEPT = {b"VP8X", b"ALPH", b"VP8 ", b"VP8L", b"ANIM", b"ANMF"}
 _ALPHA_AND_ANIMATION = 0x12
 """Flags of the chunk VP8X that are kept; the others announce profile, EXIF and XMP."""
+_AVIF_ITEM = re.compile(rb"(infe[\2\3]...(?:..|....)..)(?:Exif|mime)", re.DOTALL)
+"""How an item of an AVIF is declared that holds EXIF or XMP (ISO 14496-12, ItemInfoEntry)."""
 _APP0, _APP14, _APP15, _COMMENT = 0xE0, 0xEE, 0xEF, 0xFE
 
 
 def bare(data: bytes) -> bytes:
-    """Returns a JPEG, PNG or WebP without metadata; its pixels stay as they are encoded.
+    """Returns a JPEG, PNG, WebP or AVIF without metadata; its pixels stay as they are encoded.
 
     Of the rest, a PNG keeps its palette and transparency, a JPEG the segments that define its
     colour space (JFIF, Adobe). Other data are returned unchanged.
@@ -23,6 +26,8 @@ def bare(data: bytes) -> bytes:
         return _bare_png(data)
     if is_webp(data):
         return _bare_webp(data)
+    if data[4:8] == b"ftyp":
+        return _AVIF_ITEM.sub(rb"\1free", data)  # an unknown kind, which is ignored
     return _bare_jpeg(data) if data.startswith(JPEG) else data
 
 

@@ -11,10 +11,13 @@ from finehard.images.bare import bare
 from finehard.images.config import ImagesConfig
 from finehard.images.header import ImageError, Opened, one_line, open_file, open_image
 from finehard.images.orientation import TRANSPOSE
+from finehard.images.tiff import BITS, PHOTOMETRIC
 from finehard.images.views import fit
 
 _STRIP = 1 << 20
 """Pixels that are composited at a time."""
+_MOST_COLOURS = 256
+"""Of a palette."""
 
 
 class Decoded(NamedTuple):
@@ -28,7 +31,7 @@ def decode(data: bytes, config: ImagesConfig) -> Decoded:
     """Returns the image as displayed, RGB, its longest side at most `config.max_side` pixels.
 
     JPEGs are decoded at a reduced scale where that suffices; EXIF orientation is applied,
-    transparency composited on white, the first frame used. Raises `ImageError`.
+    transparency composited on white, the first frame or page used. Raises `ImageError`.
     """
     opened = open_image(data, config)
     image = opened.image
@@ -90,11 +93,12 @@ def _loaded(opened: Opened, data: bytes, draft: tuple[int, int] | None) -> Image
 def _eight_bits(image: Image.Image, data: bytes) -> Image.Image:
     """Returns `image` in a mode that can be resized: RGB, RGBA or grey, 8 bits a channel."""
     key = image.info.get("transparency")  # a colour that is transparent, or a palette's alpha
+    if image.mode == "P" and isinstance(key, bytes) and len(key) > _MOST_COLOURS:
+        del image.info["transparency"]  # as libpng does with such a chunk
+        key = None
     depth = data[24] if image.format == "PNG" else 8
     if image.mode.startswith("I"):  # 16 bits, of which the upper 8 are used
-        values = np.asarray(image)
-        grey = (np.clip(values, 0, 65535) >> 8).astype(np.uint8)
-        return Image.fromarray(np.where(values == key, np.uint8(255), grey))
+        return _upper_bits(image, key)
     if image.mode == "L" and depth in (2, 4) and isinstance(key, int):
         image.info["transparency"] = key * 255 // (2**depth - 1)  # as Pillow scales the pixels
     if image.mode == "RGB" and depth == 16 and isinstance(key, tuple):
@@ -102,6 +106,17 @@ def _eight_bits(image: Image.Image, data: bytes) -> Image.Image:
     if key is not None or image.mode in ("RGBA", "LA", "PA", "RGBa", "La"):
         return image.convert("RGBA")
     return image if image.mode in ("RGB", "L") else image.convert("RGB")
+
+
+def _upper_bits(image: Image.Image, key: object) -> Image.Image:
+    """Returns grey of up to 16 bits as 8 bits, where it equals `key` white."""
+    values = np.asarray(image)
+    tags = getattr(image, "tag_v2", {})
+    unused = 16 - int(tags.get(BITS, (16,))[0])  # Pillow has 12 bits as they are
+    grey = (np.clip(values, 0, 65535) >> 8 - unused).astype(np.uint8)
+    if tags.get(PHOTOMETRIC) == 0:  # white is zero, which Pillow heeds up to 8 bits
+        grey = 255 - grey
+    return Image.fromarray(np.where(values == key, np.uint8(255), grey))
 
 
 def _on_white(image: Image.Image) -> Image.Image:

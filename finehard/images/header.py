@@ -6,14 +6,33 @@ import io
 import warnings
 from typing import NamedTuple
 
-from PIL import Image, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
+from PIL import (
+    AvifImagePlugin,
+    BmpImagePlugin,
+    GifImagePlugin,
+    Image,
+    Jpeg2KImagePlugin,
+    JpegImagePlugin,
+    PngImagePlugin,
+    PpmImagePlugin,
+    TiffImagePlugin,
+    WebPImagePlugin,
+)
 
 from finehard.images.bare import bare
 from finehard.images.config import ImagesConfig
 from finehard.images.orientation import read_orientation
+from finehard.images.tiff import first_page, is_tiff
+from finehard.images.unread import name_of
 
-FORMATS = {"JPEG": "jpg", "MPO": "jpg", "PNG": "png", "WEBP": "webp"}
-"""Pillow's names of the formats that are read, and the file extension each has in a shard."""
+FORMATS = {
+    "JPEG": "jpg", "MPO": "jpg", "PNG": "png", "WEBP": "webp",
+    "AVIF": "avif", "BMP": "bmp", "GIF": "gif", "JPEG2000": "jp2", "PPM": "ppm", "TIFF": "tiff",
+}  # fmt: skip
+"""Pillow's names of the formats that are read, and the file extension of each."""
+
+MEMBERS = ("jpg", "png", "webp")
+"""Extensions of images in a shard; the other formats become PNG (`finehard.images.stored`)."""
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 """File name endings of images, lower case, in order of preference where a sample has several."""
@@ -29,9 +48,18 @@ _OPENED = tuple(
         JpegImagePlugin.JpegImageFile,  # opens MPO too, which Pillow lists as no format of its own
         PngImagePlugin.PngImageFile,
         WebPImagePlugin.WebPImageFile,
+        AvifImagePlugin.AvifImageFile,
+        BmpImagePlugin.BmpImageFile,
+        GifImagePlugin.GifImageFile,
+        Jpeg2KImagePlugin.Jpeg2KImageFile,
+        PpmImagePlugin.PpmImageFile,
+        TiffImagePlugin.TiffImageFile,
     )
 )
 """From the plugins, so that they are imported: `Image.open` knows only imported ones."""
+
+_UNCLEAR = {"F": "floating point", "I": "signed or 32 bits", "LAB": "CIE Lab", "HSV": "HSV"}
+"""Pillow's modes of pixels whose brightness or colour is not agreed on, and what they are."""
 
 
 class ImageError(Exception):
@@ -53,12 +81,13 @@ class Header(NamedTuple):
 
 class Opened(NamedTuple):
     """An image whose pixels are not decoded yet. `damaged`: its metadata keep Pillow from opening
-    the bytes as they are."""
+    the bytes as they are. `has_more`: the file has further frames or pages."""
 
     image: Image.Image
     header: Header
     orientation: int
     damaged: bool
+    has_more: bool
 
 
 def header(data: bytes, config: ImagesConfig) -> Header:
@@ -73,7 +102,7 @@ def open_image(data: bytes, config: ImagesConfig) -> Opened:
         raise ImageError("image_file_too_large", f"{len(data)} bytes")
     _check_pixels(_webp_size(data), config)
     try:
-        image, damaged = _open(data)
+        image, damaged, has_more = _open(data)
     except MemoryError as error:
         raise ImageError("image_too_large", one_line(error, data)) from None
     except Exception as error:  # a hostile file can make a decoder fail in any way
@@ -82,23 +111,44 @@ def open_image(data: bytes, config: ImagesConfig) -> Opened:
     _check_pixels((width, height), config)
     if min(width, height) < config.min_side:
         raise ImageError("image_too_small", f"{width} x {height} px")
-    orientation = read_orientation(data)
+    mode = image.mode
+    if mode in _UNCLEAR and (mode != "I" or image.format == "TIFF"):  # PNG and PPM: 16 bits
+        raise ImageError("not_an_image", f"pixels are {_UNCLEAR[mode]}, which has no one meaning")
+    orientation = read_orientation(data, image)
     if orientation >= 5:  # rotated by 90 degrees
         width, height = height, width
     extension = FORMATS[str(image.format)]
-    return Opened(image, Header(extension, width, height), orientation, damaged)
+    return Opened(image, Header(extension, width, height), orientation, damaged, has_more)
 
 
-def _open(data: bytes) -> tuple[Image.Image, bool]:
+def _open(data: bytes) -> tuple[Image.Image, bool, bool]:
+    """Returns the image, whether it is opened without its metadata, and whether there is more."""
+    if is_tiff(data):
+        page = first_page(data)
+        if page.problem:
+            raise ValueError(page.problem)
+        return open_file(page.bare), False, page.has_more
     try:
-        return open_file(data), False
+        image, damaged = open_file(data), False
     except MemoryError:
         raise
     except Exception:  # of metadata, Pillow reads some while it opens a file
         less = bare(data)
-        if len(less) == len(data):
+        if less == data:
             raise
-        return open_file(less), True
+        image, damaged = open_file(less), True
+    return image, damaged, _is_animated(image, data)
+
+
+def _is_animated(image: Image.Image, data: bytes) -> bool:
+    if image.format in ("JPEG", "MPO"):
+        return False  # its further images are views and previews of the first
+    try:
+        if image.format == "GIF":  # Pillow looks for a second frame
+            image = open_file(data)
+        return bool(getattr(image, "is_animated", False))
+    except Exception:  # what follows the first frame is damaged
+        return True
 
 
 def open_file(data: bytes) -> Image.Image:
@@ -125,5 +175,5 @@ def one_line(error: BaseException, data: bytes) -> str:
     """Returns the error's text on one line, at most 200 characters."""
     text = " ".join(str(error).split())
     if "cannot identify" in text or not text:
-        text = f"{len(data)} bytes starting {data[:8]!r}"
+        text = name_of(data) or f"{len(data)} bytes starting {data[:8]!r}"
     return text[:200]

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from PIL import Image
 
 from finehard.images.chunks import JPEG, parts
+from finehard.images.tiff import first_page, is_tiff
 
 _ORIENTATION = 0x0112
 _EXIF = b"Exif\0\0"
@@ -36,12 +37,17 @@ TRANSPOSE = {
 """EXIF orientation -> the transposition that makes an image upright (as in PIL.ImageOps)."""
 
 
-def read_orientation(data: bytes) -> int:
-    """Returns the orientation of the JPEG, PNG or WebP in `data`: 1 to 8, 1 where none is readable.
+def read_orientation(data: bytes, image: Image.Image) -> int:
+    """Returns the orientation of `data`, opened as `image`: 1 to 8, 1 where none is readable.
 
     The standard has a short integer; text ("6") and rationals (6/1) occur too and are accepted.
+    Of AVIF, what the container says counts, which Pillow gives as EXIF.
     """
-    exif, xmp = _metadata(data)
+    if image.format == "AVIF":
+        exif: list[bytes] = [image.info.get("exif", b"")]
+        xmp: list[bytes] = []
+    else:
+        exif, xmp = _metadata(data)
     for carrier, read in [(c, _from_exif) for c in exif] + [(c, _from_xmp) for c in xmp]:
         try:
             orientation = read(carrier)
@@ -70,6 +76,9 @@ def _metadata(data: bytes) -> tuple[list[bytes], list[bytes]]:
     """Returns the blocks of EXIF and of XMP, in order of precedence."""
     if data.startswith(JPEG):
         return _of_jpeg(data)
+    if is_tiff(data):
+        page = first_page(data)
+        return [page.exif], [page.xmp]
     exif: list[bytes] = []
     profiles: list[bytes] = []
     xmp: list[bytes] = []

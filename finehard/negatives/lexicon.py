@@ -6,9 +6,11 @@ Each attribute word of a text is replaced by words that exclude it and that its 
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise, zip_longest
+from typing import NamedTuple
 
 from finehard.digest import number
 from finehard.negatives.axes import others
@@ -28,6 +30,7 @@ from finehard.negatives.plausible import (
 )
 from finehard.negatives.plural import plural
 from finehard.negatives.swap import Swap
+from finehard.negatives.typical import commonness, typical_color, typical_material
 from finehard.phrases.lexicon import reading
 
 VERSION = 2
@@ -62,19 +65,49 @@ _REFERS = listed(
 )
 
 
+_SHADED = 0.25
+"""How often a shade of a colour is named, relative to the colour itself. A rough estimate."""
+_TYPICAL = 4.0
+"""How much likelier what is typical is than what is not known to be. A rough estimate."""
+
+
+class _Thing(NamedTuple):
+    """The attribute that is swapped, and the noun and material of what has it; "" if unknown."""
+
+    attribute: str
+    head: str
+    material: str
+
+
+Order = Callable[[list[str], str, _Thing], list[str]]
+"""Orders replacements, drawn by a text."""
+
+
 def swaps(text: str) -> list[Swap]:
     """Returns swaps for each attribute word in `text`, alternating between words; then those that
     count an object anew.
 
     The order depends only on `text`.
     """
+    return _swaps(text, _in_turn)
+
+
+def likely_swaps(text: str) -> list[Swap]:
+    """Returns swaps like those of `swaps`, of each word first the likely ones, and shades too.
+
+    Replacements are drawn about as often as such words are true of such objects.
+    """
+    return _swaps(text, _likely)
+
+
+def _swaps(text: str, order: Order) -> list[Swap]:
     found = words(text)
     by_word: list[list[Swap]] = []
     place = 0
     while place < len(found) and len(by_word) < _MOST_WORDS:
         size, attribute = _attribute(found, place)
         if attribute:
-            by_word.append(_for_word(text, found, place, size, attribute))
+            by_word.append(_for_word(text, found, place, size, attribute, order))
         place += size
     turns = [swap for turn in zip_longest(*by_word) for swap in turn if swap is not None]
     return turns + _counted(text, found)
@@ -103,7 +136,7 @@ def _one(some: Sequence[Word]) -> bool:
 
 
 def _for_word(
-    text: str, found: Sequence[Word], place: int, size: int, attribute: str
+    text: str, found: Sequence[Word], place: int, size: int, attribute: str, order: Order
 ) -> list[Swap]:
     """Returns the swaps of the `size` words from `place` on."""
     if place and found[place - 1].lower.endswith("ly") and attribute == "state":
@@ -115,12 +148,43 @@ def _for_word(
     offered = list(_offered(original.lower(), attribute, head, ends))
     if not offered:
         return []
-    first = number(f"{text} {original.lower()}") % len(offered)
-    offered = offered[first:] + offered[:first]
+    material = next((word.lower for word in found if word.group == found[place].group
+                     and "material" in attributes_of(word.lower)), "")  # fmt: skip
+    offered = order(offered, f"{text} {original.lower()}", _Thing(attribute, head, material))
     if len(re.findall(rf"(?<!\w){re.escape(original)}(?!\w)", text, re.IGNORECASE)) < 2 or ends:
         return [Swap(attribute, original.lower(), one) for one in offered]
     after = text[end : found[place + size].end]
     return [Swap(attribute, f"{original}{after}", f"{one}{after}") for one in offered]
+
+
+def _in_turn(offered: list[str], drawn_by: str, thing: _Thing) -> list[str]:
+    """Returns the replacements from a drawn one on."""
+    first = number(drawn_by) % len(offered)
+    return offered[first:] + offered[:first]
+
+
+def _likely(offered: list[str], drawn_by: str, thing: _Thing) -> list[str]:
+    """Returns the replacements and shades of colours in a drawn order, by their likelihood."""
+    if thing.attribute == "color":
+        plain = [color for color in offered if color not in ("black", "white", "light")]
+        offered = offered + [f"{shade} {color}" for color in plain for shade in ("dark", "light")]
+
+    def late(word: str) -> float:  # the first of several exponential clocks rings by its rate
+        uniform = (number(f"{drawn_by} {word}") + 1) / 2**64
+        return -math.log(uniform) / _likelihood(word, thing)
+
+    return sorted(offered, key=late)
+
+
+def _likelihood(word: str, thing: _Thing) -> float:
+    """Returns about how often a word is true of such a thing, relative to others."""
+    last = word.rpartition(" ")[2]
+    rate = 2.0 ** commonness(last) * (_SHADED if last != word else 1.0)
+    if thing.attribute == "material":
+        return rate * _TYPICAL ** typical_material(last, thing.head)
+    if thing.attribute == "color":
+        return rate * _TYPICAL ** typical_color(last, thing.material, thing.head)
+    return rate
 
 
 def _offered(original: str, attribute: str, head: str, ends: bool) -> Sequence[str]:

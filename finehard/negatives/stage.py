@@ -14,11 +14,12 @@ from typing import Any, Literal
 
 from finehard.digest import digest
 from finehard.errors import UsageError
+from finehard.negatives.half_truths import additions, relations
 from finehard.negatives.hints import line
-from finehard.negatives.lexicon import VERSION, swaps
+from finehard.negatives.lexicon import VERSION, likely_swaps, swaps
 from finehard.negatives.reply import REPLY_FORMS, named_swaps
-from finehard.negatives.swap import pick
-from finehard.records import Record, Region
+from finehard.negatives.swap import Swap, normal, pick
+from finehard.records import HardNegative, Record, Region
 from finehard.schemas import reply_schema
 from finehard.settings.ranges import Count, Positive, Share
 from finehard.stages.prompts import Prompt, fence, load_prompt
@@ -45,6 +46,9 @@ class NegativesConfig:
     """Maximum per region (FG-CLIP: 10); a region may have fewer valid ones."""
     ask_for: Positive = 12
     """Swaps requested per region: more than `per_region`, since some fail the checks."""
+    kinds: tuple[Literal["attributes", "additions", "relations"], ...] = ("attributes",)
+    """"additions" adds texts with a false detail, "relations" texts with a relation turned round,
+    both by rule and in place of attribute swaps; see docs/hard-negatives.md."""
     fill: bool = False
     """Add swaps from the lexicon where the model's make fewer than `per_region`."""
     left_to_lexicon: Count = 0
@@ -73,6 +77,8 @@ class Negatives(Stage):
 
     def __init__(self, config: NegativesConfig) -> None:
         self.config = config
+        if "attributes" not in config.kinds:
+            raise UsageError("negatives.kinds must name attributes: others are only added to them")
         self.model = config.model
         fields = ("count", "texts", "hinted_texts")
         self.prompt: Prompt = load_prompt(config.prompt, "negatives", fields)
@@ -129,7 +135,7 @@ class Negatives(Stage):
         """Returns `record` with the valid swaps in the model's order; counts the refused ones."""
         dropped: dict[str, list[str]] = {}
         regions = [
-            self._swapped(region, value, number, dropped)
+            self._with_others(record, self._swapped(region, value, number, dropped))
             for asked, value in zip(self._requests(record), values, strict=True)
             for number, region in enumerate(asked, 1)
         ]
@@ -145,8 +151,27 @@ class Negatives(Stage):
         for rule, examples in refused.items():
             dropped.setdefault(rule, []).extend(examples)
         if self.config.fill and len(negatives) < most:
-            negatives, _ = pick(text, swaps(text), most, negatives)
+            negatives, _ = pick(text, self._of_lexicon(text), most, negatives)
         return replace(region, hard_negatives=tuple(negatives))
+
+    def _with_others(self, record: Record, region: Region) -> Region:
+        """Returns `region` with negatives of the other kinds, the last swaps making room."""
+        text, most = region.short_expr, self.config.candidates
+        others: list[HardNegative] = []
+        if "additions" in self.config.kinds:
+            others += additions(record, text)
+        if "relations" in self.config.kinds:
+            others += relations(text)
+        if not others or not most:
+            return region
+        taken = {normal(negative.text) for negative in others}
+        swapped = [n for n in region.hard_negatives if normal(n.text) not in taken]
+        negatives = [*swapped[: max(0, most - len(others))], *others][:most]
+        return replace(region, hard_negatives=tuple(negatives))
+
+    def _of_lexicon(self, text: str) -> list[Swap]:
+        """Returns the lexicon's swaps of `text`; for the balance, the likely ones first."""
+        return likely_swaps(text) if self.config.balance else swaps(text)
 
     def estimate(self, image: AverageImage) -> Estimate | None:
         """Returns one text-only request per image."""
@@ -168,12 +193,14 @@ class LexiconNegatives(Negatives):
     def apply(self, record: Record) -> Record:
         """Returns `record` with each region's hard negatives."""
         dropped: dict[str, list[str]] = {}
-        regions = tuple(self._swap(region, dropped) for region in record.regions)
+        regions = tuple(
+            self._with_others(record, self._swap(region, dropped)) for region in record.regions
+        )
         return replace(record, regions=regions).dropping(self.name, dropped)
 
     def _swap(self, region: Region, dropped: dict[str, list[str]]) -> Region:
         text, most = region.short_expr, self.config.candidates
-        negatives, refused = pick(text, swaps(text), most)
+        negatives, refused = pick(text, self._of_lexicon(text), most)
         for rule, examples in refused.items():
             dropped.setdefault(rule, []).extend(examples)
         return replace(region, hard_negatives=tuple(negatives))

@@ -15,30 +15,14 @@ from finehard.article import article
 from finehard.negatives.heads import Word, words
 from finehard.negatives.kinds import SHADES, attributes_of
 from finehard.negatives.plausible import colors, materials
+from finehard.negatives.typical import commonness, typical_color, typical_material
 from finehard.phrases.lexicon import broader, category, reading
 
 _ATTRIBUTES = ("color", "material", "pattern", "shape", "count", "size", "state", "action",
                "position")  # fmt: skip
-_COMMON = (
-    "white black",
-    "brown green blue red gray grey",
-    "yellow silver wooden wood metal large small orange tan",
-    "pink gold beige plastic glass brick stone concrete striped purple blonde round",
-    "leather cream paper fabric maroon ceramic navy teal marble floral plaid checkered rubber "
-    "rectangular square",
-    "denim wicker cotton canvas lace wool velvet turquoise polka dotted triangular",
-)
-"""Words of attributes by how common they are in descriptions of photographs, commonest first: each
-line is about half as common as the one before. Estimated by hand."""
-_FREQUENCY = {
-    word: float(len(_COMMON) - rank)
-    for rank, line in enumerate(_COMMON)
-    for word in line.split()
-}  # fmt: skip
-
 NUMBERS = ("commonness", "taggings", "unlikely material", "unlikely colour", "said again",
            "different colours", "shades", "wrong articles", "words", "letters",
-           "plain colours")  # fmt: skip
+           "plain colours", "typical material", "typical colour")  # fmt: skip
 """Names of the numbers of `Traits.numbers`, in order."""
 
 
@@ -146,7 +130,7 @@ def _numbers(text: str, found: tuple[Word, ...], stretches: list[_Stretch]) -> t
         for a, b in zip(lower, lower[1:], strict=False)
     )
     return (
-        sum(_FREQUENCY.get(stretch.last, 0.0) for stretch in stretches),
+        sum(commonness(stretch.last) for stretch in stretches),
         sum(_taggings(stretch.last) for stretch in stretches),
         float(sum(s.attribute == "material" and _unlikely(*_key(s)) for s in stretches)),
         float(sum(s.attribute == "color" and _unlikely(*_key(s)) for s in stretches)),
@@ -157,7 +141,16 @@ def _numbers(text: str, found: tuple[Word, ...], stretches: list[_Stretch]) -> t
         float(len(found)),
         len(text) / 5,
         float(sum(s.words == s.last for s in stretches if s.attribute == "color")),
-    )
+        sum(typical_material(s.last, s.head) for s in stretches if s.attribute == "material"),
+        sum(typical_color(s.last, _material(s, stretches), s.head)
+            for s in stretches if s.attribute == "color"),
+    )  # fmt: skip
+
+
+def _material(color: _Stretch, stretches: list[_Stretch]) -> str:
+    """Returns the material of the thing that has a colour; "" if the text gives none."""
+    of = (s.last for s in stretches if s.attribute == "material" and s.head == color.head)
+    return next(of, "")
 
 
 def _key(stretch: _Stretch) -> tuple[str, str, str]:

@@ -27,13 +27,13 @@ def letters(color: str) -> str:
     return "#000" if (light + 0.05) ** 2 > 1.05 * 0.05 else "#fff"
 
 
-def thumbnail(sample: Sample, limit: int) -> str | None:
+def thumbnail(sample: Sample, limit: int, side: int = SIDE) -> str | None:
     """The sample's image as a WebP data URI of at most `limit` characters; None if undecodable.
 
-    Quality is reduced before size.
+    Its longest side is at most `side` pixels. Quality is reduced before size.
     """
     try:
-        image = sample.image(SIDE)
+        image = sample.image(side)
     except ImageError:
         return None
     while max(image.size) >= 16:

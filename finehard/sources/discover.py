@@ -202,6 +202,7 @@ class _Folder(_Input):
             texts = folder.Texts(self._path, images.metadata, self._config)
             if unmatched := texts.unmatched(images.images):
                 self.unread[folder.UNMATCHED] += unmatched
+            self.unread.update(folder.kind(name) for name in texts.unreadable)
             yield loose._replace(size=len(names), samples=len(names))
         elif not usable:
             found_kinds = ", ".join(f"{n} {kind}" for kind, n in sorted(self.unread.items())[:9])
@@ -212,8 +213,8 @@ class _Folder(_Input):
             expected = f".tar or .parquet files, lists, or {', '.join(folder.suffixes[:4])}"
         else:
             expected = ", ".join(load_format(specs[0]).suffixes)
-        rest = sum(self.unread.values())
-        hint = f"; not read: {rest} files in hidden folders and datasets" if rest else ""
+        found = ", ".join(f"{number} {kind}" for kind, number in sorted(self.unread.items()))
+        hint = f"; not read: {found}" if found else ""
         return FinehardError(f"no images in {self._path}: expected {expected}{hint}")
 
 
@@ -284,7 +285,16 @@ def _parquet(
     if about_tar or about_folder or listed:
         return _Inspected(None, kind=LISTS)
     counted = _counted(file, looked)
-    return _Inspected(counted, (), looked.names_files, looked.unread_columns, looked.error)
+    columns = (*looked.unread_columns, *_partitions(file.name))
+    return _Inspected(counted, (), looked.names_files, columns, looked.error)
+
+
+def _partitions(name: str) -> Iterator[str]:
+    """Yields the columns that are in the folders' names, NAME=VALUE, as Spark and Hive write."""
+    for part in os.path.dirname(name).split("/"):
+        column, equals, _ = part.partition("=")
+        if column and equals:
+            yield column
 
 
 def _counted(file: SourceFile, looked: parquet.Looked) -> SourceFile:
@@ -295,11 +305,11 @@ def _counted(file: SourceFile, looked: parquet.Looked) -> SourceFile:
 def _list(file: SourceFile, config: SourceConfig) -> _Inspected:
     try:
         names = lists.columns(file, config)
-    except OSError:
-        names = []
+        line = f"{file.uri} has no column of paths: it has {', '.join(names)[:200] or 'no row'}"
+    except OSError as error:
+        names, line = [], f"cannot read {file.uri}: {error_line(error, 160)}"
     roles = lists.by_role(names, config)
     if not roles:
-        line = f"{file.uri} has no column of paths: it has {', '.join(names)[:200] or 'no row'}"
         return _Inspected(None, error=line, kind=folder.kind(file.name))
     columns = tuple(name for name in names if name not in roles.values())
     return _Inspected(inspect(file, config), (), True, columns)

@@ -130,18 +130,20 @@ def left_to_lists(names: list[str], file: SourceFile, config: SourceConfig) -> l
 class Texts:
     """The texts of an ImageFolder's metadata, by the image's name in the folder.
 
-    An image goes by the metadata in its own folder, or else in the nearest one above.
+    An image goes by the metadata in its own folder, or else in the nearest one above. `unreadable`
+    are the names of metadata that cannot be read.
     """
 
     def __init__(self, folder: str, names: Iterable[str], config: SourceConfig) -> None:
         self._texts: dict[str, dict[str, str | None]] = {}
+        self.unreadable: list[str] = []
         for name in names:
             texts = self._texts.setdefault(os.path.dirname(name), {})
             file = SourceFile("list", storage.join(folder, name), name, 0)
             try:
                 texts.update(_rows(file, os.path.dirname(name), config))
-            except OSError:
-                continue  # images need no text
+            except OSError:  # images need no text
+                self.unreadable.append(name)
 
     def get(self, name: str) -> str | None:
         """Returns the text of the image `name`; None without."""

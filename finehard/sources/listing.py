@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from collections.abc import Callable
 from typing import NamedTuple
 
 from finehard.io import storage
@@ -68,7 +69,7 @@ class _Walk:
             if not kind and folder != top and any(e.name == storage.JOURNAL for e in entries):
                 kind = DATASETS
             for entry in entries:
-                if not entry.is_dir():
+                if not _is(entry.is_dir):
                     self._add(entry, kind)
                     continue
                 inside = kind or (HIDDEN if entry.name.startswith((".", "_")) else "")
@@ -80,8 +81,8 @@ class _Walk:
     def _add(self, entry: os.DirEntry[str], kind: str) -> None:
         if kind:
             self._unread[kind] += 1
-        elif entry.is_file():
-            self._files.append(File(entry.path, entry.stat().st_size))
+        elif _is(entry.is_file):
+            self._files.append(File(entry.path, _size(entry)))
         elif entry.is_symlink() and not os.path.exists(entry.path):
             self._unread[BROKEN] += 1
         else:
@@ -94,6 +95,21 @@ class _Walk:
         except OSError:
             return 0, 0
         return found.st_dev, found.st_ino
+
+
+def _is(test: Callable[[], bool]) -> bool:
+    """Returns what `test` does; False for a link that leads in a circle."""
+    try:
+        return test()
+    except OSError:
+        return False
+
+
+def _size(entry: os.DirEntry[str]) -> int:
+    try:
+        return entry.stat().st_size
+    except OSError:  # reading it fails too, which says why
+        return 0
 
 
 def _remote(uri: str) -> Listing:

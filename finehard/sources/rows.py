@@ -21,7 +21,7 @@ from finehard.sources.source import (
     safe_key,
 )
 
-IMAGE_COLUMNS = ("image", "image_bytes", "bytes", "jpg", "jpeg", "png", "webp")
+IMAGE_COLUMNS = ("image", "image_bytes", "bytes", "jpg", "jpeg", "png", "webp", "content")
 PATH_COLUMNS = ("path", "image_path", "file_name", "filename", "file")
 TEXT_COLUMNS = ("alt_text", "caption", "text", "TEXT", "txt")
 KEY_COLUMNS = ("key", "__key__", "id", "uid")

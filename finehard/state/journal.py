@@ -18,7 +18,7 @@ import os
 import threading
 from bisect import bisect_left
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -85,7 +85,7 @@ class Journal:
         self._listing = threading.Lock()
         self._listings: dict[str, list[str]] = {}
         self._writing = threading.Lock()
-        self._done: deque[str] = deque()
+        self._done: deque[tuple[str, Callable[[], None] | None]] = deque()
         self._wake = threading.Event()
         self._closed = False
         self._error: FinehardError | None = None
@@ -113,27 +113,41 @@ class Journal:
             rows.entries[key] = rows.unsaved[key] = entry
         self._wake.set()
 
-    def finish(self, unit: str) -> None:
-        """Marks a unit as done: soon its rows are one part a stage on disk, and leave memory."""
+    def finish(self, unit: str, then: Callable[[], None] | None = None) -> None:
+        """Marks a unit as done: soon its rows are one part a stage on disk, and leave memory.
+
+        `then` is called after that, on the thread that writes; its errors are the journal's.
+        """
         if self._error is not None:
             raise self._error
-        self._done.append(unit)
+        self._done.append((unit, then))
         self._wake.set()
 
     def flush(self) -> None:
-        """Merges the parts of units that are done, and writes every row that is not on disk."""
+        """Writes every row that is not on disk, and merges the parts of units that are done."""
         with self._writing, self._failing_once():
-            while self._done:
-                self._merge(self._done.popleft())
+            done = [self._done.popleft() for _ in range(len(self._done))]
+            self._write_unsaved({unit for unit, _ in done})  # first: it does not wait for the disk
+            for unit, then in done:
+                self._merge(unit)
+                if then is not None:
+                    then()
+
+    def _write_unsaved(self, but: set[str]) -> None:
+        """Writes new rows, but not those of units that are to be merged."""
+        with self._lock:
+            unsaved = [
+                (scope, rows)
+                for scope, rows in self._rows.items()
+                if rows.unsaved and scope[1] not in but
+            ]
+            new = [rows.unsaved for _, rows in unsaved]
+            for _, rows in unsaved:
+                rows.unsaved = {}
+        for (scope, rows), entries in zip(unsaved, new, strict=True):
+            part = self._write(scope, entries, durable=False)
             with self._lock:
-                unsaved = [(scope, rows) for scope, rows in self._rows.items() if rows.unsaved]
-                new = [rows.unsaved for _, rows in unsaved]
-                for _, rows in unsaved:
-                    rows.unsaved = {}
-            for (scope, rows), entries in zip(unsaved, new, strict=True):
-                part = self._write(scope, entries, durable=False)
-                with self._lock:
-                    rows.parts.append(part)
+                rows.parts.append(part)
 
     def _merge(self, unit: str) -> None:
         with self._lock:

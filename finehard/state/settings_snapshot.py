@@ -7,11 +7,14 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from finehard.config import Config, as_dict
+from finehard.config import PACKAGE_FOLDER, Config, as_dict
 from finehard.dataset.layout import JOURNAL, MANIFEST
+from finehard.digest import json_digest, source_hash
 from finehard.errors import FinehardError, UsageError
 from finehard.io import storage
 from finehard.lmm.config import NEWER
+from finehard.registry import UserCode
+from finehard.schemas import ReplySchema
 from finehard.stages.provenance import provenance
 from finehard.stages.stage import Stage
 
@@ -54,6 +57,28 @@ def save_settings(output: str, config: Config, stages: Sequence[Stage]) -> None:
         storage.write(uri, json.dumps(_settings(config, stages), indent=1).encode())
     except OSError as error:
         raise FinehardError(f"cannot write {uri}: {error.strerror or error}") from error
+
+
+def settings_digest(config: Config, stages: Sequence[Stage], code: UserCode) -> str:
+    """Returns a digest of all but the input that decides a dataset: settings, stages, the reply
+    schemas they ask with, the code of finehard and `code`, the user's own."""
+    schemas = [v.digest for s in stages for v in vars(s).values() if isinstance(v, ReplySchema)]
+    kinds = [[stage.name, type(stage).__qualname__, stage.version] for stage in stages]
+    settings = _settings(config, stages)
+    settings["config"] = _in_the_data(settings["config"])
+    return json_digest([settings, kinds, schemas, source_hash(PACKAGE_FOLDER), code.sources])
+
+
+def _in_the_data(values: Any, path: str = "") -> Any:
+    """Returns settings without those that do not affect the content."""
+    if not isinstance(values, dict):
+        return values
+    inside = re.sub(r"^models\.[^.]*$", "models.*", path)
+    return {
+        name: _in_the_data(value, f"{path}.{name}" if path else name)
+        for name, value in values.items()
+        if name not in _NOT_IN_THE_DATA.get(inside, set())
+    }
 
 
 def _uri(output: str) -> str:

@@ -10,6 +10,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import Any
 
 from finehard import registry, rejects
@@ -21,12 +22,24 @@ from finehard.io import storage
 from finehard.lmm.client import Client
 from finehard.lmm.dialect import Dialect
 from finehard.serve import Server, ensure_server
+from finehard.sources.identity import State, file_state
 from finehard.stages.stage import Stage
+from finehard.state.checkpoints import Checkpoint
 from finehard.state.journal import Journal
 from finehard.worker.detections import Detections
 from finehard.worker.images import Images
 from finehard.worker.reject_share import RejectShare
 from finehard.worker.status import Status
+
+
+@dataclass
+class Attempt:
+    """A unit on its way through the stages: the identity of its input, what of it was settled
+    before and is not read again, and, once all of it is read, the number of `items` that were."""
+
+    identity: str
+    before: Checkpoint | None = None
+    items: int | None = None
 
 
 @dataclass(frozen=True)
@@ -50,6 +63,9 @@ class Build:
     unread: dict[str, int] = field(default_factory=dict)
     """What was found in the input and is not read, by kind."""
     storage: storage.Options = field(default_factory=dict, repr=False)
+    checkpoints: str = ""
+    """Under which the checkpoints of units are saved: a digest of all settings that decide what a
+    unit comes to."""
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Unpickles, and makes stores' options and the user's modules known in this process."""
@@ -85,6 +101,9 @@ class Runtime:
         self._lock = threading.Lock()
         self._open_samples: Counter[str] = Counter()
         self._open_units: set[str] = set()
+        self.attempts: dict[str, Attempt] = {}
+        """By unit, for those of which a checkpoint can be saved."""
+        self._remote_state = cache(file_state)
 
     @contextlib.contextmanager
     def ending_the_build(self) -> Iterator[None]:
@@ -130,9 +149,19 @@ class Runtime:
             self._detections = Detections(detector, self.config.detect.batch_size)
         return self._detections
 
-    def begin_unit(self, unit: str) -> None:
-        """Marks `unit` as being read: it cannot be complete before `end_unit`."""
-        self._open_units.add(unit)
+    def file_state(self, uri: str) -> State:
+        """Returns the state of a source file; of one in a store, as it was when first asked for."""
+        return self._remote_state(uri) if storage.is_remote(uri) else file_state(uri)
+
+    def begin_unit(self, unit: str, attempt: Attempt | None = None) -> None:
+        """Marks `unit` as being read: it cannot be complete before `end_unit`. With an `attempt`,
+        a checkpoint of it can be saved."""
+        with self._lock:
+            self._open_units.add(unit)
+            self._open_samples[unit] = 0  # an earlier attempt may have failed half-way
+            self.attempts.pop(unit, None)
+            if attempt is not None:
+                self.attempts[unit] = attempt
 
     def count_in(self, unit: str) -> None:
         """Counts a sample of `unit` as read."""
@@ -140,10 +169,12 @@ class Runtime:
             self._open_samples[unit] += 1
             self.status.read += 1
 
-    def end_unit(self, unit: str) -> None:
-        """Marks all of `unit` as read."""
+    def end_unit(self, unit: str, items: int) -> None:
+        """Marks all of `unit` as read: `items` samples and rejects."""
         with self._lock:
             self._open_units.discard(unit)
+            if (attempt := self.attempts.get(unit)) is not None:
+                attempt.items = items
         self._finish_if_complete(unit)
 
     def count_out(self, unit: str, source: str, rejected: bool) -> None:

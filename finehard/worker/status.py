@@ -11,6 +11,7 @@ import json
 import os
 import socket
 import threading
+from collections.abc import Iterable
 from typing import Any
 
 from finehard.errors import FinehardError
@@ -33,6 +34,8 @@ class Status:
         self.read = 0
         self.done = 0
         self.rejected = 0
+        self.through = 0
+        """Of those done, how many a run before had brought through all stages."""
         self.fatal: str | None = None
         self.stages: dict[str, dict[str, int]] = {}
         self._clients: list[Client] = []
@@ -54,6 +57,15 @@ class Status:
         counts["done"] += 1
         counts["from_journal"] += from_journal
 
+    def count_through(self, stages: Iterable[str], samples: int, rejects: int) -> None:
+        """Counts what a run before had brought through all `stages`."""
+        self.read += samples + rejects
+        self.done += samples + rejects
+        self.through += samples + rejects
+        self.rejected += rejects
+        for stage in stages:
+            self.stages.setdefault(stage, {"done": 0, "from_journal": 0})["done"] += samples
+
     def write(self) -> None:
         """Writes the file now."""
         stages: dict[str, Any] = {name: dict(counts) for name, counts in self.stages.items()}
@@ -64,6 +76,7 @@ class Status:
             "read": self.read,
             "done": self.done,
             "rejected": self.rejected,
+            "through": self.through,
             "fatal": self.fatal,
             "stages": stages,
         }
@@ -86,13 +99,14 @@ class Status:
 
 def total(output: str, run: str) -> dict[str, Any]:
     """Returns the sum over all processes of `run`, in the form of their files."""
-    summed: dict[str, Any] = {"read": 0, "done": 0, "rejected": 0, "fatal": None, "stages": {}}
+    summed: dict[str, Any] = {"read": 0, "done": 0, "rejected": 0, "through": 0}
+    summed |= {"fatal": None, "stages": {}}
     for file in storage.glob(folder(output, run), ""):
         try:
             counts = json.loads(storage.read_all(file.uri))
         except (OSError, ValueError, FinehardError):
             continue  # a build does not stop for its progress
-        for name in ("read", "done", "rejected"):
+        for name in ("read", "done", "rejected", "through"):
             summed[name] += counts[name]
         summed["fatal"] = summed["fatal"] or counts["fatal"]
         for stage, values in counts["stages"].items():

@@ -45,6 +45,7 @@ def test_table_has_ours_beside_the_published_figures(
     assert "deviates: a tie is wrong" in printed
     assert "4 images, where the published set has 1,000" in printed
     assert "https://arxiv.org/abs/2510.10921" in printed
+    assert "colours: family: colours; boxes: the pixel in the middle" in printed
 
 
 def test_all_measures_what_is_there_and_names_the_rest(

@@ -37,7 +37,7 @@ def test_fgovd_a_tie_is_wrong_and_the_published_way_beside(tmp_path: Path) -> No
 
 def test_fgovd_boxes_are_xywh_not_corners(tmp_path: Path) -> None:
     paint(tmp_path / "fgovd/val2017/1.jpg", "red", "red", "blue", "red")
-    row = {"img_path": "val2017/1.jpg", "bbox": [64, 0, 32, 32], "pos_expression": ["blue"],
+    row = {"img_path": "val2017/1.jpg", "bbox": [32, 0, 64, 32], "pos_expression": ["blue"],
            "neg_expression": ["red"], "width": 128, "height": 32, "image_id": 1}  # fmt: skip
     put(tmp_path / "fgovd/hard.jsonl", json.dumps(row))
     assert measure(BENCHMARKS["fgovd/hard"], ColourModel(), str(tmp_path)).figures[0].value == 1.0

@@ -126,16 +126,12 @@ def test_a_batch_has_the_texts_and_boxes_of_its_samples(dataset, tokenizer):
 
 def texts_in(batch, tokenizer):
     """The distinct texts of a batch, from its packing: back from each end along `spread`."""
-    packing, found, start = batch.packing, {}, 0
-    for length, count in packing.groups:
-        rows = packing.spread[start : start + length * count].view(count, length)
-        start += length * count
-        for row in rows.tolist():
-            for at, node in enumerate(row):
-                if int(packing.ids[node]) == tokenizer.eos_token_id:
-                    ids = packing.ids[row[:at]].tolist()[1:]
-                    found[node] = tokenizer.decode(ids).strip()
-                    break
+    packing, found = batch.packing, {}
+    for text in range(int(packing.inside.max()) + 1):
+        nodes = packing.spread[packing.inside == text].tolist()
+        ids = packing.ids[nodes].tolist()
+        end = ids.index(tokenizer.eos_token_id)
+        found[nodes[end]] = tokenizer.decode(ids[1:end]).strip()
     return [clean(found[int(end)]) for end in packing.ends]
 
 

@@ -227,7 +227,9 @@ def test_the_lines_of_the_page_run(folder, picture, ours, tmp_path):
     main(["export", "--model", str(folder), "--output", str(exported)])
     features = []
     for block in blocks("python"):
-        assert len(block.strip().splitlines()) <= 6
+        if "fgclip2" in block:
+            continue
+        assert len([line for line in block.splitlines() if line]) <= 6
         module = re.search(r"import (open_clip)|from (sentence_transformers)", block)
         if module and importlib.util.find_spec(module[1] or module[2]) is None:
             continue

@@ -105,7 +105,7 @@ def test_incomplete_model_folders_are_refused(tmp_path, clip_config):
     save_file(state, tmp_path / "model.safetensors", {"format": "pt"})
     with pytest.raises(FinehardError, match="post_layernorm.bias"):
         fgclip.load(tmp_path)
-    with pytest.raises(FinehardError, match="no CLIP or FG-CLIP model in"):
+    with pytest.raises(FinehardError, match="no CLIP, SigLIP 2 or FG-CLIP model in"):
         fgclip.load(tmp_path / "nowhere")
 
 

@@ -3,6 +3,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from finehard.fgclip import golden, losses, packing
+from finehard.fgclip.chunked import LeftOut
 from finehard.fgclip.model import FGCLIP, build
 from finehard.fgclip.objective import Objective, ObjectiveConfig
 from finehard.fgclip.packing import LONG, SHORT
@@ -67,6 +68,22 @@ def test_each_distinct_prefix_is_computed_once():
     assert len(packing.pack(texts, share_prefixes=False)[0].ids) == 5 + 5 + 3
 
 
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.integers(1, 100), max_size=40))
+def test_rows_hold_every_token_once_in_two_groups(lengths):
+    """So attention is one call a group, however many lengths there are."""
+    texts = [(SHORT, (*range(n, 0, -1), i + 200)) for i, n in enumerate(lengths)]
+    packed, _ = packing.pack(texts, share_prefixes=False)
+    assert len(packed.groups) <= 2
+    for part, (length, count) in zip(packed.inside.split(packed.sizes), packed.groups, strict=True):
+        rows = part.unflatten(0, (count, length))
+        assert (rows >= 0).any(1).all() and (length <= 32 or (rows >= 0).sum(1).min() > 32)
+    for number, (_, tokens) in enumerate(texts):
+        places = (packed.inside == number).nonzero()[:, 0]
+        assert packed.ids[packed.spread[places]].tolist() == list(tokens)
+        assert places.tolist() == list(range(places[0], places[0] + len(tokens)))
+
+
 def test_trim_ends_at_the_first_end_of_text():
     ids = torch.tensor([[8, 1, 2, 9, 9, 9], [8, 9, 3, 9, 9, 9]])
     assert packing.trim(ids) == [(8, 1, 2, 9), (8, 9)]
@@ -84,7 +101,7 @@ def test_loss_and_gradients_equal_those_of_padded_texts():
         if share is None:
             rows = padded_rows(model, data, batch)
             model.encode_texts = lambda _, rows=rows: rows
-        loss = objective.losses(batch, batch.pixels)["loss"]
+        loss = objective.batch_losses(batch)["loss"]
         loss.backward()
         results.append((loss.detach(), {n: p.grad for n, p in model.named_parameters()}))
     for loss, gradients in results[1:]:
@@ -119,6 +136,6 @@ def test_shared_prefix_gradients_are_summed_in_float32():
 
 def test_masking_every_negative_gives_zero_loss():
     x = torch.nn.functional.normalize(torch.randn(4, 8), dim=-1)
-    same = torch.ones(4, 4, dtype=torch.bool)
+    same = LeftOut(ids=(torch.ones(4), torch.ones(4)))
     loss = losses.contrastive(x, x, torch.arange(4), torch.tensor(5.0), same)
     assert torch.equal(loss, torch.zeros(4))

@@ -1,8 +1,11 @@
 """Training on real shards: it learns, resumes exactly, and equals itself in two processes."""
 
+import dataclasses
 import json
+import math
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,8 +21,9 @@ from transformers import CLIPModel
 
 from finehard.errors import FinehardError, UsageError
 from finehard.fgclip import evaluate
-from finehard.fgclip.config import load_train_config, parse_train_config
-from finehard.fgclip.optimizer import learning_rate
+from finehard.fgclip.config import as_dict, load_train_config, parse_train_config
+from finehard.fgclip.model import build, load, save
+from finehard.fgclip.optimizer import learning_rate, make_optimizer
 from finehard.fgclip.train import STOPPED, main, train
 
 from . import made_shards
@@ -58,7 +62,7 @@ def whole_run(dataset, tmp_path_factory):
 
 def losses(output: Path) -> dict[int, dict[str, float]]:
     rows = [json.loads(line) for line in (output / "log.jsonl").read_text().splitlines()]
-    names = ("loss", "long", "short", "region", "hard", "cmr", "grad_norm")
+    names = ("loss", "long", "short", "region", "hard", "every", "cmr", "tic", "grad_norm")
     train_rows = [r for r in rows if r["group"] == "train"]
     assert len({r["step"] for r in train_rows}) == len(train_rows)
     return {r["step"]: {n: r[n] for n in names if n in r} for r in train_rows}
@@ -112,23 +116,24 @@ def test_a_finished_run_is_not_repeated(whole_run, dataset):
 
 
 def test_resuming_with_other_config_or_data_is_refused(whole_run, dataset):
-    with pytest.raises(UsageError, match="another 'objective'"):
+    with pytest.raises(UsageError, match="another 'objective': region_weight was 0.1, now 0.7"):
         train(config(objective={"region_weight": 0.7}), [dataset], whole_run)
     with pytest.raises(UsageError, match="another 'data'"):
         train(config(), [dataset, dataset], whole_run)
 
 
 def test_checkpoint_format_is_unchanged(whole_run):
-    """Checkpoints of earlier releases can be resumed."""
+    """Checkpoints of earlier releases can be resumed; a new key of a section needs a default that
+    means what was done before."""
     folder = whole_run / "checkpoints" / "step-00000020"
     assert {p.name for p in folder.iterdir()} >= {"model.safetensors", "sample.json", "trainer.pt"}
     state = torch.load(folder / "trainer.pt")
-    assert set(state) == {"step", "optimizer", "margins", "decides"}
+    assert set(state) == {"step", "optimizer", "threshold", "decides"}
     assert set(state["decides"]) == {
         "scratch", "sample", "objective", "optimizer", "seed", "precision", "shuffle_shards",
         "data",
     }  # fmt: skip
-    fields = "boxes choose negatives long_expr prefix fit reduced_decode"
+    fields = "boxes choose negatives long_expr prefix lowercase fit patches reduced_decode"
     assert set(state["decides"]["sample"]) == set(fields.split())
 
 
@@ -164,16 +169,83 @@ def test_batches_without_regions_can_be_trained_on(tmp_path, dataset):
         assert metrics["hard"] == 0 and metrics["loss"] > 0
 
 
-def test_all_losses_of_fgclip_2_and_accumulation(tmp_path, dataset):
-    objective = {"tic_weight": 0.1, "cmr_weight": 0.4, "same_above": 0.99}
-    settings = config(
-        objective=objective, optimizer={"steps": 7, "accumulate": 2, "batch_size": 16}
-    )
-    train(settings, [dataset], tmp_path / "a")
-    row = json.loads((tmp_path / "a" / "log.jsonl").read_text().splitlines()[-1])
-    assert row["tic"] > 0 and row["cmr"] > 0
-    state = torch.load(tmp_path / "a" / "checkpoints" / "step-00000007" / "trainer.pt")
-    assert state["margins"].abs().max() > 0
+FGCLIP2 = as_dict(load_train_config("fgclip2"))["objective"]
+
+
+def test_parts_of_a_step_change_no_loss_of_a_run(tmp_path, dataset):
+    """FG-CLIP 2's losses, over several epochs."""
+    for parts in (1, 4):
+        optimizer = {"steps": 8, "accumulate": parts, "batch_size": 16, "lr": 1e-4}
+        settings = config(objective=FGCLIP2, sample={"lowercase": True}, optimizer=optimizer)
+        train(settings, [dataset], tmp_path / str(parts))
+    one, four = losses(tmp_path / "1"), losses(tmp_path / "4")
+    assert one.keys() == four.keys()
+    for step, row in one.items():
+        assert row["tic"] > 0 and row["every"] > 0 and row["hard"] > 0
+        for name, value in row.items():
+            assert four[step][name] == pytest.approx(value, rel=1e-4, abs=1e-4), (step, name)
+    state = torch.load(tmp_path / "4" / "checkpoints" / "step-00000008" / "trainer.pt")
+    assert 0 <= state["threshold"] <= 10
+
+
+def test_a_model_with_a_bias_is_loaded_and_resumed(tmp_path, dataset):
+    settings = config(objective=FGCLIP2, optimizer={"steps": 6}, run={"save_every": 3})
+    train(settings, [dataset], tmp_path / "whole")
+    assert "logit_bias" in load_file(tmp_path / "whole" / "model" / "model.safetensors")
+    shutil.copytree(tmp_path / "whole", tmp_path / "again")
+    shutil.rmtree(tmp_path / "again" / "checkpoints" / "step-00000006")
+    train(settings, [dataset], tmp_path / "again")
+    assert losses(tmp_path / "again") == losses(tmp_path / "whole")
+    same_weights(tmp_path / "whole", tmp_path / "again", 0.0)
+
+
+def begun_before(run: Path, output: Path, **objective) -> Path:
+    """A copy of `run`, its checkpoints as an earlier release wrote them."""
+    shutil.copytree(run, output)
+    shutil.rmtree(output / "checkpoints" / "step-00000020")
+    path = output / "checkpoints" / "step-00000018" / "trainer.pt"
+    state = torch.load(path)
+    del state["threshold"]
+    state["margins"] = torch.zeros(10)
+    old = "long_weight short_weight region_weight hard_weight tic_weight cmr_weight ranks mask_same"
+    old_objective = {**state["decides"]["objective"], **objective}
+    names = [*old.split(), "same_above", "max_negatives"]
+    state["decides"]["objective"] = {n: old_objective[n] for n in names}
+    for name in ("warmup_from_zero", "warmup_share", "decay_scales"):
+        del state["decides"]["optimizer"][name]
+    del state["decides"]["sample"]["lowercase"]
+    torch.save(state, path)
+    return output
+
+
+def test_a_run_of_an_earlier_release_resumes_exactly(whole_run, dataset, tmp_path):
+    output = begun_before(whole_run, tmp_path / "run")
+    assert train(config(), [dataset], output)["step"] == 20
+    assert losses(output) == losses(whole_run)
+    same_weights(whole_run, output, 0.0)
+
+
+def test_a_run_whose_losses_meant_something_else_is_refused(whole_run, dataset, tmp_path):
+    output = begun_before(whole_run, tmp_path / "run", cmr_weight=0.4)
+    with pytest.raises(UsageError, match="'objective': an earlier release began it, where cmr"):
+        train(config(objective={"cmr_weight": 0.4}), [dataset], output)
+
+
+def test_region_scales_begin_as_the_recipe_says(whole_run, tmp_path, dataset):
+    """At the global scale or at 100, where a run begins, and not where it is resumed."""
+    model = load(whole_run / "model")
+    with torch.no_grad():
+        model.logit_scale_hardneg.fill_(1.0)
+    save(model, tmp_path / "model")
+    evaluate.load_tokenizer(whole_run / "model").save_pretrained(tmp_path / "model")
+    values = {k: v for k, v in TINY.items() if k != "scratch"}
+    for name, scale in (("model", 1.0), ("global", model.logit_scale.item()), ("hundred", 4.6052)):
+        values["optimizer"] = {**TINY["optimizer"], "steps": 1, "lr": 0.0}
+        values["objective"] = {"scales": name}
+        output = tmp_path / name
+        train(parse_train_config(values, "test"), [dataset], output, str(tmp_path / "model"))
+        row = json.loads((output / "log.jsonl").read_text().splitlines()[-1])
+        assert row["logit_scale_hardneg"] == pytest.approx(math.exp(scale), rel=1e-5)
 
 
 def test_training_starts_from_a_clip_folder(tmp_path, dataset, whole_run):
@@ -201,9 +273,23 @@ def test_learning_rate_warms_up_and_falls_to_zero():
     assert rates[4] == 2.0 and rates[7] == pytest.approx(1.0)
     assert all(a > b for a, b in zip(rates[4:], rates[5:], strict=False))
     assert learning_rate(10, 10, settings) == pytest.approx(0)
+    settings = dataclasses.replace(settings, warmup_from_zero=True, warmup_share=0.35)
+    assert [learning_rate(s, 10, settings) for s in range(5)] == [0, 0.5, 1.0, 1.5, 2.0]
 
 
-@pytest.mark.parametrize("name", ["fgclip-v1", "finehard", "demo"])
+@pytest.mark.parametrize("published", [False, True])
+def test_weight_decay_spares_norms_and_biases(published):
+    model = build(tiny_config())
+    settings = config(optimizer={"decay_scales": published}).optimizer
+    decayed = make_optimizer(model, settings, torch.device("cpu")).param_groups[0]["params"]
+    names = {n for n, p in model.named_parameters() if any(p is q for q in decayed)}
+    assert "vision_model.embeddings.position_embedding.weight" in names
+    assert not any("norm" in n or n.endswith("bias") for n in names)
+    scales = {"logit_scale", "logit_scale_hardneg", "vision_model.embeddings.class_embedding"}
+    assert scales & names == (scales if published else set())
+
+
+@pytest.mark.parametrize("name", ["fgclip-v1", "fgclip2", "finehard", "demo"])
 def test_bundled_recipes_load(name):
     load_train_config(name, ["optimizer.lr=1e-5"])
 

@@ -109,7 +109,7 @@ _PNG_CARRIERS = {
 """Chunks that say orientation 6."""
 
 
-def _ramp(depth: int) -> NDArray[np.int64]:
+def ramp(depth: int) -> NDArray[np.int64]:
     """(H, W) values of `depth` bits, each many times."""
     grid = np.add.outer(np.arange(HEIGHT) * 3, np.arange(WIDTH))
     return grid * 2741 % (1 << depth) if depth == 16 else grid % (1 << depth)
@@ -137,7 +137,9 @@ def _png(
     )  # fmt: skip
 
 
-def _white(values: NDArray[np.int64], depth: int, alpha: NDArray[np.float64]) -> NDArray[np.uint8]:
+def on_white(
+    values: NDArray[np.int64], depth: int, alpha: NDArray[np.float64]
+) -> NDArray[np.uint8]:
     """(H, W, C) values with `alpha` (H, W) on white, as (H, W, 3)."""
     eight = values >> 8 if depth == 16 else values * 255 // ((1 << depth) - 1)
     shown = eight * alpha[..., None] + 255 * (1 - alpha[..., None])
@@ -148,36 +150,36 @@ def _plain_pngs() -> Iterator[tuple[str, NDArray[np.int64], int, int, bytes, NDA
     """Yields name, values, depth, colour type, chunks before the pixels, and what is shown."""
     opaque = np.ones((HEIGHT, WIDTH))
     for depth in (1, 2, 4, 8, 16):
-        grey = _ramp(depth)[..., None]
+        grey = ramp(depth)[..., None]
         key = int(grey[3, 5, 0])
-        yield f"grey {depth}", grey, depth, 0, b"", _white(grey, depth, opaque)
+        yield f"grey {depth}", grey, depth, 0, b"", on_white(grey, depth, opaque)
         alpha = (grey[..., 0] != key).astype(float)
         trns = chunk(b"tRNS", struct.pack(">H", key))
-        yield f"grey {depth} keyed", grey, depth, 0, trns, _white(grey, depth, alpha)
+        yield f"grey {depth} keyed", grey, depth, 0, trns, on_white(grey, depth, alpha)
     for depth in (8, 16):
-        rgb = np.stack([_ramp(depth), _ramp(depth)[::-1], _ramp(depth)[:, ::-1]], -1)
+        rgb = np.stack([ramp(depth), ramp(depth)[::-1], ramp(depth)[:, ::-1]], -1)
         key = rgb[3, 5]
-        yield f"rgb {depth}", rgb, depth, 2, b"", _white(rgb, depth, opaque)
+        yield f"rgb {depth}", rgb, depth, 2, b"", on_white(rgb, depth, opaque)
         alpha = (rgb != key).any(-1).astype(float)
         trns = chunk(b"tRNS", struct.pack(">3H", *key))
-        yield f"rgb {depth} keyed", rgb, depth, 2, trns, _white(rgb, depth, alpha)
-        half = _ramp(depth)[::-1, ::-1]
+        yield f"rgb {depth} keyed", rgb, depth, 2, trns, on_white(rgb, depth, alpha)
+        half = ramp(depth)[::-1, ::-1]
         top = (1 << depth) - 1
         alpha = (half >> 8) / 255 if depth == 16 else half / top
         both = np.concatenate([rgb, half[..., None]], -1)
-        yield f"rgba {depth}", both, depth, 6, b"", _white(rgb, depth, alpha)
-        both = np.stack([_ramp(depth), half], -1)
-        yield f"grey alpha {depth}", both, depth, 4, b"", _white(both[..., :1], depth, alpha)
+        yield f"rgba {depth}", both, depth, 6, b"", on_white(rgb, depth, alpha)
+        both = np.stack([ramp(depth), half], -1)
+        yield f"grey alpha {depth}", both, depth, 4, b"", on_white(both[..., :1], depth, alpha)
     for depth in (1, 2, 4, 8):
-        index = _ramp(depth)
+        index = ramp(depth)
         colours = np.random.default_rng(depth).integers(0, 256, (1 << depth, 3))
         alphas = np.random.default_rng(depth).integers(0, 256, 1 << depth)
         plte = chunk(b"PLTE", colours.astype(np.uint8).tobytes())
         shown = colours[index]
-        yield f"palette {depth}", index[..., None], depth, 3, plte, _white(shown, 8, opaque)
+        yield f"palette {depth}", index[..., None], depth, 3, plte, on_white(shown, 8, opaque)
         trns = plte + chunk(b"tRNS", alphas.astype(np.uint8).tobytes())
         name = f"palette {depth} alpha"
-        yield name, index[..., None], depth, 3, trns, _white(shown, 8, alphas[index] / 255)
+        yield name, index[..., None], depth, 3, trns, on_white(shown, 8, alphas[index] / 255)
 
 
 def pngs() -> Iterator[Case]:
@@ -207,7 +209,7 @@ def _exifs() -> Iterator[tuple[str, bytes, bytes, int]]:
 
 
 def others() -> Iterator[Case]:
-    """JPEG, MPO and WebP in each of their modes with each carrier."""
+    """JPEG, MPO, WebP and AVIF in each of their modes with each carrier."""
     base = picture(WIDTH, HEIGHT)
     clear = base.convert("RGBA")
     clear.putalpha(Image.linear_gradient("L").resize(base.size))
@@ -215,10 +217,13 @@ def others() -> Iterator[Case]:
         "JPEG": [base, base.convert("L"), base.convert("CMYK")],
         "MPO": [base],
         "WEBP": [base, clear],
+        "AVIF": [base, clear, base.convert("L")],
     }
     for kind, images in kinds.items():
         for image in images:
             for name, exif, packet, orientation in _exifs():
+                if kind == "AVIF" and (packet or "EXIF as" in name or name == "bad EXIF"):
+                    continue  # says how it is turned in its container alone
                 options: dict[str, object] = {"quality": 95} if kind != "WEBP" else {"lossless": 1}
                 if kind == "MPO":
                     options |= {"save_all": True, "append_images": [picture(seed=1)]}
@@ -230,3 +235,33 @@ def others() -> Iterator[Case]:
                 data = encoded(image, kind, **options)
                 rgb = np.asarray(white.convert("RGB"))
                 yield Case(f"{kind} {image.mode}, {name}", data, rgb, orientation)
+
+
+def plain() -> Iterator[Case]:
+    """Formats without a carrier of orientation, in each of their modes; animated where they can."""
+    base = picture(WIDTH, HEIGHT)
+    clear = base.convert("RGBA")
+    clear.putalpha(Image.linear_gradient("L").resize(base.size))
+    deep = Image.fromarray(ramp(16).astype(np.uint16))
+    grey, bits, few = base.convert("L"), base.convert("1"), base.quantize(9)
+    kinds: dict[str, list[Image.Image]] = {
+        "BMP": [base, grey, bits, few],
+        "PPM": [base, grey, bits, deep],
+        "JPEG2000": [base, grey, clear, clear.convert("LA"), deep],
+        "GIF": [grey, bits, few],
+    }
+    for kind, images in kinds.items():
+        for number, image in enumerate(images):
+            white = Image.new("RGBA", image.size, "white")
+            eight = image if image is not deep else Image.fromarray((ramp(16) >> 8).astype("u1"))
+            white.alpha_composite(eight.convert("RGBA"))
+            shown = np.asarray(white.convert("RGB"))
+            yield Case(f"{kind} {number}", encoded(image, kind), shown, 1)
+            if kind == "GIF":
+                more = {"save_all": True, "append_images": [picture(WIDTH, HEIGHT, 1)]}
+                yield Case(f"GIF {number}, animated", encoded(image, kind, **more), shown, 1)
+    index = np.asarray(few)
+    keyed = on_white(np.asarray(few.convert("RGB"), int), 8, (index != index[3, 5]).astype(float))
+    opaque = np.asarray(clear)[..., :3]  # the fourth byte of a BMP's pixels is unused
+    yield Case("BMP of 32 bits", encoded(clear, "BMP"), opaque, 1)
+    yield Case("GIF keyed", encoded(few, "GIF", transparency=int(index[3, 5])), keyed, 1)

@@ -22,7 +22,10 @@ from finehard.worker.images import Images
 from tests.pictures import encoded, jpg, picture, record
 
 CONFIG = ImagesConfig()
-_KINDS = [("JPEG", "jpg"), ("PNG", "png"), ("WEBP", "webp"), ("MPO", "jpg")]
+_KINDS = [
+    ("JPEG", "jpg"), ("PNG", "png"), ("WEBP", "webp"), ("MPO", "jpg"), ("AVIF", "avif"),
+    ("BMP", "bmp"), ("GIF", "gif"), ("JPEG2000", "jp2"), ("PPM", "ppm"), ("TIFF", "tiff"),
+]  # fmt: skip
 
 
 def _refused(data: bytes, config: ImagesConfig = CONFIG) -> str:
@@ -188,9 +191,9 @@ def test_huge_exif_is_read() -> None:
         (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "not_an_image"),
         (b"<!DOCTYPE html><html><body>404</body></html>", "not_an_image"),
         (b"\xff\xd8\xff\xe0", "not_an_image"),
-        (encoded(picture(), "GIF"), "not_an_image"),
-        (encoded(picture(), "TIFF"), "not_an_image"),
-        (encoded(picture(), "BMP"), "not_an_image"),
+        (encoded(picture(), "ICO"), "not_an_image"),
+        (encoded(picture().convert("F"), "TIFF"), "not_an_image"),
+        (b"\0\0\0\x18ftypheic" + bytes(99), "not_an_image"),
         (encoded(picture(1, 1), "PNG"), "image_too_small"),
         (encoded(picture(15, 400)), "image_too_small"),
     ],
@@ -306,6 +309,13 @@ def _palette() -> Image.Image:
 def test_every_mode_is_converted_to_rgb(image: Image.Image, kind: str, options: dict) -> None:
     pixels = decode(encoded(image, kind, **options), CONFIG).pixels
     assert pixels.mode == "RGB" and _near(pixels, image.convert("RGB"), 3)
+
+
+def test_more_alphas_than_colours_are_ignored() -> None:
+    data = encoded(_palette(), "PNG")
+    at = data.index(b"IDAT") - 4
+    pixels = decode(data[:at] + _chunk(b"tRNS", bytes(300)) + data[at:], CONFIG).pixels
+    assert pixels.tobytes() == _palette().convert("RGB").tobytes()
 
 
 def test_transparency_is_composited_on_white() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import random
+import struct
 import tarfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -20,22 +21,22 @@ from finehard.fgclip.reader import find_shards
 from finehard.fgclip.sampler import SampleIndex
 from finehard.fgclip.targets import SampleConfig
 from finehard.fgclip.transform import _resize, square
-from finehard.images import ImageError, ImagesConfig, decode, header, load
+from finehard.images import MEMBERS, ImageError, ImagesConfig, decode, header, load, stored
 from finehard.report.pictures import SIDE, draw_boxes, thumbnail
-from tests.images import grid
+from tests.images import grid, tiffs
 from tests.pictures import encoded, picture
 
 ANY = ImagesConfig(min_side=1)
 MODEL = 32
 
 
-def dataset(folder: Path, images: Iterable[bytes]) -> Path:
-    """A folder with one tar of `images`, numbered, without regions."""
+def dataset(folder: Path, images: Iterable[bytes], kind: str = "jpg") -> Path:
+    """A folder with one tar of `images`, numbered, called .`kind`, without regions."""
     with tarfile.open(folder / "a.tar", "w") as tar:
         for number, data in enumerate(images):
             text = json.dumps({"short_caption": "a", "long_caption": "b", "regions": []}).encode()
             # the suffix says little: a file is opened by its content
-            for suffix, member in (("jpg", data), ("json", text)):
+            for suffix, member in ((kind, data), ("json", text)):
                 info = tarfile.TarInfo(f"{number:05d}.{suffix}")
                 info.size = len(member)
                 tar.addfile(info, io.BytesIO(member))
@@ -57,6 +58,10 @@ def check(folder: Path, cases: list[grid.Case]) -> None:
         built = decode(case.data, ANY).pixels
         assert built.mode == "RGB", case.name
         assert header(case.data, ANY)[1:] == built.size == case.upright.size, case.name
+        in_shard = stored(case.data, ANY)
+        assert in_shard.header[0] in MEMBERS and in_shard.header[1:] == built.size, case.name
+        assert header(in_shard.data, ANY) == in_shard.header, case.name
+        assert difference(decode(in_shard.data, ANY).pixels, built) == 0, case.name
         assert difference(built, case.upright) <= 2, case.name
         assert difference(sample.image(SIDE), built) == 0, case.name  # report
         drawn = draw_boxes(sample)  # show enlarges small images
@@ -76,8 +81,21 @@ def test_the_whole_grid_of_pngs_is_one_picture_to_all(tmp_path: Path) -> None:
     check(tmp_path, list(grid.pngs()))
 
 
-def test_every_jpeg_and_webp_is_one_picture_to_all(tmp_path: Path) -> None:
+def test_every_jpeg_webp_and_avif_is_one_picture_to_all(tmp_path: Path) -> None:
     check(tmp_path, list(grid.others()))
+
+
+def test_every_tiff_is_one_picture_to_all(tmp_path: Path) -> None:
+    check(tmp_path, list(tiffs.tiffs())[::7])
+
+
+@pytest.mark.full
+def test_the_whole_grid_of_tiffs_is_one_picture_to_all(tmp_path: Path) -> None:
+    check(tmp_path, list(tiffs.tiffs()))
+
+
+def test_formats_without_orientation_are_one_picture_to_all(tmp_path: Path) -> None:
+    check(tmp_path, list(grid.plain()))
 
 
 @pytest.mark.parametrize("kind", ["PNG", "WEBP"])
@@ -153,19 +171,43 @@ def _fuzz_exif(count: int) -> None:
         assert agree(data), block  # no metadata costs a picture
 
 
-def _fuzz_streams(count: int) -> int:
-    chance = random.Random(21)
+def _clear() -> Image.Image:
     clear = picture(MODEL, MODEL - 8).convert("RGBA")
     clear.putalpha(Image.linear_gradient("L").resize(clear.size))
-    good = [
+    return clear
+
+
+def _usual() -> list[bytes]:
+    """JPEGs, PNGs and WebPs."""
+    return [
         *(encoded(picture(MODEL, MODEL - 8), kind, exif=b"Exif\0\0" + grid.tiff(6))
           for kind in ("JPEG", "PNG", "WEBP")),
         encoded(picture(MODEL, MODEL - 8), progressive=True),
-        encoded(clear, "PNG"),
-        encoded(clear, "WEBP"),
-        encoded(clear.convert("RGB").quantize(9), "PNG", transparency=3),
+        encoded(_clear(), "PNG"),
+        encoded(_clear(), "WEBP"),
+        encoded(_clear().convert("RGB").quantize(9), "PNG", transparency=3),
         next(iter(grid.pngs())).data,
     ]  # fmt: skip
+
+
+def _others() -> list[bytes]:
+    """Images of all other formats that are read."""
+    clear, two = _clear(), {"save_all": True, "append_images": [picture(MODEL, MODEL - 8, 1)]}
+    bits, plain = clear.convert("1"), clear.convert("RGB")
+    return [
+        *(encoded(clear, kind) for kind in ("AVIF", "JPEG2000", "TIFF")),
+        *(encoded(plain, kind) for kind in ("BMP", "GIF", "PPM")),
+        *(encoded(plain, kind, **two) for kind in ("AVIF", "GIF", "TIFF")),
+        *(encoded(clear, "TIFF", compression=c) for c in ("tiff_lzw", "tiff_adobe_deflate")),
+        *(encoded(bits, "TIFF", compression=c) for c in ("group4", "packbits")),
+        encoded(clear.convert("YCbCr"), "TIFF", compression="jpeg"),
+        encoded(plain, "TIFF", big_tiff=True),
+        next(iter(tiffs.tiffs())).data,
+    ]
+
+
+def _fuzz_streams(good: list[bytes], count: int) -> int:
+    chance = random.Random(21)
     return sum(agree(damaged(good[n % len(good)], chance)) for n in range(count))
 
 
@@ -174,7 +216,8 @@ def test_damaged_exif_costs_no_picture() -> None:
 
 
 def test_all_agree_on_damaged_files() -> None:
-    assert 10 < _fuzz_streams(200) < 190
+    assert 10 < _fuzz_streams(_usual(), 200) < 190
+    assert 10 < _fuzz_streams(_others(), 200) < 190
 
 
 @pytest.mark.full
@@ -183,8 +226,86 @@ def test_6000_damaged_exif_blocks_cost_no_picture() -> None:
 
 
 @pytest.mark.full
-def test_all_agree_on_6000_damaged_files() -> None:
-    assert 300 < _fuzz_streams(6000) < 5700
+def test_all_agree_on_6000_damaged_jpegs_pngs_and_webps() -> None:
+    assert 300 < _fuzz_streams(_usual(), 6000) < 5700
+
+
+@pytest.mark.full
+def test_all_agree_on_6000_damaged_files_of_other_formats() -> None:
+    assert 300 < _fuzz_streams(_others(), 6000) < 5700
+
+
+@pytest.mark.parametrize("suffix", ["gif", "tif", "BMP", "avif", "jpe", "jp2"])
+def test_shards_of_others_may_hold_every_format(tmp_path: Path, suffix: str) -> None:
+    folder = dataset(tmp_path, [encoded(picture(), "GIF")], suffix)
+    assert isinstance(_trained(folder), Read)
+    [sample] = open_dataset(folder)
+    assert sample.image().size == draw_boxes(sample, 40).resize((40, 30)).size == (40, 30)
+
+
+def test_the_rest_of_an_animation_or_document_is_found() -> None:
+    for kind in ("GIF", "TIFF", "AVIF", "PNG", "WEBP"):
+        one = encoded(picture(), kind, quality=95)
+        two = encoded(picture(), kind, save_all=True, append_images=[picture(seed=1)], quality=95)
+        assert [stored(data, ANY).has_more for data in (one, two)] == [False, True], kind
+        assert difference(load(two, ANY), load(one, ANY)) <= 12, kind  # lossy
+
+
+def test_damaged_later_frames_cost_no_picture() -> None:
+    for kind in ("GIF", "TIFF"):
+        data = encoded(picture(), kind, save_all=True, append_images=[picture(seed=1)])
+        assert agree(data[: len(data) * 2 // 3]), kind
+
+
+def test_damaged_metadata_of_an_avif_costs_no_picture() -> None:
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010E] = 6, "a text"
+    good = encoded(picture(), "AVIF", exif=exif)
+    for changed in (b"garb", b"II*\0\xff\xff\xff", b"MM\0*\0\0\0\x08\xff\xff"):
+        at = good.index(b"MM\0*")
+        data = good[:at] + changed + good[at + len(changed) :]
+        assert agree(data) and header(data, ANY)[1:] == (30, 40)  # the container says it too
+
+
+def test_a_png_beyond_max_bytes_is_a_reject() -> None:
+    data = encoded(picture(200, 150), "JPEG2000", irreversible=True, quality_layers=[200])
+    assert stored(data, ImagesConfig())
+    with pytest.raises(ImageError, match="bytes as PNG") as refused:
+        stored(data, ImagesConfig(max_bytes=len(data)))
+    assert refused.value.reason == "image_file_too_large"
+
+
+@pytest.mark.parametrize("tag", [254, 50706], ids=["reduced", "DNG"])
+def test_previews_of_raw_files_are_rejects(tag: int) -> None:
+    data = encoded(picture(), "TIFF", tiffinfo={tag: 1})
+    with pytest.raises(ImageError, match="raw file"):
+        stored(data, ANY)
+
+
+@pytest.mark.parametrize("compression", ["tiff_ccitt", "group3", "group4"])
+def test_faxes_are_rejects(compression: str) -> None:
+    """Of damaged ones libtiff shows other pixels each time."""
+    with pytest.raises(ImageError, match="fax"):
+        stored(encoded(picture().convert("1"), "TIFF", compression=compression), ANY)
+
+
+def test_a_tiff_without_all_of_its_page_is_a_reject() -> None:
+    data = encoded(picture(40, 30), "TIFF", tiffinfo={278: 30})
+    at = data.index(struct.pack("<HHII", 257, 4, 1, 30))
+    longer = data[: at + 8] + struct.pack("<I", 3000) + data[at + 12 :]
+    with pytest.raises(ImageError, match="all strips"):
+        stored(longer, ANY)
+
+
+def test_a_jpeg_in_a_tiff_must_have_its_size() -> None:
+    data = encoded(picture(100, 80), "TIFF", compression="jpeg")
+    assert agree(data)
+    head, width = struct.pack("<H", 256), struct.pack("<II", 1, 100)
+    at = data.index(head, data.index(b"\xff\xd9"))
+    assert data[at + 4 : at + 12] == width
+    wide = data[: at + 8] + b"\x65" + data[at + 9 :]
+    with pytest.raises(ImageError, match="of another size"):
+        stored(wide, ANY)
 
 
 def _with_limit(folder: Path, most: int) -> None:

@@ -12,7 +12,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tests.pictures import jpg
+from finehard.dataset.reader import open_dataset
+from finehard.images import ANY_SIDE, decode
+from tests.pictures import encoded, jpg, picture
 from tests.pipelines.world import ROOT, Server, build, built, config, manifest, sums
 from tests.sources.tars import samples, tar_bytes
 
@@ -37,6 +39,10 @@ def _mixed(source: Path) -> Path:
     }
     pq.write_table(pa.table(rows), source / "b.parquet")
     (source / "c.parquet").write_bytes(b"damaged")
+    for kind in ("AVIF", "BMP", "GIF", "TIFF"):
+        more = {} if kind == "BMP" else {"save_all": True, "append_images": [picture(seed=9)]}
+        (source / f"{kind}.{kind.lower()}").write_bytes(encoded(picture(), kind, **more))
+    (source / "telephone.HEIC").write_bytes(b"\0\0\0\x18ftypheic" + bytes(99))
     for n, name in enumerate(("图片一.jpg", "图片二.jpg", "named.jpg", "sub/x.jpg")):
         (source / name).write_bytes(jpg(n))
     (source / "list.jsonl").write_text(
@@ -48,7 +54,7 @@ def _mixed(source: Path) -> Path:
     return source
 
 
-_READ = 20 + 40 + 1 + 3 + 2
+_READ = 20 + 40 + 1 + 3 + 2 + 4 + 1
 _UNREAD = {
     ".md files": 1,
     "files in folders that begin with . or _": 1,
@@ -69,13 +75,20 @@ def test_a_mixed_folder_is_told_of_by_every_command(tmp_path: Path, server: Serv
     assert line in done.stdout
     made = manifest(output)
     assert made["unread"] == _UNREAD
-    assert made["counts"]["read"] == _READ == made["counts"]["written"] + 2
-    assert made["rejects"] == {"unreadable_archive": 1, "unreadable_image": 1}
+    assert made["counts"]["read"] == _READ == made["counts"]["written"] + 3
+    assert made["rejects"] == {"not_an_image": 1, "unreadable_archive": 1, "unreadable_image": 1}
+    assert made["dropped"]["source.more_frames"] == 3
+    samples = {sample.key: sample for sample in open_dataset(output)}
+    for kind in ("AVIF", "BMP", "GIF", "TIFF"):
+        shown = decode((source / f"{kind}.{kind.lower()}").read_bytes(), ANY_SIDE).pixels
+        sample = samples[kind]
+        assert sample.json["image"]["format"] == "png" and sample.json["image"]["width"] == 40
+        assert sample.image().tobytes() == shown.tobytes()
     assert line in (output / "README.md").read_text()
     assert line in (output / "report.html").read_text()
     _finehard("validate", str(output))
     again = _finehard("plan", "--config", str(settings), "--input", str(output / "rejected"))
-    assert "2 images in 2 files" in again
+    assert "3 images in 3 files" in again
     # the same bytes again, and no question asked twice
     before, asked = sums(output), len(server.answered())
     assert built(settings, source, output) == before and len(server.answered()) == asked

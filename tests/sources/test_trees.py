@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import gzip
 import io
 import json
 import os
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
@@ -41,35 +44,97 @@ def _parquet(rows: dict) -> bytes:
     return out.getvalue()
 
 
-_FILES = {
+_LISTED = {"url": ["u"], "key": ["k"], "status": ["success"]}
+_FILES: dict[str, tuple[bytes, int | str]] = {
     **{f"image{suffix}": (jpg(), "image") for suffix in _IMAGES},
+    # by suffix; whether it is one its bytes decide
+    **{
+        name: (jpg(), "image")
+        for name in (
+            "UPPER.JPG",
+            "photo.v1.2.Jpeg",
+            "-rf.jpg",
+            " .jpg",
+            ".jpg",
+            "._x.jpg",
+            "new\nline.jpg",
+            "caf\u00e9.jpg",
+            "cafe\u0301.jpg",
+            "\u732b.jpg",
+            "#1@2#row=3.jpg",
+            "100%41.jpg",
+            "a*?[b].jpg",
+            "x.tar.jpg",
+            "y.parquet.png",
+            "back\\slash.jpg",
+            "n" * 250 + ".png",
+            os.fsdecode(b"not \xff UTF-8.jpg"),
+        )
+    },
+    **{f"empty{suffix}": (b"", "image") for suffix in (".jpg", ".gif", ".HEIC")},
+    "text.jpg": (b"not an image", "image"),
     "two.tar": (tar_bytes(samples(2)), 2),
+    "TWO.TAR": (tar_bytes(samples(2)), 2),
+    "line\nbreak.tar": (tar_bytes(samples(2)), 2),
     "two.tar.gz": (gzip.compress(tar_bytes(samples(2))), 2),
+    "TWO.TGZ": (gzip.compress(tar_bytes(samples(2))), 2),
     "not a.tar": (b"not a tar", 1),
+    "a picture.tar": (jpg(), 1),
+    "empty.tar": (b"", 1),
+    "half.tar": (tar_bytes(samples(2))[:900], 1),
     "three.parquet": (_parquet({"image": [jpg()] * 3}), 3),
+    "THREE.PARQUET": (_parquet({"image": [jpg()] * 3}), 3),
     "foreign.parquet": (_parquet({"x": [1]}), 1),
     "damaged.parquet": (b"PAR1 no", 1),
+    "empty.parquet": (b"", 1),
+    "a picture.parquet": (jpg(), 1),
+    "listed.parquet": (_parquet(_LISTED), "unread"),
     "list.jsonl": (b'{"path": "gone.jpg"}\n\n{"path": "gone too.jpg"}\n[]\n', 3),
     "list.csv": (b"path,text\ngone.jpg,a\n", 1),
+    "LIST.CSV": (b"path,text\ngone.jpg,a\n", 1),
+    "list.tsv": (b"path\ttext\ngone.jpg\ta\n", 1),
     "other.csv": (b"a,b\n1,2\n", "unread"),
+    "a picture.csv": (jpg(), "unread"),
     "metadata.csv": (b"x\n", "metadata"),
     "image.txt": (b"a text", "text"),
+    "image.json": (b"no JSON", "text"),
     "orphan.txt": (b"a text", "unread"),
+    "image.TXT": (b"a text", "unread"),
     "x_stats.json": (b"{}", "unread"),
     "README.md": (b"", "unread"),
     "LICENSE": (b"some text", "unread"),
     ".DS_Store": (b"", "unread"),
+    "_SUCCESS": (b"", "unread"),
+    ".three.parquet.crc": (b"crc", "unread"),
+    "film.mp4": (b"", "unread"),
 }
+"""Content, and what it is: a number of items, or a kind of file."""
 _FOLDERS = (
     "", "a", "b c", "a/deep", "a/v1.2", "_x", ".git", "a/_y/z", "out/_journal", "out/shards",
+    "dir.tar", "dir.parquet/dir.jpg", "line\nbreak", "caf\u00e9", "cafe\u0301",
+    os.fsdecode(b"\xff"),
 )  # fmt: skip
 
 
+def _special(path: Path, to: Path) -> None:
+    """Makes what `path` is called for: a pipe, a link to itself, to a file, or to `to`."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.name == "pipe.jpg":
+        os.mkfifo(path)
+    else:
+        path.symlink_to(path if path.name == "self.jpg" else to)
+
+
 @given(
-    st.sets(st.tuples(st.sampled_from(_FOLDERS), st.sampled_from(sorted(_FILES))), max_size=40),
-    st.sets(st.sampled_from(["loop", "a/up", "b c/out", "a/gone", "_x/up", "a/twice"])),
-)
-@settings(max_examples=150, deadline=None)
+    st.sets(st.tuples(st.sampled_from(_FOLDERS), st.sampled_from(sorted(_FILES))), max_size=60),
+    st.sets(
+        st.sampled_from(
+            ["loop", "a/up", "b c/out", "a/gone", "_x/up", "a/twice", "a/pipe.jpg", "self.jpg",
+             "a/file.jpg", "b c/file.png"]
+        )
+    ),
+)  # fmt: skip
+@settings(max_examples=200, deadline=None)
 def test_every_file_is_read_rejected_or_told(
     tmp_path_factory: pytest.TempPathFactory, files: set[tuple[str, str]], links: set[str]
 ) -> None:
@@ -83,25 +148,28 @@ def test_every_file_is_read_rejected_or_told(
     outside.mkdir()
     (outside / "linked.jpg").write_bytes(jpg(1))
     for link in links:
-        (root / link).parent.mkdir(parents=True, exist_ok=True)
-        to = {"out": outside, "twice": outside, "gone": top / "nothing"}
-        (root / link).symlink_to(to.get(Path(link).name, root))
+        stem = Path(link).stem
+        to = {"out": outside, "twice": outside, "gone": top / "nothing"}.get(stem, root)
+        _special(root / link, outside / "linked.jpg" if stem == "file" else to)
     items, unread = _read(root)
     left_out = {f for f, _ in files if any(p.startswith((".", "_")) for p in f.split("/"))}
     if "out/_journal" in left_out:
         left_out.add("out/shards")
     open_files = {(f, n) for f, n in files if f not in left_out}
     kinds = [(f, _FILES[n][1]) for f, n in open_files]
-    followed = bool({"b c/out", "a/twice"} & links)  # both lead to the same folder
+    named = {(f, os.path.splitext(n)[0]) for f, n in open_files if _FILES[n][1] == "image"}
+    linked = {link for link in links if Path(link).stem == "file"}
+    followed = bool({"b c/out", "a/twice"} & links) + len(linked)  # both lead to the same folder
     assert len(items) == followed + sum(
         1 if kind == "image" else kind for _, kind in kinds if kind == "image" or kind in range(9)
     )
     assert len(set(_sources(items))) == len(items)
     first = min({"b c/out", "a/twice"} & links, default="")
     with_images = {f for f, kind in kinds if kind == "image"} | ({first} - {""})
+    with_images |= {os.path.dirname(link) for link in linked}
     unused = sum(
         kind == "unread"
-        or (kind == "text" and (folder, "image") not in kinds)
+        or (kind == "text" and (folder, "image") not in named)
         or (kind == "metadata" and not any(_is_in(f, folder) for f in with_images))
         for folder, kind in kinds
     )
@@ -111,6 +179,40 @@ def test_every_file_is_read_rejected_or_told(
 
 def _is_in(folder: str, parent: str) -> bool:
     return not parent or folder == parent or folder.startswith(parent + "/")
+
+
+@contextlib.contextmanager
+def _without_rights() -> Iterator[None]:
+    """Reads files as somebody who may not do so, which root always may."""
+    root = os.geteuid() == 0
+    if root:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        if root:
+            os.seteuid(0)
+
+
+def test_files_and_folders_without_rights_are_rejects_or_told() -> None:
+    with tempfile.TemporaryDirectory() as top:
+        os.chmod(top, 0o755)
+        names = ("open.jpg", "closed.jpg", "closed", "shut/a.jpg", "listed/b.jpg", "closed.tar",
+                 "closed.parquet", "closed.csv", "metadata.csv")  # fmt: skip
+        for name in names:
+            path = Path(top, name)
+            path.parent.mkdir(exist_ok=True)
+            path.write_bytes(jpg())
+            if name not in ("open.jpg", "listed/b.jpg"):
+                path.chmod(0)
+        os.chmod(Path(top, "shut"), 0)
+        os.chmod(Path(top, "listed"), 0o744)  # its names are known, its files are closed
+        with _without_rights():
+            items, unread = _read(Path(top))
+        reasons = [i.reason if isinstance(i, Reject) else "read" for i in items]
+        assert sorted(reasons) == ["read", *["unreadable_archive"] * 2, *["unreadable_image"] * 2]
+        assert len(items) + sum(unread.values()) == len(names), unread
+        assert unread["folders that cannot be opened"] == 1
 
 
 def test_a_stray_tar_hides_no_image(tmp_path: Path) -> None:

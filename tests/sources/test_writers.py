@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shutil
 import subprocess
 import sys
 import uuid
@@ -133,6 +134,52 @@ def test_files_of_duckdb_are_read(tmp_path: Path) -> None:
         made = duckdb.from_arrow(pa.table(rows)).project(f"image, {caption} AS caption")
         made.write_parquet(str(path))
         _check(tmp_path)
+
+
+def test_folders_of_spark_are_read(tmp_path: Path) -> None:
+    """As Spark 3.5 writes them, with its mark of success and its checksums."""
+    for part in (0, 1):
+        rows = {"image": pa.array(_IMAGES, pa.binary()), "caption": _TEXTS}
+        name = f"part-0000{part}-1c6b6b02-3447-4eac-b09a-da706b7f2fcd-c000.snappy.parquet"
+        folder = tmp_path / f"split={part}"
+        folder.mkdir()
+        pq.write_table(pa.table(rows), folder / name, compression="snappy")
+        (folder / f".{name}.crc").write_bytes(b"crc\0")
+    (tmp_path / "_SUCCESS").touch()
+    (tmp_path / "._SUCCESS.crc").write_bytes(b"crc\0")
+    items = _read(tmp_path)
+    assert [i.record.alt_text for i in items if isinstance(i, Loaded)] == _TEXTS[:3] * 2
+    assert survey(str(tmp_path), CONFIG).unread == {
+        ".crc files": 3,
+        "files with an unread column 'split'": 2,
+        "files without a suffix": 1,
+    }
+
+
+def test_sparks_table_of_binary_files_is_read(tmp_path: Path) -> None:
+    rows = {"path": [f"file:/gone/{n}.jpg" for n in range(2)], "length": [1, 2],
+            "content": pa.array(_IMAGES[:2], pa.binary())}  # fmt: skip
+    pq.write_table(pa.table(rows), tmp_path / "part-00000.snappy.parquet")
+    assert [i.data for i in _read(tmp_path)] == _IMAGES[:2]
+
+
+@pytest.mark.slow
+def test_files_of_spark_are_read(tmp_path: Path) -> None:
+    sql = pytest.importorskip("pyspark.sql")
+    if shutil.which("java") is None:
+        pytest.skip("Spark needs Java")
+    spark = sql.SparkSession.builder.master("local[1]").config("spark.ui.enabled", "false")
+    spark = spark.getOrCreate()
+    try:
+        rows = [(v and bytearray(v), t) for v, t in zip(_IMAGES, _TEXTS, strict=True)]
+        made = spark.createDataFrame(rows, "image binary, caption string").coalesce(1)
+        made.write.parquet(str(tmp_path / "plain"))
+        lists = made.selectExpr("image", "if(caption is null, null, array(caption)) AS caption")
+        lists.write.option("compression", "zstd").parquet(str(tmp_path / "lists"))
+    finally:
+        spark.stop()
+    _check(tmp_path / "plain")
+    _check(tmp_path / "lists")
 
 
 def test_files_of_the_hubs_datasets_are_read(tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""A finished dataset in the formats that other programs read, one module for each."""

@@ -1,0 +1,120 @@
+"""A step's loss and gradient do not depend on its parts, its processes, or the size of chunks."""
+
+import dataclasses
+import functools
+from itertools import product
+
+import pytest
+import torch
+from torch.nn.parallel import DistributedDataParallel
+
+from finehard.fgclip.accumulate import backward
+from finehard.fgclip.batch import Batch
+from finehard.fgclip.config import load_train_config
+from finehard.fgclip.data import Limits, Read, collate
+from finehard.fgclip.model import FGCLIP, build
+from finehard.fgclip.objective import Objective, ObjectiveConfig, begin_scales
+from finehard.fgclip.targets import RegionTexts, Targets
+
+from . import two_processes
+from .conftest import tiny_config
+
+IMAGES = 16
+WORDS = ["a", "the", "red", "green", "blue", "big", "small", "old", "ball", "car", "on", "under"]
+
+
+class WordTokens:
+    """Tokens of the tiny model: begin, a number for each word, end."""
+
+    def __call__(self, text: str, limit: int) -> tuple[int, ...]:
+        words = [WORDS.index(w) if w in WORDS else len(WORDS) for w in text.split()]
+        return (118, *words[: limit - 2], 119)
+
+
+def sample(number: int) -> Read:
+    """Images differ in regions and negatives; some texts occur in several images."""
+    generator = torch.Generator().manual_seed(number)
+
+    def pick(count: int) -> list[str]:
+        drawn = torch.randint(0, len(WORDS), (count,), generator=generator)
+        return [WORDS[i] for i in drawn.tolist()]
+
+    regions = []
+    for _ in range(number % 4):
+        left, top = (torch.rand(2, generator=generator) * 0.5).tolist()
+        first, *others = (" ".join(pick(2)) for _ in range(1 + (number + len(regions)) % 4))
+        box = (left, top, left + 0.4, top + 0.3)
+        regions.append(RegionTexts(box, first, first, tuple(others)))
+    pixels = torch.randint(0, 256, (3, 32, 32), dtype=torch.uint8, generator=generator).numpy()
+    short, long = " ".join(pick(6)), " ".join(pick(30))
+    return Read(str(number), pixels, Targets(short, long, tuple(regions)))
+
+
+def batch_of(numbers: range) -> Batch:
+    samples = [sample(n) for n in numbers]
+    return collate(samples, [], WordTokens(), Limits(32, 77, 248))
+
+
+FGCLIP2 = dataclasses.replace(load_train_config("fgclip2").objective, ranks="all")
+ALL_OPTIONS = dataclasses.replace(FGCLIP2, global_loss="softmax", mask_same=True, same_above=0.99)
+CONFIGS = {"default": ObjectiveConfig(), "fgclip2": FGCLIP2, "options": ALL_OPTIONS}
+
+
+def model_of(config: ObjectiveConfig) -> FGCLIP:
+    torch.manual_seed(0)
+    model = build(tiny_config())
+    begin_scales(model, config)
+    return model
+
+
+def step(
+    config: ObjectiveConfig, parts: int, ranks: int = 1, rank: int = 0, elements: int = 1 << 22
+) -> tuple[dict[str, float], dict[str, torch.Tensor]]:
+    """Losses and gradients of a step of 16 images."""
+    objective = Objective(model_of(config), config, elements).train()
+    objective.threshold.fill_(1.5)
+    whole = objective
+    if ranks > 1:
+        whole = DistributedDataParallel(objective, broadcast_buffers=False)
+    each = IMAGES // (parts * ranks)
+    numbers = [range(IMAGES)[(p * ranks + rank) * each :][:each] for p in range(parts)]
+    losses = backward(whole, objective, [batch_of(n) for n in numbers], False, 7)
+    gradients = {n: p.grad.clone() for n, p in objective.model.named_parameters()}
+    gradients["threshold"] = objective.threshold
+    return {n: v.item() for n, v in losses.items()}, gradients
+
+
+def assert_equal(found, expected):
+    for name, value in expected[0].items():
+        assert found[0][name] == pytest.approx(value, rel=1e-5, abs=1e-5), name
+    for name, gradient in expected[1].items():
+        torch.testing.assert_close(found[1][name], gradient, atol=1e-4, rtol=1e-4, msg=name)
+
+
+@functools.cache
+def whole(name: str):
+    return step(CONFIGS[name], 1)
+
+
+@pytest.mark.parametrize("name, parts, elements", [
+    *product(CONFIGS, [2, 4, 8, 16], [1 << 22]), ("fgclip2", 1, 20), ("options", 4, 20),
+])  # fmt: skip
+def test_parts_and_chunks_change_neither_loss_nor_gradient(name, parts, elements):
+    assert_equal(step(CONFIGS[name], parts, elements=elements), whole(name))
+
+
+def in_process(rank: int) -> dict[tuple[str, int], tuple]:
+    return {
+        (name, parts): step(CONFIGS[name], parts, 2, rank) for name in CONFIGS for parts in (1, 4)
+    }
+
+
+@pytest.mark.slow
+def test_two_processes_equal_one_in_any_number_of_parts(tmp_path):
+    first, second = two_processes.run(in_process, tmp_path)
+    for name, parts in first:
+        expected = whole(name)
+        losses, gradients = first[name, parts]
+        mean = {n: (v + second[name, parts][0][n]) / 2 for n, v in losses.items()}
+        assert_equal((mean, gradients), expected)
+        assert_equal((mean, second[name, parts][1]), expected)
