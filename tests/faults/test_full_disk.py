@@ -6,6 +6,7 @@ import errno
 import itertools
 import json
 import os
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -91,7 +92,7 @@ def test_a_full_disk_ends_the_build_and_a_rerun_completes(
 
 
 @pytest.mark.parametrize(
-    "path_part", ["_journal/caption", "_records", "shards/", "rejected/", "manifest.json"]
+    "path_part", ["_journal/caption", ".records", "shards/", "rejected/", "manifest.json"]
 )
 def test_a_failed_rename_ends_the_build_and_a_rerun_completes(
     tmp_path: Path,
@@ -125,7 +126,8 @@ def test_a_failed_rename_ends_the_build_and_a_rerun_completes(
     [
         ("write", "_journal/caption"),
         ("read", "_journal/caption"),
-        ("read", "_records"),
+        ("read", ".records"),
+        ("read", "_journal/_units"),
         ("commit", "shards/"),
         ("write", "manifest.json"),
     ],
@@ -143,9 +145,11 @@ def test_store_errors_end_the_build_and_a_rerun_completes(
     uri = f"ill://{output}"
     if "caption" in path_part:  # so slow that the journal is written before the end
         server.control(slower=40.0)
-    if operation == "read" and path_part == "_journal/caption":  # which a first run does not read
+    if operation == "read" and path_part.startswith("_journal/"):  # not read by a first run
         built(settings(server.url), source, uri)
         (output / "manifest.json").unlink()
+    if operation == "read" and path_part == "_journal/caption":  # read where no unit is through
+        shutil.rmtree(output / "_journal" / "_units")
     with monkeypatch.context() as ill:
         ill.setattr(IllStore, "fails", lambda did, path: did == operation and path_part in path)
         assert "answered 503" in _fails_in_one_line(settings(server.url), source, output, uri)
