@@ -31,7 +31,9 @@ _ROWS = 2048
 class Features(NamedTuple):
     """Normalised features of all samples, on the model's device.
 
-    images, short, long  (N, D), a row for each sample
+    images               (N, D), a row for each sample
+    short, long          (T, D), a row for each distinct caption
+    short_of, long_of    (N,) int64, the caption of each sample
     regions              (R, D)
     classes              (C, D), a row for each distinct short expression of a region
     region_classes       (R,) int64, the class of each region
@@ -42,6 +44,8 @@ class Features(NamedTuple):
     images: Tensor
     short: Tensor
     long: Tensor
+    short_of: Tensor
+    long_of: Tensor
     regions: Tensor
     classes: Tensor
     region_classes: Tensor
@@ -106,14 +110,16 @@ Evaluator = Callable[[Network, EvalData], Iterable[tuple[str, float]]]
 
 
 def retrieval(model: Network, data: EvalData) -> Iterator[tuple[str, float]]:
-    """Yields long_i2t_r1 ... short_t2i_r10: how often an image's own caption is among the first 1,
-    5, 10 of all captions, and the reverse."""
+    """Yields long_i2t_r1 ... short_t2i_r10: how often an image's caption is among the first 1, 5,
+    10 of all distinct captions, and how often an image of a distinct caption is among the first."""
     features = data.features(model)
     images = features.images
-    rows = torch.arange(len(images), device=images.device)
-    for name, texts in (("long", features.long), ("short", features.short)):
-        for direction, a, b in (("i2t", images, texts), ("t2i", texts, images)):
-            ranks = rank_of(a, b, rows)
+    for name, texts, of in (
+        ("long", features.long, features.long_of),
+        ("short", features.short, features.short_of),
+    ):
+        for direction, ranks in (("i2t", rank_of(images, texts, of)),
+                                 ("t2i", best_rank_of(texts, images, of))):  # fmt: skip
             for k in (1, 5, 10):
                 yield f"{name}_{direction}_r{k}", float((ranks < k).float().mean())
 
@@ -175,30 +181,65 @@ def rank_of(rows: Tensor, columns: Tensor, own: Tensor) -> Tensor:
     return torch.cat(ranks)
 
 
+def best_rank_of(rows: Tensor, columns: Tensor, row_of: Tensor) -> Tensor:
+    """Returns (n,) the best rank, from 0, among (N, D) `columns`, of those that belong to each of
+    (n, D) `rows` by `row_of` (N,): how many of the others score as high as the best of them."""
+    ranks = []
+    for start in range(0, len(rows), _ROWS):
+        scores = rows[start : start + _ROWS] @ columns.T
+        number = torch.arange(start, start + len(scores), device=rows.device)
+        own = row_of == number[:, None]
+        best = scores.masked_fill(~own, float("-inf")).amax(1, keepdim=True)
+        ranks.append(((scores >= best - _TIE) & ~own).sum(1))
+    return torch.cat(ranks)
+
+
+class _Distinct:
+    """Features of distinct texts, and which of them each sample has."""
+
+    def __init__(self) -> None:
+        self._number: dict[int, int] = {}
+        self._features: list[Tensor] = []
+        self.of: list[int] = []
+
+    def add(self, texts: Tensor, features: Tensor) -> None:
+        """Adds (n,) `texts`, equal numbers for equal texts, and their (n, D) `features`."""
+        for text, row in zip(texts.tolist(), features, strict=True):
+            if text not in self._number:
+                self._number[text] = len(self._number)
+                self._features.append(row)
+            self.of.append(self._number[text])
+
+    def features(self) -> Tensor:
+        """Returns the (T, D) features."""
+        return torch.stack(self._features)
+
+
 def _extract(model: Network, batches: Iterable[Batch]) -> Features:
-    images, short, long, regions, hard = [], [], [], [], []
-    region_classes: list[int] = []
-    classes: dict[int, tuple[int, Tensor]] = {}
+    images, regions, hard = [], [], []
+    short, long, classes = _Distinct(), _Distinct(), _Distinct()
     for batch in batches:
         image, dense = model.encode_images(batch.pixels)
         assert dense is not None
         states = model.encode_texts(batch.packing)
         texts = normalize(model.region_text_features(states), dim=-1)
         images.append(normalize(image, dim=-1))
-        short.append(normalize(model.short_features(states[batch.short]), dim=-1))
-        long.append(normalize(model.long_features(states[batch.long]), dim=-1))
+        short.add(batch.short_same, normalize(model.short_features(states[batch.short]), dim=-1))
+        long.add(batch.long_same, normalize(model.long_features(states[batch.long]), dim=-1))
         region = normalize(model.region_features(dense, batch.boxes, batch.images), dim=-1)
         regions.append(region)
-        for text, row in zip(batch.region_same.tolist(), batch.regions.tolist(), strict=True):
-            region_classes.append(classes.setdefault(text, (len(classes), texts[row]))[0])
+        classes.add(batch.region_same, texts[batch.regions])
         hard.append(_hard_cosines(region, texts, batch))
+    device = images[0].device
     return Features(
         torch.cat(images),
-        torch.cat(short),
-        torch.cat(long),
+        short.features(),
+        long.features(),
+        torch.tensor(short.of, dtype=torch.int64, device=device),
+        torch.tensor(long.of, dtype=torch.int64, device=device),
         torch.cat(regions),
-        torch.stack([f for _, f in classes.values()]) if classes else images[0][:0],
-        torch.tensor(region_classes, dtype=torch.int64, device=images[0].device),
+        classes.features() if classes.of else images[0][:0],
+        torch.tensor(classes.of, dtype=torch.int64, device=device),
         hard,
     )
 

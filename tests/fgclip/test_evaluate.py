@@ -5,7 +5,7 @@ import torch
 
 from finehard.fgclip import evaluate, model
 from finehard.fgclip.config import ScratchConfig, scratch_clip
-from finehard.fgclip.evaluators import rank_of
+from finehard.fgclip.evaluators import Features, best_rank_of, rank_of, retrieval
 from finehard.fgclip.reader import ShardReader, find_shards
 from finehard.fgclip.targets import SampleConfig
 from finehard.fgclip.tokenizer import make_tokenizer, texts_of
@@ -33,6 +33,24 @@ def network(shards):
 def test_ties_rank_above_the_right_column():
     rows, columns = torch.eye(3), torch.tensor([[1.0, 0, 0], [0, 1, 0], [0, 1, 0]])
     assert rank_of(rows, columns, torch.tensor([0, 1, 2])).tolist() == [0, 1, 2]
+
+
+def test_the_best_of_a_rows_columns_counts_ties_below_others():
+    rows, columns = torch.eye(3)[:2], torch.tensor([[1.0, 0, 0], [0.5, 0, 0], [1, 1, 0]])
+    assert best_rank_of(rows, columns, torch.tensor([0, 0, 1])).tolist() == [1, 0]
+
+
+def test_images_with_one_caption_are_right_with_each_other():
+    texts = torch.eye(3)
+    of = torch.tensor([0, 0, 1, 2])
+
+    class Data:
+        def features(self, model):
+            none = texts[:0]
+            return Features(texts[of], texts, texts, of, of, none, none, of[:0], [])
+
+    figures = dict(retrieval(None, Data()))
+    assert figures["long_i2t_r1"] == figures["long_t2i_r1"] == figures["short_t2i_r1"] == 1.0
 
 
 def test_a_model_with_constant_scores_gets_zero(network, shards):
