@@ -84,13 +84,13 @@ def extractor(config: PhrasesConfig) -> Callable[[str], Extraction]:
     """
     from finehard.phrases import docs
 
-    parse = docs.parser(_backend(config), config.spacy_model)
+    read = docs.reader(_backend(config), config.spacy_model)
 
     def extract(text: str) -> Extraction:
         text = text[:MAX_CHARS]
         if not text.strip():
             return Extraction([], {})
-        tokens, chunks = docs.read(parse(text))
+        tokens, chunks = read(text)
         return select(tokens, join_units(tokens, chunks), is_terminated(text), config.max_phrases)
 
     return extract

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import accumulate
 
 import numpy as np
 import spacy
 from spacy.attrs import LEMMA, MORPH, ORTH, POS, SPACY
+from spacy.language import Language
 from spacy.parts_of_speech import IDS, NAMES
 from spacy.strings import StringStore
 from spacy.tokens import Doc
@@ -18,23 +19,38 @@ from finehard.phrases.chunks import Chunk, Tokens, chunk
 from finehard.phrases.lexicon import lexicon
 from finehard.phrases.tagger import tag
 
+_MOST_STRINGS = 20_000
+"""Strings that spaCy may hold before it is made anew: it frees none, and texts have new words for
+ever, as names, numbers and misspellings. Its memory zones free them, for a third of the speed."""
 
-def parser(backend: str, model: str) -> Callable[[str], Doc]:
-    """Returns a function from text to a Doc with parts of speech, from a spaCy model or WordNet."""
-    if backend == "spacy":
-        return spacy.load(model, exclude=["ner"])
-    nlp = spacy.blank("en")
+
+def reader(backend: str, model: str) -> Callable[[str], tuple[Tokens, list[Chunk]]]:
+    """Returns a function from text to its tokens and base noun phrases, whose parts of speech are
+    from a spaCy model or WordNet. Not thread-safe."""
+    make = partial(spacy.load, model, exclude=["ner"]) if backend == "spacy" else _blank
+    nlp = make()
+    most = len(nlp.vocab.strings) + _MOST_STRINGS
     lexicon()  # loaded now rather than with the first caption
+
+    def read_text(text: str) -> tuple[Tokens, list[Chunk]]:
+        nonlocal nlp
+        if len(nlp.vocab.strings) > most:
+            nlp = make()
+        if backend == "spacy":
+            return read(nlp(text))
+        doc = nlp.make_doc(text)
+        set_tags(doc)
+        return read(doc)
+
+    return read_text
+
+
+def _blank() -> Language:
+    nlp = spacy.blank("en")
     # "half-empty" stays one token, which is tagged by its last part.
     infixes = [x for x in nlp.Defaults.infixes if "-|" not in x]  # type: ignore[attr-defined]
     nlp.tokenizer.infix_finditer = compile_infix_regex(infixes).finditer  # type: ignore[attr-defined]
-
-    def parse(text: str) -> Doc:
-        doc = nlp.make_doc(text)
-        set_tags(doc)
-        return doc
-
-    return parse
+    return nlp
 
 
 class _Strings(dict[int, str]):

@@ -214,12 +214,12 @@ def _verdict(verified: bool | None) -> str:
 
 def _word_counter() -> Callable[[str, Sampled], None]:
     """A function that counts the head nouns and the adjectives of a caption's noun phrases."""
-    from finehard.phrases.docs import parser, read
+    from finehard.phrases.docs import reader
 
-    parse = parser("wordnet", "")
+    read = reader("wordnet", "")
 
     def count(caption: str, counted: Sampled) -> None:
-        tokens, chunks = read(parse(caption[:5_000]))
+        tokens, chunks = read(caption[:5_000])
         for chunk in chunks:
             if chunk.head >= 0 and tokens.tags[chunk.head] in ("NOUN", "PROPN"):
                 counted.nouns[tokens.lemmas[chunk.head] or tokens.lower[chunk.head]] += 1

@@ -3,6 +3,7 @@
 import spacy
 from spacy.tokens import Doc
 
+from finehard.phrases import docs
 from finehard.phrases.chunks import join_units
 from finehard.phrases.docs import read
 from finehard.phrases.rules import Extraction, select
@@ -62,3 +63,20 @@ def test_parser_chunk_without_a_noun_is_dropped():
     found = select_of(doc)
     assert not found.phrases
     assert set(found.dropped) <= {"lost_noun"}
+
+
+def test_what_spacy_keeps_of_new_words_is_bounded(monkeypatch):
+    made = []
+
+    def blank(make=docs._blank):
+        made.append(make())
+        return made[-1]
+
+    monkeypatch.setattr(docs, "_blank", blank)
+    monkeypatch.setattr(docs, "_MOST_STRINGS", 300)
+    read_text = docs.reader("wordnet", "")
+    start = len(made[0].vocab.strings)
+    for n in range(400):
+        tokens, chunks = read_text(f"A red mug beside glorp{n}.")
+        assert tokens.lower[:3] == ["a", "red", "mug"] and chunks
+    assert len(made) > 1 and max(len(nlp.vocab.strings) for nlp in made) < start + 400
