@@ -109,6 +109,11 @@ def train(
     if world > 1:
         whole = DistributedDataParallel(objective, broadcast_buffers=False)
 
+    if benchmarks and isinstance(network, siglip2.FGCLIP2):
+        raise UsageError(
+            "run.evaluate: benchmarks cannot measure FG-CLIP 2 yet; leave it out, and use "
+            "--eval-data"
+        )
     patient = distributed.patient_group() if eval_shards or benchmarks else None
     evaluation = partial(
         _evaluate, config, evaluators, network, tokenizer, eval_shards, logger, patient

@@ -35,6 +35,11 @@ def load(spec: str, device: str | None, precision: Precision | None) -> Model:
         from finehard.benchmarks.models.clip import ClipModel
 
         return ClipModel(spec, where)
+    if any(name.startswith("FGCLIP2") for name in config.architectures or []):
+        raise FinehardError(
+            f"{spec} is an FG-CLIP 2 model, which benchmarks cannot measure yet: read as SigLIP 2, "
+            "it would lack its heads for long texts and regions"
+        )
     if config.model_type in ("siglip", "siglip2"):
         from finehard.benchmarks.models.siglip import SiglipModel
 
