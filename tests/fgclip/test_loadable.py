@@ -18,7 +18,9 @@ from transformers import (
     AutoModelForCausalLM,
     AutoProcessor,
     AutoTokenizer,
+    CLIPImageProcessor,
     CLIPModel,
+    CLIPVisionModel,
     pipeline,
 )
 
@@ -117,6 +119,21 @@ def test_clip_model_without_remote_code_has_the_short_features(folder, picture, 
     output = model(**inputs)
     same(output.text_embeds, ours["short"] / ours["short"].norm())
     same(output.image_embeds, ours["image"] / ours["image"].norm())
+
+
+@torch.no_grad()
+def test_llava_loads_the_folder_as_its_vision_tower(folder, picture):
+    """LLaVA-1.5's tower: the patches of the last layer but one, without the class token."""
+    processor = CLIPImageProcessor.from_pretrained(folder)
+    tower = CLIPVisionModel.from_pretrained(folder)
+    pixels = processor(Image.open(picture), return_tensors="pt").pixel_values
+    side = tower.config.image_size
+    assert pixels.shape[-2:] == (side, side)
+    assert processor.crop_size["height"] == side
+    states = tower(pixels, output_hidden_states=True).hidden_states[-2][:, 1:]
+    expected = load(folder).eval().vision_model(pixels, output_hidden_states=True)
+    assert states.shape[1] == (side // tower.config.patch_size) ** 2
+    assert torch.allclose(states, expected.hidden_states[-2][:, 1:], atol=1e-5)
 
 
 @pytest.mark.parametrize("trust", [None, True])
