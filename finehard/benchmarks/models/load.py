@@ -54,7 +54,7 @@ def _config(spec: str) -> Any:
     if spec.startswith(("/", "./", "../", "~")) and not Path(spec).is_dir():
         raise FinehardError(f"no model in {spec}: no such folder")
     try:
-        return AutoConfig.from_pretrained(spec)
+        return AutoConfig.from_pretrained(spec, trust_remote_code=False)
     except (OSError, ValueError, KeyError) as error:
         raise FinehardError(f"no model in {spec}: {error_line(error)}") from None
 
