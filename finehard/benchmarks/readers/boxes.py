@@ -33,6 +33,13 @@ def coco_path(image: dict[str, Any]) -> str:
     return "/".join(url.split("/")[-2:]) if url else image["file_name"]
 
 
+def by_id(categories: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], dict[int, int]]:
+    """Returns the categories of a COCO-like JSON in the order of their ids, and the place of each
+    id."""
+    ordered = sorted(categories, key=lambda one: one["id"])
+    return ordered, {one["id"]: n for n, one in enumerate(ordered)}
+
+
 def coco_boxes(
     files: tuple[str, ...],
     images: tuple[str, ...],
@@ -49,8 +56,7 @@ def coco_boxes(
 
         def all_boxes() -> Boxes:
             content = read_json(uri)
-            categories = sorted(content["categories"], key=lambda one: one["id"])
-            number = {one["id"]: n for n, one in enumerate(categories)}
+            categories, number = by_id(content["categories"])
             of_image = defaultdict(list)
             for annotation in content["annotations"]:
                 of_image[annotation["image_id"]].append(annotation)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from finehard.benchmarks.folder import Folder, parsed, read_json
 from finehard.benchmarks.items import Boxed, Boxes, ClassList
-from finehard.benchmarks.readers.boxes import Read, normalised
+from finehard.benchmarks.readers.boxes import Read, by_id, normalised
 
 SMALLEST, LARGEST = 8**2, 1024**2
 """Square pixels of a box that counts (CLIPSelf, src/training/data.py)."""
@@ -26,8 +26,7 @@ def panoptic_boxes(
 
         def all_boxes() -> Boxes:
             content = read_json(uri)
-            categories = sorted(content["categories"], key=lambda one: one["id"])
-            number = {one["id"]: n for n, one in enumerate(categories)}
+            categories, number = by_id(content["categories"])
             chosen = {one["id"] for one in categories if bool(one["isthing"]) == things}
             by_image = {one["id"]: one for one in content["images"]}
             items, small = [], 0
