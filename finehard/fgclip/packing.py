@@ -113,13 +113,14 @@ def pack(
             paths[i] = rows[row, : len(distinct[i][1])] + count
         count += len(ids[-1])
     groups, starts = _rows([len(path) for path in paths])
-    places = np.concatenate(
-        [_EMPTY, *(np.arange(len(p)) + s for p, s in zip(paths, starts, strict=True))]
-    )
+    lengths = np.array([len(path) for path in paths], dtype=np.int64)
+    before = np.cumsum(lengths) - lengths
+    places = np.arange(lengths.sum())
+    places += np.repeat(np.array(starts, dtype=np.int64) - before, lengths)
     total = sum(length * rows for length, rows in groups)
     spread, inside = np.zeros(total, dtype=np.int64), np.full(total, -1, dtype=np.int32)
     spread[places] = np.concatenate([_EMPTY, *paths])
-    inside[places] = np.repeat(np.arange(len(paths)), [len(path) for path in paths])
+    inside[places] = np.repeat(np.arange(len(paths)), lengths)
     pick = np.empty(count, dtype=np.int64)
     pick[spread[places]] = places
     packing = Packing(
@@ -176,8 +177,9 @@ def _rows(lengths: list[int]) -> tuple[tuple[tuple[int, int], ...], list[int]]:
             count += 1
             place, fits = begin, any_from
             while fits:
-                starts[waiting[fits].pop()] = place
-                place += fits
+                for _ in range(min(len(waiting[fits]), (begin + length - place) // fits)):
+                    starts[waiting[fits].pop()] = place
+                    place += fits
                 fits = _longest(waiting, min(fits, begin + length - place), 1)
             begin += length
         if count:

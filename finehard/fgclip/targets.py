@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import random
 import re
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import chain
 from typing import Any, Literal, NamedTuple
 
 from finehard.digest import number
@@ -182,8 +184,14 @@ _WORDS = re.compile(r"\w+")
 _ARTICLES = {"a", "an", "the"}
 
 
-@lru_cache(100_000)
 def text_id(text: str) -> int:
-    """Returns a 63-bit number, equal for texts that differ only in case, articles, punctuation."""
-    words = [w for w in _WORDS.findall(text.casefold()) if w not in _ARTICLES]
-    return number(" ".join(words)) >> 1
+    """Returns a 63-bit number, equal for texts that differ only in case, articles and punctuation,
+    and in all processes: Python's hash of integers, unlike that of strings, has no seed."""
+    return hash(tuple(chain.from_iterable(map(_numbers, text.split())))) & sys.maxsize
+
+
+@lru_cache(100_000)
+def _numbers(word: str) -> tuple[int, ...]:
+    """Returns numbers for what counts of `word`, which has no space: nothing of an article."""
+    words = _WORDS.findall(word.casefold())
+    return tuple(number(w) for w in words if w not in _ARTICLES)

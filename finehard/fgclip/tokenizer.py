@@ -23,7 +23,6 @@ from finehard.fgclip.sampler import SampleIndex
 _WORD_END = "</w>"
 _SPACE = "\u2581"
 """What Gemma's tokenizer writes for a space."""
-_WORDS = re.compile(r"[a-z]+|[0-9]|[^ a-z0-9]+")
 _UNPLAIN = re.compile(r"'|<\|")
 
 
@@ -38,8 +37,8 @@ def load_tokenizer(folder: str | os.PathLike[str]) -> Any:
 class Tokens:
     """Tokenizes texts, truncating them to a limit before the end-of-text token.
 
-    CLIP's tokenizer encodes every word independently, so encoded words are cached where it is
-    plain how a text splits into words: printable ASCII without apostrophes and markup.
+    CLIP's tokenizer encodes what stands between two spaces independently of the rest, so it is
+    cached where nothing else can join or split it: printable ASCII without apostrophes and markup.
     """
 
     def __init__(self, tokenizer: Any) -> None:
@@ -58,7 +57,7 @@ class Tokens:
 
     def _encode_text(self, text: str) -> Text:
         if self._by_word and text.isascii() and text.isprintable() and not _UNPLAIN.search(text):
-            words = map(self._word, _WORDS.findall(text.lower()))
+            words = map(self._word, text.lower().split())
             return (*self._begin, *chain.from_iterable(words), *self._end)
         return tuple(self._encode(text).ids)
 
