@@ -61,7 +61,7 @@ def settings(folder: Path, engine: str, policy: str | None) -> Path:
 def first_try(output: Path) -> float:
     """Returns the share of replies in the journal that were valid at the first request."""
     requests: list[int] = []
-    for part in (output / "_journal").glob("*/*/part-*.parquet"):
+    for part in (output / "_journal").rglob("part-*.parquet"):
         requests += pq.read_table(part, columns=["requests"])["requests"].to_pylist()
     requests = [count for count in requests if count]  # the detector's rows have none
     invalid = json.loads((output / "manifest.json").read_text())["rejects"]

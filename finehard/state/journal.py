@@ -1,11 +1,14 @@
 """The journal: every model reply is saved, so that no question is asked twice.
 
-Replies are rows of `_journal/<stage>/<fingerprint>/part-<unit>-<random>-<digest>.parquet`. The
-digest covers the whole file, so any damage is detected (Parquet's own checksums leave out its
-headers). A unit is a stretch of one source file (see `finehard.sources`). Its rows are read when
-its first question is looked up and dropped when its last sample is done, so memory does not grow
-with the dataset. A thread writes new rows every `FLUSH_S` seconds, to a temporary name that is then
-renamed. When a unit is done, its parts are merged into one.
+Replies are rows of `part-<unit>-<random>-<digest>.parquet`, in a stage's folder `_journal/<stage>
+/<fingerprint>/` and there below the unit's first two digits, so that a look-up does not search the
+parts of all units. The digest covers the whole file, so any damage is detected (Parquet's own
+checksums leave out its headers). A unit is a stretch of one source file (see `finehard.sources`).
+Its rows are read when its first question is looked up and dropped when its last sample is done, so
+memory does not grow with the dataset. A thread writes new rows every `FLUSH_S` seconds, to a
+temporary name that is then renamed. When a unit is done, its parts are merged into one.
+
+Earlier releases wrote all parts of a stage into one folder. They are read where they are.
 """
 
 from __future__ import annotations
@@ -65,10 +68,8 @@ class _Rows:
     unsaved: dict[str, Entry] = field(default_factory=dict)
     parts: list[str] = field(default_factory=list)
     reading: threading.Lock = field(default_factory=threading.Lock)
-    listed: bool = False
-    """The parts in the stage's listing have been read."""
     complete: bool = False
-    """The unit's parts have been listed since, and read: other keys have no reply."""
+    """The unit's parts have been listed and read: other keys have no reply."""
 
 
 class Journal:
@@ -83,7 +84,7 @@ class Journal:
         self._lock = threading.Lock()
         self._rows: dict[_Scope, _Rows] = {}
         self._listing = threading.Lock()
-        self._listings: dict[str, list[str]] = {}
+        self._together: dict[str, list[str]] = {}
         self._writing = threading.Lock()
         self._done: deque[tuple[str, Callable[[], None] | None]] = deque()
         self._wake = threading.Event()
@@ -101,7 +102,8 @@ class Journal:
         rows = self._at(scope)
         if key not in rows.entries and not rows.complete:
             with rows.reading:  # other units and `put` do not wait
-                self._look_up(scope, rows, key)
+                if not rows.complete:
+                    self._look_up(scope, rows)
         return rows.entries.get(key)
 
     def put(self, stage: str, unit: str, key: str, entry: Entry) -> None:
@@ -196,20 +198,11 @@ class Journal:
         with self._lock:
             return self._rows.setdefault(scope, _Rows())
 
-    def _look_up(self, scope: _Scope, rows: _Rows, key: str) -> None:
-        """Reads the parts of `scope` until `key` is in `rows`, or all parts are.
-
-        The stage's folder is listed once per process. Another process may have written parts of
-        this unit since (a bundle that failed there is retried here), so the unit's parts are
-        listed again before a question counts as unanswered.
-        """
-        if not rows.listed:
-            self._read_parts(rows, self._listed_parts(scope))
-            rows.listed = True
-        if key in rows.entries or rows.complete:
-            return
+    def _look_up(self, scope: _Scope, rows: _Rows) -> None:
+        """Reads the parts of `scope`, also those that another process has written: a bundle that
+        failed there is retried here."""
         for _ in range(3):  # another process may merge parts while they are read
-            if self._read_parts(rows, self._list_parts(scope)):
+            if self._read_parts(rows, [*self._earlier_parts(scope), *self._parts(scope)]):
                 break
         rows.complete = True
 
@@ -240,47 +233,48 @@ class Journal:
             rows.parts += [uri for uri in parts if uri not in rows.parts]
         return exist
 
-    def _listed_parts(self, scope: _Scope) -> list[str]:
-        """Returns the parts of `scope` in the listing of its stage's folder, sorted."""
+    def _parts(self, scope: _Scope) -> list[str]:
+        """Lists the parts of `scope`, sorted."""
+        folder, unit = self._folder(scope), scope[1]
+        return self._parts_of(scope, folder, [f.uri for f in storage.glob(folder, _name(unit))])
+
+    def _earlier_parts(self, scope: _Scope) -> list[str]:
+        """Returns the parts of `scope` that earlier releases have written, sorted. The stage's
+        folder is listed once per process: nobody adds to it."""
         stage, unit = scope
-        if stage not in self._listings:
-            with self._listing:
-                if stage not in self._listings:
-                    files = storage.glob(self._folder(stage), "part-")
-                    self._listings[stage] = [file.uri for file in files]
-        uris = self._listings[stage]
-        prefix = storage.join(self._folder(stage), f"part-{unit}-")
+        folder = storage.join(self.root, stage)
+        with self._listing:
+            if stage not in self._together:
+                files = storage.glob(folder, "part-")
+                self._together[stage] = [file.uri for file in files]
+        uris = self._together[stage]
+        prefix = storage.join(folder, _name(unit))
         start = bisect_left(uris, prefix)
         stop = bisect_left(uris, prefix + "\U0010ffff", start)
-        return self._parts_of(scope, uris[start:stop])
+        return self._parts_of(scope, folder, uris[start:stop])
 
-    def _list_parts(self, scope: _Scope) -> list[str]:
-        """Lists the parts of `scope` in the store, sorted."""
-        stage, unit = scope
-        files = storage.glob(self._folder(stage), f"part-{unit}-")
-        return self._parts_of(scope, [file.uri for file in files])
-
-    def _parts_of(self, scope: _Scope, uris: list[str]) -> list[str]:
+    def _parts_of(self, scope: _Scope, folder: str, uris: list[str]) -> list[str]:
         """Leaves out parts of units whose name begins with this unit's name and a dash."""
-        stage, unit = scope
-        name = f"part-{unit}-{_NAME_END.format('0', '0')}"
-        length = len(storage.join(self._folder(stage), name))
+        length = len(storage.join(folder, _name(scope[1], "0", "0")))
         return [uri for uri in uris if len(uri) == length]
 
-    def _folder(self, stage: str) -> str:
-        return storage.join(self.root, stage)
+    def _folder(self, scope: _Scope) -> str:
+        stage, unit = scope
+        return storage.join(self.root, stage, unit[:2])
 
     def _write(self, scope: _Scope, rows: dict[str, Entry], durable: bool) -> str:
-        stage, unit = scope
         data = _encode(rows)
-        end = _NAME_END.format(os.urandom(6).hex(), _digest(data))
-        part = storage.join(self._folder(stage), f"part-{unit}-{end}")
+        name = _name(scope[1], os.urandom(6).hex(), _digest(data))
+        part = storage.join(self._folder(scope), name)
         with storage.writing(part, durable) as file:
             file.write(data)
         return part
 
 
-_NAME_END = "{:0>12}-{:0>16}.parquet"
+def _name(unit: str, *end: str) -> str:
+    """Returns the name of a part of `unit`, which ends in 12 random digits and 16 of its digest, or
+    without these the beginning of all their names."""
+    return f"part-{unit}-" + ("{:0>12}-{:0>16}.parquet".format(*end) if end else "")
 
 
 def _digest(data: memoryview | bytes) -> str:

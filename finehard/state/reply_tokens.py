@@ -22,7 +22,7 @@ def reply_tokens(
     One array per part of the journal, in random order; nothing if the dataset was copied without
     its journal. Replies whose tokens the server did not count are left out, damaged parts too.
     """
-    parts = storage.glob(storage.join(dataset, JOURNAL, stage, fingerprint), "")
+    parts = list(storage.walk(storage.join(dataset, JOURNAL, stage, fingerprint)))
     random.Random(seed).shuffle(parts)
     for part in parts:
         try:

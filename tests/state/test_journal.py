@@ -32,7 +32,7 @@ def entry(value: Any = "yes") -> Entry:
 
 
 def parts(output: Path) -> list[Path]:
-    return sorted((output / "_journal" / STAGE).glob("part-*"))
+    return sorted((output / "_journal" / STAGE).rglob("part-*"))
 
 
 def written(output: Path, unit: str, *keys: str) -> None:
@@ -280,7 +280,7 @@ def test_a_slow_store_holds_up_one_unit_only(
     journal.close()
 
 
-def test_a_stage_is_listed_once_per_process(
+def test_a_unit_is_listed_once_and_only_its_parts_are(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     units = [f"u{n}" for n in range(5)]
@@ -290,16 +290,30 @@ def test_a_stage_is_listed_once_per_process(
     journal = Journal(str(tmp_path))
     for unit in units:
         assert journal.get(STAGE, unit, "a") and journal.get(STAGE, unit, "b")
-    assert store.listings == ["part-"]
-    assert [journal.get(STAGE, "u0", key) for key in ("c", "d")] == [None, None]
-    assert store.listings == ["part-", "part-u0-"]
+        assert journal.get(STAGE, unit, "c") is None
+    assert store.listings == ["part-", *(f"part-{unit}-" for unit in units)]
     journal.close()
+
+
+def test_parts_of_earlier_releases_are_read_and_merged(tmp_path: Path) -> None:
+    for unit in ("0u", "0u-1", "1u"):
+        written(tmp_path, unit, "a")
+    for part in parts(tmp_path):  # they lay together
+        part.rename(tmp_path / "_journal" / STAGE / part.name)
+    written(tmp_path, "0u", "b")
+    journal = Journal(str(tmp_path))
+    assert journal.get(STAGE, "0u", "a") == entry("a") and journal.get(STAGE, "0u", "b")
+    journal.finish("0u")
+    journal.close()
+    assert sorted(part.parent.name for part in parts(tmp_path)) == ["0123", "0123", "0u"]
+    assert saved(tmp_path, "0u", "a", "b") == ["a", "b"]
+    assert saved(tmp_path, "0u-1", "a") == saved(tmp_path, "1u", "a") == ["a"]
 
 
 def test_parts_written_after_the_listing_are_read(tmp_path: Path) -> None:
     written(tmp_path, "u", "before")
     journal = Journal(str(tmp_path))
-    assert journal.get(STAGE, "first", "x") is None  # lists the stage
+    assert journal.get(STAGE, "first", "x") is None
     written(tmp_path, "u", "after")
     written(tmp_path, "new", "n")
     assert journal.get(STAGE, "u", "before") == entry("before")
@@ -312,7 +326,7 @@ def test_parts_merged_after_the_listing_are_read(tmp_path: Path) -> None:
     for key in ("a", "b"):
         written(tmp_path, "u", key)
     journal = Journal(str(tmp_path))
-    assert journal.get(STAGE, "first", "x") is None  # lists the stage
+    assert journal.get(STAGE, "first", "x") is None
     other = Journal(str(tmp_path))
     assert other.get(STAGE, "u", "a")
     other.finish("u")
@@ -352,7 +366,8 @@ def _full(output: Path) -> None:
             later()
         assert again.value is raised.value
     assert "\n" not in str(raised.value)
-    assert [f.name for f in (output / "_journal" / STAGE).iterdir()] == [parts(output)[0].name]
+    [part] = parts(output)
+    assert list(part.parent.iterdir()) == [part]
 
 
 def test_a_full_disk_is_one_error_without_partial_files(small_disk: Path) -> None:
