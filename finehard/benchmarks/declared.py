@@ -42,7 +42,6 @@ _VAL = ("val2017", "images/val2017", "")
 _COCO = ("", "images")
 """Where the folders train2017 and val2017 are."""
 _NO_PROMPT = 'texts as they are, without "a photo of"'
-_CN = ("for models with a Chinese tokenizer",)
 
 
 def _coco_captions(captions: int | None) -> Read:
@@ -150,28 +149,28 @@ _PAIRS = [
         "chinese/flickr30k_cna", "Flickr30K-CNA", "flickr30k_cna",
         tab_separated(("flickr30k_cna_test.txt",), (*_FLICKR[:-1], "../flickr30k/flickr30k-images",
                                                     "../flickr30k/images", "")),
-        SHORT, "FG-CLIP 2: short Chinese texts", _CN,
+        SHORT, "FG-CLIP 2: short Chinese texts",
     ),
     Benchmark(
         "chinese/coco_cn", "COCO-CN", "coco_cn",
         tab_separated(("pair.txt",), ("images", "../coco", "")),
-        SHORT, "FG-CLIP 2: short Chinese texts", _CN,
+        SHORT, "FG-CLIP 2: short Chinese texts",
     ),
     Benchmark(
         "chinese/dci_cn", "DCI-CN", "dci_cn",
         tab_separated(("image_caption_trans.txt",),
                       ("images", "photos", "../densely_captioned_images/photos", "")),
-        LONG, "FG-CLIP 2: long Chinese texts", _CN,
+        LONG, "FG-CLIP 2: long Chinese texts",
     ),
     Benchmark(
         "chinese/docci_cn", "DOCCI-CN", "docci_cn",
         tab_separated(("image_caption_trans.txt",), ("images", "../docci/images", "")),
-        LONG, "FG-CLIP 2: long Chinese texts", _CN,
+        LONG, "FG-CLIP 2: long Chinese texts",
     ),
     Benchmark(
         "chinese/lit_cn", "LIT-CN", "lit_cn",
         tab_separated(("image_caption_long_cn.txt",), ("images", "")),
-        LONG, "FG-CLIP 2: long Chinese texts", _CN,
+        LONG, "FG-CLIP 2: long Chinese texts",
     ),
 ]  # fmt: skip
 
@@ -224,7 +223,7 @@ _BOXES = [
         "chinese/box_class_cn", "BoxClass-CN", "BoxClass-CN",
         coco_boxes(("valid_category_data_total_zh.json",), ("images", ""),
                    lambda image: str(image["file_name"])),
-        BoxClassification(), "FG-CLIP 2: 566 Chinese classes, bare names", _CN,
+        BoxClassification(), "FG-CLIP 2: 566 Chinese classes, bare names",
     ),
     _fgovd("hard", "1_attributes"),
     _fgovd("medium", "2_attributes"),

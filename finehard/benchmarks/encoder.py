@@ -38,14 +38,15 @@ class Encoder:
 
     The model is called by one thread, in an order that depends on the data only. `images` counts
     the images that were encoded, `expected` those that the benchmark names, `missing` names the
-    others. With `strict`, the first that is missing raises `FinehardError`.
+    others; `spelled` counts those of `texts` texts that the tokenizer has no words for. With
+    `strict`, the first image that is missing raises `FinehardError`.
     """
 
     def __init__(
         self, model: Model, progress: Progress = lambda done, of: None, strict: bool = False
     ) -> None:
         self._model, self._progress, self._strict = model, progress, strict
-        self.images = self.expected = 0
+        self.images = self.expected = self.texts = self.spelled = 0
         self.missing: list[Missing] = []
         self.notes: list[str] = []
 
@@ -62,6 +63,8 @@ class Encoder:
 
     def encode_texts(self, texts: Sequence[str], kind: TextKind) -> Features:
         """Returns (n, d) features."""
+        self.texts += len(texts)
+        self.spelled += self._model.spelled(texts)
         return self._model.encode_texts(texts, kind)
 
     def _batches(self, items: Sequence[Item]) -> Iterator[tuple[list[Item], list[Image.Image]]]:

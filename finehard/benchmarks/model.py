@@ -31,6 +31,9 @@ class Model(Protocol):
     def cut(self) -> Mapping[TextKind, int]:
         """Returns how many texts were cut to the model's length so far, by kind."""
 
+    def spelled(self, texts: Sequence[str]) -> int:
+        """Returns how many of `texts` the tokenizer has no words for, as of another language."""
+
     def encode_images(self, images: Sequence[Image.Image]) -> Features:
         """Returns (n, d) features of RGB `images`."""
 

@@ -19,7 +19,7 @@ from finehard.digest import digest, folder_revision
 from finehard.errors import FinehardError
 from finehard.io import storage
 
-VERSION = 1
+VERSION = 2
 """Of how figures are computed; another one runs all benchmarks again."""
 
 
@@ -104,6 +104,11 @@ def measure(
     deviations += [
         f"{n:,} {kind} texts are cut to the model's length" for kind, n in cut.items() if n
     ]
+    if encoder.spelled:
+        deviations.append(
+            f"{encoder.spelled:,} of {encoder.texts:,} texts have words that the model's tokenizer "
+            "does not have, as of a language that it is not made for"
+        )
     return Result(
         benchmark.name, benchmark.title, benchmark.protocol, tuple(deviations),
         benchmark.published_name(), tuple(figures), encoder.images, encoder.expected,

@@ -11,12 +11,12 @@ from torch.distributed import ProcessGroup
 from finehard.benchmarks.chosen import choose, folder_of
 from finehard.benchmarks.folder import Absent
 from finehard.benchmarks.model import Precision
-from finehard.benchmarks.models.fgclip import FGClipModel
 from finehard.benchmarks.models.forward import Place
+from finehard.benchmarks.models.trained import of_network
 from finehard.benchmarks.shared import SharedEncoder
 from finehard.errors import FinehardError
-from finehard.fgclip.model import FGCLIP
-from finehard.fgclip.transform import Fit
+from finehard.fgclip.model import Network
+from finehard.fgclip.targets import SampleConfig
 from finehard.io import storage
 
 
@@ -45,20 +45,22 @@ class TrainingBenchmarks:
 
     def measure(
         self,
-        model: FGCLIP,
+        model: Network,
         tokenizer: Any,
-        fit: Fit,
+        sample: SampleConfig,
         device: torch.device,
         precision: Precision,
         group: ProcessGroup | None,
     ) -> dict[str, float]:
-        """Returns the figures, "BENCHMARK/FIGURE"; every process of `group` must call this."""
+        """Returns the figures, "BENCHMARK/FIGURE"; images and texts are made as `sample` says.
+
+        Every process of `group` must call this."""
         training = model.training
         model.eval()
         figures: dict[str, float] = {}
         try:
             where = Place(device, precision)
-            measured = FGClipModel(model, tokenizer, where, "in training", fit)
+            measured = of_network(model, tokenizer, where, "in training", sample)
             for benchmark, data in self._read:
                 encoder = SharedEncoder(measured, group)
                 found = benchmark.measure(data, encoder)

@@ -21,7 +21,7 @@ from finehard.fgclip.evaluators import EVALUATORS, EvalData, Evaluator, load_eva
 from finehard.fgclip.model import Network, load
 from finehard.fgclip.reader import find_shards
 from finehard.fgclip.sampler import Shard
-from finehard.fgclip.siglip2 import FGCLIP2
+from finehard.fgclip.siglip2 import FGCLIP2, is_siglip2
 from finehard.fgclip.targets import SampleConfig
 from finehard.fgclip.tokenizer import load_tokenizer
 from finehard.io import storage
@@ -85,11 +85,11 @@ def _run(name: str, evaluator: Evaluator, model: Network, data: EvalData) -> dic
 
 
 def sample_config(folder: str | os.PathLike[str]) -> SampleConfig:
-    """Returns the `SampleConfig` that the model in `folder` was trained with; the published one
-    where the folder does not say."""
+    """Returns the `SampleConfig` that the model in `folder` was trained with; where the folder does
+    not say, the published one, which is in lower case for SigLIP 2 and FG-CLIP 2."""
     path = Path(folder) / SAMPLE
     if not path.is_file():
-        return SampleConfig()
+        return SampleConfig(lowercase=is_siglip2(folder))
     values = json.loads(path.read_text("utf-8"))
     known = {f.name for f in dataclasses.fields(SampleConfig)}
     return SampleConfig(**{k: v for k, v in values.items() if k in known})

@@ -67,7 +67,7 @@ class Naflex(NamedTuple):
 
 class Picture(NamedTuple):
     """A decoded image (3, H, W) and the number of patches, of `SIZES`, that it fills; `final` where
-    it has the size of the largest number already, which every batch with it has."""
+    it has its size in patches already, and no batch scales it."""
 
     pixels: NDArray[np.uint8]
     fills: int
@@ -100,6 +100,17 @@ def picture(
     if final:
         pixels = _resize(pixels, target)
     return Picture(pixels, fills, final), [clipped(box) for box in boxes]
+
+
+def alone(image: Image.Image, naflex: Naflex) -> Picture:
+    """Returns an RGB image at the number of patches that it fills by itself, whatever it is in a
+    batch with: as FG-CLIP 2 is evaluated (published: determine_max_value in fgclip2/eval)."""
+    pixels = np.ascontiguousarray(np.asarray(image, dtype=np.uint8).transpose(2, 0, 1))
+    height, width = pixels.shape[1:]
+    fills = _size(height // naflex.patch * (width // naflex.patch), naflex.most)
+    return Picture(
+        _resize(pixels, _pixels_for(height, width, naflex.patch, fills)), fills, final=True
+    )
 
 
 def batch_of(pictures: Sequence[Picture], patch: int) -> Patches:

@@ -19,6 +19,10 @@ from finehard.errors import FinehardError, error_line
 from finehard.fgclip.packing import Text
 from finehard.fgclip.reader import ShardReader
 from finehard.fgclip.sampler import SampleIndex
+from finehard.fgclip.siglip2 import is_siglip2, read_config
+
+UNCUT = 1 << 30
+"""A limit that cuts no text."""
 
 _WORD_END = "</w>"
 _SPACE = "\u2581"
@@ -27,9 +31,12 @@ _UNPLAIN = re.compile(r"'|<\|")
 
 
 def load_tokenizer(folder: str | os.PathLike[str]) -> Any:
-    """Loads the tokenizer of a model folder. Raises `FinehardError`."""
+    """Loads the tokenizer of a model folder, whose code is not run: that of a published FG-CLIP 2
+    asks for it. Raises `FinehardError`."""
+    name = os.fspath(folder)
     try:
-        return AutoTokenizer.from_pretrained(os.fspath(folder))
+        config = read_config(name) if is_siglip2(name) else None
+        return AutoTokenizer.from_pretrained(name, config=config, trust_remote_code=False)
     except (OSError, ValueError, KeyError) as error:
         raise FinehardError(f"no tokenizer in {folder}: {error_line(error)}") from None
 

@@ -109,11 +109,6 @@ def train(
     if world > 1:
         whole = DistributedDataParallel(objective, broadcast_buffers=False)
 
-    if benchmarks and isinstance(network, siglip2.FGCLIP2):
-        raise UsageError(
-            "run.evaluate: benchmarks cannot measure FG-CLIP 2 yet; leave it out, and use "
-            "--eval-data"
-        )
     patient = distributed.patient_group() if eval_shards or benchmarks else None
     evaluation = partial(
         _evaluate, config, evaluators, network, tokenizer, eval_shards, logger, patient
@@ -344,7 +339,7 @@ def _measure(
     if benchmarks is None:
         return {}
     figures = benchmarks.measure(
-        model, tokenizer, config.sample.fit, device, config.run.precision, group
+        model, tokenizer, config.sample, device, config.run.precision, group
     )
     if logger:
         logger.log(step, figures, "benchmark")

@@ -53,6 +53,11 @@ class ColourModel:
             for image, own in zip(images, boxes, strict=True)
         ]
 
+    def spelled(self, texts: Sequence[str]) -> int:
+        """Texts with a character that is in none of the words, and not ASCII."""
+        known = "".join(self._words)
+        return sum(any(not c.isascii() and c not in known for c in text) for text in texts)
+
     def describe(self) -> dict[str, Any]:
         return {"family": "colours", "boxes": "the pixel in the middle"}
 

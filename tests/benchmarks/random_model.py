@@ -56,6 +56,9 @@ class RandomModel:
             found.append(unit(np.stack(rows)))
         return found
 
+    def spelled(self, texts: Sequence[str]) -> int:
+        return 0
+
     def describe(self) -> dict[str, Any]:
         return {"family": "random"}
 

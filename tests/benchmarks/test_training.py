@@ -19,8 +19,16 @@ from finehard.benchmarks.run import measure
 from finehard.benchmarks.training import TrainingBenchmarks
 from finehard.errors import FinehardError, UsageError
 from finehard.fgclip import model as fgclip
-from finehard.fgclip.config import ScratchConfig, as_dict, parse_train_config, scratch_clip
-from finehard.fgclip.tokenizer import load_tokenizer, make_tokenizer
+from finehard.fgclip import siglip2
+from finehard.fgclip.config import (
+    ScratchConfig,
+    as_dict,
+    parse_train_config,
+    scratch_clip,
+    scratch_siglip2,
+)
+from finehard.fgclip.targets import SampleConfig
+from finehard.fgclip.tokenizer import load_tokenizer, make_gemma_tokenizer, make_tokenizer
 from finehard.fgclip.train import main, train
 from tests.benchmarks.layouts import LAYOUTS
 from tests.fgclip import made_shards
@@ -42,18 +50,34 @@ def root(tmp_path_factory) -> Path:
     return root
 
 
+TEXTS = ["a red thing and a blue thing", "yellow or green things"]
+
+
 @pytest.fixture(scope="module")
 def model_folder(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("model")
-    tokenizer = make_tokenizer(["a red thing and a blue thing", "yellow or green things"], 600)
+    tokenizer = make_tokenizer(TEXTS, 600)
     torch.manual_seed(0)
     fgclip.save(fgclip.build(scratch_clip(ScratchConfig(**SMALL), len(tokenizer))), folder)
     tokenizer.save_pretrained(folder)
     return folder
 
 
-def config(**run):
+@pytest.fixture(scope="module")
+def fgclip2_folder(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("model")
+    tokenizer = make_gemma_tokenizer(TEXTS, 600)
+    torch.manual_seed(0)
+    scratch = scratch_siglip2(ScratchConfig(**SMALL), len(tokenizer))
+    fgclip.save(siglip2.build(scratch), folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def config(backbone="clip", **run):
     values = {
+        "model": {"backbone": backbone},
+        "sample": {"lowercase": backbone == "siglip2", "patches": 128},
         "scratch": SMALL,
         "optimizer": {"batch_size": 8, "steps": 4, "lr": 1e-3, "warmup_steps": 2},
         "run": {"precision": "fp32", "workers": 0, "log_every": 1, "save_every": 100, **run},
@@ -68,9 +92,10 @@ def figures_of(folder: Path, root: Path) -> dict[str, float]:
     return {f"{r.benchmark}/{f.name}": f.value for r in results for f in r.figures}
 
 
-def test_figures_in_the_log_are_those_of_the_command(root, tmp_path):
+@pytest.mark.parametrize("backbone", ["clip", "siglip2"])
+def test_figures_in_the_log_are_those_of_the_command(backbone, root, tmp_path):
     data = str(made_shards.write(tmp_path / "data", 16))
-    settings = config(evaluate=NAMES, eval_every=2)
+    settings = config(backbone, evaluate=NAMES, eval_every=2)
     result = train(settings, [data], tmp_path / "out", benchmark_data=str(root))
     rows = [json.loads(line) for line in (tmp_path / "out" / "log.jsonl").read_text().splitlines()]
     logged = [row for row in rows if row["group"] == "benchmark"]
@@ -132,9 +157,11 @@ PROCESS = """
 import json, sys
 from pathlib import Path
 from finehard.benchmarks.models.fgclip import FGClipModel
+from finehard.benchmarks.models.fgclip2 import FGClip2Model
 from finehard.benchmarks.training import TrainingBenchmarks
 from finehard.errors import FinehardError
 from finehard.fgclip import distributed, model
+from finehard.fgclip.evaluate import sample_config
 from finehard.fgclip.tokenizer import load_tokenizer
 
 folder, root, output, broken, *names = sys.argv[1:]
@@ -142,18 +169,20 @@ device = distributed.init()
 group = distributed.patient_group()
 rank = distributed.rank()
 encoded = 0
-whole = FGClipModel.image_features
-def counted(self, images):
-    global encoded
-    encoded += len(images)
-    if broken == "broken" and rank == 1:
-        raise MemoryError("no more memory")
-    return whole(self, images)
-FGClipModel.image_features = counted
+def counted(whole):
+    def image_features(self, images):
+        global encoded
+        encoded += len(images)
+        if broken == "broken" and rank == 1:
+            raise MemoryError("no more memory")
+        return whole(self, images)
+    return image_features
+for family in (FGClipModel, FGClip2Model):
+    family.image_features = counted(family.image_features)
 benchmarks = TrainingBenchmarks(names, root)
 try:
     figures = benchmarks.measure(
-        model.load(folder), load_tokenizer(folder), "squash", device, "fp32", group
+        model.load(folder), load_tokenizer(folder), sample_config(folder), device, "fp32", group
     )
 except (FinehardError, MemoryError) as error:
     figures = {"error": f"{type(error).__name__}: {error}"}
@@ -175,9 +204,11 @@ def in_processes(count: int, tmp_path: Path, model: Path, root: Path, state: str
 
 
 @pytest.mark.slow
-def test_processes_share_the_work_and_get_equal_figures(tmp_path, model_folder, root):
-    expected = figures_of(model_folder, root)
-    first, second = in_processes(2, tmp_path, model_folder, root, "whole", NAMES)
+@pytest.mark.parametrize("name", ["model_folder", "fgclip2_folder"])
+def test_processes_share_the_work_and_get_equal_figures(name, tmp_path, root, request):
+    folder = request.getfixturevalue(name)
+    expected = figures_of(folder, root)
+    first, second = in_processes(2, tmp_path, folder, root, "whole", NAMES)
     assert first[0] == pytest.approx(expected) and second[0] == pytest.approx(expected)
     assert first[1] == second[1] == 4  # half of coco's and urban1k's four images each
 
@@ -215,7 +246,7 @@ def test_a_benchmark_of_the_user_is_measured(model_folder, root, tmp_path, monke
     registry.add_path(str(tmp_path))
     benchmarks = TrainingBenchmarks(["own:own"], str(root))
     figures = benchmarks.measure(
-        fgclip.load(model_folder), load_tokenizer(model_folder), "squash",
+        fgclip.load(model_folder), load_tokenizer(model_folder), SampleConfig(),
         torch.device("cpu"), "fp32", None,
     )  # fmt: skip
     assert "own/image_to_text_r@1" in figures

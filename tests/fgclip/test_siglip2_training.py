@@ -20,9 +20,8 @@ from hypothesis import strategies as st
 from PIL import Image
 from transformers import AutoModel, AutoProcessor, AutoTokenizer, Siglip2Model
 
-from finehard.benchmarks.loading import load_model
 from finehard.cli.main import main
-from finehard.errors import FinehardError, UsageError
+from finehard.errors import UsageError
 from finehard.fgclip import objective as objectives
 from finehard.fgclip import siglip2
 from finehard.fgclip.batch import Batch
@@ -144,11 +143,6 @@ def test_a_folder_says_which_backbone_it_has(whole_run, dataset, tmp_path):
 
 
 @torch.no_grad()
-def test_benchmarks_refuse_it_until_they_know_its_heads(whole_run):
-    with pytest.raises(FinehardError, match="cannot measure yet"):
-        load_model(str(whole_run / "model"))
-
-
 def test_the_folder_loads_elsewhere_with_equal_features(whole_run):
     folder = whole_run / "model"
     model, tokenizer = load(folder).eval(), load_tokenizer(folder)

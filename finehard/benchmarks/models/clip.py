@@ -15,6 +15,7 @@ from finehard.benchmarks.models.forward import (
     Place,
     features,
     name_of,
+    pieces_of,
     value_path,
 )
 from finehard.benchmarks.models.pretrained import load_pretrained, token_ids
@@ -32,6 +33,9 @@ class ClipModel(ForwardModel):
         self._model, self._tokenizer, self._processor = load_pretrained(spec, where.device)
         self._limit = self._model.config.text_config.max_position_embeddings
         self._side = self._model.config.vision_config.image_size
+
+    def pieces(self, text: str) -> list[str]:
+        return pieces_of(self._tokenizer, text)
 
     def encode_texts(self, texts: Sequence[str], kind: TextKind) -> Features:
         def encode(part: Sequence[str]) -> Tensor:

@@ -12,21 +12,13 @@ from PIL import Image
 from torch import Tensor
 
 from finehard.benchmarks.model import Features, TextKind
-from finehard.benchmarks.models.forward import TEXTS, ForwardModel, Place, features, name_of
-from finehard.fgclip.evaluate import limits_of, sample_config
-from finehard.fgclip.model import FGCLIP, load
+from finehard.benchmarks.models.forward import TEXTS, ForwardModel, Place, features, pieces_of
+from finehard.fgclip.evaluate import limits_of
+from finehard.fgclip.model import FGCLIP
 from finehard.fgclip.objective import MEAN, STD
 from finehard.fgclip.packing import LONG, SHORT, pack
-from finehard.fgclip.tokenizer import Tokens, load_tokenizer
+from finehard.fgclip.tokenizer import UNCUT, Tokens
 from finehard.fgclip.transform import Fit, fitted
-
-_UNCUT = 1 << 30
-
-
-def load_fgclip(spec: str, where: Place) -> FGClipModel:
-    """Returns the FG-CLIP in folder `spec`. Raises `FinehardError`."""
-    model = load(spec).to(where.device).eval()
-    return FGClipModel(model, load_tokenizer(spec), where, name_of(spec), sample_config(spec).fit)
 
 
 class FGClipModel(ForwardModel):
@@ -39,11 +31,14 @@ class FGClipModel(ForwardModel):
     ) -> None:
         super().__init__(name, where)
         self._model, self._fit = model, fit
-        self._tokens = Tokens(tokenizer)
+        self._tokenizer, self._tokens = tokenizer, Tokens(tokenizer)
         self._limits = limits_of(model)
         self._mean, self._std = (
             torch.tensor(values, device=where.device)[:, None, None] * 255 for values in (MEAN, STD)
         )
+
+    def pieces(self, text: str) -> list[str]:
+        return pieces_of(self._tokenizer, text)
 
     def encode_texts(self, texts: Sequence[str], kind: TextKind) -> Features:
         path = LONG if kind == "long" else SHORT
@@ -51,7 +46,7 @@ class FGClipModel(ForwardModel):
         head = self._model.long_features if path == LONG else self._model.short_features
 
         def encode(part: Sequence[str]) -> Tensor:
-            whole = [self._tokens(text, _UNCUT) for text in part]
+            whole = [self._tokens(text, UNCUT) for text in part]
             self.cut[kind] += sum(len(ids) > limit for ids in whole)
             fitting = [(path, self._tokens(text, limit)) for text in part]
             packing, which = pack(fitting)
@@ -65,7 +60,7 @@ class FGClipModel(ForwardModel):
         if self._fit == "squash":
             return super().encode_boxes(images, boxes)
         moved = [
-            np.array(self._fitted(image, own)[1], np.float32).reshape(-1, 4)
+            np.array(self._fitted(image, own)[1]).reshape(-1, 4)
             for image, own in zip(images, boxes, strict=True)
         ]
         return super().encode_boxes(images, moved)

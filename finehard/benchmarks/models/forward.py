@@ -21,6 +21,8 @@ T = TypeVar("T")
 
 TEXTS = 256
 """Texts of one forward pass."""
+_UNKNOWN = {"<unk>", "[UNK]"}
+"""What tokenizers without bytes make of a word that they do not have."""
 
 
 class Place(NamedTuple):
@@ -67,11 +69,10 @@ def features(
 def pooled(dense: Tensor, boxes: NDArray[Any]) -> Features:
     """Returns (k, d) features of normalised xyxy (k, 4) `boxes` on the (d, h, w) map `dense`."""
     height, width = dense.shape[1:]
-    scale = dense.new_tensor([width, height, width, height], dtype=torch.float32)
-    rois = torch.as_tensor(np.asarray(boxes, np.float32).reshape(-1, 4), device=dense.device)
-    aligned = roi_align(
-        dense.float()[None], [rois * scale], (1, 1), 1.0, sampling_ratio=-1, aligned=True
-    )
+    # In float64 first, as published: RoIAlign's samples are a box's patches, rounded up.
+    scaled = np.reshape(boxes, (-1, 4)) * np.array([width, height, width, height], np.float64)
+    rois = torch.as_tensor(scaled, dtype=torch.float32, device=dense.device)
+    aligned = roi_align(dense.float()[None], [rois], (1, 1), 1.0, sampling_ratio=-1, aligned=True)
     return normalize(aligned[:, :, 0, 0], dim=-1).cpu().numpy()
 
 
@@ -88,6 +89,17 @@ def value_path(layer: Any, states: Tensor) -> Tensor:
     return states + layer.mlp(layer.layer_norm2(states))
 
 
+def pieces_of(tokenizer: Any, text: str) -> list[str]:
+    """Returns the tokens that one of `transformers`' tokenizers splits `text` into, without those
+    that begin and end it."""
+    ids = tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
+    return tokenizer.convert_ids_to_tokens(ids)
+
+
+def _is_spelled(pieces: Sequence[str], text: str) -> bool:
+    return not _UNKNOWN.isdisjoint(pieces) or len(pieces) > len(text)
+
+
 class ForwardModel:
     """A model in batches: families say what a batch of images makes, and how texts are encoded.
 
@@ -101,6 +113,10 @@ class ForwardModel:
         self.cut: dict[TextKind, int] = {"short": 0, "long": 0, "region": 0}
         self.where = where
 
+    def pieces(self, text: str) -> list[str]:
+        """Returns the tokens that `text` is split into, without those that begin and end it."""
+        raise NotImplementedError
+
     def image_features(self, images: Sequence[Image.Image]) -> Tensor:
         """Returns (n, d) features of a batch of images, of any length."""
         raise NotImplementedError
@@ -108,6 +124,11 @@ class ForwardModel:
     def maps(self, images: Sequence[Image.Image]) -> Sequence[Tensor]:
         """Returns the dense map (d, h, w) of each whole image of a batch."""
         raise NotImplementedError
+
+    def spelled(self, texts: Sequence[str]) -> int:
+        """Returns how many of `texts` the tokenizer has no words for: with unknown tokens, or with
+        more tokens than characters, as where those outside a vocabulary are spelled in bytes."""
+        return sum(_is_spelled(self.pieces(text), text) for text in texts if not text.isascii())
 
     def encode_images(self, images: Sequence[Image.Image]) -> Features:
         """Returns (n, d) features of RGB `images`."""

@@ -8,15 +8,15 @@ from typing import Any
 
 import torch
 from safetensors import safe_open
-from transformers import AutoConfig
+from transformers import PretrainedConfig
 
 from finehard.benchmarks.model import Model, Precision
 from finehard.benchmarks.models.forward import place
 from finehard.errors import FinehardError, error_line
 
 _OPEN_CLIP = "open_clip:"
-_LONG_HEAD = "text_filip_projection.weight"
-"""The parameter that FG-CLIP has, and CLIP lacks."""
+_LONG_HEADS = {"clip": "text_filip_projection.weight", "siglip2": "longtext_head.weight"}
+"""The parameters that FG-CLIP and FG-CLIP 2 have, and CLIP and SigLIP 2 lack."""
 
 
 def load(spec: str, device: str | None, precision: Precision | None) -> Model:
@@ -27,41 +27,43 @@ def load(spec: str, device: str | None, precision: Precision | None) -> Model:
 
         return OpenClipModel(spec.removeprefix(_OPEN_CLIP), where)
     config = _config(spec)
-    if config.model_type == "clip":
-        if _is_fgclip(spec, config):
-            from finehard.benchmarks.models.fgclip import load_fgclip
+    kind = config.get("model_type")
+    if kind == "fgclip2" or (kind in _LONG_HEADS and _is_fine_grained(spec, config)):
+        from finehard.benchmarks.models.trained import load_trained
 
-            return load_fgclip(spec, where)
+        return load_trained(spec, where)
+    if kind == "clip":
         from finehard.benchmarks.models.clip import ClipModel
 
         return ClipModel(spec, where)
-    if any(name.startswith("FGCLIP2") for name in config.architectures or []):
-        raise FinehardError(
-            f"{spec} is an FG-CLIP 2 model, which benchmarks cannot measure yet: read as SigLIP 2, "
-            "it would lack its heads for long texts and regions"
-        )
-    if config.model_type in ("siglip", "siglip2"):
+    if kind in ("siglip", "siglip2"):
         from finehard.benchmarks.models.siglip import SiglipModel
 
         return SiglipModel(spec, where)
     raise FinehardError(
-        f"{spec} is a {config.model_type} model: only FG-CLIP, CLIP, SigLIP, SigLIP 2 and "
+        f"{spec} is a {kind} model: only FG-CLIP, FG-CLIP 2, CLIP, SigLIP, SigLIP 2 and "
         f"{_OPEN_CLIP}ARCHITECTURE are measured"
     )
 
 
-def _config(spec: str) -> Any:
+def _config(spec: str) -> dict[str, Any]:
+    """Returns config.json as it is: the code that published folders bring for it is not run."""
     if spec.startswith(("/", "./", "../", "~")) and not Path(spec).is_dir():
         raise FinehardError(f"no model in {spec}: no such folder")
     try:
-        return AutoConfig.from_pretrained(spec, trust_remote_code=False)
+        config: dict[str, Any] = PretrainedConfig.get_config_dict(spec)[0]
     except (OSError, ValueError, KeyError) as error:
         raise FinehardError(f"no model in {spec}: {error_line(error)}") from None
+    if not config.get("model_type"):
+        raise FinehardError(f"no model in {spec}: no config.json that names a model_type")
+    return config
 
 
-def _is_fgclip(spec: str, config: Any) -> bool:
-    names = config.architectures or []
-    return any(name.startswith("FGCLIP") for name in names) or _LONG_HEAD in _parameters(Path(spec))
+def _is_fine_grained(spec: str, config: dict[str, Any]) -> bool:
+    names = config.get("architectures") or []
+    if any(name.upper().startswith("FGCLIP") for name in names):
+        return True
+    return _LONG_HEADS[config["model_type"]] in _parameters(Path(spec))
 
 
 def _parameters(folder: Path) -> set[str]:

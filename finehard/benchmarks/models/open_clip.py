@@ -13,7 +13,14 @@ from torch import Tensor
 from torch.nn import functional
 
 from finehard.benchmarks.model import Features, TextKind
-from finehard.benchmarks.models.forward import TEXTS, ForwardModel, Place, features, name_of
+from finehard.benchmarks.models.forward import (
+    TEXTS,
+    ForwardModel,
+    Place,
+    features,
+    name_of,
+    pieces_of,
+)
 from finehard.errors import FinehardError, UsageError, error_line
 
 _SCHEMES = ("hf-hub:", "local-dir:")
@@ -53,6 +60,10 @@ class OpenClipModel(ForwardModel):
         self._limit = int(getattr(model, "context_length", self._tokenizer.context_length))
         self._dense = _has_value_path(model.visual)
         self._padding = int(self._tokenizer([""], self._limit + 1)[0, -1])
+
+    def pieces(self, text: str) -> list[str]:
+        inner = getattr(self._tokenizer, "tokenizer", None)  # one of transformers
+        return pieces_of(inner, text) if inner else list(map(str, self._tokenizer.encode(text)))
 
     def encode_texts(self, texts: Sequence[str], kind: TextKind) -> Features:
         def encode(part: Sequence[str]) -> Tensor:

@@ -10,7 +10,14 @@ from torch import Tensor
 from torch.nn import functional
 
 from finehard.benchmarks.model import Features, TextKind
-from finehard.benchmarks.models.forward import TEXTS, ForwardModel, Place, features, name_of
+from finehard.benchmarks.models.forward import (
+    TEXTS,
+    ForwardModel,
+    Place,
+    features,
+    name_of,
+    pieces_of,
+)
 from finehard.benchmarks.models.pretrained import load_pretrained, token_ids
 
 
@@ -26,6 +33,9 @@ class SiglipModel(ForwardModel):
         super().__init__(name_of(spec), where)
         self._model, self._tokenizer, self._processor = load_pretrained(spec, where.device)
         self._limit = self._model.config.text_config.max_position_embeddings
+
+    def pieces(self, text: str) -> list[str]:
+        return pieces_of(self._tokenizer, text.lower())
 
     def encode_texts(self, texts: Sequence[str], kind: TextKind) -> Features:
         def encode(part: Sequence[str]) -> Tensor:

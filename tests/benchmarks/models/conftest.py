@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from transformers import (
     CLIPImageProcessor,
@@ -23,9 +26,12 @@ from transformers import (
     SiglipModel,
 )
 
+from finehard.fgclip import loadable, siglip2
 from finehard.fgclip import model as fgclip
 from finehard.fgclip.config import ScratchConfig, scratch_clip
-from finehard.fgclip.tokenizer import make_tokenizer
+from finehard.fgclip.evaluate import SAMPLE
+from finehard.fgclip.targets import SampleConfig
+from finehard.fgclip.tokenizer import make_gemma_tokenizer, make_tokenizer
 
 torch.set_num_threads(1)
 
@@ -36,6 +42,7 @@ TEXTS = [
     "a white square left of a white ball " * 60,
 ]
 """The last one is longer than any model's text."""
+CHINESE = ["红色的东西", "蓝色的东西", "绿色的东西", "绿色的东西二"]
 
 SMALL = ScratchConfig(
     image_size=32, patch_size=8, width=32, layers=2, heads=2, text_width=32, text_layers=2,
@@ -141,6 +148,46 @@ def siglip2_folder(tmp_path_factory) -> Path:
     config = Siglip2Config(text_config=_text(len(tokenizer)), vision_config=vision)
     Siglip2Model(config).save_pretrained(folder)
     Siglip2ImageProcessor(patch_size=8, max_num_patches=24).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def fgclip2_folder(tmp_path_factory) -> Path:
+    """An FG-CLIP 2 as `finehard train` writes one, whose tokenizer knows Chinese; no two of its
+    heads and position tables are alike."""
+    folder = tmp_path_factory.mktemp("models") / "fgclip2"
+    tokenizer = make_gemma_tokenizer([*TEXTS, *CHINESE], 600)
+    torch.manual_seed(5)
+    vision = {"patch_size": 8, "num_patches": 16, **_TOWER}
+    model = siglip2.build(
+        Siglip2Config(text_config=_text(len(tokenizer)), vision_config=vision)
+    ).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.1 * torch.randn(parameter.shape))
+    fgclip.save(model, folder)
+    sample = SampleConfig(lowercase=True, patches=576)
+    loadable.complete(folder, model, tokenizer, sample)
+    (folder / SAMPLE).write_text(json.dumps(dataclasses.asdict(sample)))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def published_fgclip2_folder(fgclip2_folder, tmp_path_factory) -> Path:
+    """The same weights as FG-CLIP 2 is published: another `model_type`, which asks for code to be
+    run, and neither the trainer's scales nor a word about samples."""
+    folder = tmp_path_factory.mktemp("models") / "published"
+    shutil.copytree(fgclip2_folder, folder, ignore=shutil.ignore_patterns(SAMPLE, "*.py"))
+    config = json.loads((folder / "config.json").read_text())
+    config |= {
+        "model_type": "fgclip2",
+        "architectures": ["Fgclip2Model"],
+        "auto_map": {"AutoConfig": "configuration.Config", "AutoModel": "modeling.Model"},
+    }
+    (folder / "config.json").write_text(json.dumps(config))
+    state = load_file(folder / "model.safetensors")
+    kept = {name: value for name, value in state.items() if name not in siglip2.SCALES}
+    save_file(kept, folder / "model.safetensors", {"format": "pt"})
     return folder
 
 

@@ -19,10 +19,13 @@ from finehard.fgclip import model as fgclip
 from finehard.fgclip.objective import MEAN, STD
 from finehard.fgclip.tokenizer import load_tokenizer
 
-from .conftest import TEXTS
+from .conftest import CHINESE, TEXTS
 
 KINDS = ("short", "long", "region")
-FOLDERS = ("fgclip_folder", "clip_folder", "siglip_folder", "siglip2_folder", "open_clip_folder")
+FOLDERS = (
+    "fgclip_folder", "fgclip2_folder", "clip_folder", "siglip_folder", "siglip2_folder",
+    "open_clip_folder",
+)  # fmt: skip
 
 
 def spec_of(name, request):
@@ -160,6 +163,80 @@ def test_siglip_equals_transformers(name, request, pictures, boxes):
     close(ours.encode_boxes(pictures, boxes)[0], roi(dense, boxes[0]))
 
 
+def published_patches(image, patch, most):
+    """As in FG-CLIP 2's scripts: the number of patches that an image fills."""
+    fills = (image.width // patch) * (image.height // patch)
+    return min(most, next((n for n in (128, 256, 576, 784) if fills <= n), 1024))
+
+
+@torch.no_grad()
+def test_fgclip2_equals_its_modelling_file(fgclip2_folder, pictures):
+    ours = load_model(fgclip2_folder, "cpu")
+    net = AutoModel.from_pretrained(fgclip2_folder, trust_remote_code=True).eval()
+    tokenizer = AutoTokenizer.from_pretrained(fgclip2_folder)
+    processor = AutoImageProcessor.from_pretrained(fgclip2_folder)
+    large = [*pictures, *(p.resize((9 * p.width // 2, 4 * p.height)) for p in pictures)]
+    # RoIAlign's samples are as many as a box has patches, rounded up: none is a whole number here
+    given = [np.array([(0.11, 0.22, 0.63, 0.94), (0.02, 0.01, 0.97, 0.98)])] * len(large)
+    found = ours.encode_images(large), ours.encode_boxes(large, given)
+    numbers = set()
+    for row, (image, own) in enumerate(zip(large, given, strict=True)):
+        most = published_patches(image, 8, 576)
+        numbers.add(most)
+        pixels = processor(image, max_num_patches=most, return_tensors="pt")
+        close(found[0][row : row + 1], net.get_image_features(**pixels).pooler_output)
+        corners = (own * np.array([image.width, image.height] * 2)).tolist()
+        size = [(image.height, image.width)]
+        regions = net.get_image_region_features(**pixels, image_sizes=size, region_infos=[corners])
+        close(found[1][row], regions[0])
+    assert numbers == {128, 576}
+    texts = [*TEXTS, *CHINESE]
+    paths = (("short", "short", 64), ("region", "box", 64), ("long", "long", 196))
+    for kind, walk, length in paths:
+        ids = tokenizer(
+            [t.lower() for t in texts], padding="max_length", truncation=True, max_length=length,
+            return_tensors="pt",
+        )["input_ids"]  # fmt: skip
+        assert ids.shape == (len(texts), length)
+        theirs = net.get_text_features(ids, walk_type=walk).pooler_output
+        close(ours.encode_texts(texts, kind), theirs)
+    short, region, long = (ours.encode_texts(TEXTS[:1], kind) for kind in KINDS)
+    assert min(np.abs(short - region).max(), np.abs(short - long).max()) > 0.1
+    assert ours.describe()["text_lengths"] == {"short": 64, "long": 196, "region": 64}
+
+
+def test_a_published_fgclip2_has_equal_features(
+    fgclip2_folder, published_fgclip2_folder, pictures, boxes
+):
+    ours, theirs = (load_model(f, "cpu") for f in (fgclip2_folder, published_fgclip2_folder))
+    assert theirs.describe() == {**ours.describe(), "image_size": "at most 1024 patches"}
+    np.testing.assert_array_equal(theirs.encode_images(pictures), ours.encode_images(pictures))
+    np.testing.assert_array_equal(
+        theirs.encode_boxes(pictures, boxes)[0], ours.encode_boxes(pictures, boxes)[0]
+    )
+    for kind in KINDS:
+        rows = (one.encode_texts(TEXTS, kind) for one in (theirs, ours))
+        np.testing.assert_array_equal(*rows)
+
+
+def test_an_fgclip2_of_a_run_is_not_taken_for_siglip2(fgclip2_folder, tmp_path):
+    """A checkpoint of transformers says nothing of the heads but in its weights."""
+    import shutil
+
+    folder = shutil.copytree(fgclip2_folder, tmp_path / "model")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "architectures": ["Siglip2Model"]}))
+    assert load_model(folder, "cpu").describe()["family"] == "FG-CLIP 2"
+
+
+def test_texts_in_another_language_are_counted(clip_folder, siglip_folder, fgclip2_folder):
+    """By CLIP's bytes, SigLIP's unknown word; a tokenizer that has seen the characters has none."""
+    texts = [*TEXTS[:3], "a café in Zürich, with a view", *CHINESE]
+    counts = {f: load_model(f, "cpu").spelled(texts) for f in (clip_folder, siglip_folder)}
+    assert counts == {clip_folder: 4, siglip_folder: 5}
+    assert load_model(fgclip2_folder, "cpu").spelled([*TEXTS, *CHINESE]) == 0
+
+
 @torch.no_grad()
 def test_open_clip_equals_open_clip(open_clip_folder, pictures, boxes):
     import open_clip
@@ -205,8 +282,10 @@ def test_each_image_is_encoded_once_for_all_its_boxes(loaded, pictures, monkeypa
     assert sum(calls) == 3
 
 
-def test_bf16_is_close_to_fp32(fgclip_folder, pictures):
-    exact, fast = (load_model(fgclip_folder, "cpu", p) for p in ("fp32", "bf16"))
+@pytest.mark.parametrize("name", ["fgclip_folder", "fgclip2_folder"])
+def test_bf16_is_close_to_fp32(name, request, pictures):
+    folder = request.getfixturevalue(name)
+    exact, fast = (load_model(folder, "cpu", p) for p in ("fp32", "bf16"))
     a, b = exact.encode_images(pictures), fast.encode_images(pictures)
     assert b.dtype == np.float32 and 0 < np.abs(a - b).max() < 0.05
     assert fast.describe()["precision"] == "bf16" and exact.describe()["precision"] == "fp32"
