@@ -54,9 +54,7 @@ class ColourModel:
         ]
 
     def spelled(self, texts: Sequence[str]) -> int:
-        """Texts with a character that is in none of the words, and not ASCII."""
-        known = "".join(self._words)
-        return sum(any(not c.isascii() and c not in known for c in text) for text in texts)
+        return 0
 
     def describe(self) -> dict[str, Any]:
         return {"family": "colours", "boxes": "the pixel in the middle"}

@@ -164,7 +164,7 @@ from finehard.fgclip import distributed, model
 from finehard.fgclip.evaluate import sample_config
 from finehard.fgclip.tokenizer import load_tokenizer
 
-folder, root, output, broken, *names = sys.argv[1:]
+folders, root, output, broken, *names = sys.argv[1:]
 device = distributed.init()
 group = distributed.patient_group()
 rank = distributed.rank()
@@ -181,22 +181,25 @@ for family in (FGClipModel, FGClip2Model):
     family.image_features = counted(family.image_features)
 benchmarks = TrainingBenchmarks(names, root)
 try:
-    figures = benchmarks.measure(
-        model.load(folder), load_tokenizer(folder), sample_config(folder), device, "fp32", group
-    )
+    figures = [
+        benchmarks.measure(
+            model.load(one), load_tokenizer(one), sample_config(one), device, "fp32", group
+        )
+        for one in folders.split(",")
+    ]
 except (FinehardError, MemoryError) as error:
-    figures = {"error": f"{type(error).__name__}: {error}"}
+    figures = [{"error": f"{type(error).__name__}: {error}"}]
 Path(output, str(rank)).write_text(json.dumps([figures, encoded]))
 distributed.shutdown()
 """
 
 
-def in_processes(count: int, tmp_path: Path, model: Path, root: Path, state: str, names):
-    """Returns the figures, and the number of images encoded, of each process."""
+def in_processes(count: int, tmp_path: Path, models: list[Path], root: Path, state: str, names):
+    """Returns the figures of each model, and the number of images encoded, of each process."""
     (tmp_path / "run.py").write_text(PROCESS)
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    command += [f"--nproc_per_node={count}", str(tmp_path / "run.py"), str(model), str(root)]
-    command += [str(tmp_path), state, *names]
+    command += [f"--nproc_per_node={count}", str(tmp_path / "run.py")]
+    command += [",".join(map(str, models)), str(root), str(tmp_path), state, *names]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.getcwd()}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=200)
     assert done.returncode == 0, done.stderr[-2000:]
@@ -204,20 +207,23 @@ def in_processes(count: int, tmp_path: Path, model: Path, root: Path, state: str
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["model_folder", "fgclip2_folder"])
-def test_processes_share_the_work_and_get_equal_figures(name, tmp_path, root, request):
-    folder = request.getfixturevalue(name)
-    expected = figures_of(folder, root)
-    first, second = in_processes(2, tmp_path, folder, root, "whole", NAMES)
-    assert first[0] == pytest.approx(expected) and second[0] == pytest.approx(expected)
-    assert first[1] == second[1] == 4  # half of coco's and urban1k's four images each
+def test_processes_share_the_work_and_get_equal_figures(
+    tmp_path, model_folder, fgclip2_folder, root
+):
+    folders = [model_folder, fgclip2_folder]
+    first, second = in_processes(2, tmp_path, folders, root, "whole", NAMES)
+    for number, folder in enumerate(folders):
+        expected = figures_of(folder, root)
+        assert first[0][number] == pytest.approx(expected)
+        assert second[0][number] == pytest.approx(expected)
+    assert first[1] == second[1] == 8  # half of coco's and urban1k's four images each, both models
 
 
 @pytest.mark.slow
 def test_an_error_in_one_process_ends_the_others_too(tmp_path, model_folder, root):
-    first, second = in_processes(2, tmp_path, model_folder, root, "broken", ["coco"])
-    assert "process 1: MemoryError" in first[0]["error"]
-    assert second[0]["error"] == "MemoryError: no more memory"
+    first, second = in_processes(2, tmp_path, [model_folder], root, "broken", ["coco"])
+    assert "process 1: MemoryError" in first[0][0]["error"]
+    assert second[0][0]["error"] == "MemoryError: no more memory"
 
 
 @pytest.mark.slow
@@ -230,9 +236,10 @@ def test_missing_images_of_one_share_are_left_out(tmp_path, model_folder, root):
     for path in (names[1], names[3]):
         path.unlink()
     expected = measure(BENCHMARKS["urban1k"], load_model(model_folder, "cpu"), str(broken))
-    first, second = in_processes(2, tmp_path, model_folder, broken, "whole", ["urban1k"])
+    first, second = in_processes(2, tmp_path, [model_folder], broken, "whole", ["urban1k"])
     figures = {f"urban1k/{f.name}": f.value for f in expected.figures}
-    assert first[0] == second[0] == pytest.approx({**figures, "urban1k/missing": 2.0})
+    assert first[0] == second[0]
+    assert first[0][0] == pytest.approx({**figures, "urban1k/missing": 2.0})
 
 
 def test_a_benchmark_of_the_user_is_measured(model_folder, root, tmp_path, monkeypatch):
