@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +12,13 @@ import pytest
 import torch
 from torchvision.ops import roi_align
 
+from finehard.benchmarks.export import class_features
+from finehard.benchmarks.imagenet import imagenet
 from finehard.benchmarks.loading import load_model
 from finehard.cli.main import main
 from tests.benchmarks.models.conftest import (  # noqa: F401
     clip_folder,
+    fgclip2_folder,
     fgclip_folder,
     open_clip_folder,
     pictures,
@@ -105,3 +110,60 @@ def test_no_images_and_broken_images_are_named(fgclip_folder, tmp_path, capsys):
     assert export(*arguments) == 2 and "no .jpg" in capsys.readouterr().err
     Path(tmp_path / "images" / "1.png").write_bytes(b"no image")
     assert export(*arguments) == 1 and "1.png" in capsys.readouterr().err
+
+
+@torch.no_grad()
+def test_fgclip2_exports_boxes_texts_and_own_maps(fgclip2_folder, pictures, tmp_path):  # noqa: F811
+    """Classes are by the head for texts of boxes, maps have an image's own rows and columns."""
+    (tmp_path / "names.txt").write_text("red square\nblue ball\n")
+    (tmp_path / "templates.txt").write_text("a {c}\n")
+    assert export(
+        "--model", fgclip2_folder, "--classes", tmp_path / "names.txt", "--templates",
+        tmp_path / "templates.txt", "--output", tmp_path / "rows.npy",
+    ) == 0  # fmt: skip
+    model = load_model(fgclip2_folder, "cpu")
+    texts = model.encode_texts(["a red square", "a blue ball"], "region")
+    np.testing.assert_allclose(np.load(tmp_path / "rows.npy"), texts, atol=1e-6)
+    (tmp_path / "images").mkdir()
+    for number, picture in enumerate(pictures):
+        picture.save(tmp_path / "images" / f"{number}.png")
+    assert export("--model", fgclip2_folder, "--images", tmp_path / "images",
+                  "--output", tmp_path / "maps") == 0  # fmt: skip
+    maps = [np.load(tmp_path / "maps" / f"{number}.npy") for number in range(3)]
+    assert [one.shape for one in maps] == [(24, 9, 14), (24, 12, 9), (24, 11, 11)]
+
+
+def test_the_pages_program_fuses_scores(
+    fgclip_folder,
+    pictures,
+    tmp_path,
+    monkeypatch,  # noqa: F811
+):
+    page = (Path(__file__).parents[2] / "docs" / "open-vocabulary-detection.md").read_text("utf-8")
+    (block,) = re.findall(r"```python\n(.*?)```", page, re.S)
+    (tmp_path / "val2017").mkdir()
+    images = []
+    for number, picture in enumerate(pictures):
+        picture.save(tmp_path / "val2017" / f"{number}.png")
+        images.append({"id": number, "file_name": f"val2017/{number}.png", "width": picture.width,
+                       "height": picture.height})  # fmt: skip
+    categories = [{"id": 7, "name": "red_square"}, {"id": 3, "name": "blue ball"}]
+    (tmp_path / "a.json").write_text(json.dumps({"images": images, "categories": categories}))
+    found = [
+        {"image_id": i, "category_id": c, "bbox": [2, 3, 20, 11], "score": s}
+        for i, c, s in ((2, 7, 0.25), (0, 7, 0.5), (2, 3, 0.75))
+    ]
+    (tmp_path / "d.json").write_text(json.dumps(found))
+    names = [fgclip_folder, *(tmp_path / name for name in ("d.json", "a.json", ".", "out.json"))]
+    monkeypatch.setattr(sys, "argv", ["fuse.py", *map(str, names)])
+    exec(block, {})
+    fused = json.loads((tmp_path / "out.json").read_text())
+    assert [{**one, "score": 0} for one in fused] == [{**one, "score": 0} for one in found]
+    shares = [f["score"] ** 2 / d["score"] for f, d in zip(fused, found, strict=True)]
+    assert shares[0] + shares[2] == pytest.approx(1)  # of the two classes, in one box
+    model = load_model(fgclip_folder, "cpu")
+    size = np.array([pictures[0].width, pictures[0].height] * 2)
+    box = model.encode_boxes(pictures[:1], [np.array([(2, 3, 22, 14)]) / size])[0]
+    classes = class_features(model, ["blue ball", "red square"], imagenet().classes.templates)
+    blue, red = np.exp(100 * box @ classes.T)[0]
+    assert shares[1] == pytest.approx(red / (red + blue), rel=1e-3)

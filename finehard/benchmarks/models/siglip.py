@@ -7,7 +7,6 @@ from typing import Any
 
 from PIL import Image
 from torch import Tensor
-from torch.nn import functional
 
 from finehard.benchmarks.model import Features, TextKind
 from finehard.benchmarks.models.forward import (
@@ -19,14 +18,15 @@ from finehard.benchmarks.models.forward import (
     pieces_of,
 )
 from finehard.benchmarks.models.pretrained import load_pretrained, token_ids
+from finehard.fgclip.modeling_fgclip2 import attend
 
 
 class SiglipModel(ForwardModel):
     """A SigLIP or SigLIP 2 with its own image processor.
 
     Texts are in lower case, padded to the model's full length, and the padding is attended to, as
-    in training. Boxes are RoIAlign on the map that the pooling head makes of each patch alone, its
-    value path (MaskCLIP, arXiv 2112.01071).
+    in training. Boxes are RoIAlign on the map that the pooling head makes when each patch asks in
+    the place of its probe, as FG-CLIP 2 measures SigLIP 2 (published: copy_dense_feature_head).
     """
 
     def __init__(self, spec: str, where: Place) -> None:
@@ -56,7 +56,7 @@ class SiglipModel(ForwardModel):
             if patches
             else config.vision_config.image_size,
             "image_fit": "the model's image processor",
-            "boxes": "RoIAlign on the dense map: the value path of the pooling head",
+            "boxes": "RoIAlign on the dense map: the pooling head, each patch asking for itself",
             "precision": self.where.precision,
         }
 
@@ -70,7 +70,9 @@ class SiglipModel(ForwardModel):
     def maps(self, images: Sequence[Image.Image]) -> Sequence[Tensor]:
         inputs = self._inputs(images)
         vision = self._model.vision_model
-        states = _pooled_alone(vision.head, vision(**inputs).last_hidden_state)
+        states = vision(**inputs).last_hidden_state
+        mask = inputs.get("pixel_attention_mask", states.new_ones(states.shape[:2]))
+        dense = attend(vision.head, states, states, mask.bool())
         if "spatial_shapes" in inputs:
             shapes = inputs["spatial_shapes"].tolist()
         else:
@@ -78,13 +80,5 @@ class SiglipModel(ForwardModel):
             shapes = [(side, side)] * len(images)
         return [
             own[: height * width].T.unflatten(1, (height, width))
-            for own, (height, width) in zip(states, shapes, strict=True)
+            for own, (height, width) in zip(dense, shapes, strict=True)
         ]
-
-
-def _pooled_alone(head: Any, states: Tensor) -> Tensor:
-    """Returns (B, N, H), what the pooling head makes of each of the (B, N, H) `states` alone."""
-    attention = head.attention
-    weight, bias = (p.chunk(3)[2] for p in (attention.in_proj_weight, attention.in_proj_bias))
-    values = attention.out_proj(functional.linear(states, weight, bias))
-    return values + head.mlp(head.layernorm(values))

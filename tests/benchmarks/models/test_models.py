@@ -156,10 +156,14 @@ def test_siglip_equals_transformers(name, request, pictures, boxes):
     assert ids.shape == (4, 64)
     close(ours.encode_texts(TEXTS, "short"), net.get_text_features(input_ids=ids).pooler_output)
     one = processor(pictures[:1], return_tensors="pt")
-    states = net.vision_model(**one).last_hidden_state
+    head = net.vision_model.head
     height, width = one["spatial_shapes"][0].tolist() if "spatial_shapes" in one else (4, 4)
-    alone = [net.vision_model.head(states[:, i : i + 1]) for i in range(height * width)]
-    dense = torch.cat(alone).T.unflatten(1, (height, width))
+    states = net.vision_model(**one).last_hidden_state[:, : height * width]
+    rows = []
+    for number in range(height * width):  # each patch in the place of the head's probe
+        head.probe.data = states[:, number : number + 1].clone()
+        rows.append(head(states))
+    dense = torch.cat(rows).T.unflatten(1, (height, width))
     close(ours.encode_boxes(pictures, boxes)[0], roi(dense, boxes[0]))
 
 
