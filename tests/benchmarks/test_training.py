@@ -245,13 +245,13 @@ def test_missing_images_of_one_share_are_left_out(tmp_path, model_folder, root):
 def test_a_benchmark_of_the_user_is_measured(model_folder, root, tmp_path, monkeypatch):
     from finehard import registry
 
-    (tmp_path / "own.py").write_text(
+    (tmp_path / "own_in_training.py").write_text(
         "from dataclasses import replace\n"
         "from finehard.benchmarks.declared import BENCHMARKS\n"
         "own = replace(BENCHMARKS['urban1k'], name='own')\n"
     )
     registry.add_path(str(tmp_path))
-    benchmarks = TrainingBenchmarks(["own:own"], str(root))
+    benchmarks = TrainingBenchmarks(["own_in_training:own"], str(root))
     figures = benchmarks.measure(
         fgclip.load(model_folder), load_tokenizer(model_folder), SampleConfig(),
         torch.device("cpu"), "fp32", None,
