@@ -49,7 +49,10 @@ class Tokens:
     """
 
     def __init__(self, tokenizer: Any) -> None:
-        self._encode = tokenizer.backend_tokenizer.encode
+        backend = tokenizer.backend_tokenizer
+        backend.no_truncation()  # a saved tokenizer keeps the length and padding of its last use
+        backend.no_padding()
+        self._encode = backend.encode
         self._by_word = isinstance(tokenizer, CLIPTokenizer)
         self._begin = (int(tokenizer.bos_token_id),) if self._by_word else ()
         self.padding = int(tokenizer.pad_token_id or 0)

@@ -133,12 +133,7 @@ def test_fgclip2_exports_boxes_texts_and_own_maps(fgclip2_folder, pictures, tmp_
     assert [one.shape for one in maps] == [(24, 9, 14), (24, 12, 9), (24, 11, 11)]
 
 
-def test_the_pages_program_fuses_scores(
-    fgclip_folder,
-    pictures,
-    tmp_path,
-    monkeypatch,  # noqa: F811
-):
+def test_the_page_fuses_scores(fgclip_folder, pictures, tmp_path, monkeypatch):  # noqa: F811
     page = (Path(__file__).parents[2] / "docs" / "open-vocabulary-detection.md").read_text("utf-8")
     (block,) = re.findall(r"```python\n(.*?)```", page, re.S)
     (tmp_path / "val2017").mkdir()

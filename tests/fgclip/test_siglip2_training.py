@@ -33,7 +33,12 @@ from finehard.fgclip.objective import Objective, ObjectiveConfig
 from finehard.fgclip.packing import LONG, SHORT
 from finehard.fgclip.padded import pad_texts
 from finehard.fgclip.targets import SampleConfig, select
-from finehard.fgclip.tokenizer import Tokens, load_tokenizer, make_gemma_tokenizer
+from finehard.fgclip.tokenizer import (
+    Tokens,
+    load_tokenizer,
+    make_gemma_tokenizer,
+    make_tokenizer,
+)
 from finehard.fgclip.train import train
 
 from . import made_shards
@@ -299,6 +304,17 @@ def test_any_text_has_an_end_and_known_tokens(texts, text):
     ids = Tokens(tokenizer)(text, 64)
     assert ids[-1] == tokenizer.eos_token_id == 1 and len(ids) <= 64
     assert all(0 <= i < len(tokenizer) for i in ids)
+
+
+@pytest.mark.parametrize("make", [make_tokenizer, make_gemma_tokenizer])
+def test_a_tokenizers_last_use_cuts_and_pads_no_text(make, tmp_path):
+    """Tokenizers are saved with the length and the padding of their last call."""
+    tokenizer = make(["a red ball and a blue ball"] * 3, 700)
+    tokenizer(["a red ball"], padding="max_length", truncation=True, max_length=8)
+    tokenizer.save_pretrained(tmp_path)
+    tokens = Tokens(load_tokenizer(tmp_path))
+    assert len(tokens("a red ball's colour", 248)) > 8
+    assert tokens.padding not in tokens("a red", 248)[:-1]
 
 
 def test_the_tokenizer_is_the_same_when_saved_and_made_again(tmp_path):
