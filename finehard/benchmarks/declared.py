@@ -39,8 +39,7 @@ from finehard.benchmarks.readers.panoptic import panoptic_boxes
 SHORT, LONG = Retrieval("short"), Retrieval("long")
 _FLICKR = ("flickr30k-images", "flickr30k_images", "images", "Images", "")
 _VAL = ("val2017", "images/val2017", "")
-_COCO = ("", "images")
-"""Where the folders train2017 and val2017 are."""
+_SPLITS = ("val2017", "train2017")
 _NO_PROMPT = 'texts as they are, without "a photo of"'
 
 
@@ -180,7 +179,7 @@ def _fgovd(level: str, part: str, images: int | None = None) -> Benchmark:
         f"fgovd/{level}", f"FG-OVD, {level}", "fgovd",
         fgovd(
             (f"{level}.jsonl", f"fgovd_{level}.jsonl", f"{part}_llava.jsonl", f"{part}.jsonl"),
-            (f"{part}.json",), ("", "../coco", "coco"),
+            (f"{part}.json",), ("", "../coco", "coco"), _SPLITS[:1],
         ),
         BoxTexts(), "FG-CLIP: the text of a box among 11, no prompt",
         ("a tie is wrong, where the published scripts count it as right",),
@@ -204,9 +203,9 @@ _BOXES = [
     _panoptic("stuff", False),
     Benchmark(
         "coco_boxes", "COCO, boxes", "coco",
-        coco_boxes(("annotations/instances_val2017.json", "instances_val2017.json"), _COCO,
-                   lambda image: f"val2017/{image['file_name']}",
-                   templates=imagenet().classes.templates),
+        coco_boxes(("annotations/instances_val2017.json", "instances_val2017.json"),
+                   ("", "images"), lambda image: f"val2017/{image['file_name']}",
+                   templates=imagenet().classes.templates, splits=_SPLITS[:1]),
         BoxClassification(), "FG-CLIP: all annotations of val2017 (crowds too), 80 classes, "
         "ImageNet's 80 templates",
     ),
@@ -214,7 +213,7 @@ _BOXES = [
         "lvis_boxes", "LVIS, boxes", "lvis",
         coco_boxes(("lvis_v1_val.json", "annotations/lvis_v1_val.json"), ("../coco", "", "images"),
                    coco_path, lambda name: name.replace("_", " "),
-                   imagenet().classes.templates),
+                   imagenet().classes.templates, _SPLITS),
         BoxClassification(), 'FG-CLIP: all annotations, 1,203 classes ("_" as a space), '
         "ImageNet's 80 templates",
         ("images of train2017 count too: the published script leaves them out unsaid",),

@@ -24,6 +24,8 @@ Item = TypeVar("Item", bound=Any)
 _PIXELS = 1 << 26
 """Pixels of a batch, 200 MB: fewer images where they are large."""
 _NAMED = 5
+NO_FILE = "no such file"
+"""The reason of a `Missing` whose file is not there."""
 
 
 class Missing(NamedTuple):
@@ -100,7 +102,7 @@ class Encoder:
 
     def _check(self, items: Sequence[Item]) -> None:
         """Raises `FinehardError`, which counts and names the image files that are not there."""
-        names = [item.picture.name for item in items if not _exists(item.picture)]
+        names = [item.picture.name for item in items if not is_there(item.picture)]
         if names:
             shown = ", ".join(names[:_NAMED]) + (", ..." if len(names) > _NAMED else "")
             raise FinehardError(
@@ -108,7 +110,8 @@ class Encoder:
             )
 
 
-def _exists(picture: Picture) -> bool:
+def is_there(picture: Picture) -> bool:
+    """Returns whether the file of an image is there; a member of a tar is."""
     return not isinstance(picture.where, str) or storage.exists(picture.where)
 
 
@@ -123,7 +126,7 @@ def _decode(picture: Picture) -> Image.Image | Missing:
         data = storage.read_all(where) if isinstance(where, str) else storage.read(where)
         return load(data, ANY_SIDE)
     except FileNotFoundError:
-        return Missing(picture.name, "no such file")
+        return Missing(picture.name, NO_FILE)
     except ImageError as error:
         return Missing(picture.name, f"{error.reason}: {error.detail}")
     except (OSError, EOFError) as error:

@@ -32,14 +32,17 @@ class Folder(NamedTuple):
                 return uri
         raise Absent(f"{storage.join(self.uri, names[0])}: no such file")
 
-    def folder(self, *names: str) -> Folder:
-        """Returns the first of the folders `names` that is there, "" being this one.
-
-        Raises `Absent`."""
+    def folder(self, *names: str, inside: tuple[str, ...] = ("",)) -> Folder:
+        """Returns the first of the folders `names` in which one of the folders `inside` is; ""
+        stands for the folder itself. Raises `Absent`."""
         for name in names:
-            if storage.is_dir(uri := storage.join(self.uri, name) if name else self.uri):
+            uri = self._join(name)
+            if any(storage.is_dir(Folder(uri)._join(one)) for one in inside):
                 return Folder(uri)
-        raise Absent(f"{storage.join(self.uri, names[0])}: no such folder")
+        raise Absent(f"{Folder(self._join(names[0]))._join(inside[0])}: no such folder")
+
+    def _join(self, name: str) -> str:
+        return storage.join(self.uri, name) if name else self.uri
 
     def picture(self, name: str) -> Picture:
         """Returns the image file `name` in this folder, whether it is there or not."""

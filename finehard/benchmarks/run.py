@@ -12,7 +12,7 @@ from finehard import registry
 from finehard.benchmarks import interval
 from finehard.benchmarks.benchmark import Benchmark, Figure
 from finehard.benchmarks.chosen import folder_of
-from finehard.benchmarks.encoder import Encoder, Missing, Progress
+from finehard.benchmarks.encoder import NO_FILE, Encoder, Missing, Progress, is_there
 from finehard.benchmarks.folder import Absent
 from finehard.benchmarks.model import Model
 from finehard.digest import digest, folder_revision
@@ -130,7 +130,7 @@ def run(
     names. One that fails does not keep the others from being measured.
 
     With a folder `output`, each result is written to NAME.json there, and one that is there with
-    the same settings is not measured again.
+    the same settings is not measured again, unless an image that was missing is there now.
     """
     found = Run([], [], [])
     for benchmark, required in benchmarks:
@@ -142,8 +142,8 @@ def run(
         }  # fmt: skip
         settings = json.loads(json.dumps(settings))
         file = storage.join(output, f"{benchmark.name}.json") if output else None
-        result = _finished(file, settings, strict) if file else None
-        if result is None:
+        result = _finished(file, settings) if file else None
+        if result is None or (result.missing and (strict or _found_since(result, benchmark, root))):
             try:
                 shown = progress(benchmark.name)
                 result = measure(benchmark, model, root, shown, strict, settings)
@@ -157,14 +157,22 @@ def run(
     return found
 
 
-def _finished(file: str, settings: dict[str, Any], strict: bool) -> Result | None:
-    """Returns the result in `file`, None where there is none with these settings, or where images
-    were missing and none may be."""
+def _finished(file: str, settings: dict[str, Any]) -> Result | None:
+    """Returns the result in `file`, None where there is none with these settings."""
     if not storage.exists(file):
         return None
     try:
         result = of_dict(json.loads(storage.read_all(file)))
     except (ValueError, KeyError, TypeError):
         return None
-    same = result.settings == settings and not (strict and result.missing)
-    return result if same else None
+    return result if result.settings == settings else None
+
+
+def _found_since(result: Result, benchmark: Benchmark, root: str) -> bool:
+    """Returns whether an image that `result` lacks is there now; also where that cannot be told."""
+    lost = {one.name for one in result.missing if one.reason == NO_FILE}
+    try:
+        items = benchmark.read(folder_of(benchmark, root)).items
+    except FinehardError:
+        return True
+    return any(one.picture.name in lost and is_there(one.picture) for one in items)

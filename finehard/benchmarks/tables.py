@@ -12,7 +12,10 @@ from finehard.benchmarks.run import Result
 _SHOWN = ("r@1", "acc1", "mean_per_class_recall", "mean_average_precision", "top1", "to_text")
 """Ends of the figures that the table has; the rest are in the JSON and below the table."""
 _NAMED = 5
-_LATEX = {"&": r"\&", "%": r"\%", "_": r"\_", "#": r"\#", "$": r"\$", "{": r"\{", "}": r"\}"}
+_LATEX = {
+    **{mark: f"\\{mark}" for mark in "&%_#${}"},
+    **{"~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "\\": r"\textbackslash{}"},
+}
 
 Cells = list[list[str]]
 
@@ -102,17 +105,19 @@ def _below(results: Sequence[Result]) -> list[str]:
             lines[-1] += ", " + ", ".join(f"{n:,} {unit}" for unit, n in figures.items())
         rest = [f for f in one.figures if not _is_shown(f)]
         if rest:
-            shown = ", ".join(
-                f"{f.name.replace('_', ' ')} {_per_cent(f.value)} "
-                f"({_per_cent(f.low)}-{_per_cent(f.high)})" for f in rest
-            )  # fmt: skip
-            lines.append(f"  {shown}")
+            lines.append("  " + ", ".join(map(_in_words, rest)))
         lines += [f"  deviates: {line}" for line in one.deviations]
         lines += [f"  note: {line}" for line in one.notes]
         if one.missing:
             names = ", ".join(f"{m.name} ({m.reason})" for m in one.missing[:_NAMED])
             lines.append(f"  missing: {names}{', ...' if len(one.missing) > _NAMED else ''}")
     return lines
+
+
+def _in_words(one: Figure) -> str:
+    published = "" if one.published is None else f", as published {_per_cent(one.published)}"
+    interval = f"{_per_cent(one.low)}-{_per_cent(one.high)}"
+    return f"{one.name.replace('_', ' ')} {_per_cent(one.value)} ({interval}{published})"
 
 
 def _described(model: dict[str, Any]) -> str:

@@ -88,6 +88,22 @@ def test_a_finished_benchmark_is_not_run_again(
     assert model.images == encoded + 12
 
 
+def test_images_that_have_come_are_measured(
+    model: ColourModel, root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A finished benchmark that lacks images stays so only while none of them is there."""
+    arguments = ["--output", str(tmp_path / "out"), "--benchmark", "urban1k"]
+    kept = {n: (root / f"urban1k/image/{n}.jpg") for n in (2, 3)}
+    data = {n: file.read_bytes() for n, file in kept.items()}
+    kept[2].unlink()
+    kept[3].write_bytes(b"no image")
+    assert _run(root, *arguments) == 0 and model.images == 2
+    assert _run(root, *arguments) == 0 and model.images == 2
+    kept[2].write_bytes(data[2])
+    assert _run(root, *arguments) == 0 and model.images == 5
+    assert "1 of 4 images are missing" in capsys.readouterr().out.splitlines()[-3]
+
+
 def test_texts_cut_to_the_models_length_are_counted(
     model: ColourModel, root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,16 @@ from finehard.benchmarks.readers.webdataset import place_of
 from finehard.benchmarks.run import Result, measure
 from finehard.errors import FinehardError
 from tests.benchmarks.colours import ColourModel
-from tests.benchmarks.layouts import npy, webdataset
+from tests.benchmarks.layouts import (
+    LAYOUTS,
+    PAIRS,
+    captions,
+    fgovd_official,
+    npy,
+    pictures,
+    put,
+    webdataset,
+)
 
 DATA, PHOTOS = Path("/work/shared/data"), Path("/work/shared/photos")
 NAMES = "red\nblue\ngreen\nyellow\nblack\n"
@@ -56,6 +66,78 @@ def test_classification_from_a_folder_or_the_hubs_cache(place: str, tmp_path: Pa
     assert webdatasets(str(tmp_path)) == ["covidx"]
     expected = {"acc1": 0.75, "acc5": 1.0, "mean_per_class_recall": pytest.approx(2 / 3)}
     assert _values(_measured(tmp_path, "covidx")) == expected
+
+
+def test_the_hubs_cache_links_to_its_blobs(tmp_path: Path) -> None:
+    webdataset(tmp_path / "blobs", [("red", "cls", b"0"), ("blue", "cls", b"1")], classnames=NAMES,
+               zeroshot_classification_templates=TEMPLATES)  # fmt: skip
+    snapshot = tmp_path / "datasets--clip-benchmark--wds_covidx" / "snapshots" / "0a1b2c"
+    files = [file for file in (tmp_path / "blobs").rglob("*") if file.is_file()]
+    for number, blob in enumerate(files):
+        link = snapshot / blob.relative_to(tmp_path / "blobs")
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(blob.rename(tmp_path / f"blob{number}"))
+    assert _values(_measured(tmp_path, "covidx"))["acc1"] == 1.0
+
+
+def _karpathy_coco(folder: Path) -> None:
+    pictures(folder / "val2014")
+    images = [
+        {"filepath": "val2014", "filename": f"{name}.jpg", "split": "test",
+         "sentences": [{"raw": text} for text in captions(name)]} for name in PAIRS
+    ]  # fmt: skip
+    put(folder / "dataset_coco.json", {"images": images})
+
+
+def _listed_flickr(folder: Path) -> None:
+    pictures(folder / "flickr30k-images")
+    rows = [{"image": f"flickr30k-images/{name}.jpg", "caption": captions(name)} for name in PAIRS]
+    put(folder / "flickr30k_test.json", rows)
+
+
+def _official_hard(folder: Path) -> None:
+    fgovd_official("1_attributes.json")(folder)
+    (folder.parent / "coco").mkdir()
+    (folder / "val2017").rename(folder.parent / "coco" / "val2017")
+
+
+def _lvis_of_coco(folder: Path) -> None:
+    LAYOUTS["lvis_boxes"].write(folder)
+    (folder.parent / "coco").mkdir()
+    (folder / "train2017").rename(folder.parent / "coco" / "train2017")
+
+
+def _lvis_of_its_own(folder: Path) -> None:
+    LAYOUTS["lvis_boxes"].write(folder)
+    put(folder.parent / "coco" / "annotations" / "captions_val2017.json", "{}")
+
+
+def _coco_boxes_in_images(folder: Path) -> None:
+    LAYOUTS["coco_boxes"].write(folder)
+    (folder / "images").mkdir()
+    (folder / "val2017").rename(folder / "images" / "val2017")
+
+
+@pytest.mark.parametrize(
+    ("name", "write"),
+    [
+        ("coco", _karpathy_coco),
+        ("coco_all_captions", _karpathy_coco),
+        ("flickr30k", _listed_flickr),
+        ("fgovd/hard", _official_hard),
+        ("lvis_boxes", _lvis_of_coco),
+        ("lvis_boxes", _lvis_of_its_own),
+        ("coco_boxes", _coco_boxes_in_images),
+    ],
+)
+def test_another_layout_gives_the_same_figures(
+    name: str, write: Callable[[Path], None], tmp_path: Path
+) -> None:
+    write(tmp_path / BENCHMARKS[name].folder)
+    result = measure(BENCHMARKS[name], ColourModel(), str(tmp_path))
+    figures, expected = _values(result), LAYOUTS[name].figures
+    assert {key: figures[key] for key in expected} == pytest.approx(expected)
+    assert not result.missing
 
 
 def test_names_of_the_hub_have_no_slash(tmp_path: Path) -> None:
@@ -197,6 +279,7 @@ def test_photographs_in_an_img2dataset_tar_are_a_webdataset(tmp_path: Path) -> N
 @pytest.mark.skipif(not DATA.is_dir(), reason="no published files on this machine")
 def test_the_published_fgovd_file_is_read(tmp_path: Path) -> None:
     (tmp_path / "fgovd").mkdir()
+    (tmp_path / "coco" / "val2017").mkdir(parents=True)
     (tmp_path / "fgovd/easy.jsonl").write_bytes((DATA / "fgovd_easy.jsonl").read_bytes())
     data = BENCHMARKS["fgovd/easy"].read(folder_of(BENCHMARKS["fgovd/easy"], str(tmp_path)))
     assert isinstance(data, Boxes)

@@ -46,13 +46,15 @@ def coco_boxes(
     path: Callable[[dict[str, Any]], str],
     name: Callable[[str], str] = str,
     templates: tuple[str, ...] = ("{c}",),
+    splits: tuple[str, ...] = ("",),
 ) -> Read:
     """Reads all annotations of a COCO-like JSON; the classes are its categories, in the order of
-    their ids, called `name` of their names. `path` tells an image's file."""
+    their ids, called `name` of their names. `path` tells an image's file, below the first of the
+    folders `images` that has one of the folders `splits`."""
 
     def read(folder: Folder) -> Boxes:
         uri = folder.find(*files)
-        place = folder.folder(*images)
+        place = folder.folder(*images, inside=splits)
 
         def all_boxes() -> Boxes:
             content = read_json(uri)
@@ -77,11 +79,17 @@ def coco_boxes(
     return read
 
 
-def fgovd(rows: tuple[str, ...], official: tuple[str, ...], images: tuple[str, ...]) -> Read:
-    """Reads FG-OVD: the JSON Lines of `rows`, else the official JSON of `official`."""
+def fgovd(
+    rows: tuple[str, ...],
+    official: tuple[str, ...],
+    images: tuple[str, ...],
+    splits: tuple[str, ...] = ("",),
+) -> Read:
+    """Reads FG-OVD: the JSON Lines of `rows`, else the official JSON of `official`; images as
+    `coco_boxes` finds them."""
 
     def read(folder: Folder) -> Boxes:
-        place = folder.folder(*images)
+        place = folder.folder(*images, inside=splits)
         try:
             uri = folder.find(*rows)
         except Absent:

@@ -125,21 +125,16 @@ def coco_captions(files: Names, images: Names, captions: int | None = None) -> R
     return read
 
 
-def densely_captioned(text: Callable[[dict[str, Any]], str], split: str | None = None) -> Read:
+def densely_captioned(text: Callable[[dict[str, Any]], str]) -> Read:
     """Reads DCI's annotations, a file an image; `text` makes the caption of one."""
 
     def read(folder: Folder) -> Pairs:
         photos = folder.folder("photos")
         annotations = folder.folder("annotations")
-        names = None
-        if split is not None:
-            uri = folder.find("splits.json")
-            names = set(parsed(uri, lambda: read_json(uri)[split]))
 
         def rows() -> Iterator[tuple[Picture, list[str]]]:
             for file in storage.glob(annotations.uri, ""):
-                name = file.uri.rsplit("/", 1)[-1]
-                if name.endswith(".json") and (names is None or name in names):
+                if file.uri.endswith(".json"):
                     row = parsed(file.uri, partial(read_json, file.uri))
                     caption = parsed(file.uri, partial(text, row))
                     yield photos.picture(row["image"]), [caption]
