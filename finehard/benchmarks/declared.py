@@ -254,9 +254,11 @@ def _sugarcrepe(part: str) -> Benchmark:
 
 
 def _sugarcrepe_pp(part: str) -> Benchmark:
+    published = part.replace("swap_attribute", "swap_atribute")  # its set is misspelled
+    names = dict.fromkeys((part, published))
     return Benchmark(
         f"sugarcrepe_pp/{part}", f"SugarCrepe++, {part}", "sugarcrepe_pp",
-        sugarcrepe((f"{part}.json", f"data/{part}.json"),
+        sugarcrepe((*(f"{n}.json" for n in names), *(f"data/{n}.json" for n in names)),
                    ("val2017", "../coco/val2017", "images"),
                    ("caption", "caption2"), ("negative_caption",)),
         Choice(), "SugarCrepe++: both captions of an image above the false one; a tie is wrong",

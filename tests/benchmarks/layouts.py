@@ -147,6 +147,15 @@ def chinese(file: str) -> Callable[[Path], None]:
     return write
 
 
+def chinese_flickr(folder: Path) -> None:
+    """As published: "ID#n" for caption n of ID.jpg, and the images beside Flickr30K."""
+    pictures(folder.parent / "flickr30k" / "flickr30k-images")
+    words = {"red": "红", "blue": "蓝", "green": "绿"}
+    lines = [f"{name}#{n}\t{words[SHORT[name]]}色的东西{n}{'二' * (name == 'yellow')}"
+             for name in PAIRS for n in range(5)]  # fmt: skip
+    put(folder / "flickr30k_cna_test.txt", "\n".join(lines))
+
+
 CHINESE = {"红": "red", "蓝": "blue", "绿": "green"}
 
 
@@ -331,7 +340,7 @@ LAYOUTS: dict[str, Layout] = {
     "iiw/docci": Layout(iiw("DOCCI_Test", ".jpg"), ONE),
     "iiw/400": Layout(iiw("IIW-400", ""), ONE),
     "iiw/dci": Layout(iiw("DCI_Test", ".jpg"), ONE),
-    "chinese/flickr30k_cna": Layout(chinese("flickr30k_cna_test.txt"), ONE, CHINESE),
+    "chinese/flickr30k_cna": Layout(chinese_flickr, FIVE, CHINESE),
     "chinese/coco_cn": Layout(chinese("pair.txt"), ONE, CHINESE),
     "chinese/dci_cn": Layout(chinese("image_caption_trans.txt"), ONE, CHINESE),
     "chinese/docci_cn": Layout(chinese("image_caption_trans.txt"), ONE, CHINESE),
@@ -368,9 +377,11 @@ LAYOUTS: dict[str, Layout] = {
     },
     **{
         f"sugarcrepe_pp/{part}": Layout(sugarcrepe(part, True), {**_CREPE, "text_to_text": 2 / 3})
-        for part in ("replace_attribute", "replace_object", "replace_relation",
-                     "swap_attribute", "swap_object")
+        for part in ("replace_attribute", "replace_object", "replace_relation", "swap_object")
     },
+    "sugarcrepe_pp/swap_attribute": Layout(  # as its published file is called
+        sugarcrepe("swap_atribute", True), {**_CREPE, "text_to_text": 2 / 3}
+    ),
     "half_truths/dci": Layout(long_texts(dci), _HALF, WORDS),
     "half_truths/docci": Layout(long_texts(docci), _HALF, WORDS),
     "half_truths/urban1k": Layout(long_texts(urban), _HALF, WORDS),

@@ -211,7 +211,8 @@ def descriptions(
 
 
 def tab_separated(files: Names, images: Names) -> Read:
-    """Reads lines "image<TAB>caption"; the lines of an image are its captions."""
+    """Reads lines "image<TAB>caption"; the lines of an image are its captions. "ID#n" is caption n
+    of ID.jpg."""
 
     def read(folder: Folder) -> Pairs:
         uri = folder.find(*files)
@@ -221,7 +222,8 @@ def tab_separated(files: Names, images: Names) -> Read:
             texts: dict[str, list[str]] = {}
             for line in lines(uri):
                 name, caption = line.split("\t", 1)
-                texts.setdefault(name, []).append(caption)
+                number, numbered, _ = name.partition("#")
+                texts.setdefault(f"{number}.jpg" if numbered else name, []).append(caption)
             for name, captions in texts.items():
                 yield place.picture_below(name), captions
 
