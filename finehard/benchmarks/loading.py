@@ -13,10 +13,10 @@ def load_model(
 ) -> Model:
     """Returns the model that `spec` names, in evaluation mode on `device`.
 
-    `spec` is the folder or Hub id of an FG-CLIP (trained here or published), CLIP, SigLIP or
-    SigLIP 2, or "open_clip:ARCHITECTURE[:PRETRAINED]", where PRETRAINED is a tag or a path of
-    weights. `device` defaults to a GPU where there is one, `precision` to bf16 there and to fp32
-    on a CPU. Raises `FinehardError` where there is no such model.
+    `spec` is the folder or Hub id of an FG-CLIP or FG-CLIP 2 (trained here or published), CLIP,
+    SigLIP or SigLIP 2, or "open_clip:ARCHITECTURE[:PRETRAINED]", where PRETRAINED is a tag or a
+    path of weights. `device` defaults to a GPU where there is one, `precision` to bf16 there and to
+    fp32 on a CPU. Raises `FinehardError` where there is no such model.
     """
     try:
         from finehard.benchmarks.models.load import load

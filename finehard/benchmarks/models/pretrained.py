@@ -24,12 +24,14 @@ class Pretrained(NamedTuple):
 def load_pretrained(spec: str, device: torch.device) -> Pretrained:
     """Returns what is in folder `spec`, or is the model with that Hub id; parameters in float32.
 
-    Raises `FinehardError` where something is missing.
+    Code that the folder brings is not run. Raises `FinehardError` where something is missing.
     """
     try:
-        model, info = AutoModel.from_pretrained(spec, dtype=torch.float32, output_loading_info=True)
-        tokenizer = AutoTokenizer.from_pretrained(spec)
-        processor = AutoImageProcessor.from_pretrained(spec)
+        model, info = AutoModel.from_pretrained(
+            spec, dtype=torch.float32, output_loading_info=True, trust_remote_code=False
+        )
+        tokenizer = AutoTokenizer.from_pretrained(spec, trust_remote_code=False)
+        processor = AutoImageProcessor.from_pretrained(spec, trust_remote_code=False)
     except (ImportError, OSError, ValueError, KeyError, RuntimeError) as error:
         raise FinehardError(f"no complete model in {spec}: {error_line(error)}") from None
     if missing := sorted(info["missing_keys"]):
