@@ -93,8 +93,9 @@ def our_batch(images: int, side: int, seed: int) -> tuple[Batch, int]:
     hard = hard.reshape(-1, NEGATIVES + 1)
     pixels, boxes, owners = inputs(images, side, seed)
     batch = Batch(
-        pixels=pixels, packing=packing, short=short, long=long, boxes=boxes, images=owners,
-        regions=regions, hard_boxes=torch.arange(len(hard)), positives=hard[:, 0],
+        pixels=pixels, packing=packing, short=short, long=long,
+        short_images=torch.arange(images), long_images=torch.arange(images),
+        boxes=boxes, images=owners, regions=regions, hard_boxes=torch.arange(len(hard)), positives=hard[:, 0],
         negatives=hard[:, 1:], short_same=short, long_same=long, region_same=regions,
         positive_same=hard[:, 0], negative_same=hard[:, 1:], region_text=regions,
     )  # fmt: skip

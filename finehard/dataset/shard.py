@@ -20,7 +20,7 @@ from finehard.sources.suffixes import IMAGES
 from finehard.sources.tar import Damage, members
 
 MAX_JSON = 4 << 20
-"""Largest JSON member that is read, in bytes; no genuine sample comes near it."""
+"""Largest JSON or text member that is read, in bytes; no genuine sample comes near it."""
 _IMAGES = tuple(suffix.removeprefix(".") for suffix in IMAGES)
 _NAME = re.compile(r"^((?:.*/|)[^.]+)[.]([^/]*)$")
 """Key and extension of a member's name; webdataset's own expression."""
@@ -39,11 +39,15 @@ class UnreadableSample(UsageError):
 
 
 class Entry(NamedTuple):
-    """A sample's key and the locations of its two members; None for a member that is missing."""
+    """A sample's key and the locations of its members; None for a member that is missing.
+
+    `text` is a plain text beside the image, as others' tars have it.
+    """
 
     key: str
     image: Bytes | None
     json: Bytes | None
+    text: Bytes | None = None
 
 
 class Sample:
@@ -84,6 +88,19 @@ class Sample:
         return sample
 
     @property
+    def has_json(self) -> bool:
+        """Whether the sample has annotations."""
+        return self._entry.json is not None
+
+    @property
+    def text(self) -> str:
+        """The text of a .txt member, in tars by others; "" if there is none. Raises
+        `UnreadableSample`."""
+        if self._entry.text is None:
+            return ""
+        return self._read("text", self._entry.text).decode("utf-8", "replace")
+
+    @property
     def image_bytes(self) -> bytes:
         """The encoded image, read anew on each access. Raises `UnreadableSample`."""
         return self._read("image", self._entry.image)
@@ -99,8 +116,8 @@ class Sample:
     def _read(self, member: str, location: Bytes | None) -> bytes:
         if location is None:
             raise UnreadableSample(self.shard, self.key, f"it has no {member} in the shard")
-        if member == "json" and location.length > MAX_JSON:
-            reason = f"its JSON has {location.length} bytes"
+        if member != "image" and location.length > MAX_JSON:
+            reason = f"its {member.replace('json', 'JSON')} has {location.length} bytes"
             raise UnreadableSample(self.shard, self.key, reason)
         try:
             return storage.read(location)
@@ -174,7 +191,12 @@ def scan_shard(uri: str, path: str | None = None, limits: ImagesConfig = ANY_SID
             location = Bytes(path, member.offset_data, member.size)
             samples[-1][1][extension.lower()] = location
     entries = [
-        Entry(key, next((parts[i] for i in _IMAGES if i in parts), None), parts.get("json"))
+        Entry(
+            key,
+            next((parts[i] for i in _IMAGES if i in parts), None),
+            parts.get("json"),
+            parts.get("txt"),
+        )
         for key, parts in samples
     ]
     return ShardSamples(uri, entries, damage, limits=limits)

@@ -33,14 +33,16 @@ class Batch:
     pixels      (B, 3, S, S) uint8, or `Patches`: what the model's `encode_images` takes
     packing     all texts, a `Packing` or `PaddedTexts`: what its `encode_texts` takes; the text
                 indices below refer to the U distinct ones
-    short, long (B,) int64, the text of each caption
+    short, long (S,) and (L,) int64, the text of each caption
+    short_images, long_images
+                (S,) and (L,) int64, the image of each; all B of them where none lacks a caption
     boxes       (X, 4) float32 xyxy, normalised; X >= R
     images      (X,) int64, the image of each box
     regions     (R,) int64, the text of each of the first R boxes
     hard_boxes  (H,) int64, the boxes that have hard negatives
     positives   (H,) int64, the true text of each
     negatives   (H, K) int64, the false texts of each, padded with -1
-    short_same, long_same (B,), region_same (R,), positive_same (H,), negative_same (H, K)
+    short_same, long_same (S,) (L,), region_same (R,), positive_same (H,), negative_same (H, K)
                 int64 `text_id`s, equal for equivalent texts
     region_text (R,) int64, equal for equal texts
     keys        of the samples, in order
@@ -50,6 +52,8 @@ class Batch:
     packing: Any
     short: Tensor
     long: Tensor
+    short_images: Tensor
+    long_images: Tensor
     boxes: Tensor
     images: Tensor
     regions: Tensor

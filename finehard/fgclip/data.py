@@ -132,12 +132,12 @@ def collate(
     """The batch of `samples`, with their texts tokenised and packed."""
     regions = [(i, r) for i, s in enumerate(samples) for r in s.targets.regions]
     hard = [(j, r) for j, (_, r) in enumerate(regions) if r.negatives]
-    short = [s.targets.short for s in samples]
-    long = [s.targets.long for s in samples]
+    short = [(i, s.targets.short) for i, s in enumerate(samples) if s.targets.short]
+    long = [(i, s.targets.long) for i, s in enumerate(samples) if s.targets.long]
     phrases = [r.text for _, r in regions]
     negatives = [n for _, r in hard for n in r.negatives]
-    texts = [(SHORT, tokens(t, limits.short)) for t in short]
-    texts += [(LONG, tokens(t, limits.long)) for t in long]
+    texts = [(SHORT, tokens(t, limits.short)) for _, t in short]
+    texts += [(LONG, tokens(t, limits.long)) for _, t in long]
     rest = [*phrases, *(r.positive for _, r in hard), *negatives]
     texts += [(SHORT, tokens(t, limits.short)) for t in rest]
     packing: Packing | PaddedTexts
@@ -157,18 +157,20 @@ def collate(
         packing=packing,
         short=rows[0],
         long=rows[1],
+        short_images=torch.tensor([i for i, _ in short], dtype=torch.int64),
+        long_images=torch.tensor([i for i, _ in long], dtype=torch.int64),
         boxes=torch.tensor([r.box for _, r in regions], dtype=torch.float32).reshape(-1, 4),
         images=torch.tensor([i for i, _ in regions], dtype=torch.int64),
         regions=rows[2],
         hard_boxes=torch.tensor([j for j, _ in hard], dtype=torch.int64),
         positives=rows[3],
         negatives=_table(rows[4], counts),
-        short_same=_same(short),
-        long_same=_same(long),
+        short_same=_same([t for _, t in short]),
+        long_same=_same([t for _, t in long]),
         region_same=_same(phrases),
         positive_same=_same([r.positive for _, r in hard]),
         negative_same=_table(_same(negatives), counts),
-        region_text=_token_ids(texts[2 * len(samples) :][: len(phrases)]),
+        region_text=_token_ids(texts[len(short) + len(long) :][: len(phrases)]),
         keys=tuple(s.key for s in samples),
         skipped=tuple(skipped),
         tokens=sum(len(t) for _, t in texts),

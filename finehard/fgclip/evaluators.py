@@ -33,7 +33,9 @@ class Features(NamedTuple):
 
     images               (N, D), a row for each sample
     short, long          (T, D), a row for each distinct caption
-    short_of, long_of    (N,) int64, the caption of each sample
+    short_of, long_of    (S,) and (L,) int64, the caption of each sample that has one
+    short_images, long_images
+                         (S,) and (L,) int64, the rows of these samples; all N where none lacks one
     regions              (R, D)
     classes              (C, D), a row for each distinct short expression of a region
     region_classes       (R,) int64, the class of each region
@@ -46,6 +48,8 @@ class Features(NamedTuple):
     long: Tensor
     short_of: Tensor
     long_of: Tensor
+    short_images: Tensor
+    long_images: Tensor
     regions: Tensor
     classes: Tensor
     region_classes: Tensor
@@ -72,7 +76,7 @@ class EvalData:
         cache_gb: float = 50.0,
     ) -> None:
         everything = dataclasses.replace(
-            sample, boxes=_ALL, negatives=_ALL, choose="first", long_expr=0.0
+            sample, boxes=_ALL, negatives=_ALL, choose="first", long_expr=0.0, alt_text=0.0
         )
         source = Source(shards, everything, limits.side, 0, cache_gb, limits.patch)
         sampler = Sampler(shards, None)
@@ -111,13 +115,18 @@ Evaluator = Callable[[Network, EvalData], Iterable[tuple[str, float]]]
 
 def retrieval(model: Network, data: EvalData) -> Iterator[tuple[str, float]]:
     """Yields long_i2t_r1 ... short_t2i_r10: how often an image's caption is among the first 1, 5,
-    10 of all distinct captions, and how often an image of a distinct caption is among the first."""
+    10 of all distinct captions, and how often an image of a distinct caption is among the first.
+
+    Images without a caption of a kind do not count there; nothing is yielded if no image has one.
+    """
     features = data.features(model)
-    images = features.images
-    for name, texts, of in (
-        ("long", features.long, features.long_of),
-        ("short", features.short, features.short_of),
+    for name, texts, of, rows in (
+        ("long", features.long, features.long_of, features.long_images),
+        ("short", features.short, features.short_of, features.short_images),
     ):
+        images = features.images[rows]
+        if not len(images):
+            continue
         for direction, ranks in (("i2t", rank_of(images, texts, of)),
                                  ("t2i", best_rank_of(texts, images, of))):  # fmt: skip
             for k in (1, 5, 10):
@@ -217,11 +226,16 @@ class _Distinct:
 
 def _extract(model: Network, batches: Iterable[Batch]) -> Features:
     images, regions, hard = [], [], []
+    short_images, long_images = [], []
+    count = 0
     short, long, classes = _Distinct(), _Distinct(), _Distinct()
     for batch in batches:
         image, dense = model.encode_images(batch.pixels)
         assert dense is not None
         states = model.encode_texts(batch.packing)
+        short_images.append(batch.short_images + count)
+        long_images.append(batch.long_images + count)
+        count += len(image)
         texts = normalize(model.region_text_features(states), dim=-1)
         images.append(normalize(image, dim=-1))
         short.add(batch.short_same, normalize(model.short_features(states[batch.short]), dim=-1))
@@ -233,10 +247,12 @@ def _extract(model: Network, batches: Iterable[Batch]) -> Features:
     device = images[0].device
     return Features(
         torch.cat(images),
-        short.features(),
-        long.features(),
+        short.features() if short.of else images[0][:0],
+        long.features() if long.of else images[0][:0],
         torch.tensor(short.of, dtype=torch.int64, device=device),
         torch.tensor(long.of, dtype=torch.int64, device=device),
+        torch.cat(short_images),
+        torch.cat(long_images),
         torch.cat(regions),
         classes.features() if classes.of else images[0][:0],
         torch.tensor(classes.of, dtype=torch.int64, device=device),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache, partial
+from itertools import accumulate
 from typing import Literal, NamedTuple
 
 import torch
@@ -64,7 +66,8 @@ class ObjectiveConfig:
 class Features(NamedTuple):
     """Normalised float32 features of images, texts and regions, and the learned scalars.
 
-    image, long, short  (B, D)
+    image               (B, D)
+    long, short         (L, D), (S, D), of the images that have such a caption
     region              (R, D) boxes, region_text (R, D) their texts
     hard                (H, D) boxes that have negatives, positive (H, D), negative (H, K, D)
     scalars             (4,) scales of images, of regions, of hard negatives; bias of `sigmoid`
@@ -82,10 +85,15 @@ class Features(NamedTuple):
 
 
 class Labels(NamedTuple):
-    """What is known of the texts of `Features`, row by row: `Batch`'s ids, and `valid` (H, K)."""
+    """What is known of the texts of `Features`, row by row: `Batch`'s ids, and `valid` (H, K).
+
+    `long_images` (L,) and `short_images` (S,) are the rows of `image` that the captions are of.
+    """
 
     long: Tensor
     short: Tensor
+    long_images: Tensor
+    short_images: Tensor
     region: Tensor
     region_text: Tensor
     positive: Tensor
@@ -96,8 +104,9 @@ class Labels(NamedTuple):
 def labels_of(batch: Batch, most: int) -> Labels:
     """Returns the labels of `batch`, with at most `most` negatives of each region."""
     return Labels(
-        batch.long_same, batch.short_same, batch.region_same, batch.region_text,
-        batch.positive_same, batch.negative_same[:, :most], batch.negatives[:, :most] >= 0,
+        batch.long_same, batch.short_same, batch.long_images, batch.short_images,
+        batch.region_same, batch.region_text, batch.positive_same,
+        batch.negative_same[:, :most], batch.negatives[:, :most] >= 0,
     )  # fmt: skip
 
 
@@ -110,7 +119,14 @@ def join(features: Sequence[Features], labels: Sequence[Labels]) -> tuple[Featur
         return functional.pad(negatives, (0, 0) * (negatives.ndim - 2) + (0, missing))
 
     each = [f._replace(negative=wide(f.negative)) for f in features]
-    named = [x._replace(negative=wide(x.negative), valid=wide(x.valid)) for x in labels]
+    starts = accumulate((len(f.image) for f in features), initial=0)
+    named = [
+        x._replace(
+            negative=wide(x.negative), valid=wide(x.valid),
+            long_images=x.long_images + start, short_images=x.short_images + start,
+        )
+        for x, start in zip(labels, starts, strict=False)
+    ]  # fmt: skip
     joined = Features(*map(torch.cat, zip(*each, strict=True)))
     return (
         joined._replace(scalars=features[0].scalars),
@@ -203,18 +219,23 @@ class Objective(nn.Module):
         weights = {"long": config.long_weight, "short": config.short_weight}
         if not any(weights.values()):
             return []
-        image, (scale, _, _, bias) = features.image, features.scalars
-        (rows,) = distributed.rows_of([len(image)], image.device)
-        images = rows.gather(image) if config.global_loss == "softmax" else image
-        target = torch.arange(len(image), device=image.device) + rows.start
+        (scale, _, _, bias), device = features.scalars, features.image.device
+        sizes = [len(features.image), len(features.long), len(features.short)]
+        every, *each_kind = distributed.rows_of(sizes, device)
+        gather_all = cache(partial(every.gather, features.image))
         parts = []
-        for name, weight in weights.items():
+        for (name, weight), rows in zip(weights.items(), each_kind, strict=True):
             if not weight:
                 continue
-            text, same = getattr(features, name), getattr(labels, name)
+            text, same, image = getattr(features, name), getattr(labels, name), features.image
+            complete = rows.counts == every.counts  # every image has this caption
+            if not complete:
+                image = image.index_select(0, getattr(labels, f"{name}_images"))
+            target = torch.arange(len(image), device=device) + rows.start
             texts = rows.gather(text)
             left_out = self._left_out(same, rows.gather(same), text, texts)
             if config.global_loss == "softmax":
+                images = gather_all() if complete else rows.gather(image)
                 each = self._contrastive(image, texts, target, scale, left_out)
                 each = (each + self._contrastive(text, images, target, scale, left_out)) / 2
             else:

@@ -49,8 +49,10 @@ class ShardReader:
         self._located = lru_cache(_INDEXES_IN_MEMORY)(self._locate)
 
     def read(self, index: SampleIndex) -> Raw:
-        """The sample at `index`. Raises `UnreadableSample`; `FinehardError` if a shard is
-        missing."""
+        """The sample at `index`; a text beside the image is its `caption`, if its JSON has none.
+
+        Raises `UnreadableSample`; `FinehardError` if a shard is missing.
+        """
         path, samples = self._located(index.shard)
         if index.sample >= len(samples):
             damage = f", damaged {samples.damage}" if samples.damage else ""
@@ -59,7 +61,11 @@ class ShardReader:
         if not os.path.exists(path):  # deleted from the cache since
             _, samples = self._locate(index.shard)
         sample = samples[index.sample]
-        return Raw(sample.key, sample.image_bytes, sample.json)
+        text = sample.text.strip()
+        annotations = sample.json if sample.has_json or not text else {}
+        if text and not annotations.get("caption"):
+            annotations = {**annotations, "caption": text}
+        return Raw(sample.key, sample.image_bytes, annotations)
 
     def key(self, index: SampleIndex) -> str:
         """The key of the sample at `index`, or "#" and its number if the shard ends before it."""

@@ -29,6 +29,12 @@ class SampleConfig:
     """How often a region's text is its long expression instead of the short one."""
     prefix: str = "a photo of "
     """Put before every short caption (published: "a photo of ")."""
+    missing_caption: Literal["other", "none"] = "other"
+    """Where a sample has no short or no long caption: use the other one for both losses, or train
+    this image on the other loss only."""
+    alt_text: Share = 0.0
+    """How often the short caption is the alt text of the image's source instead, without prefix,
+    where there is one; drawn for every sample and epoch."""
     lowercase: bool = False
     """Put all texts in lower case, hard negatives and their true text alike. FG-CLIP 2 does, but
     for the true text, so that there the case tells them apart."""
@@ -51,7 +57,10 @@ class RegionTexts:
 
 @dataclass(frozen=True)
 class Targets:
-    """The texts and regions of one sample, and why others of it cannot be used."""
+    """The texts and regions of one sample, and why others of it cannot be used.
+
+    `short` and `long` are empty where that caption is missing and no other takes its place.
+    """
 
     short: str
     long: str
@@ -63,7 +72,9 @@ class Targets:
 
 
 _CAPTIONS = ("short_caption", "long_caption", "caption")
-"""Keys of captions: two of the data contract, one of img2dataset."""
+"""Keys of captions: two of the data contract, one of img2dataset (or the text beside an image)."""
+_LONG_WORDS = 50
+"""A `caption` of more words is long: it would hardly fit into CLIP's 77 tokens."""
 _OUTSIDE = 1e-3
 """How far a box may be outside the image, in parts of it, through rounding; it is cut."""
 _LEAST_SIDE = 1e-6
@@ -81,11 +92,11 @@ def select(sample: dict[str, Any], config: SampleConfig, rng: random.Random) -> 
     """Selects the targets of `sample` (the JSON of the data contract); `rng` makes all choices.
 
     Regions and negatives that verification rejected are left out. Regions that do not follow the
-    contract are dropped, with a reason: a box outside 0 to 1 or without area, no text. Where one
-    caption is missing the other is used; regions may be missing. Raises `ValueError` where there is
-    no caption.
+    contract are dropped, with a reason: a box outside 0 to 1 or without area, no text. Regions may
+    be missing, and one caption or, with `missing_caption` none, both; an empty caption is missing.
+    Raises `ValueError` where nothing is left to train on.
     """
-    short, long, missing = _captions(sample)
+    short, long, missing = _captions(sample, config, rng)
     regions, dropped = [], []
     for position, region in enumerate(_regions(sample)):
         try:
@@ -95,9 +106,11 @@ def select(sample: dict[str, Any], config: SampleConfig, rng: random.Random) -> 
             reason = error if isinstance(error, _Dropped) else f"not as documented: {error!r}"
             dropped.append(f"region {position}: {reason}"[:200])
     chosen = _choose(regions, config.boxes, config, rng)
+    if not (short or long or chosen):
+        raise ValueError("it has no caption (short_caption, long_caption)")
     case = str.lower if config.lowercase else str
     return Targets(
-        short=case(config.prefix + short),
+        short=case(short),
         long=case(long),
         regions=tuple(_in_case(_region(r, config, rng), case) for r in chosen),
         missing=missing,
@@ -109,9 +122,23 @@ class _Dropped(ValueError):
     """A region cannot be used; the message says why."""
 
 
-def _captions(sample: dict[str, Any]) -> tuple[str, str, str]:
-    """Returns the short and the long caption, and which is missing."""
+def _captions(
+    sample: dict[str, Any], config: SampleConfig, rng: random.Random
+) -> tuple[str, str, str]:
+    """Returns the short caption with its prefix, the long one, and which was replaced."""
     texts: dict[str, str] = {n: sample[n] for n in _CAPTIONS if _is_text(sample.get(n))}
+    if config.missing_caption == "other":
+        short, long, told = _replaced(texts)
+    else:
+        short, long, told = *_own(texts), ""
+    alt_text = sample.get("alt_text") if config.alt_text else None
+    if isinstance(alt_text, str) and alt_text.strip() and rng.random() < config.alt_text:
+        return alt_text, long, told
+    return config.prefix + short if short else "", long, told
+
+
+def _replaced(texts: dict[str, str]) -> tuple[str, str, str]:
+    """Returns the short and the long caption, one for the other if it is missing, and which is."""
     if not texts:
         raise ValueError("it has no caption (short_caption, long_caption)")
     short = next(iter(texts))
@@ -119,6 +146,15 @@ def _captions(sample: dict[str, Any]) -> tuple[str, str, str]:
     missing = [name for name in _CAPTIONS[:2] if name not in texts]
     told = f"no {' and no '.join(missing)}: {short} is used" if missing else ""
     return texts[short], texts[long], told
+
+
+def _own(texts: dict[str, str]) -> tuple[str, str]:
+    """Returns the short and the long caption, "" for one that is missing. A `caption` is one of
+    them by its length, if there is no other of that kind."""
+    caption = texts.get("caption", "")
+    long = len(caption.split()) > _LONG_WORDS
+    short_caption = texts.get("short_caption", "" if long else caption)
+    return short_caption, texts.get("long_caption", caption if long else "")
 
 
 def _is_text(value: Any) -> bool:
