@@ -95,7 +95,8 @@ def our_batch(images: int, side: int, seed: int) -> tuple[Batch, int]:
     batch = Batch(
         pixels=pixels, packing=packing, short=short, long=long,
         short_images=torch.arange(images), long_images=torch.arange(images),
-        boxes=boxes, images=owners, regions=regions, hard_boxes=torch.arange(len(hard)), positives=hard[:, 0],
+        boxes=boxes, images=owners, regions=regions,
+        hard_boxes=torch.arange(len(hard)), positives=hard[:, 0],
         negatives=hard[:, 1:], short_same=short, long_same=long, region_same=regions,
         positive_same=hard[:, 0], negative_same=hard[:, 1:], region_text=regions,
     )  # fmt: skip

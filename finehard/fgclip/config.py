@@ -50,7 +50,7 @@ class ScratchConfig:
 
 @dataclass(frozen=True)
 class OptimizerConfig:
-    """AdamW with linear warmup and cosine decay to 0."""
+    """AdamW with linear warmup."""
 
     batch_size: Positive = 512
     """Images a step, over all processes."""
@@ -61,6 +61,8 @@ class OptimizerConfig:
     steps: Positive | None = None
     """Number of steps; overrides `epochs`."""
     lr: Amount = 1e-6
+    schedule: Literal["cosine", "constant"] = "cosine"
+    """After the warmup: decay to 0 at the last step, or the same rate to the end."""
     weight_decay: Amount = 0.001
     """Not applied to biases and norms."""
     decay_scales: bool = False
@@ -116,6 +118,8 @@ class TrainConfig:
 
 
 RECIPES = "configs/train"
+LENGTH = (("optimizer", "steps"), ("optimizer", "epochs"))
+"""Keys that may change when a run is resumed, if it has no fewer steps then."""
 
 
 def load_train_config(name: str, settings: Sequence[str] = ()) -> TrainConfig:
@@ -155,25 +159,32 @@ def resume_difference(before: dict[str, Any], now: dict[str, Any]) -> str:
     """Returns in which key a run's fingerprint `before` differs from that of `now`, with both
     values; "" where it can be resumed.
 
-    In fingerprints of earlier releases, what did not exist then has its default.
+    `LENGTH` is left to the caller. In fingerprints of earlier releases, what did not exist then has
+    its default.
     """
     old = "warmup_from_zero" not in before["optimizer"]
     defaults = as_dict(TrainConfig())
-    for key, value in now.items():
-        was = before.get(key)
+    for key in [*now, *(before.keys() - now.keys())]:
+        was, value = before.get(key), now.get(key)
+        if key == "weights" and was != value:
+            return f"'data': its weights were {_weights(was)}, now {_weights(value)}"
         if not isinstance(value, dict) or not isinstance(was, dict):
             if was != value:
                 return f"{key!r}"
             continue
         was = {**(defaults[key] or {}), **was}
         for name in value:
-            if was.get(name) != value[name]:
+            if was.get(name) != value[name] and (key, name) not in LENGTH:
                 return f"'{key}': {name} was {was.get(name)}, now {value[name]}"
     for key, name, plain in (("objective", "cmr_weight", 0), ("objective", "tic_weight", 0),
                              ("optimizer", "accumulate", 1)):  # fmt: skip
         if old and before[key][name] != plain:
             return f"'{key}': an earlier release began it, where {name} had another meaning"
     return ""
+
+
+def _weights(of_shards: list[tuple[float, int]] | None) -> str:
+    return ", ".join(f"{w:g} of {n} shards" for w, n in of_shards or ()) or "all 1"
 
 
 def scratch_siglip2(config: ScratchConfig, vocabulary: int) -> Siglip2Config:

@@ -11,11 +11,13 @@ from finehard.fgclip.model import Network
 
 
 def learning_rate(step: int, steps: int, config: OptimizerConfig) -> float:
-    """Returns the learning rate of step `step`, from 0: linear warmup, then cosine decay to 0."""
+    """Returns the learning rate of step `step`, from 0: linear warmup, then as `schedule` says."""
     share = config.warmup_share
     warmup = min(math.ceil(share * steps) if share else config.warmup_steps, steps)
     if step < warmup:
         return config.lr * (step + (not config.warmup_from_zero)) / warmup
+    if config.schedule == "constant":
+        return config.lr
     return config.lr * 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -12,8 +13,10 @@ from finehard.dataset.shard import ShardSamples, UnreadableSample, scan_shard
 from finehard.dataset.shard_cache import ShardCache
 from finehard.errors import FinehardError, UsageError
 from finehard.fgclip.sampler import SampleIndex, Shard
+from finehard.io import storage
 
 _INDEXES_IN_MEMORY = 64
+_WEIGHTED = re.compile(r"(.+)=(\d+(?:\.\d+)?|\.\d+)")
 
 
 class Raw(NamedTuple):
@@ -34,6 +37,38 @@ def find_shards(datasets: Sequence[str]) -> list[Shard]:
     if not any(shard.samples for shard in shards):
         raise UsageError(f"the shards in {', '.join(datasets)} hold no samples")
     return shards
+
+
+def find_weighted(datasets: Sequence[str]) -> tuple[list[Shard], list[float]]:
+    """The shards of `datasets`, each a folder or URI or FOLDER=WEIGHT, and the weights of these.
+
+    A dataset's weight says how often each of its samples is in an epoch; without one it is 1. A
+    folder whose own name ends in "=" and a number has no weight. Raises `UsageError`.
+    """
+    shards, weights = [], []
+    for dataset in datasets:
+        folder, weight = _weighted(dataset)
+        found = find_shards([folder])
+        samples = sum(shard.samples for shard in found)
+        if round(weight * samples) < 1:
+            raise UsageError(f"--data {dataset}: that weight takes none of {samples} samples")
+        shards += found
+        weights += [weight] * len(found)
+    return shards, weights
+
+
+def _weighted(dataset: str) -> tuple[str, float]:
+    match = _WEIGHTED.fullmatch(dataset)
+    if match is None:
+        return dataset, 1.0
+    if not storage.is_dir(storage.local(dataset)):
+        return match[1], float(match[2])
+    if storage.is_dir(storage.local(match[1])):
+        raise UsageError(
+            f"--data {dataset}: there is a folder of that name, and {match[1]} too: write "
+            f"{dataset}/ for the first, {match[1]}/={match[2]} for the second with a weight"
+        )
+    return dataset, 1.0
 
 
 class ShardReader:

@@ -8,12 +8,28 @@ import tempfile
 from pathlib import Path
 
 from finehard.digest import digest
+from finehard.errors import UsageError
 from finehard.fgclip import distributed
 from finehard.io import storage
 
 _CHECKPOINT = re.compile(r"checkpoints/(step-\d+)/(.+)")
+CONFIG = "config.yaml"
+"""The run's config, all defaults included."""
 _LAST = "trainer.pt"
 """Uploaded last, so that a checkpoint in the store is complete where it has this file."""
+
+
+def model_of(name: str) -> str:
+    """Returns `name`, a model's folder or hub name, or where it is a run's folder, that run's
+    model. Raises `UsageError` if the run has none yet."""
+    run = Path(name)
+    if (run / "config.json").is_file() or not (run / CONFIG).is_file():
+        return name
+    if not (run / "model" / "config.json").is_file():
+        raise UsageError(
+            f"--model {name}: its run is not finished: resume it, or give a checkpoint"
+        )
+    return str(run / "model")
 
 
 class RunFolder:

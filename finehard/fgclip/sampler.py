@@ -127,7 +127,7 @@ _PARTIAL = 1 << 32
 
 
 def _groups(sizes: Ints, weights: Sequence[float] | None) -> list[tuple[Ints, int]]:
-    """Returns, for each weight, its shards in order, and how many samples of them an epoch takes."""
+    """Returns for each weight its shards, and how many samples of them an epoch takes."""
     each = np.array(weights or [1.0] * len(sizes))
     groups = []
     for weight in dict.fromkeys(each.tolist()):

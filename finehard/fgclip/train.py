@@ -12,7 +12,9 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +33,7 @@ from finehard.fgclip import checkpoint, distributed, siglip2
 from finehard.fgclip.accumulate import backward
 from finehard.fgclip.card import Training, write_card
 from finehard.fgclip.config import (
+    LENGTH,
     OptimizerConfig,
     TrainConfig,
     as_dict,
@@ -47,8 +50,8 @@ from finehard.fgclip.metrics import StepMetrics
 from finehard.fgclip.model import Network, build, load
 from finehard.fgclip.objective import Objective, begin_scales
 from finehard.fgclip.optimizer import learning_rate, make_optimizer
-from finehard.fgclip.reader import ShardReader, find_shards
-from finehard.fgclip.run_folder import RunFolder
+from finehard.fgclip.reader import ShardReader, find_shards, find_weighted
+from finehard.fgclip.run_folder import CONFIG, RunFolder, model_of
 from finehard.fgclip.run_logger import RunLogger
 from finehard.fgclip.sampler import Sampler, Shard
 from finehard.fgclip.tokenizer import (
@@ -87,10 +90,11 @@ def train(
     device, world = distributed.init(), distributed.world_size()
     folder = RunFolder(os.fspath(output))
     out = folder.path
-    shards = find_shards(data)
+    shards, weights = find_weighted(data)
     eval_shards = find_shards(eval_data) if eval_data else []
     benchmarks = _benchmarks(run.evaluate, benchmark_data)
-    network, tokenizer, state = _start(config, out, model, shards)
+    fingerprint = _fingerprint(config, shards, weights)
+    network, tokenizer, state = _start(config, out, model, shards, fingerprint)
     step = state["step"] if state else 0
     objective = Objective(network, config.objective).to(device).train()
     if run.gradient_checkpointing:
@@ -99,12 +103,15 @@ def train(
     if state:
         optimizer.load_state_dict(state["optimizer"])
         objective.threshold.copy_(state["threshold"])
-    batches = _batches(config, shards, tokenizer, network)
+    batches = _batches(config, shards, weights, tokenizer, network)
     parts = config.optimizer.accumulate
     steps = _steps(config.optimizer, batches.per_epoch // parts)
+    extended = _extended(config.optimizer, state, batches.per_epoch // parts, steps, out)
     logger = RunLogger(out, step, steps) if distributed.rank() == 0 else None
-    if logger and not state:
-        (out / "config.yaml").write_text(yaml.safe_dump(as_dict(config), sort_keys=False), "utf-8")
+    if logger and extended:
+        logger.print(extended)
+    if logger and (extended or not state):
+        (out / CONFIG).write_text(yaml.safe_dump(as_dict(config), sort_keys=False), "utf-8")
     whole: nn.Module = objective
     if world > 1:
         whole = DistributedDataParallel(objective, broadcast_buffers=False)
@@ -155,7 +162,7 @@ def train(
                 if save_now:
                     checkpoint.save(
                         out / "checkpoints", step, objective, optimizer, tokenizer, config.sample,
-                        _fingerprint(config, shards), run.keep,
+                        fingerprint, run.keep,
                     )  # fmt: skip
                     folder.push()
                 logger.advance()
@@ -200,13 +207,17 @@ def scales(model: Network) -> dict[str, float]:
 
 
 def _start(
-    config: TrainConfig, out: Path, model: str | None, shards: list[Shard]
+    config: TrainConfig,
+    out: Path,
+    model: str | None,
+    shards: list[Shard],
+    fingerprint: dict[str, Any],
 ) -> tuple[Network, Any, dict[str, Any] | None]:
     """Returns model, tokenizer, and the state of the checkpoint they were loaded from, if any."""
     latest = checkpoint.latest(out / "checkpoints")
     if latest:
         state = checkpoint.load_state(latest)
-        difference = resume_difference(state["decides"], _fingerprint(config, shards))
+        difference = resume_difference(state["decides"], fingerprint)
         if difference:
             raise UsageError(
                 f"{out} has a run with another {difference}: give another --output, or the same "
@@ -215,6 +226,7 @@ def _start(
         state.setdefault("threshold", torch.zeros(()))  # earlier releases: without its loss
         return load(latest.folder), load_tokenizer(latest.folder), state
     if model is not None:
+        model = model_of(model)
         network = load(model)
         found = "siglip2" if isinstance(network, siglip2.FGCLIP2) else "clip"
         if config.model.backbone not in ("auto", found):
@@ -239,13 +251,53 @@ def _start(
     return network, tokenizer, None
 
 
-def _fingerprint(config: TrainConfig, shards: list[Shard]) -> dict[str, Any]:
-    """Returns what the result depends on; the data counts by file names, so it may be moved."""
+def _fingerprint(config: TrainConfig, shards: list[Shard], weights: list[float]) -> dict[str, Any]:
+    """Returns what the result depends on; the data counts by file names, so it may be moved.
+
+    Weights are in it as pairs of a weight and the number of consecutive shards that have it.
+    """
     data = digest([[s.uri.rsplit("/", 1)[1], s.samples] for s in shards])
-    return {**resume_fingerprint(config), "data": data}
+    found = {**resume_fingerprint(config), "data": data}
+    if any(weight != 1 for weight in weights):
+        found["weights"] = [[w, len(list(same))] for w, same in groupby(weights)]
+    return found
 
 
-def _batches(config: TrainConfig, shards: list[Shard], tokenizer: Any, model: Network) -> Batches:
+def _extended(
+    config: OptimizerConfig, state: dict[str, Any] | None, per_epoch: int, steps: int, out: Path
+) -> str:
+    """Returns what to tell where the run of checkpoint `state` now has more steps, else "".
+
+    Raises `UsageError` where it has fewer.
+    """
+    if state is None:
+        return ""
+    before = {name: state["decides"]["optimizer"][name] for _, name in LENGTH}
+    earlier = _steps(replace(config, **before), per_epoch)
+    if steps < earlier:
+        name = "epochs" if config.steps is None else "steps"
+        raise UsageError(
+            f"{out} has a run of {earlier} steps, now {steps}: 'optimizer': {name} may only grow; "
+            "give another --output"
+        )
+    if steps == earlier:
+        return ""
+    told = f"finehard: the run in {out} is extended from {earlier} to {steps} steps"
+    rates = (
+        (learning_rate(step, earlier, config), learning_rate(step, steps, config))
+        for step in range(state["step"])
+    )
+    if all(was == now for was, now in rates):
+        return f"{told}: the result is that of one run of {steps} steps"
+    return (
+        f"{told}; its first {state['step']} had the learning rates of {earlier} steps, so the "
+        f"result is not that of one run of {steps} (with optimizer.schedule constant it is)"
+    )
+
+
+def _batches(
+    config: TrainConfig, shards: list[Shard], weights: list[float], tokenizer: Any, model: Network
+) -> Batches:
     total, world = config.optimizer.batch_size, distributed.world_size()
     shares = world * config.optimizer.accumulate
     if total % shares:
@@ -256,7 +308,7 @@ def _batches(config: TrainConfig, shards: list[Shard], tokenizer: Any, model: Ne
     limits = limits_of(model)
     run = config.run
     source = Source(shards, config.sample, limits.side, run.seed, run.cache_gb, limits.patch)
-    order = Sampler(shards, run.seed, run.shuffle_shards)
+    order = Sampler(shards, run.seed, run.shuffle_shards, weights)
     if order.total < total:
         total = order.total // shares * shares
         if not total:
@@ -369,9 +421,14 @@ def main(argv: list[str] | None = None) -> int:
         prog="finehard train",
         description="Trains FG-CLIP on shards. For several processes, start it with torchrun.",
     )
-    parser.add_argument("--data", required=True, nargs="+", help="dataset folders or URIs")
+    parser.add_argument(
+        "--data", required=True, nargs="+", metavar="DATASET[=WEIGHT]",
+        help="dataset folders or URIs; of one with a weight, each sample is so often in an epoch",
+    )  # fmt: skip
     parser.add_argument("--output", required=True, help="folder of the run; a run in it is resumed")
-    parser.add_argument("--model", help="CLIP, SigLIP 2 or FG-CLIP folder to start from")
+    parser.add_argument(
+        "--model", help="CLIP, SigLIP 2 or FG-CLIP folder, or a run's folder, to start from"
+    )
     parser.add_argument(
         "--config", help="YAML file or bundled recipe (default: finehard with --model, else demo)"
     )

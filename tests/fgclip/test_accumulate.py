@@ -50,14 +50,32 @@ def sample(number: int) -> Read:
     return Read(str(number), pixels, Targets(short, long, tuple(regions)))
 
 
-def batch_of(numbers: range) -> Batch:
+def without(read: Read, short: bool, long: bool) -> Read:
+    """The sample without one of its captions or both; then it has regions only."""
+    targets = read.targets
+    changed = dataclasses.replace(
+        targets, short="" if short else targets.short, long="" if long else targets.long
+    )
+    return read._replace(targets=changed)
+
+
+def batch_of(numbers: range, gaps: bool = False) -> Batch:
+    """With `gaps`, every third image has no short caption, and two of seven no long one."""
     samples = [sample(n) for n in numbers]
+    if gaps:
+        samples = [without(s, n % 3 == 1, n % 7 > 4) for n, s in zip(numbers, samples, strict=True)]
     return collate(samples, [], WordTokens(), Limits(32, 77, 248))
 
 
 FGCLIP2 = dataclasses.replace(load_train_config("fgclip2").objective, ranks="all")
 ALL_OPTIONS = dataclasses.replace(FGCLIP2, global_loss="softmax", mask_same=True, same_above=0.99)
-CONFIGS = {"default": ObjectiveConfig(), "fgclip2": FGCLIP2, "options": ALL_OPTIONS}
+CONFIGS = {
+    "default": ObjectiveConfig(),
+    "fgclip2": FGCLIP2,
+    "options": ALL_OPTIONS,
+    "gaps": ObjectiveConfig(),
+    "fgclip2, gaps": FGCLIP2,
+}
 
 
 def model_of(config: ObjectiveConfig) -> FGCLIP:
@@ -68,9 +86,10 @@ def model_of(config: ObjectiveConfig) -> FGCLIP:
 
 
 def step(
-    config: ObjectiveConfig, parts: int, ranks: int = 1, rank: int = 0, elements: int = 1 << 22
+    name: str, parts: int, ranks: int = 1, rank: int = 0, elements: int = 1 << 22
 ) -> tuple[dict[str, float], dict[str, torch.Tensor]]:
     """Losses and gradients of a step of 16 images."""
+    config = CONFIGS[name]
     objective = Objective(model_of(config), config, elements).train()
     objective.threshold.fill_(1.5)
     whole = objective
@@ -78,7 +97,8 @@ def step(
         whole = DistributedDataParallel(objective, broadcast_buffers=False)
     each = IMAGES // (parts * ranks)
     numbers = [range(IMAGES)[(p * ranks + rank) * each :][:each] for p in range(parts)]
-    losses = backward(whole, objective, [batch_of(n) for n in numbers], False, 7)
+    batches = [batch_of(n, "gaps" in name) for n in numbers]
+    losses = backward(whole, objective, batches, False, 7)
     gradients = {n: p.grad.clone() for n, p in objective.model.named_parameters()}
     gradients["threshold"] = objective.threshold
     return {n: v.item() for n, v in losses.items()}, gradients
@@ -93,20 +113,18 @@ def assert_equal(found, expected):
 
 @functools.cache
 def whole(name: str):
-    return step(CONFIGS[name], 1)
+    return step(name, 1)
 
 
 @pytest.mark.parametrize("name, parts, elements", [
     *product(CONFIGS, [2, 4, 8, 16], [1 << 22]), ("fgclip2", 1, 20), ("options", 4, 20),
 ])  # fmt: skip
 def test_parts_and_chunks_change_neither_loss_nor_gradient(name, parts, elements):
-    assert_equal(step(CONFIGS[name], parts, elements=elements), whole(name))
+    assert_equal(step(name, parts, elements=elements), whole(name))
 
 
 def in_process(rank: int) -> dict[tuple[str, int], tuple]:
-    return {
-        (name, parts): step(CONFIGS[name], parts, 2, rank) for name in CONFIGS for parts in (1, 4)
-    }
+    return {(name, parts): step(name, parts, 2, rank) for name in CONFIGS for parts in (1, 4)}
 
 
 @pytest.mark.slow
@@ -118,3 +136,32 @@ def test_two_processes_equal_one_in_any_number_of_parts(tmp_path):
         mean = {n: (v + second[name, parts][0][n]) / 2 for n, v in losses.items()}
         assert_equal((mean, gradients), expected)
         assert_equal((mean, second[name, parts][1]), expected)
+
+
+@pytest.mark.parametrize("kind", ["short", "long"])
+@pytest.mark.parametrize("config", ["default", "fgclip2"])
+def test_images_without_a_caption_are_not_in_its_loss(kind, config):
+    """The loss of the others is that of a batch of them alone."""
+    objective = Objective(model_of(CONFIGS[config]), CONFIGS[config])
+    every, lacking = range(8), (1, 4, 6)
+    some = [without(sample(n), **{k: k == kind and n in lacking for k in ("short", "long")})
+            for n in every]  # fmt: skip
+    batch = collate(some, [], WordTokens(), Limits(32, 77, 248))
+    rest = [sample(n) for n in every if n not in lacking]
+    alone = collate(rest, [], WordTokens(), Limits(32, 77, 248))
+    with torch.no_grad():
+        found, expected = objective.batch_losses(batch), objective.batch_losses(alone)
+        full = objective.batch_losses(batch_of(every))
+    other = {"short": "long", "long": "short"}[kind]
+    assert found[kind].item() == pytest.approx(expected[kind].item(), rel=1e-5)
+    assert found[other].item() == pytest.approx(full[other].item(), rel=1e-5)
+    assert abs(found[kind].item() - full[kind].item()) > 1e-3
+
+
+def test_a_batch_without_short_captions_has_no_such_loss():
+    samples = [without(sample(n), short=True, long=False) for n in range(6)]
+    batch = collate(samples, [], WordTokens(), Limits(32, 77, 248))
+    objective = Objective(model_of(ObjectiveConfig()), ObjectiveConfig())
+    losses = backward(objective, objective, [batch], False, 7)
+    assert losses["short"] == 0 and losses["long"] > 0
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in objective._heads)

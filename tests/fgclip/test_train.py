@@ -134,6 +134,7 @@ def test_checkpoint_format_is_unchanged(whole_run):
         "data",
     }  # fmt: skip
     fields = "boxes choose negatives long_expr prefix lowercase fit patches reduced_decode"
+    fields += " missing_caption alt_text"
     assert set(state["decides"]["sample"]) == set(fields.split())
 
 
@@ -213,7 +214,9 @@ def begun_before(run: Path, output: Path, **objective) -> Path:
     state["decides"]["objective"] = {n: old_objective[n] for n in names}
     for name in ("warmup_from_zero", "warmup_share", "decay_scales"):
         del state["decides"]["optimizer"][name]
-    del state["decides"]["sample"]["lowercase"]
+    del state["decides"]["optimizer"]["schedule"]
+    for name in ("lowercase", "missing_caption", "alt_text"):
+        del state["decides"]["sample"][name]
     torch.save(state, path)
     return output
 
@@ -289,7 +292,7 @@ def test_weight_decay_spares_norms_and_biases(published):
     assert scales & names == (scales if published else set())
 
 
-@pytest.mark.parametrize("name", ["fgclip-v1", "fgclip2", "finehard", "demo"])
+@pytest.mark.parametrize("name", ["stage1", "fgclip-v1", "fgclip2", "finehard", "demo"])
 def test_bundled_recipes_load(name):
     load_train_config(name, ["optimizer.lr=1e-5"])
 
