@@ -58,7 +58,8 @@ def stage(recipe: str, steps: int, seed: int, settings: list[str]) -> TrainConfi
     """Returns the config of a stage of the demo's small model: samples and losses of `recipe`."""
     amx = "amx_bf16" in Path("/proc/cpuinfo").read_text() or torch.cuda.is_available()
     demo = load_train_config("demo", [
-        f"run.precision={'bf16' if amx else 'fp32'}", f"run.seed={seed}", "run.save_every=100000", "optimizer.warmup_steps=20",
+        f"run.precision={'bf16' if amx else 'fp32'}", f"run.seed={seed}", "run.save_every=100000",
+        "optimizer.warmup_steps=20",
         f"optimizer.steps={steps}", f"optimizer.batch_size={BATCH}", "objective.scales=global",
         *settings,
     ])  # fmt: skip
