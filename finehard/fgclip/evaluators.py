@@ -34,13 +34,14 @@ class Features(NamedTuple):
     images               (N, D), a row for each sample
     short, long          (T, D), a row for each distinct caption
     short_of, long_of    (S,) and (L,) int64, the caption of each sample that has one
-    short_images, long_images
-                         (S,) and (L,) int64, the rows of these samples; all N where none lacks one
     regions              (R, D)
     classes              (C, D), a row for each distinct short expression of a region
     region_classes       (R,) int64, the class of each region
     hard                 of each batch, (H, 1 + K) cosines of the regions that have hard negatives:
                          with their own text, then with the negatives, -inf where there is none
+    short_images, long_images
+                         (S,) and (L,) int64, the rows of the samples that have such a caption;
+                         None: all N
     """
 
     images: Tensor
@@ -48,12 +49,12 @@ class Features(NamedTuple):
     long: Tensor
     short_of: Tensor
     long_of: Tensor
-    short_images: Tensor
-    long_images: Tensor
     regions: Tensor
     classes: Tensor
     region_classes: Tensor
     hard: list[Tensor]
+    short_images: Tensor | None = None
+    long_images: Tensor | None = None
 
 
 class EvalData:
@@ -124,7 +125,7 @@ def retrieval(model: Network, data: EvalData) -> Iterator[tuple[str, float]]:
         ("long", features.long, features.long_of, features.long_images),
         ("short", features.short, features.short_of, features.short_images),
     ):
-        images = features.images[rows]
+        images = features.images if rows is None else features.images[rows]
         if not len(images):
             continue
         for direction, ranks in (("i2t", rank_of(images, texts, of)),
@@ -251,12 +252,12 @@ def _extract(model: Network, batches: Iterable[Batch]) -> Features:
         long.features() if long.of else images[0][:0],
         torch.tensor(short.of, dtype=torch.int64, device=device),
         torch.tensor(long.of, dtype=torch.int64, device=device),
-        torch.cat(short_images),
-        torch.cat(long_images),
         torch.cat(regions),
         classes.features() if classes.of else images[0][:0],
         torch.tensor(classes.of, dtype=torch.int64, device=device),
         hard,
+        torch.cat(short_images),
+        torch.cat(long_images),
     )
 
 
