@@ -125,8 +125,8 @@ def main() -> int:
             texts = "".join(f"{np.mean(v):8.3f}±{np.std(v):.3f}" for v in cells.values())
             print(f"{line:26}{minutes:9.1f}" + texts, flush=True)
     alone, both, longer = (means[line] for line in LINES)
-    print(f"stages: hard-negative top-1 {both:.3f} with stage 1, {alone:.3f} without, "
-          f"{longer:.3f} without in equally many steps (goal: above the first)")  # fmt: skip
+    print(f"stages: {both:.3f} hard-negative top-1 with stage 1, {longer:.3f} with as many steps of "
+          f"stage 2 (goal > {alone:.3f}, without stage 1)")  # fmt: skip
     return 0 if both > alone else 1
 
 
