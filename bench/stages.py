@@ -125,8 +125,8 @@ def main() -> int:
             texts = "".join(f"{np.mean(v):8.3f}±{np.std(v):.3f}" for v in cells.values())
             print(f"{line:26}{minutes:9.1f}" + texts, flush=True)
     alone, both, longer = (means[line] for line in LINES)
-    print(f"stages: {both:.3f} hard-negative top-1 with stage 1, {longer:.3f} with as many steps of "
-          f"stage 2 (goal > {alone:.3f}, without stage 1)")  # fmt: skip
+    print(f"stages: {both:.3f} hard-negative top-1 with stage 1, {longer:.3f} with more of stage 2 "
+          f"in its place (goal > {alone:.3f}, without both)")  # fmt: skip
     return 0 if both > alone else 1
 
 

@@ -31,6 +31,10 @@ ROOT = Path(__file__).parents[1]
         pytest.param("report_size --samples 2000", marks=pytest.mark.full),
         pytest.param("resume --images 200 --built 40", marks=pytest.mark.full),
         pytest.param("saturation --images 40", marks=pytest.mark.full),
+        pytest.param(
+            "stages --scenes 64 --regions 64 --unseen 32 --steps 1 1 --seeds 1",
+            marks=pytest.mark.full,
+        ),
     ],
 )
 def test_a_benchmark_prints_figures_and_goals(command: str, tmp_path: Path) -> None:

@@ -76,11 +76,12 @@ def train(
     eval_data: Sequence[str] = (),
     benchmark_data: str | None = None,
 ) -> dict[str, Any]:
-    """Trains on the shards of the `data` folders and writes the model to `output`/model.
+    """Trains on the shards of `data`, as `find_weighted` reads it, and writes `output`/model.
 
-    Starts from folder `model`, or from scratch where the config says so; resumes where `output`, a
-    folder that all machines of a run share or a URI, has a checkpoint. Steps are made smaller where
-    there are too few samples. The returned dict has "step", "steps", "stopped" (by SIGTERM),
+    Starts from `model`, a model's folder or a run's, or from scratch where the config says so;
+    resumes where `output`, a folder that all machines of a run share or a URI, has a checkpoint,
+    and makes that run longer where the config has more steps. Steps are made smaller where there
+    are too few samples. The returned dict has "step", "steps", "stopped" (by SIGTERM),
     "loss", "skipped" (samples), "dropped" (regions), with `eval_data` "evaluation", and with
     `run.evaluate`, benchmarks below the folder `benchmark_data`, "benchmarks". Raises
     `FinehardError`, also when a loss is not finite.

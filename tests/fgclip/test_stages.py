@@ -128,6 +128,21 @@ def test_stage_2_starts_from_a_run_of_stage_1(tmp_path, datasets):
     assert load_tokenizer(tmp_path / "two" / "model").get_vocab()
 
 
+def test_siglip2_is_trained_on_images_without_long_captions(tmp_path):
+    """Also by FG-CLIP 2's sigmoid loss, of batches where none has one."""
+    texts = [{"txt": made_shards.sample(n)[1]["short_caption"].encode()} for n in range(16)]
+    settings = stage1(steps=2)
+    settings = dataclasses.replace(
+        settings,
+        model=dataclasses.replace(settings.model, backbone="siglip2"),
+        sample=dataclasses.replace(settings.sample, patches=128),
+        objective=dataclasses.replace(settings.objective, global_loss="sigmoid"),
+    )
+    train(settings, [others_tar(tmp_path / "set", texts)], tmp_path / "run")
+    found = losses(tmp_path / "run")
+    assert found[2]["long"] == 0 and 0 < found[2]["short"] < found[1]["short"]
+
+
 def test_a_run_without_a_model_is_no_start(tmp_path, datasets):
     (tmp_path / "config.yaml").write_text("{}")
     settings = dataclasses.replace(config(), scratch=None)
