@@ -164,8 +164,8 @@ def resume_difference(before: dict[str, Any], now: dict[str, Any]) -> str:
     """
     old = "warmup_from_zero" not in before["optimizer"]
     defaults = as_dict(TrainConfig())
-    for key in [*now, *(before.keys() - now.keys())]:
-        was, value = before.get(key), now.get(key)
+    for key, value in {**now, "weights": now.get("weights")}.items():
+        was = before.get(key)
         if key == "weights" and was != value:
             return f"'data': its weights were {_weights(was)}, now {_weights(value)}"
         if not isinstance(value, dict) or not isinstance(was, dict):
