@@ -27,7 +27,7 @@ from bench.demo_training import COLUMNS, write_scenes
 from finehard.fgclip.config import TrainConfig, load_train_config
 from finehard.fgclip.train import train
 
-FIRST, SECOND = 150, 100
+FIRST, SECOND = 120, 100
 """Steps of both stages."""
 BATCH = 32
 
@@ -92,9 +92,9 @@ LINES = ("stage 2 alone", "stage 1, then stage 2", "stage 2 alone, all steps")
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    parser.add_argument("--scenes", type=int, default=5_000, help="with captions")
+    parser.add_argument("--scenes", type=int, default=4_000, help="with captions")
     parser.add_argument("--regions", type=int, default=2_000, help="of these, with regions")
-    parser.add_argument("--unseen", type=int, default=500)
+    parser.add_argument("--unseen", type=int, default=300)
     parser.add_argument(
         "--steps", type=int, nargs=2, default=(FIRST, SECOND), help="of both stages"
     )
