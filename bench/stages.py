@@ -27,7 +27,7 @@ from bench.demo_training import COLUMNS, write_scenes
 from finehard.fgclip.config import TrainConfig, load_train_config
 from finehard.fgclip.train import train
 
-FIRST, SECOND = 200, 60
+FIRST, SECOND = 300, 80
 """Steps of both stages."""
 BATCH = 32
 
