@@ -154,6 +154,8 @@ def as_dict(config: Config) -> dict[str, Any]:
         del values["max_rejected"]
     if values["source"]["format"] == "auto":
         del values["source"]["format"]
+    if values["source"]["removal_list"] is None:
+        del values["source"]["removal_list"]
     if not values["negatives"]["left_to_lexicon"]:
         del values["negatives"]["left_to_lexicon"]
     if values["negatives"]["kinds"] == NegativesConfig.kinds:

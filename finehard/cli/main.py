@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from finehard import __version__
-from finehard.cli import export, import_release
+from finehard.cli import export, import_release, remove
 from finehard.console.arguments import Parser
 from finehard.console.errors import exit_code
 from finehard.errors import FinehardError, UsageError
@@ -107,8 +107,9 @@ def _parser() -> argparse.ArgumentParser:
     added.add_argument("--json", action="store_true", help="print the comparison as JSON")
     added = command("import-release", import_release.run, import_release.TEXT)
     import_release.add_arguments(added)
-    added = command("export", export.run, export.TEXT)
-    export.add_arguments(added)
+    for name, module in (("export", export), ("remove", remove)):
+        added = command(name, module.run, module.TEXT)
+        module.add_arguments(added)
     added = command("serve", _serve, "run the config's model server in the foreground")
     _add_config(added)
     command("train", _unreached, "train FG-CLIP on a dataset")

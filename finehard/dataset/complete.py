@@ -25,6 +25,7 @@ from finehard.dataset.layout import (
     INDEX,
     JOURNAL,
     MANIFEST,
+    REMOVING,
     REPORT,
     SCHEMA_VERSION,
     SHARD_NAME,
@@ -58,6 +59,7 @@ def begin(output: str) -> None:
     storage.delete([storage.join(output, name) for name in (MANIFEST, REPORT)])
     for kind in SIDE_FILES:
         storage.delete_tree(storage.join(output, JOURNAL, kind))
+    storage.delete([storage.join(output, JOURNAL, REMOVING)])
 
 
 def remove_side_files(output: str, run: str) -> None:
@@ -99,14 +101,20 @@ def complete(
     sizes = {f"{s.name}.tar": s.samples for s in summaries}
     storage.write(storage.join(output, SIZES), json.dumps(sizes, indent=1).encode())
     manifest = _manifest(origin, summaries, read)
+    describe(output, manifest)
+    storage.write(storage.join(output, JOURNAL, DROPPED), json.dumps(_examples(summaries)).encode())
+    return manifest
+
+
+def describe(output: str, manifest: dict[str, Any]) -> None:
+    """Writes the card and Croissant's metadata of a dataset that is whole, and last the manifest
+    that they are made from."""
     storage.write(storage.join(output, CARD), card(manifest).encode("utf-8", "replace"))
     index_sha256 = _sha256(storage.join(output, INDEX))
     described = json.dumps(croissant(manifest, index_sha256), indent=1, ensure_ascii=False)
     storage.write(storage.join(output, CROISSANT), described.encode("utf-8", "replace"))
     text = json.dumps(manifest, indent=1, ensure_ascii=False, sort_keys=False)
     storage.write(storage.join(output, MANIFEST), text.encode())
-    storage.write(storage.join(output, JOURNAL, DROPPED), json.dumps(_examples(summaries)).encode())
-    return manifest
 
 
 def _sha256(uri: str) -> str:

@@ -25,6 +25,7 @@ from finehard.dataset.complete import Origin, begin, complete, remove_side_files
 from finehard.dataset.layout import JOURNAL, shard_count, shard_of, side_files
 from finehard.dataset.packed import pack
 from finehard.dataset.pointers import Pointer
+from finehard.dataset.removals import Removals, recorded
 from finehard.dataset.summary import ShardSummary
 from finehard.dataset.writer import write_shard
 from finehard.digest import digest
@@ -63,6 +64,7 @@ class _Work:
 
     output: str
     run: str
+    release: str
     images: str
     shards: int
     config: ReleaseConfig
@@ -129,7 +131,7 @@ def _import(
     progress(f"{len(found):,} images found")
     stages = {STAGE: _provenance(config)}
     shards = shard_count(len(found), config.shards)
-    work = _Work(output, run, str(images), shards, config, stages)
+    work = _Work(output, run, str(release), str(images), shards, config, stages)
     for number in range(_BUCKETS):
         work.bucket(number).mkdir(parents=True)
     subsets: Counter[tuple[str, str]] = Counter()
@@ -224,13 +226,15 @@ def _write(work: _Work, bucket: int) -> list[ShardSummary]:
     first, last = (-(-n * work.shards // _BUCKETS) for n in (bucket, bucket + 1))
     pointers: dict[int, list[Pointer]] = {shard: [] for shard in range(first, last)}
     folder = work.bucket(bucket)
+    removals = Removals(recorded(work.output))
     for path in sorted(folder.iterdir()):
         for shard, pointer in _pointers(str(path)):
             pointers[shard].append(pointer)
     written = [
         write_shard(
             work.output, work.run, shard, work.shards, of_shard,
-            work.config.shards, work.config.images,
+            work.config.shards, work.config.images, removals=removals,
+            source=work.release,
         )
         for shard, of_shard in pointers.items()
     ]  # fmt: skip

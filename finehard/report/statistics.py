@@ -21,6 +21,7 @@ from finehard.dataset.shard import Sample
 from finehard.io import storage
 from finehard.io.parquet import read_table
 from finehard.phrases import Extraction
+from finehard.rejects import REMOVED
 from finehard.report.expressions import Expressions, build_extractor
 from finehard.state.reply_tokens import reply_tokens
 
@@ -244,7 +245,8 @@ def caption_tokens(dataset: Dataset, seed: int, most: int) -> Counts:
 
 
 def rejects(dataset: Dataset, seed: int) -> Rejected:
-    """Counts all rejects by stage and reason; examples are taken from files in random order."""
+    """Counts all rejects by stage and reason; examples are taken from files in random order. What
+    was removed on request is not shown."""
     rejected = Rejected(Counter(), {})
     files = storage.glob(storage.join(dataset.uri, "rejected"), "")
     random.Random(seed).shuffle(files)
@@ -256,6 +258,6 @@ def rejects(dataset: Dataset, seed: int) -> Rejected:
         rejected.counts.update(zip(stages, reasons, strict=True))
         for row, reason in enumerate(reasons):
             examples = rejected.examples.setdefault(reason, [])
-            if len(examples) < REJECTS_PER_REASON:
+            if len(examples) < REJECTS_PER_REASON and reason != REMOVED:
                 examples += table.slice(row, 1).to_pylist()
     return rejected
