@@ -91,9 +91,7 @@ class Removals:
         return place < len(self._hashes) and bool(self._hashes[place] == wanted)
 
 
-def left_out(
-    removals: Removals, key: str, item: dict[str, Any], source: str
-) -> dict[str, Any]:
+def left_out(removals: Removals, key: str, item: dict[str, Any], source: str) -> dict[str, Any]:
     """Returns the finished sample or reject `item`, which is `key` in the dataset, as a reject if
     it is to be left out; `source` is the dataset's input. What the sample cost and how many parts
     rules dropped of it stay, without examples."""
@@ -130,12 +128,11 @@ def read_list(uri: str) -> list[Entry]:
     suffix = uri.lower().rpartition(".")[2]
     found: list[Entry] = []
     reader = {"csv": _of_csv, "jsonl": _of_jsonl}.get(suffix, _of_lines)
-    line = 0
     try:
-        for line, each in reader(text):
+        for each in reader(text):
             found += each
     except _BadLine as error:
-        raise UsageError(f"removal list {uri}, line {error.line or line}: {error}") from None
+        raise UsageError(f"removal list {uri}, line {error.line}: {error}") from None
     return found
 
 
@@ -145,22 +142,22 @@ class _BadLine(ValueError):
         self.line = line
 
 
-def _of_lines(text: str) -> Iterator[tuple[int, list[Entry]]]:
+def _of_lines(text: str) -> Iterator[list[Entry]]:
     for line, value in enumerate(text.split("\n"), 1):
         if (value := value.strip()) and not value.startswith("#"):
-            yield line, _unnamed(line, value)
+            yield _unnamed(line, value)
 
 
-def _of_csv(text: str) -> Iterator[tuple[int, list[Entry]]]:
+def _of_csv(text: str) -> Iterator[list[Entry]]:
     rows = csv.DictReader(io.StringIO(text))
     names = rows.fieldnames or ()
     if not {*KINDS} & {*names} and not {*Entry._fields} <= {*names}:
         raise _BadLine(1, f"no column is named {', '.join(KINDS[:-1])} or {KINDS[-1]}")
     for row in rows:
-        yield rows.line_num, _named(rows.line_num, row)
+        yield _named(rows.line_num, row)
 
 
-def _of_jsonl(text: str) -> Iterator[tuple[int, list[Entry]]]:
+def _of_jsonl(text: str) -> Iterator[list[Entry]]:
     for line, data in enumerate(text.split("\n"), 1):
         if not data.strip():
             continue
@@ -169,9 +166,9 @@ def _of_jsonl(text: str) -> Iterator[tuple[int, list[Entry]]]:
         except ValueError:
             raise _BadLine(line, "not JSON") from None
         if isinstance(value, str):
-            yield line, _unnamed(line, value.strip())
+            yield _unnamed(line, value.strip())
         elif isinstance(value, dict) and {*KINDS, "kind"} & value.keys():
-            yield line, _named(line, value)
+            yield _named(line, value)
         else:
             raise _BadLine(line, f"neither a string nor an object with {', '.join(KINDS)}")
 

@@ -85,7 +85,7 @@ def write_shard(
                 continue
             if balance:
                 finished = _balanced(finished, balance, key, summary)
-            row = _write_sample(hashed, key, finished, data, config, images)
+            row = write_sample(hashed, key, finished, data, config, images)
             rows.append({**row, "shard": tar})
             regions.add(region_rows(key, tar, finished.item["sample"]))
             summary.regions += row["regions"]
@@ -102,7 +102,7 @@ def write_shard(
     return summary
 
 
-def _write_sample(
+def write_sample(
     shard: Hashed,
     key: str,
     finished: Finished,
@@ -110,6 +110,8 @@ def _write_sample(
     config: ShardsConfig,
     images: ImagesConfig,
 ) -> dict[str, Any]:
+    """Appends a sample to `shard`, and returns its row of the index without `shard`. Its tar
+    headers are made where `finished` has none."""
     sample = finished.item["sample"]
     image = sample["image"]
     resized = config.image_side is not None and (

@@ -29,13 +29,23 @@ from finehard.dataset.layout import (
     SIZES,
 )
 from finehard.dataset.reader import LOCATION, Dataset, dropped_examples, open_dataset
-from finehard.dataset.removals import Entry, Removals, below, read_list, record, recorded, reject_row
+from finehard.dataset.removals import (
+    Entry,
+    Removals,
+    below,
+    read_list,
+    record,
+    recorded,
+    reject_row,
+)
 from finehard.dataset.tables import INDEX_SCHEMA, REJECT_SCHEMA, write_table
 from finehard.dataset.writer import Hashed
 from finehard.errors import FinehardError
 from finehard.io import storage
 from finehard.io.ordered_map import ordered_map
 from finehard.io.parquet import read_table
+from finehard.publish.citation import CITATION, citation
+from finehard.publish.figures import card_figures
 from finehard.rejects import REMOVED
 from finehard.report import report
 from finehard.sources.tar import BLOCK, Damage, members
@@ -146,6 +156,9 @@ def _write(uri: str, plan: dict[str, Any]) -> None:
         left = {rule: [e for e in of if e[0] not in keys] for rule, of in examples.items()}
         storage.write(storage.join(uri, JOURNAL, DROPPED), json.dumps(left).encode())
     describe(uri, manifest)
+    if "published" in manifest:
+        describe(uri, manifest, card_figures(open_dataset(uri), uri))
+        storage.write(storage.join(uri, CITATION), citation(manifest))
     if plan["finished"]:
         save_finished(uri, *plan["finished"], plan["removals"])
     storage.delete([storage.join(uri, JOURNAL, REMOVING)])
@@ -245,14 +258,17 @@ def _write_index(
             table = table.set_column(table.schema.get_field_index(column), column, values)
         return table
 
-    with storage.open_read(path) as old, storage.writing(path) as file:
-        with pq.ParquetWriter(file, INDEX_SCHEMA, compression="zstd") as index:
-            for table in _left(old, gone):
-                shards = table.column("shard").unique().to_pylist()
-                parts = [table.filter(pc.equal(table.column("shard"), s)) for s in shards]
-                named = zip(parts, shards, strict=True)
-                parts = [moved(part, s) if s in written else part for part, s in named]
-                index.write_table(pa.concat_tables(parts) if parts else table)
+    with (
+        storage.open_read(path) as old,
+        storage.writing(path) as file,
+        pq.ParquetWriter(file, INDEX_SCHEMA, compression="zstd") as index,
+    ):
+        for table in _left(old, gone):
+            shards = table.column("shard").unique().to_pylist()
+            parts = [table.filter(pc.equal(table.column("shard"), s)) for s in shards]
+            named = zip(parts, shards, strict=True)
+            parts = [moved(part, s) if s in written else part for part, s in named]
+            index.write_table(pa.concat_tables(parts) if parts else table)
 
 
 def _write_regions(uri: str, gone: dict[str, list[dict[str, Any]]]) -> None:
