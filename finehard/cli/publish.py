@@ -1,4 +1,4 @@
-"""`finehard publish` and `finehard push`: a dataset for others, and its way to the Hub."""
+"""`finehard publish`: the copy of a dataset that others get."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import IO, Any, BinaryIO, NamedTuple
 
 import numpy as np
@@ -128,12 +128,13 @@ def _find(dataset: Dataset, entries: list[Entry]) -> Iterator[tuple[dict[str, An
             masks = [pc.is_in(batch.column(k), pa.array(v, pa.string())) for k, v in exact.items()]
             batch = batch.filter(pc.or_(*masks))
         rows = batch.to_pylist()
-        samples = dataset.read_ahead(map(dataset.sample_at, rows)) if by_url else [None] * len(rows)
-        for row, sample in zip(rows, samples, strict=True):
-            each = removals.match(
-                url=sample and sample.json["image"]["url"], key=row["key"], sha256=row["sha256"],
-                source=below(row["source"], source),
-            )  # fmt: skip
+        urls: Iterable[str | None] = [None] * len(rows)
+        if by_url:
+            samples = dataset.read_ahead(map(dataset.sample_at, rows))
+            urls = (sample.json["image"]["url"] for sample in samples)
+        for row, url in zip(rows, urls, strict=True):
+            each = removals.match(url=url, key=row["key"], sha256=row["sha256"],
+                                  source=below(row["source"], source))  # fmt: skip
             if each:
                 yield row, each
 
@@ -160,7 +161,8 @@ def _write(uri: str, plan: dict[str, Any]) -> None:
         describe(uri, manifest, card_figures(open_dataset(uri), uri))
         storage.write(storage.join(uri, CITATION), citation(manifest))
     if plan["finished"]:
-        save_finished(uri, *plan["finished"], plan["removals"])
+        settings, source = plan["finished"]
+        save_finished(uri, settings, source, plan["removals"])
     storage.delete([storage.join(uri, JOURNAL, REMOVING)])
 
 
