@@ -104,6 +104,8 @@ def _parser() -> argparse.ArgumentParser:
     added = command("diff", _diff, "compare two datasets: counts, drops by rule, texts")
     added.add_argument("first")
     added.add_argument("second")
+    added.add_argument("--page", metavar="FILE", help="write a page of HTML, with distributions "
+                       "and more texts")  # fmt: skip
     added.add_argument("--json", action="store_true", help="print the comparison as JSON")
     added = command("import-release", import_release.run, import_release.TEXT)
     import_release.add_arguments(added)
@@ -252,7 +254,12 @@ def _stats(chosen: argparse.Namespace) -> int:
 
 def _diff(chosen: argparse.Namespace) -> int:
     from finehard.report.compare import compare, comparison_table
+    from finehard.report.compare_page import EXAMPLES, write_comparison
 
+    if chosen.page:
+        found = compare(chosen.first, chosen.second, EXAMPLES)
+        print(f"{write_comparison(found, chosen.page)}: open it in a browser")
+        return 0
     found = compare(chosen.first, chosen.second)
     if chosen.json:
         print(json.dumps(found, indent=1, ensure_ascii=False))
