@@ -102,8 +102,9 @@ def _build(
     refuse_changes(output, ready.config, ready.stages)
     settings = settings_digest(ready.config, ready.stages, registry.user_code())
     identity = _input_identity(ready)
-    removals = Removals([*recorded(output), *ready.removals])
-    manifest = identity and finished_manifest(output, settings, identity, removals.digest())
+    removals = [*recorded(output), *ready.removals]
+    removed = Removals(removals).digest()
+    manifest = identity and finished_manifest(output, settings, identity, removed)
     if manifest:
         _log.info("%s is complete: same input, same settings; nothing is done", output)
         return Built(output, manifest, _counts({}, ready), 0.0)
@@ -114,7 +115,7 @@ def _build(
     for folder in (JOURNAL, "shards", "rejected"):
         storage.sweep(storage.join(output, folder))
     save_settings(output, ready.config, ready.stages)  # before the old manifest is removed
-    if removals.entries:
+    if removals:
         record(output, removals)
     complete.begin(output)
     checkpoints.prepare(output, this.checkpoints)
@@ -141,7 +142,7 @@ def _build(
     storage.delete_tree(status.folder(output, this.run))
     _write_report(output, this.run, seconds, counts)
     if identity:
-        save_finished(output, settings, identity, removals.digest())
+        save_finished(output, settings, identity, removed)
     return Built(output, manifest, counts, seconds)
 
 

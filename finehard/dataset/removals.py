@@ -11,6 +11,7 @@ import csv
 import io
 import json
 import re
+from array import array
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -18,7 +19,7 @@ from urllib.parse import urlsplit
 import numpy as np
 
 from finehard.dataset.layout import JOURNAL
-from finehard.digest import json_digest, number
+from finehard.digest import digest, number
 from finehard.errors import UsageError
 from finehard.io import storage
 from finehard.rejects import REMOVED
@@ -69,10 +70,12 @@ class Removals:
     """What is to be left out; eight bytes of memory an entry."""
 
     def __init__(self, entries: Iterable[Entry] = ()) -> None:
-        self.entries = frozenset(entries)
-        self._kinds = {each.kind for each in self.entries}
-        hashes = [number(" ".join(each)) for each in self.entries]
-        self._hashes = np.sort(np.array(hashes, np.uint64))
+        hashes = array("Q")
+        self._kinds: set[str] = set()
+        for each in entries:
+            self._kinds.add(each.kind)
+            hashes.append(number(" ".join(each)))
+        self._hashes = np.unique(np.frombuffer(hashes, np.uint64))
 
     def match(self, **values: str | None) -> Entry | None:
         """Returns the entry for the first of `values` (kind=value) that the list holds, or None."""
@@ -83,7 +86,7 @@ class Removals:
 
     def digest(self) -> str:
         """Returns a digest of the entries; "" if there are none."""
-        return json_digest(sorted(self.entries)) if self.entries else ""
+        return digest(self._hashes.tobytes().hex()) if len(self._hashes) else ""
 
     def _holds(self, each: Entry) -> bool:
         wanted = np.uint64(number(" ".join(each)))
@@ -202,12 +205,12 @@ def recorded(output: str) -> list[Entry]:
     return read_list(uri) if storage.exists(uri) else []
 
 
-def record(output: str, removals: Removals) -> None:
-    """Makes `removals` what every later build of `output` leaves out."""
+def record(output: str, entries: Iterable[Entry]) -> None:
+    """Makes `entries` what every later build of `output` leaves out."""
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
     rows.writerow(Entry._fields)
-    rows.writerows(sorted(removals.entries))
+    rows.writerows(sorted(set(entries)))
     storage.write(_record(output), text.getvalue().encode("utf-8", "replace"))
 
 

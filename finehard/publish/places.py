@@ -17,6 +17,7 @@ _PATH = re.compile(r"(?<![\w.:/~-])(?:file://)?~?/(?:[^\s/'\"`,:;()\[\]{}<>|=#]+
 _OF_STAGES = ("provenance", "extra")
 """Parts of a sample whose strings may be paths of any folder; the others are texts."""
 _URL = re.compile("https?://")
+_STORE = re.compile(r"(?!https?:)[a-z0-9]+://\S+")
 
 
 class Places:
@@ -53,6 +54,8 @@ class Places:
         if os.path.isabs(text) or text.startswith(("~/", "file://")):
             named = text.rstrip("/") == self._source.rstrip("/")
             return self._name if named else os.path.basename(text.rstrip("/")) or self._name
+        if _STORE.fullmatch(text):
+            return os.path.basename(text.rstrip("/"))
         return _PATH.sub(_last, self.known(text))
 
     def known(self, text: str) -> str:

@@ -96,15 +96,15 @@ def _remove(dataset: Dataset, entries: list[Entry]) -> Removed:
     # a key may be another sample's once files are added; a source stays
     lasting = [each for each in entries if each.kind != "key" or each.value not in values]
     before = recorded(dataset.uri)
-    removals = Removals([*before, *lasting, *named])
-    if removals.entries != set(before):
+    removals = {*before, *lasting, *named}
+    if removals != set(before):
         record(dataset.uri, removals)
     shards = {row["shard"] for row, _ in found}
     if found:
         plan = {
             "manifest": dataset.manifest,
             "finished": finished_with(dataset.uri),
-            "removals": removals.digest(),
+            "removals": Removals(removals).digest(),
             "samples": [row for row, _ in found],
         }
         data = json.dumps(plan, ensure_ascii=False).encode("utf-8", "replace")
@@ -120,13 +120,7 @@ def _find(dataset: Dataset, entries: list[Entry]) -> Iterator[tuple[dict[str, An
     removals = Removals(entries)
     source = dataset.manifest["input"]
     by_url = any(each.kind == "url" for each in entries)
-    exact = {kind: [e.value for e in entries if e.kind == kind] for kind in ("key", "sha256")}
-    by_source = any(each.kind == "source" for each in entries)
-    columns = list(_FOUND)
-    for batch in dataset.rows(columns, 4096):
-        if not by_url and not by_source:
-            masks = [pc.is_in(batch.column(k), pa.array(v, pa.string())) for k, v in exact.items()]
-            batch = batch.filter(pc.or_(*masks))
+    for batch in dataset.rows(list(_FOUND), 4096):
         rows = batch.to_pylist()
         urls: Iterable[str | None] = [None] * len(rows)
         if by_url:

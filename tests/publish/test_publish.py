@@ -222,6 +222,7 @@ def test_sources_are_named_by_their_input(text: str, told: str) -> None:
         ("~/models/tiny/", "tiny"),
         ("https://e.org/home/u/x.jpg, and/or 1/2", "https://e.org/home/u/x.jpg, and/or 1/2"),
         ("at /home/u", "at ~"),
+        ("s3://bucket/models/tiny", "tiny"),
     ],
 )  # fmt: skip
 def test_paths_in_texts_become_their_last_component(text: str, told: str) -> None:
