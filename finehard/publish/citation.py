@@ -26,7 +26,7 @@ def citation(manifest: dict[str, Any]) -> bytes:
         "abstract": f"{counts['written']} images with long and short captions, {counts['regions']} "
         f"regions and {counts['hard_negatives']} hard negatives. The texts are written by models.",
         "authors": [
-            {"name": name} for name in about["authors"] or [f"{about['name']}, authors of"]
+            {"name": name} for name in about["authors"] or [f"The authors of {about['name']}"]
         ],
         **({"license": spdx} if spdx else {}),
         "references": [

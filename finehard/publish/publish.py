@@ -187,8 +187,8 @@ def _write_rejects(work: _Work, stem: str) -> None:
     with storage.open_read(old) as file:
         rows = read_table(file).to_pylist()
     told = [
-        {**row, "source": work.places.source(row["source"] or ""),
-         "detail": work.places.text(row["detail"] or "")}
+        {**row, "source": row["source"] and work.places.source(row["source"]),
+         "detail": row["detail"] and work.places.text(row["detail"])}
         for row in rows
     ]  # fmt: skip
     write_table(new, told, REJECT_SCHEMA)

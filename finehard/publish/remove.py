@@ -41,6 +41,7 @@ from finehard.dataset.removals import (
 from finehard.dataset.tables import INDEX_SCHEMA, REJECT_SCHEMA, write_table
 from finehard.dataset.writer import Hashed
 from finehard.errors import FinehardError
+from finehard.images import MEMBERS
 from finehard.io import storage
 from finehard.io.ordered_map import ordered_map
 from finehard.io.parquet import read_table
@@ -177,8 +178,8 @@ def _write_shard(uri: str, name: str, gone: list[dict[str, Any]]) -> _Shard:
         for sample in _samples(old, path):
             if sample.key in keys:
                 continue
-            for member, offset in sample.places.items():
-                places[member].append(offset - sample.start + new.written)
+            for member, offsets in places.items():
+                offsets.append(sample.places[member] - sample.start + new.written)
             _copy(old, sample.start, sample.stop, new)
         new.end_tar()
     _write_rejects(storage.join(uri, "rejected", name.removesuffix(".tar") + ".parquet"), gone)
@@ -188,7 +189,7 @@ def _write_shard(uri: str, name: str, gone: list[dict[str, Any]]) -> _Shard:
 
 
 class _Sample(NamedTuple):
-    """A sample's stretch of a tar, in bytes, and where the data of its two members are."""
+    """A sample's stretch of a tar, in bytes, and where the data of its members are."""
 
     key: str
     start: int
@@ -202,7 +203,8 @@ def _samples(file: BinaryIO, path: str) -> Iterator[_Sample]:
         if isinstance(member, Damage):
             raise FinehardError(f"{path} is damaged at byte {member.offset}: build it again first")
         key, _, suffix = member.name.partition(".")
-        place = {"json" if suffix == "json" else "image": member.offset_data}
+        kind = "json" if suffix == "json" else "image" if suffix in MEMBERS else suffix
+        place = {kind: member.offset_data}
         stop = member.offset_data + -(-member.size // BLOCK) * BLOCK
         if sample is not None and sample.key == key:
             sample = sample._replace(stop=stop, places={**sample.places, **place})

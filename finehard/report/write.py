@@ -84,7 +84,7 @@ def _render(
     order = {stage: number for number, stage in enumerate(funnel.flow(m))}
     script = (TEMPLATES / "report.js").read_text("utf-8")
     return environment().get_template("report.html").render(
-        name=dataset.uri.rstrip("/").rsplit("/", 1)[-1],
+        name=m.get("published", {}).get("name") or dataset.uri.rstrip("/").rsplit("/", 1)[-1],
         dataset=dataset.uri,
         m=m,
         seed=seed,

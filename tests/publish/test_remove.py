@@ -121,8 +121,9 @@ def test_a_list_that_names_nothing_is_recorded(made: Path, tmp_path: Path) -> No
 
 
 def test_two_removals_add_up(made: Path, tmp_path: Path) -> None:
-    remove(str(made), _list(tmp_path, "k02"))
-    remove(str(made), _list(tmp_path, "k05", "k02"))
+    remove(str(made), _list(tmp_path, "k04"))
+    assert validate(str(made)) == [] and "k04~2" in open_dataset(made)
+    remove(str(made), _list(tmp_path, "k05", "k04"))
     assert validate(str(made)) == []
     manifest = json.loads((made / "manifest.json").read_text())
     assert manifest["rejects"]["removed_on_request"] == 2
