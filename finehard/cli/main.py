@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from finehard import __version__
-from finehard.cli import export, import_release, publish, push, remove
+from finehard.cli import export, import_release, publish, push, remove, repair
 from finehard.console.arguments import Parser
 from finehard.console.errors import exit_code
 from finehard.errors import FinehardError, UsageError
@@ -109,6 +109,9 @@ def _parser() -> argparse.ArgumentParser:
     added.add_argument("--json", action="store_true", help="print the comparison as JSON")
     added = command("import-release", import_release.run, import_release.TEXT)
     import_release.add_arguments(added)
+    added = command("repair", repair.run, repair.TEXT)
+    repair.add_arguments(added)
+    _add_config(added)
     care = {"export": export, "remove": remove, "publish": publish, "push": push}
     for name, module in care.items():
         added = command(name, module.run, module.TEXT)
