@@ -10,11 +10,12 @@ from typing import Any
 
 from finehard.digest import digest
 from finehard.records import HardNegative, Record, Region
+from finehard.release.make_sample import STAGE as RELEASE
 from finehard.settings.ranges import Count
 from finehard.stages.stage import Settings, Stage
 
-_OPEN = "repair.unverified"
-"""In `Record.extra` between the two stages: the texts that nobody verified."""
+_MARKS = "repair"
+"""In `Record.extra` between the two stages: the texts that nobody verified, and all boxes."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,9 @@ class Keep(Stage):
               if n.verified is None),
         ]  # fmt: skip
         regions = tuple(self._kept(region) for region in record.regions)
-        return replace(record, regions=regions).adding(_OPEN, unverified)
+        boxes = [list(region.box) for region in record.regions]
+        marks = {"unverified": unverified, "boxes": boxes}
+        return replace(record, regions=regions).adding(_MARKS, marks)
 
     def _kept(self, region: Region) -> Region:
         negatives = [replace(n, verified=n.verified is not False) for n in region.hard_negatives]
@@ -66,7 +69,10 @@ class Unmark(Stage):
     def apply(self, record: Record) -> Record:
         """Returns `record` without the marks of `Keep`."""
         extra = dict(record.extra)
-        unverified = {tuple(each) for each in extra.pop(_OPEN)}
+        marks = extra.pop(_MARKS)
+        unverified = {tuple(each) for each in marks["unverified"]}
+        if RELEASE in extra:
+            extra[RELEASE] = _of_those_left(extra[RELEASE], marks["boxes"], record.regions)
         regions = tuple(_unmarked(region, unverified) for region in record.regions)
         return replace(record, regions=regions, extra=extra)
 
@@ -82,6 +88,26 @@ def _unmarked(region: Region, unverified: set[tuple[str, ...]]) -> Region:
     )
     verified = None if _of_region(region) in unverified else region.verified
     return replace(region, verified=verified, hard_negatives=negatives)
+
+
+def _of_those_left(
+    released: dict[str, Any], boxes: list[list[float]], regions: tuple[Region, ...]
+) -> dict[str, Any]:
+    """Returns what an import says of each region, for those that are left, which are in their
+    order; their defects are gone."""
+    left: list[int] = []
+    for number, box in enumerate(boxes):
+        if len(left) < len(regions) and box == list(regions[len(left)].box):
+            left.append(number)
+    made = dict(released)
+    for name in ("scored", "negative_keys"):
+        if name in made:
+            made[name] = [made[name][number] for number in left]
+    if "defects" in made:
+        defects = made.pop("defects")
+        of_captions = {n: what for n, what in defects.items() if not n.startswith("region ")}
+        made |= {"defects": of_captions} if of_captions else {}
+    return made
 
 
 def _of_region(region: Region) -> tuple[str, ...]:

@@ -49,6 +49,20 @@ def test_texts_that_nobody_verified_stay_unverified() -> None:
     assert unmarked.regions[0] == kept
 
 
+def test_what_an_import_says_of_regions_follows_them() -> None:
+    regions = [Region((0.1, 0.1, 0.5, n / 10), 0.5, "mug", "a mug", "a mug") for n in (3, 4, 5)]
+    defects = {"region 1": "short_expr.lost_noun", "long_caption": "cut"}
+    released = {"f_path": "a.jpg", "scored": [True, False, True], "defects": defects}
+    record = replace(_record(*regions), extra={"release": released})
+    marked = Keep(KeepConfig()).apply(record)
+    assert isinstance(marked, Record)
+    left = replace(marked, regions=(marked.regions[0], marked.regions[2]))
+    unmarked = Unmark(None).apply(left)
+    assert isinstance(unmarked, Record)
+    left_of = {"f_path": "a.jpg", "scored": [True, True], "defects": {"long_caption": "cut"}}
+    assert unmarked.extra == {"release": left_of}
+
+
 def _with_faults(patch: pytest.MonkeyPatch) -> None:
     """Makes `finished.dataset` mark some region texts and negatives as untrue."""
     sample = finished.sample_json
