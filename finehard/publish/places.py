@@ -32,7 +32,7 @@ class Places:
         self._folders = [
             (folder, re.compile(rf"(?<![\w./:-]){re.escape(folder)}(?![\w.-])"), name)
             for folder, name in sorted(names.items(), key=lambda each: -len(each[0]))
-            if folder and os.path.isabs(folder)
+            if os.path.isabs(folder) and folder.count("/") > 1  # /root tells nothing, and is a word
         ]
 
     def source(self, uri: str) -> str:

@@ -81,7 +81,7 @@ def publish(
     if "/" in name or name != name.strip():
         raise UsageError(f"--input-name {name!r}: give a name without slashes")
     folders = [source.uri, target, os.path.expanduser("~"), os.getcwd()]
-    places = Places(manifest["input"], name, [f for f in folders if f.count("/") > 0 and f != "/"])
+    places = Places(manifest["input"], name, folders)
     run = json_digest([manifest, name])[:16]
     work = _Work(source.uri, target, run, places)
     with locked(target):

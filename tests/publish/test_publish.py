@@ -231,10 +231,10 @@ def test_paths_in_texts_become_their_last_component(text: str, told: str) -> Non
 
 
 def test_images_with_urls_keep_them() -> None:
-    places = Places("/in", "pics", ["/root"])
+    places = Places("/in", "pics", ["/root", "/home/u"])
     image = {"source_uri": "/in/1.jpg", "url": "https://e.org/root/1.jpg"}
-    made = places.sample({"image": image, "provenance": {}, "alt_text": "at /root/x"})
+    made = places.sample({"image": image, "provenance": {}, "alt_text": "at /home/u/x, /root"})
     assert made["image"] == {"source_uri": "pics/1.jpg", "url": "https://e.org/root/1.jpg"}
-    assert made["alt_text"] == "at ~/x"
+    assert made["alt_text"] == "at ~/x, /root"
     assert io.StringIO(json.dumps(places.sample({"image": {**image, "url": "/root/1"},
                        "provenance": {}}))).read().count("root") == 0  # fmt: skip

@@ -12,10 +12,13 @@ from finehard.building import build
 from finehard.config import parse_config
 from finehard.dataset.reader import open_dataset
 from finehard.dataset.validate import validate
+from finehard.publish import remove as removing
 from finehard.publish.remove import remove
+from finehard.release.importing import import_release
 from finehard.sources import SourceConfig, discover
 from tests.faults.world import Faulty, built, faulty, settings
 from tests.pipelines.world import images, sums
+from tests.release import made as released
 
 
 @pytest.fixture(scope="module")
@@ -91,3 +94,38 @@ def test_rejects_fed_back_leave_out_what_was_removed(tmp_path: Path, server: Fau
     files = discover(str(rejected), SourceConfig())
     [fed_back] = [name for file in files for name in file.only or ()]
     assert fed_back.startswith(str(source / "00099.tar"))
+
+
+@pytest.mark.slow
+def test_a_build_takes_the_place_of_a_killed_removal(
+    tmp_path: Path, server: Faulty, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values, source, output = settings(server.url), images(tmp_path / "in", 12), tmp_path / "out"
+    built(values, source, output)
+    names = tmp_path / "list.txt"
+    names.write_text(next(iter(open_dataset(output).keys())))
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(removing, "describe", killed)
+        remove(str(output), str(names))
+    assert built(values, source, output)["rejects"] == {"removed_on_request": 1}
+    assert not (output / "_journal" / "_removing.json").exists()
+    before = sums(output)
+    assert remove(str(output), str(names)).samples.total() == 0 and sums(output) == before
+
+
+def test_a_repeated_import_leaves_out_what_was_removed(tmp_path: Path) -> None:
+    items = [released.item(n, released.region()) for n in range(6)]
+    folders = released.release(tmp_path / "release", items), released.as_tar(tmp_path / "i", [2, 3])
+    output = tmp_path / "out"
+    import_release(*map(str, folders), str(output), workers=1)
+    names = tmp_path / "list.txt"
+    names.write_text(released.url_of(2))
+    remove(str(output), str(names))
+    before = sums(output)
+    again = import_release(*map(str, folders), str(output), workers=1)
+    assert again.manifest["rejects"] == {"missing_image": 4, "removed_on_request": 1}
+    assert sums(output) == before and validate(str(output)) == []
