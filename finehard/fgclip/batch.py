@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -26,6 +26,25 @@ class Skipped:
     count: int = 1
 
 
+class Captions(NamedTuple):
+    """C captions that have up to F false versions each.
+
+    images      (C,) int64, the image of each
+    texts       (C,) int64, its text
+    long        (C,) bool, whether it is a long caption
+    false       (C, F) int64, the texts of its false versions, padded with -1
+    """
+
+    images: Tensor
+    texts: Tensor
+    long: Tensor
+    false: Tensor
+
+    def to(self, device: torch.device) -> Captions:
+        """Returns the same on `device`."""
+        return Captions(*(each.to(device, non_blocking=True) for each in self))
+
+
 @dataclass(frozen=True)
 class Batch:
     """B images of one process, with R regions, H of which have up to K hard negatives each.
@@ -43,6 +62,7 @@ class Batch:
     short_same, long_same (B,), region_same (R,), positive_same (H,), negative_same (H, K)
                 int64 `text_id`s, equal for equivalent texts
     region_text (R,) int64, equal for equal texts
+    captions    those with false versions, a `Captions`; None if these are not used
     keys        of the samples, in order
     """
 
@@ -62,6 +82,7 @@ class Batch:
     positive_same: Tensor
     negative_same: Tensor
     region_text: Tensor
+    captions: Captions | None = None
     keys: tuple[str, ...] = ()
     skipped: tuple[Skipped, ...] = ()
     tokens: int = 0
@@ -74,6 +95,6 @@ class Batch:
         moved: dict[str, Any] = {
             f.name: value.to(device, non_blocking=True)
             for f in fields(self)
-            if isinstance(value := getattr(self, f.name), Tensor | Patches)
+            if isinstance(value := getattr(self, f.name), Tensor | Patches | Captions)
         }
         return replace(self, packing=self.packing.to(device), **moved)

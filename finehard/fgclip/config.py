@@ -11,6 +11,7 @@ from typing import Any, Literal
 from transformers import CLIPConfig, Siglip2Config
 
 from finehard import registry
+from finehard.errors import UsageError
 from finehard.fgclip.evaluators import EVALUATORS
 from finehard.fgclip.objective import ObjectiveConfig
 from finehard.fgclip.targets import SampleConfig
@@ -132,7 +133,13 @@ def load_train_config(name: str, settings: Sequence[str] = ()) -> TrainConfig:
 
 def parse_train_config(values: dict[str, Any], where: str) -> TrainConfig:
     """Returns `values`, as loaded from YAML, as a config. Raises `UsageError`."""
-    return checked(values, TrainConfig, where)
+    config = checked(values, TrainConfig, where)
+    if bool(config.sample.half_truths) != bool(config.objective.half_truth_weight):
+        raise UsageError(
+            f"{where}: sample.half_truths is {config.sample.half_truths} and "
+            f"objective.half_truth_weight is {config.objective.half_truth_weight}: set both, or none"
+        )
+    return config
 
 
 def as_dict(config: TrainConfig) -> dict[str, Any]:

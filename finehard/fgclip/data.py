@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, Dataset
 from finehard.dataset.shard import UnreadableSample
 from finehard.digest import number
 from finehard.errors import FinehardError, typed_error_line
-from finehard.fgclip.batch import Batch, Skipped
+from finehard.fgclip.batch import Batch, Captions, Skipped
 from finehard.fgclip.naflex import Naflex, Patches, Picture, batch_of, picture
 from finehard.fgclip.packing import LONG, SHORT, Packing, Text, pack
 from finehard.fgclip.padded import PaddedTexts, pad_texts
@@ -131,15 +131,32 @@ def collate(
 ) -> Batch:
     """The batch of `samples`, with their texts tokenised and packed."""
     regions = [(i, r) for i, s in enumerate(samples) for r in s.targets.regions]
-    hard = [(j, r) for j, (_, r) in enumerate(regions) if r.negatives]
+    hard = [
+        (j, positive, false)
+        for j, (_, r) in enumerate(regions)
+        for positive, false in ((r.positive, r.negatives), (r.long, r.false_long))
+        if false
+    ]
     short = [s.targets.short for s in samples]
     long = [s.targets.long for s in samples]
     phrases = [r.text for _, r in regions]
-    negatives = [n for _, r in hard for n in r.negatives]
+    negatives = [n for _, _, false in hard for n in false]
     texts = [(SHORT, tokens(t, limits.short)) for t in short]
     texts += [(LONG, tokens(t, limits.long)) for t in long]
-    rest = [*phrases, *(r.positive for _, r in hard), *negatives]
+    rest = [*phrases, *(positive for _, positive, _ in hard), *negatives]
     texts += [(SHORT, tokens(t, limits.short)) for t in rest]
+    told = [
+        (image, one, text, false)
+        for image, s in enumerate(samples)
+        for one, text, false in (
+            (SHORT, s.targets.short, s.targets.false_short),
+            (LONG, s.targets.long, s.targets.false_long),
+        )
+        if false
+    ]
+    most = {SHORT: limits.short, LONG: limits.long}
+    texts += [(one, tokens(t, most[one])) for _, one, t, _ in told]
+    texts += [(one, tokens(t, most[one])) for _, one, _, false in told for t in false]
     packing: Packing | PaddedTexts
     if limits.patch is None:
         packing, which = pack(texts)
@@ -149,9 +166,16 @@ def collate(
         packing, which = pad_texts(texts, (limits.short, limits.long), tokens.padding)
         pictures = [s.pixels for s in samples if isinstance(s.pixels, Picture)]
         pixels = batch_of(pictures, limits.patch)
-    sizes = [len(g) for g in (short, long, phrases, hard, negatives)]
+    sizes = [len(g) for g in (short, long, phrases, hard, negatives, told)]
+    sizes.append(len(which) - sum(sizes))
     rows = torch.tensor(which, dtype=torch.int64).split(sizes)
-    counts = [len(r.negatives) for _, r in hard]
+    counts = [len(false) for *_, false in hard]
+    captions = Captions(
+        torch.tensor([image for image, *_ in told], dtype=torch.int64),
+        rows[5],
+        torch.tensor([one == LONG for _, one, *_ in told], dtype=torch.bool),
+        _table(rows[6], [len(false) for *_, false in told]),
+    )
     return Batch(
         pixels=pixels,
         packing=packing,
@@ -160,15 +184,16 @@ def collate(
         boxes=torch.tensor([r.box for _, r in regions], dtype=torch.float32).reshape(-1, 4),
         images=torch.tensor([i for i, _ in regions], dtype=torch.int64),
         regions=rows[2],
-        hard_boxes=torch.tensor([j for j, _ in hard], dtype=torch.int64),
+        hard_boxes=torch.tensor([j for j, *_ in hard], dtype=torch.int64),
         positives=rows[3],
         negatives=_table(rows[4], counts),
         short_same=_same(short),
         long_same=_same(long),
         region_same=_same(phrases),
-        positive_same=_same([r.positive for _, r in hard]),
+        positive_same=_same([positive for _, positive, _ in hard]),
         negative_same=_table(_same(negatives), counts),
         region_text=_token_ids(texts[2 * len(samples) :][: len(phrases)]),
+        captions=captions if told else None,
         keys=tuple(s.key for s in samples),
         skipped=tuple(skipped),
         tokens=sum(len(t) for _, t in texts),

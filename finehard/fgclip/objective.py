@@ -48,6 +48,9 @@ class ObjectiveConfig:
     """Of FG-CLIP 2's rank loss, averaged over all pairs; published: 0.4."""
     tic_weight: Amount = 0.0
     """FG-CLIP 2's text-to-text loss, averaged over distinct texts; published: 0.1."""
+    half_truth_weight: Amount = 0.0
+    """Of an image against the false versions of its captions, as `pair_weight` of a region. Goes
+    with `sample.half_truths`; the false versions of long expressions count with `hard_weight`."""
     ranks: Literal["all", "own"] = "all"
     """Whose texts are a region's negatives: those of all processes, or (as published) its own."""
     mask_same: bool = True
@@ -67,6 +70,8 @@ class Features(NamedTuple):
     image, long, short  (B, D)
     region              (R, D) boxes, region_text (R, D) their texts
     hard                (H, D) boxes that have negatives, positive (H, D), negative (H, K, D)
+    told                (C, D) images of captions with false versions, caption (C, D), false
+                        (C, F, D); none without `half_truth_weight`
     scalars             (4,) scales of images, of regions, of hard negatives; bias of `sigmoid`
     """
 
@@ -78,11 +83,15 @@ class Features(NamedTuple):
     hard: Tensor
     positive: Tensor
     negative: Tensor
+    told: Tensor
+    caption: Tensor
+    false: Tensor
     scalars: Tensor
 
 
 class Labels(NamedTuple):
-    """What is known of the texts of `Features`, row by row: `Batch`'s ids, and `valid` (H, K)."""
+    """What is known of the texts of `Features`, row by row: `Batch`'s ids, `valid` (H, K) of
+    negatives, and `told_valid` (C, F) of false versions."""
 
     long: Tensor
     short: Tensor
@@ -91,6 +100,7 @@ class Labels(NamedTuple):
     positive: Tensor
     negative: Tensor
     valid: Tensor
+    told_valid: Tensor
 
 
 def labels_of(batch: Batch, most: int) -> Labels:
@@ -98,24 +108,23 @@ def labels_of(batch: Batch, most: int) -> Labels:
     return Labels(
         batch.long_same, batch.short_same, batch.region_same, batch.region_text,
         batch.positive_same, batch.negative_same[:, :most], batch.negatives[:, :most] >= 0,
+        batch.long.new_zeros((0, 0)) >= 0 if batch.captions is None else batch.captions.false >= 0,
     )  # fmt: skip
 
 
 def join(features: Sequence[Features], labels: Sequence[Labels]) -> tuple[Features, Labels]:
     """Returns the rows of several batches as one; the scalars are those of the first."""
-    most = max(x.valid.shape[1] for x in labels)
-
-    def wide(negatives: Tensor) -> Tensor:
-        missing = most - negatives.shape[1]
-        return functional.pad(negatives, (0, 0) * (negatives.ndim - 2) + (0, missing))
-
-    each = [f._replace(negative=wide(f.negative)) for f in features]
-    named = [x._replace(negative=wide(x.negative), valid=wide(x.valid)) for x in labels]
-    joined = Features(*map(torch.cat, zip(*each, strict=True)))
+    joined = Features(*(_joined(parts) for parts in zip(*features, strict=True)))
     return (
         joined._replace(scalars=features[0].scalars),
-        Labels(*map(torch.cat, zip(*named, strict=True))),
+        Labels(*(_joined(parts) for parts in zip(*labels, strict=True))),
     )
+
+
+def _joined(parts: Sequence[Tensor]) -> Tensor:
+    """Returns rows of several parts; where each row has several texts, padded to the most."""
+    several = parts[0].ndim > 2 or parts[0].ndim == 2 and not parts[0].is_floating_point()
+    return torch.cat(list(padded(parts) if several else parts))
 
 
 class Objective(nn.Module):
@@ -153,6 +162,7 @@ class Objective(nn.Module):
             region = torch.zeros((len(batch.boxes), image.shape[1]), device=image.device)
         else:
             region = _unit(model.region_features(dense, batch.boxes, batch.images))
+        told, caption, false = self._told(batch, image, states, text)
         return Features(
             image=_unit(image),
             long=_unit(model.long_features(states.index_select(0, batch.long))),
@@ -162,7 +172,31 @@ class Objective(nn.Module):
             hard=region.index_select(0, batch.hard_boxes),
             positive=text.index_select(0, batch.positives),
             negative=text.index_select(0, negatives.flatten()).unflatten(0, negatives.shape),
+            told=told,
+            caption=caption,
+            false=false,
             scalars=self._scalars(),
+        )
+
+    def _told(
+        self, batch: Batch, image: Tensor, states: Tensor, text: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Returns `told`, `caption` and `false` of the features."""
+        captions = batch.captions
+        if captions is None or not self.config.half_truth_weight:
+            return text[:0], text[:0], text[:0].reshape(0, 0, text.shape[1])
+
+        def encoded(which: Tensor, long: Tensor) -> Tensor:
+            own = states.index_select(0, which)
+            features = (self.model.long_features(own), self.model.short_features(own))
+            return _unit(torch.where(long[:, None], *features))
+
+        count = captions.false.shape[1]
+        false = encoded(captions.false.clamp(min=0).flatten(), captions.long.repeat_interleave(count))
+        return (
+            _unit(image).index_select(0, captions.images),
+            encoded(captions.texts, captions.long),
+            false.unflatten(0, captions.false.shape),
         )
 
     def _scalars(self) -> Tensor:
@@ -194,6 +228,8 @@ class Objective(nn.Module):
         parts += self._region(features, labels, regions)
         if self.config.hard_weight:
             parts += self._hard(features, labels, hard)
+        if self.config.half_truth_weight:
+            parts.append(self._half_truths(features, labels))
         for _, weight, value in parts:
             loss = loss + weight * value
         return {"loss": loss, **{name: value.detach() for name, _, value in parts}}
@@ -293,6 +329,12 @@ class Objective(nn.Module):
                 self._set_threshold(gaps, valid)
         return parts
 
+    def _half_truths(self, features: Features, labels: Labels) -> tuple[str, float, Tensor]:
+        image, text, false = features.told, features.caption, features.false
+        (rows,) = distributed.rows_of([len(image)], image.device)
+        each = losses.hard_negative(image, text, false, labels.told_valid, features.scalars[0])
+        return "half_truth", self.config.half_truth_weight, each.sum() * rows.share
+
     def _every(self, features: Features, labels: Labels, rows: Rows) -> Tensor:
         """Returns this process's share of InfoNCE of regions against all true and false texts, and
         of true texts against regions: the mean of both."""
@@ -341,6 +383,15 @@ def begin_scales(model: Network, config: ObjectiveConfig) -> None:
             scale.copy_(value.reshape(scale.shape))
     if config.global_loss == "sigmoid" and not hasattr(model, "logit_bias"):
         model.add_logit_bias(BIAS)
+
+
+def padded(parts: Sequence[Tensor]) -> list[Tensor]:
+    """Returns (n, K, ...) parts, each padded with zeros to the most K."""
+    most = max(part.shape[1] for part in parts)
+    return [
+        functional.pad(part, (0, 0) * (part.ndim - 2) + (0, most - part.shape[1]))
+        for part in parts
+    ]
 
 
 def _unit(features: Tensor) -> Tensor:

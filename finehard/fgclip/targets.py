@@ -6,7 +6,7 @@ import random
 import re
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import chain
 from typing import Any, Literal, NamedTuple
@@ -25,6 +25,9 @@ class SampleConfig:
     """Which boxes and hard negatives are used where a sample has more."""
     negatives: Count = 10
     """Hard negatives used of a region, at most."""
+    half_truths: Count = 0
+    """False versions used of a caption, and of a region's long expression, at most
+    (`half_truths` of a build). Goes with `objective.half_truth_weight`."""
     long_expr: Share = 0.5
     """How often a region's text is its long expression instead of the short one."""
     prefix: str = "a photo of "
@@ -41,12 +44,15 @@ class SampleConfig:
 
 @dataclass(frozen=True)
 class RegionTexts:
-    """One box, normalised xyxy, with its text; the negatives contradict `positive`."""
+    """One box, normalised xyxy, with its text; the negatives contradict `positive`, `false_long`
+    the long expression `long`."""
 
     box: tuple[float, ...]
     text: str
     positive: str
     negatives: tuple[str, ...]
+    long: str = ""
+    false_long: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -56,6 +62,10 @@ class Targets:
     short: str
     long: str
     regions: tuple[RegionTexts, ...]
+    false_short: tuple[str, ...] = ()
+    """False versions of the short caption."""
+    false_long: tuple[str, ...] = ()
+    """Those of the long one."""
     missing: str = ""
     """Which caption there is not, and what is used instead."""
     dropped: tuple[str, ...] = ()
@@ -75,6 +85,7 @@ class _Readable(NamedTuple):
     short: str
     long: str
     negatives: list[str]
+    false_long: list[str]
 
 
 def select(sample: dict[str, Any], config: SampleConfig, rng: random.Random) -> Targets:
@@ -86,20 +97,28 @@ def select(sample: dict[str, Any], config: SampleConfig, rng: random.Random) -> 
     no caption.
     """
     short, long, missing = _captions(sample)
+    false = _half_truths(sample) if config.half_truths else {}
     regions, dropped = [], []
     for position, region in enumerate(_regions(sample)):
         try:
             if region.get("verified") is not False:
-                regions.append(_readable(region))
+                regions.append(_readable(region, false.get(("long_expr", position), [])))
         except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
             reason = error if isinstance(error, _Dropped) else f"not as documented: {error!r}"
             dropped.append(f"region {position}: {reason}"[:200])
     chosen = _choose(regions, config.boxes, config, rng)
     case = str.lower if config.lowercase else str
+
+    def of(name: str, used: str) -> list[str]:
+        given = false.get((name, None), []) if used == sample.get(name) else []
+        return _choose(given, config.half_truths, config, rng)
+
     return Targets(
         short=case(config.prefix + short),
         long=case(long),
         regions=tuple(_in_case(_region(r, config, rng), case) for r in chosen),
+        false_short=tuple(case(config.prefix + text) for text in of("short_caption", short)),
+        false_long=tuple(map(case, of("long_caption", long))),
         missing=missing,
         dropped=tuple(dropped),
     )
@@ -132,7 +151,24 @@ def _regions(sample: dict[str, Any]) -> list[Any]:
     return regions if isinstance(regions, list) else [regions]
 
 
-def _readable(region: dict[str, Any]) -> _Readable:
+def _half_truths(sample: dict[str, Any]) -> dict[tuple[str, int | None], list[str]]:
+    """Returns the false versions in `extra.half_truths` that verification did not reject, by the
+    name of the text and, for a long expression, the number of its region. What does not follow
+    docs/hard-negatives.md is left out."""
+    extra = sample.get("extra")
+    rows = extra.get("half_truths") if isinstance(extra, dict) else None
+    found: dict[tuple[str, int | None], list[str]] = {}
+    for row in rows if isinstance(rows, list) else ():
+        if not isinstance(row, dict) or row.get("verified") is False:
+            continue
+        of, region, text = (row.get(name) for name in ("of", "region", "text"))
+        if isinstance(of, str) and isinstance(region, int | None) and isinstance(text, str):
+            if text.strip():
+                found.setdefault((of, region), []).append(text)
+    return found
+
+
+def _readable(region: dict[str, Any], false_long: list[str]) -> _Readable:
     box = _box(region["box"])
     short, long = region["short_expr"], region.get("long_expr")
     if not _is_text(short):
@@ -141,7 +177,8 @@ def _readable(region: dict[str, Any]) -> _Readable:
     if not isinstance(negatives, list) or not all(_is_text(n["text"]) for n in negatives):
         raise _Dropped(f"its hard_negatives are {negatives!r}"[:100])
     texts = [n["text"] for n in negatives if n.get("verified") is not False]
-    return _Readable(box, short, long if isinstance(long, str) else "", texts)
+    known = isinstance(long, str)
+    return _Readable(box, short, long if known else "", texts, false_long if known else [])
 
 
 def _box(values: Any) -> tuple[float, ...]:
@@ -166,12 +203,21 @@ def _region(region: _Readable, config: SampleConfig, rng: random.Random) -> Regi
     negatives = _choose(region.negatives, config.negatives, config, rng)
     use_long = rng.random() < config.long_expr and bool(region.long)
     text = region.long if use_long else region.short
-    return RegionTexts(region.box, text, region.short, tuple(negatives))
+    false = _choose(region.false_long, config.half_truths, config, rng)
+    return RegionTexts(
+        region.box, text, region.short, tuple(negatives), region.long, tuple(false)
+    )
 
 
 def _in_case(region: RegionTexts, case: Callable[[str], str]) -> RegionTexts:
-    negatives = tuple(map(case, region.negatives))
-    return RegionTexts(region.box, case(region.text), case(region.positive), negatives)
+    return replace(
+        region,
+        text=case(region.text),
+        positive=case(region.positive),
+        negatives=tuple(map(case, region.negatives)),
+        long=case(region.long),
+        false_long=tuple(map(case, region.false_long)),
+    )
 
 
 def _choose(items: list[Any], most: int, config: SampleConfig, rng: random.Random) -> list[Any]:

@@ -44,10 +44,12 @@ def sample(number: int) -> Read:
         left, top = (torch.rand(2, generator=generator) * 0.5).tolist()
         first, *others = (" ".join(pick(2)) for _ in range(1 + (number + len(regions)) % 4))
         box = (left, top, left + 0.4, top + 0.3)
-        regions.append(RegionTexts(box, first, first, tuple(others)))
+        false = (" ".join(pick(3)),) * (len(regions) % 2)
+        regions.append(RegionTexts(box, first, first, tuple(others), f"{first} car", false))
     pixels = torch.randint(0, 256, (3, 32, 32), dtype=torch.uint8, generator=generator).numpy()
     short, long = " ".join(pick(6)), " ".join(pick(30))
-    return Read(str(number), pixels, Targets(short, long, tuple(regions)))
+    told = [tuple(" ".join(pick(n)) for _ in range(number % k)) for n, k in ((7, 3), (31, 2))]
+    return Read(str(number), pixels, Targets(short, long, tuple(regions), *told))
 
 
 def batch_of(numbers: range) -> Batch:
@@ -57,7 +59,10 @@ def batch_of(numbers: range) -> Batch:
 
 FGCLIP2 = dataclasses.replace(load_train_config("fgclip2").objective, ranks="all")
 ALL_OPTIONS = dataclasses.replace(FGCLIP2, global_loss="softmax", mask_same=True, same_above=0.99)
-CONFIGS = {"default": ObjectiveConfig(), "fgclip2": FGCLIP2, "options": ALL_OPTIONS}
+HALF_TRUTHS = ObjectiveConfig(half_truth_weight=0.7)
+CONFIGS = {
+    "default": ObjectiveConfig(), "fgclip2": FGCLIP2, "options": ALL_OPTIONS, "half": HALF_TRUTHS,
+}  # fmt: skip
 
 
 def model_of(config: ObjectiveConfig) -> FGCLIP:

@@ -43,7 +43,7 @@ def rows(made: Any) -> list[dict[str, Any]]:
         ("A cat sits on a wooden table.", {"under"}),
         ("There is a mug in front of a bowl.", {"behind"}),
         ("A man riding a horse with a saddle.", {"A horse riding a man"}),
-        ("A mug is to the left of the bowl.", {"to the right of"}),
+        ("A mug is to the left of the bowl.", {"right"}),
         ("The dog is on the left side of the image.", {"right"}),
     ],
 )
@@ -121,7 +121,7 @@ def test_one_question_asks_about_each_change_once() -> None:
     assert isinstance(stage, HalfTruths)
     [ask] = stage.questions(scene())
     assert ask.views == (WHOLE,) and "a cat under a wooden table" in ask.text
-    count = ask.text.count("\n") - 2
+    count = ask.text.count("\n") - 1
     made = rows(stage.answer(scene(), [{str(n): 0.1 for n in range(1, count + 1)}]))
     assert {row["of"] for row in made} == set(ALL)
     assert {row["attribute"] for row in made} == {"addition", "relation"}
