@@ -40,9 +40,9 @@ class Captions(NamedTuple):
     long: Tensor
     false: Tensor
 
-    def to(self, device: torch.device) -> Captions:
+    def to(self, device: torch.device, non_blocking: bool = False) -> Captions:
         """Returns the same on `device`."""
-        return Captions(*(each.to(device, non_blocking=True) for each in self))
+        return Captions(*(each.to(device, non_blocking=non_blocking) for each in self))
 
 
 @dataclass(frozen=True)

@@ -136,8 +136,8 @@ def parse_train_config(values: dict[str, Any], where: str) -> TrainConfig:
     config = checked(values, TrainConfig, where)
     if bool(config.sample.half_truths) != bool(config.objective.half_truth_weight):
         raise UsageError(
-            f"{where}: sample.half_truths is {config.sample.half_truths} and "
-            f"objective.half_truth_weight is {config.objective.half_truth_weight}: set both, or none"
+            f"{where}: sample.half_truths is {config.sample.half_truths}, and objective."
+            f"half_truth_weight is {config.objective.half_truth_weight}: set both, or none"
         )
     return config
 

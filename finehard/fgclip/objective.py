@@ -192,7 +192,9 @@ class Objective(nn.Module):
             return _unit(torch.where(long[:, None], *features))
 
         count = captions.false.shape[1]
-        false = encoded(captions.false.clamp(min=0).flatten(), captions.long.repeat_interleave(count))
+        false = encoded(
+            captions.false.clamp(min=0).flatten(), captions.long.repeat_interleave(count)
+        )
         return (
             _unit(image).index_select(0, captions.images),
             encoded(captions.texts, captions.long),
@@ -389,8 +391,7 @@ def padded(parts: Sequence[Tensor]) -> list[Tensor]:
     """Returns (n, K, ...) parts, each padded with zeros to the most K."""
     most = max(part.shape[1] for part in parts)
     return [
-        functional.pad(part, (0, 0) * (part.ndim - 2) + (0, most - part.shape[1]))
-        for part in parts
+        functional.pad(part, (0, 0) * (part.ndim - 2) + (0, most - part.shape[1])) for part in parts
     ]
 
 

@@ -162,9 +162,8 @@ def _half_truths(sample: dict[str, Any]) -> dict[tuple[str, int | None], list[st
         if not isinstance(row, dict) or row.get("verified") is False:
             continue
         of, region, text = (row.get(name) for name in ("of", "region", "text"))
-        if isinstance(of, str) and isinstance(region, int | None) and isinstance(text, str):
-            if text.strip():
-                found.setdefault((of, region), []).append(text)
+        if isinstance(of, str) and isinstance(region, int | None) and _is_text(text):
+            found.setdefault((of, region), []).append(str(text))
     return found
 
 
@@ -177,8 +176,9 @@ def _readable(region: dict[str, Any], false_long: list[str]) -> _Readable:
     if not isinstance(negatives, list) or not all(_is_text(n["text"]) for n in negatives):
         raise _Dropped(f"its hard_negatives are {negatives!r}"[:100])
     texts = [n["text"] for n in negatives if n.get("verified") is not False]
-    known = isinstance(long, str)
-    return _Readable(box, short, long if known else "", texts, false_long if known else [])
+    if not isinstance(long, str):
+        long, false_long = "", []
+    return _Readable(box, short, long, texts, false_long)
 
 
 def _box(values: Any) -> tuple[float, ...]:
@@ -204,9 +204,7 @@ def _region(region: _Readable, config: SampleConfig, rng: random.Random) -> Regi
     use_long = rng.random() < config.long_expr and bool(region.long)
     text = region.long if use_long else region.short
     false = _choose(region.false_long, config.half_truths, config, rng)
-    return RegionTexts(
-        region.box, text, region.short, tuple(negatives), region.long, tuple(false)
-    )
+    return RegionTexts(region.box, text, region.short, tuple(negatives), region.long, tuple(false))
 
 
 def _in_case(region: RegionTexts, case: Callable[[str], str]) -> RegionTexts:

@@ -23,7 +23,7 @@ _PAIRS = (
     ("under", "on top of"), ("on", "under"), ("inside", "outside"),
 )  # fmt: skip
 """Relations and what excludes each. "on" stands after those that it begins."""
-_RELATIONS = tuple((tuple(old.split()), old, new) for old, new in _PAIRS)
+_RELATIONS = tuple((tuple(old.split()), new) for old, new in _PAIRS)
 _POSTURES = listed(
     "is are sits sitting stands standing lies lying rests resting placed parked perched seated "
     "positioned located situated set laid"
@@ -33,6 +33,8 @@ _ACTIONS = listed(
     "riding chasing carrying holding pulling pushing kicking following feeding leading"
 )
 """Between two things, these hold in one direction only."""
+_MORE = listed("another other second third fourth remaining last next")
+_LETTERS = re.compile(r"[a-z]+")
 _SHOWS = listed("is are shows features depicts captures displays")
 _ARTICLES = listed("a an the")
 _LEADING = listed("a an the one two three four his her its their several some")
@@ -62,7 +64,7 @@ def turned(text: str, most: int) -> list[Falsehood]:
 def _all(text: str) -> Iterator[Falsehood]:
     for start, end in sentences(text):
         sentence = text[start:end]
-        for a, b, new, claim in (*_opposed(sentence), *_exchanged(sentence), *_sides(text, sentence)):
+        for a, b, new, claim in _changes(text, sentence):
             yield Falsehood(
                 f"{text[: start + a]}{new}{text[start + b :]}",
                 "relation",
@@ -77,18 +79,35 @@ _Change = tuple[int, int, str, str]
 where that is the sentence."""
 
 
-def _opposed(sentence: str) -> Iterator[_Change]:
-    """Yields a change for each relation between two things."""
+def _changes(text: str, sentence: str) -> Iterator[_Change]:
+    several = frozenset(_several(text))
+    yield from _opposed(sentence, several)
+    yield from _exchanged(sentence)
+    yield from _sides(text, sentence)
+
+
+def _several(text: str) -> Iterator[str]:
+    """Yields the nouns of which a text names several, so that one more may stand elsewhere."""
+    before = ""
+    for match in _LETTERS.finditer(text.lower()):
+        read = reading(match[0])
+        if read.noun and (read.plural or before in _MORE):
+            yield read.noun
+        before = match[0]
+
+
+def _opposed(sentence: str, several: frozenset[str]) -> Iterator[_Change]:
+    """Yields a change for each relation between two things, one of `several` left out."""
     found = words(sentence)
     lower = [word.lower for word in found]
     place = 0
     while place < len(found):
-        for parts, old, new in _RELATIONS:
+        for parts, new in _RELATIONS:
             end = place + len(parts)
             if tuple(lower[place:end]) != parts:
                 continue
             first, second = _before(sentence, found, place), _after(found, end)
-            if first and second and not (old == "on" and lower[place - 1] == "hanging"):
+            if first and second and not _any_of(found, (first, second), several):
                 a, b = found[place].start, found[end - 1].end
                 stop = found[second.end - 1].end
                 head = sentence[found[first.start].start : a]
@@ -152,9 +171,7 @@ def _before(
     return _thing(found, start, end, articles)
 
 
-def _after(
-    found: Sequence[Word], place: int, articles: frozenset[str] = _LEADING
-) -> _Thing | None:
+def _after(found: Sequence[Word], place: int, articles: frozenset[str] = _LEADING) -> _Thing | None:
     """Returns the thing whose article stands at `place`."""
     end = place + 1
     while end < len(found) and not found[end - 1].head and found[end].group >= 0:
@@ -162,9 +179,7 @@ def _after(
     return _thing(found, place, end, articles) if place < len(found) else None
 
 
-def _thing(
-    found: Sequence[Word], start: int, end: int, articles: frozenset[str]
-) -> _Thing | None:
+def _thing(found: Sequence[Word], start: int, end: int, articles: frozenset[str]) -> _Thing | None:
     """Returns these words if they are an article, attributes and one noun, a physical thing."""
     last = found[end - 1]
     if end - start < 2 or found[start].lower not in articles or not last.head:
@@ -173,6 +188,15 @@ def _thing(
         return None
     noun = reading(last.lower).noun or last.lower
     return _Thing(start, end) if is_thing(noun) else None
+
+
+def _any_of(found: Sequence[Word], things: Sequence[_Thing], several: frozenset[str]) -> bool:
+    """Whether one of the things is any one of several: "a can", where there are three cans."""
+    return any(
+        found[thing.start].lower in ("a", "an")
+        and reading(found[thing.end - 1].lower).noun in several
+        for thing in things
+    )
 
 
 def _begins(found: Sequence[Word], thing: _Thing) -> bool:

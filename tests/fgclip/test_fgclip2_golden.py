@@ -34,9 +34,7 @@ def differences(rank: int, elements: int) -> dict[str, float]:
     features = Features(*(v.float().requires_grad_() for v in values))
     rows = [torch.arange(len(getattr(features, n))) for n in ("image", "region", "hard")]
     valid = torch.ones(features.negative.shape[:2], dtype=torch.bool)
-    labels = Labels(
-        rows[0], rows[0], rows[1], rows[1], rows[2], valid.long(), valid, valid[:0, :0]
-    )
+    labels = Labels(rows[0], rows[0], rows[1], rows[1], rows[2], valid.long(), valid, valid[:0, :0])
     losses = objective.losses(features, labels)
     losses["loss"].backward()
     found = {n: apart(v.detach(), golden[f"{rank}/loss/{n}"]) / LOSSES for n, v in losses.items()}

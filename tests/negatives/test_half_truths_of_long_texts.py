@@ -64,6 +64,8 @@ def test_relations_in_sentences_are_turned(text: str, changes: set[str]) -> None
         "A woman in a red coat is holding a small umbrella.",
         "A man raises his left hand.",
         "A bus left the stop.",
+        "A can is above a sink. Two more cans are empty.",
+        "A can is above a sink. Another can is empty.",
     ],
 )
 def test_what_may_stay_true_is_not_turned(text: str) -> None:
