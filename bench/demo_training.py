@@ -105,16 +105,17 @@ def sample(key: str, scene: Scene, seed: int) -> dict[str, Any]:
 
 def additions(key: str, scene: Scene, seed: int) -> list[dict[str, Any]]:
     """Returns two false versions of the short caption: with a random object of a kind that the
-    scene does not have."""
+    scene does not have, and for each a true one with an object of the scene."""
     rng = random.Random(f"additions {seed} {key}")
     absent = [kind for kind in KINDS if kind not in {thing.kind for thing in scene.things}]
     drawn = [
         with_article(noun_phrase(rng.choice(COLORS), rng.choice(PATTERNS), kind))
         for kind in rng.sample(absent, 2)
     ]
+    shown = [with_article(noun_phrase(t.color, t.pattern, t.kind)) for t in scene.things]
     return [
         {"of": "short_caption", "region": None, **false._asdict(), "verified": True}
-        for false in falsehood.additions(short_caption(scene), drawn)
+        for false in falsehood.additions(short_caption(scene), drawn, shown)
     ]
 
 

@@ -27,7 +27,7 @@ class Skipped:
 
 
 class Captions(NamedTuple):
-    """C captions that have up to F false versions each.
+    """C captions, or other true texts of images, that have up to F false versions each.
 
     images      (C,) int64, the image of each
     texts       (C,) int64, its text

@@ -146,13 +146,10 @@ def collate(
     rest = [*phrases, *(positive for _, positive, _ in hard), *negatives]
     texts += [(SHORT, tokens(t, limits.short)) for t in rest]
     told = [
-        (image, one, text, false)
+        (image, one, *pair)
         for image, s in enumerate(samples)
-        for one, text, false in (
-            (SHORT, s.targets.short, s.targets.false_short),
-            (LONG, s.targets.long, s.targets.false_long),
-        )
-        if false
+        for one, pairs in ((SHORT, s.targets.told_short), (LONG, s.targets.told_long))
+        for pair in pairs
     ]
     most = {SHORT: limits.short, LONG: limits.long}
     texts += [(one, tokens(t, most[one])) for _, one, t, _ in told]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import chain
@@ -55,6 +55,13 @@ class RegionTexts:
     false_long: tuple[str, ...] = ()
 
 
+class Told(NamedTuple):
+    """A true text of an image, and false ones."""
+
+    true: str
+    false: tuple[str, ...]
+
+
 @dataclass(frozen=True)
 class Targets:
     """The texts and regions of one sample, and why others of it cannot be used."""
@@ -62,10 +69,10 @@ class Targets:
     short: str
     long: str
     regions: tuple[RegionTexts, ...]
-    false_short: tuple[str, ...] = ()
-    """False versions of the short caption."""
-    false_long: tuple[str, ...] = ()
-    """Those of the long one."""
+    told_short: tuple[Told, ...] = ()
+    """The short caption with its false versions, and others of its form."""
+    told_long: tuple[Told, ...] = ()
+    """The same of the long one."""
     missing: str = ""
     """Which caption there is not, and what is used instead."""
     dropped: tuple[str, ...] = ()
@@ -102,23 +109,28 @@ def select(sample: dict[str, Any], config: SampleConfig, rng: random.Random) -> 
     for position, region in enumerate(_regions(sample)):
         try:
             if region.get("verified") is not False:
-                regions.append(_readable(region, false.get(("long_expr", position), [])))
+                own = false.get(("long_expr", position), [])
+                regions.append(_readable(region, [one.text for one in own]))
         except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
             reason = error if isinstance(error, _Dropped) else f"not as documented: {error!r}"
             dropped.append(f"region {position}: {reason}"[:200])
     chosen = _choose(regions, config.boxes, config, rng)
     case = str.lower if config.lowercase else str
 
-    def of(name: str, used: str) -> list[str]:
+    def told(name: str, used: str, prefix: str = "") -> tuple[Told, ...]:
         given = false.get((name, None), []) if used == sample.get(name) else []
-        return _choose(given, config.half_truths, config, rng)
+        chosen = _choose(given, config.half_truths, config, rng)
+        return tuple(
+            Told(case(prefix + true), tuple(case(prefix + text) for text in texts))
+            for true, texts in _pairs(used, chosen)
+        )
 
     return Targets(
         short=case(config.prefix + short),
         long=case(long),
         regions=tuple(_in_case(_region(r, config, rng), case) for r in chosen),
-        false_short=tuple(case(config.prefix + text) for text in of("short_caption", short)),
-        false_long=tuple(map(case, of("long_caption", long))),
+        told_short=told("short_caption", short, config.prefix),
+        told_long=told("long_caption", long),
         missing=missing,
         dropped=tuple(dropped),
     )
@@ -151,19 +163,35 @@ def _regions(sample: dict[str, Any]) -> list[Any]:
     return regions if isinstance(regions, list) else [regions]
 
 
-def _half_truths(sample: dict[str, Any]) -> dict[tuple[str, int | None], list[str]]:
+class _False(NamedTuple):
+    text: str
+    true: str | None
+
+
+def _pairs(caption: str, false: Sequence[_False]) -> Iterator[tuple[str, list[str]]]:
+    """Yields true texts with false ones: the caption with all, then each true text of the same form
+    as a false one with that."""
+    if false:
+        yield caption, [one.text for one in false]
+    for one in false:
+        if one.true is not None:
+            yield one.true, [one.text]
+
+
+def _half_truths(sample: dict[str, Any]) -> dict[tuple[str, int | None], list[_False]]:
     """Returns the false versions in `extra.half_truths` that verification did not reject, by the
     name of the text and, for a long expression, the number of its region. What does not follow
     docs/hard-negatives.md is left out."""
     extra = sample.get("extra")
     rows = extra.get("half_truths") if isinstance(extra, dict) else None
-    found: dict[tuple[str, int | None], list[str]] = {}
+    found: dict[tuple[str, int | None], list[_False]] = {}
     for row in rows if isinstance(rows, list) else ():
         if not isinstance(row, dict) or row.get("verified") is False:
             continue
         of, region, text = (row.get(name) for name in ("of", "region", "text"))
         if isinstance(of, str) and isinstance(region, int | None) and _is_text(text):
-            found.setdefault((of, region), []).append(str(text))
+            true = row.get("true") if _is_text(row.get("true")) else None
+            found.setdefault((of, region), []).append(_False(str(text), true))
     return found
 
 

@@ -39,13 +39,18 @@ _UNCERTAIN = re.compile(
 
 class Falsehood(NamedTuple):
     """A text made false. `original` became `replacement`, which occurs in `text`; `claim` is what
-    is false, said alone, to be asked about."""
+    is false, said alone, to be asked about.
+
+    `true` is the same text with a true detail in place of an added one, None where there is none:
+    without such texts a longer one is always false.
+    """
 
     text: str
     attribute: str
     original: str
     replacement: str
     claim: str
+    true: str | None = None
 
 
 def sentences(text: str) -> Iterator[tuple[int, int]]:
@@ -63,19 +68,22 @@ def sentences(text: str) -> Iterator[tuple[int, int]]:
         start = match.end() if match else end
 
 
-def additions(text: str, details: Sequence[str]) -> list[Falsehood]:
+def additions(text: str, details: Sequence[str], true: Sequence[str] = ()) -> list[Falsehood]:
     """Returns `text` with each of `details` added to a sentence: to one that ends in a thing, if
-    there is any; none where no sentence ends in a word."""
+    there is any; none where no sentence ends in a word. `true` are details that are so."""
     places = [(start, end) for start, end in sentences(text) if text[end - 1].isalnum()]
     things = [(start, end) for start, end in places if _ends_in_thing(text[start:end])]
     phrases = _ADDED if things else _ADDED_TO_ANY
     made = []
     for detail in details if places else ():
         start, end = _drawn(things or places, f"sentence {text} {detail}")
-        added = _drawn(phrases, f"place {text} {detail}").format(detail)
-        sentence = text[start:end]
-        false = f"{text[:end]}{added}{text[end:]}"
-        made.append(Falsehood(false, "addition", sentence, sentence + added, detail))
+        phrase = _drawn(phrases, f"place {text} {detail}")
+        sentence, added = text[start:end], phrase.format(detail)
+        false, other = f"{text[:end]}{added}{text[end:]}", None
+        if true:
+            shown = _drawn(true, f"true {text} {detail}")
+            other = f"{text[:end]}{phrase.format(shown)}{text[end:]}"
+        made.append(Falsehood(false, "addition", sentence, sentence + added, detail, other))
     return made
 
 

@@ -129,7 +129,9 @@ class HalfTruths(Stage):
         if "additions" in self.config.kinds:
             named = kinds_of(_all_texts(record))
             seed = f"{record.key} {text}"
-            yield from additions(text, self.details.drawn(named, seed, self.config.per_text))
+            true = [r.short_expr for r in record.regions if r.verified is not False]
+            details = self.details.drawn(named, seed, self.config.per_text)
+            yield from additions(text, details, true)
         if "relations" in self.config.kinds:
             yield from turned(text, self.config.per_text)
 

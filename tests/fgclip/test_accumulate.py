@@ -14,7 +14,7 @@ from finehard.fgclip.config import load_train_config
 from finehard.fgclip.data import Limits, Read, collate
 from finehard.fgclip.model import FGCLIP, build
 from finehard.fgclip.objective import Objective, ObjectiveConfig, begin_scales
-from finehard.fgclip.targets import RegionTexts, Targets
+from finehard.fgclip.targets import RegionTexts, Targets, Told
 
 from . import two_processes
 from .conftest import tiny_config
@@ -48,7 +48,13 @@ def sample(number: int) -> Read:
         regions.append(RegionTexts(box, first, first, tuple(others), f"{first} car", false))
     pixels = torch.randint(0, 256, (3, 32, 32), dtype=torch.uint8, generator=generator).numpy()
     short, long = " ".join(pick(6)), " ".join(pick(30))
-    told = [tuple(" ".join(pick(n)) for _ in range(number % k)) for n, k in ((7, 3), (31, 2))]
+    told = [
+        tuple(
+            Told(text, tuple(" ".join(pick(n)) for _ in range(1 + number % 2)))
+            for text in (text, text + " car")[: number % k]
+        )
+        for text, n, k in ((short, 7, 3), (long, 31, 2))
+    ]
     return Read(str(number), pixels, Targets(short, long, tuple(regions), *told))
 
 

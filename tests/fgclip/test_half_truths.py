@@ -8,7 +8,7 @@ import torch
 from finehard.errors import UsageError
 from finehard.fgclip.config import load_train_config
 from finehard.fgclip.objective import Objective, ObjectiveConfig
-from finehard.fgclip.targets import SampleConfig, select
+from finehard.fgclip.targets import SampleConfig, Told, select
 
 from . import made_shards
 from .test_accumulate import batch_of, model_of
@@ -35,8 +35,8 @@ def selected(config, rows=ROWS, **changes):
 def test_false_versions_are_used_where_configured():
     config = SampleConfig(boxes=9, half_truths=1, choose="first", lowercase=True)
     targets = selected(config)
-    assert targets.false_short == ("a photo of a false short one",)
-    assert targets.false_long == ("a false long one",)
+    assert targets.told_short == (Told(targets.short, ("a photo of a false short one",)),)
+    assert targets.told_long == (Told(targets.long, ("a false long one",)),)
     given = {r.long: r.false_long for r in targets.regions if r.false_long}
     assert given == {targets.regions[1].long: ("a false expression",)}
 
@@ -52,12 +52,21 @@ def test_without_the_setting_targets_are_the_same():
 )  # fmt: skip
 def test_wild_half_truths_are_left_out(rows):
     targets = selected(SampleConfig(half_truths=3), rows)
-    assert not (targets.false_short or targets.false_long or targets.dropped)
+    assert not (targets.told_short or targets.told_long or targets.dropped)
 
 
 def test_false_versions_of_a_missing_caption_are_not_used():
     targets = selected(SampleConfig(half_truths=3), short_caption=None)
-    assert targets.false_short == () and targets.false_long
+    assert targets.told_short == () and targets.told_long
+
+
+def test_a_true_text_of_the_same_form_stands_against_a_false_one():
+    rows = [{**row("short_caption", "a cat, with a dog"), "true": "a cat, with a mug"}]
+    targets = selected(SampleConfig(half_truths=2, prefix=""), [*rows, ROWS[0]])
+    assert targets.told_short == (
+        Told(targets.short, ("a cat, with a dog", "a false short one")),
+        Told("a cat, with a mug", ("a cat, with a dog",)),
+    )
 
 
 @pytest.mark.parametrize("one", ["sample.half_truths=2", "objective.half_truth_weight=1"])
@@ -95,5 +104,8 @@ def test_captions_are_compared_by_the_head_of_their_length():
     captions = batch.captions
     short, long = ~captions.long, captions.long
     assert short.any() and long.any()
-    torch.testing.assert_close(features.caption[short], features.short[captions.images[short]])
+    is_caption = (captions.texts == batch.short[captions.images]) & short
+    torch.testing.assert_close(
+        features.caption[is_caption], features.short[captions.images[is_caption]]
+    )
     torch.testing.assert_close(features.caption[long], features.long[captions.images[long]])

@@ -118,6 +118,11 @@ def test_an_addition_stands_in_a_sentence_that_states_something() -> None:
     assert not additions("There may be a cat. It is not red.", ["a red kite"])
 
 
+def test_a_true_detail_takes_the_same_place() -> None:
+    [made] = additions("A lamp stands on a table.", ["a red kite"], ["a lamp", "a cup"])
+    assert made.true in (made.text.replace("a red kite", one) for one in ("a lamp", "a cup"))
+
+
 def test_one_question_asks_about_each_change_once() -> None:
     stage = HalfTruths.make(HalfTruthsConfig(texts=ALL, per_text=1))  # type: ignore[arg-type]
     assert isinstance(stage, HalfTruths)
