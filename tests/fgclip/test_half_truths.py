@@ -77,7 +77,7 @@ def test_the_two_settings_go_together(one):
     assert both.sample.half_truths == 2
 
 
-def test_the_loss_is_that_of_captions_against_their_false_versions():
+def test_the_loss_sets_captions_against_their_false_versions():
     batch = batch_of(range(6))
     config = ObjectiveConfig(half_truth_weight=0.5, hard_weight=0, region_weight=0)
     objective = Objective(model_of(config), config)
