@@ -205,7 +205,9 @@ def _readable(region: dict[str, Any], false_long: list[str]) -> _Readable:
         raise _Dropped(f"its hard_negatives are {negatives!r}"[:100])
     texts = [n["text"] for n in negatives if n.get("verified") is not False]
     if not isinstance(long, str):
-        long, false_long = "", []
+        long = ""
+    if not long.strip():
+        false_long = []
     return _Readable(box, short, long, texts, false_long)
 
 
