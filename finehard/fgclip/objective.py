@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -13,9 +12,9 @@ from torch.nn import functional
 from finehard.fgclip import distributed, losses
 from finehard.fgclip.batch import Batch
 from finehard.fgclip.chunked import ELEMENTS, LeftOut
+from finehard.fgclip.config import ObjectiveConfig
 from finehard.fgclip.distributed import Rows
 from finehard.fgclip.model import Network
-from finehard.settings.ranges import Amount, Count
 
 MEAN = (0.48145466, 0.4578275, 0.40821073)
 STD = (0.26862954, 0.26130258, 0.27577711)
@@ -26,39 +25,6 @@ HUNDRED = 4.6052
 """Logarithm of the region scales that FG-CLIP 2 begins with (its published code)."""
 BIAS = -10.0
 """The sigmoid loss's first bias (SigLIP, arXiv 2303.15343, algorithm 1)."""
-
-
-@dataclass(frozen=True)
-class ObjectiveConfig:
-    """Weights of the losses (0 disables one), and which texts are negatives."""
-
-    global_loss: Literal["softmax", "sigmoid"] = "softmax"
-    """Loss of images and captions: InfoNCE, or (FG-CLIP 2) SigLIP's, with a bias."""
-    long_weight: Amount = 1.0
-    short_weight: Amount = 1.0
-    region_weight: Amount = 0.1
-    """Published: 0.1; FG-CLIP 2: 0.2."""
-    hard_weight: Amount = 0.5
-    """Weight of the next three together."""
-    pair_weight: Amount = 1.0
-    """Of a region against its own negatives; FG-CLIP 2: 3."""
-    every_weight: Amount = 0.0
-    """Of a region against the true and false texts of every region; FG-CLIP 2: 0.6."""
-    cmr_weight: Amount = 0.0
-    """Of FG-CLIP 2's rank loss, averaged over all pairs; published: 0.4."""
-    tic_weight: Amount = 0.0
-    """FG-CLIP 2's text-to-text loss, averaged over distinct texts; published: 0.1."""
-    ranks: Literal["all", "own"] = "all"
-    """Whose texts are a region's negatives: those of all processes, or (as published) its own."""
-    mask_same: bool = True
-    """Exclude texts from the negatives that differ only in case, articles or punctuation."""
-    same_above: float | None = None
-    """Also exclude texts whose cosine is at least this. Not for training from scratch."""
-    max_negatives: Count = 10
-    """Maximum number of hard negatives of a region."""
-    scales: Literal["model", "global", "hundred"] = "model"
-    """The scales of regions and hard negatives when a run begins: as the model has them, set to its
-    global scale (FG-CLIP), or to 100 (FG-CLIP 2)."""
 
 
 class Features(NamedTuple):

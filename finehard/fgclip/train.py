@@ -23,18 +23,17 @@ from torch.distributed import ProcessGroup
 from torch.nn.parallel import DistributedDataParallel
 
 from finehard import registry
-from finehard.console.arguments import Parser
 from finehard.console.errors import exit_code
 from finehard.digest import digest
 from finehard.errors import FinehardError, UsageError
 from finehard.fgclip import checkpoint, distributed, siglip2
 from finehard.fgclip.accumulate import backward
+from finehard.fgclip.arguments import Arguments, parse
 from finehard.fgclip.card import Training, write_card
 from finehard.fgclip.config import (
     OptimizerConfig,
     TrainConfig,
     as_dict,
-    load_train_config,
     resume_difference,
     resume_fingerprint,
     scratch_clip,
@@ -365,32 +364,17 @@ def _stop_signal() -> Iterator[Callable[[], bool]]:
 
 def main(argv: list[str] | None = None) -> int:
     """Runs `finehard train`; returns its exit code."""
-    parser = Parser(
-        prog="finehard train",
-        description="Trains FG-CLIP on shards. For several processes, start it with torchrun.",
-    )
-    parser.add_argument("--data", required=True, nargs="+", help="dataset folders or URIs")
-    parser.add_argument("--output", required=True, help="folder of the run; a run in it is resumed")
-    parser.add_argument("--model", help="CLIP, SigLIP 2 or FG-CLIP folder to start from")
-    parser.add_argument(
-        "--config", help="YAML file or bundled recipe (default: finehard with --model, else demo)"
-    )
-    parser.add_argument("--eval-data", nargs="+", default=[], help="datasets to evaluate on")
-    parser.add_argument(
-        "--benchmark-data", metavar="ROOT", help="folder of the benchmarks in run.evaluate"
-    )
-    parser.add_argument(
-        "--set", action="append", default=[], metavar="SECTION.KEY=VALUE",
-        help="overrides one setting, for example optimizer.lr=1e-5",
-    )  # fmt: skip
-    args = parser.parse_args(argv)
+    return run(parse(argv))
+
+
+def run(arguments: Arguments) -> int:
+    """Runs `finehard train` with parsed arguments; returns its exit code."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    recipe = args.config or ("finehard" if args.model else "demo")
-    config = load_train_config(recipe, args.set)
     try:
         result = train(
-            config, args.data, args.output, args.model, args.eval_data, args.benchmark_data
-        )
+            arguments.config, arguments.data, arguments.output, arguments.model,
+            arguments.eval_data, arguments.benchmark_data,
+        )  # fmt: skip
         first = distributed.rank() == 0
     finally:
         distributed.shutdown()
@@ -401,7 +385,7 @@ def main(argv: list[str] | None = None) -> int:
             print(f"stopped at step {result['step']} of {result['steps']}{skipped}; saved: run the "
                   "same command again to resume")  # fmt: skip
         else:
-            print(f"{result['step']} steps done{skipped}; the model is in {args.output}/model")
+            print(f"{result['step']} steps done{skipped}; the model is in {arguments.output}/model")
     return STOPPED if result["stopped"] else 0
 
 
