@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from collections.abc import Callable
+from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any, Literal
 
 import torch
@@ -26,6 +27,9 @@ class Skipped:
     count: int = 1
 
 
+NO_TEACHER = torch.zeros((0, 3, 0))
+
+
 @dataclass(frozen=True)
 class Batch:
     """B images of one process, with R regions, H of which have up to K hard negatives each.
@@ -43,7 +47,10 @@ class Batch:
     short_same, long_same (B,), region_same (R,), positive_same (H,), negative_same (H, K)
                 int64 `text_id`s, equal for equivalent texts
     region_text (R,) int64, equal for equal texts
-    keys        of the samples, in order
+    teacher     (B, 3, D) float32, a teacher's features of image, long and short caption, the
+                image's times its scale (`distill`); D is 0 without a teacher
+    keys, shards, captions
+                of the samples, in order: the key, the shard's URI, the long and the short caption
     """
 
     pixels: Any
@@ -62,10 +69,25 @@ class Batch:
     positive_same: Tensor
     negative_same: Tensor
     region_text: Tensor
+    teacher: Tensor = NO_TEACHER
     keys: tuple[str, ...] = ()
+    shards: tuple[str, ...] = ()
+    captions: tuple[tuple[str, str], ...] = ()
     skipped: tuple[Skipped, ...] = ()
     tokens: int = 0
     """Tokens of all texts, with repetitions, without padding."""
+
+    def pin_memory(self) -> Batch:
+        """Returns the batch in pinned memory, from which a GPU copies without waiting; called by
+        torch's `DataLoader`."""
+        pinned: Batch = _each_tensor(self, Tensor.pin_memory)
+        return pinned
+
+    def tensors(self) -> list[Tensor]:
+        """Returns all tensors of the batch."""
+        found: list[Tensor] = []
+        _each_tensor(self, lambda tensor: found.append(tensor) or tensor)
+        return found
 
     def to(self, device: torch.device) -> Batch:
         """Returns the batch with all tensors on `device`."""
@@ -77,3 +99,13 @@ class Batch:
             if isinstance(value := getattr(self, f.name), Tensor | Patches)
         }
         return replace(self, packing=self.packing.to(device), **moved)
+
+
+def _each_tensor(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
+    """Returns `value`, a tensor or a dataclass, with every tensor in it changed."""
+    if isinstance(value, Tensor):
+        return change(value)
+    if not is_dataclass(value) or isinstance(value, type):
+        return value
+    changed = {f.name: _each_tensor(getattr(value, f.name), change) for f in fields(value)}
+    return replace(value, **changed)

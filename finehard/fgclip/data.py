@@ -50,6 +50,7 @@ class Read(NamedTuple):
     key: str
     pixels: np.ndarray | Picture
     targets: Targets
+    shard: str = ""
 
 
 class Source:
@@ -94,7 +95,8 @@ class Source:
             regions = tuple(
                 replace(r, box=box) for r, box in zip(targets.regions, moved, strict=True)
             )
-            return Read(raw.key, pixels, replace(targets, regions=regions))
+            shard = self.reader.shards[index.shard].uri
+            return Read(raw.key, pixels, replace(targets, regions=regions), shard)
         return Skipped(self.reader.key(index), self.reader.shards[index.shard].uri, reason[:200])
 
     def _decode(
@@ -170,6 +172,8 @@ def collate(
         negative_same=_table(_same(negatives), counts),
         region_text=_token_ids(texts[2 * len(samples) :][: len(phrases)]),
         keys=tuple(s.key for s in samples),
+        shards=tuple(s.shard for s in samples),
+        captions=tuple(zip(long, short, strict=True)),
         skipped=tuple(skipped),
         tokens=sum(len(t) for _, t in texts),
     )
@@ -221,8 +225,8 @@ class Batches(Dataset[Batch]):
         self._source, self._sampler, self._part = source, sampler, part
         self._tokens, self._limits = tokens, limits
         self.keep_last = keep_last
-        images = part.images * part.shares
-        self.per_epoch = (sampler.total + (images - 1) * keep_last) // images
+        self.images = part.images * part.shares
+        self.per_epoch = (sampler.total + (self.images - 1) * keep_last) // self.images
 
     def __getitem__(self, index: int) -> Batch:
         """Batch `index`; if none of its samples can be read, the next one of the epoch instead.
@@ -288,6 +292,7 @@ def stream(batches: Batches, numbers: Sequence[int], workers: int) -> Iterator[B
         num_workers=workers,
         prefetch_factor=2 if workers else None,
         worker_init_fn=_one_thread if workers else None,
+        pin_memory=torch.cuda.is_available(),
     )
     unreadable, found = None, False
     for batch in loader:

@@ -48,7 +48,8 @@ class Features(NamedTuple):
 
 
 class Labels(NamedTuple):
-    """What is known of the texts of `Features`, row by row: `Batch`'s ids, and `valid` (H, K)."""
+    """What is known of the texts of `Features`, row by row: `Batch`'s ids, and `valid` (H, K); and
+    the features of `Batch.teacher`."""
 
     long: Tensor
     short: Tensor
@@ -57,6 +58,7 @@ class Labels(NamedTuple):
     positive: Tensor
     negative: Tensor
     valid: Tensor
+    teacher: Tensor
 
 
 def labels_of(batch: Batch, most: int) -> Labels:
@@ -64,6 +66,7 @@ def labels_of(batch: Batch, most: int) -> Labels:
     return Labels(
         batch.long_same, batch.short_same, batch.region_same, batch.region_text,
         batch.positive_same, batch.negative_same[:, :most], batch.negatives[:, :most] >= 0,
+        batch.teacher,
     )  # fmt: skip
 
 
@@ -151,10 +154,10 @@ class Objective(nn.Module):
         training, sets the threshold of the next step's rank loss.
         """
         loss = features.scalars.sum() * 0
-        parts = self._global(features, labels)
-        sizes, device = (len(labels.region), len(labels.positive)), features.image.device
+        parts = self._global(features, labels) + self._imitation(features, labels.teacher)
+        sizes = (len(labels.region), len(labels.positive))
         if self.config.ranks == "all":
-            regions, hard = distributed.rows_of(sizes, device)
+            regions, hard = distributed.rows_of(sizes)
         else:
             regions, hard = (Rows((n,)) for n in sizes)
         parts += self._region(features, labels, regions)
@@ -170,7 +173,7 @@ class Objective(nn.Module):
         if not any(weights.values()):
             return []
         image, (scale, _, _, bias) = features.image, features.scalars
-        (rows,) = distributed.rows_of([len(image)], image.device)
+        (rows,) = distributed.rows_of([len(image)])
         images = rows.gather(image) if config.global_loss == "softmax" else image
         target = torch.arange(len(image), device=image.device) + rows.start
         parts = []
@@ -187,6 +190,27 @@ class Objective(nn.Module):
                 each = losses.sigmoid(image, texts, target, scale, bias, left_out, self._elements)
             parts.append((name, weight, each.sum() * rows.share))
         return parts
+
+    def _imitation(self, features: Features, teacher: Tensor) -> list[tuple[str, float, Tensor]]:
+        """Returns this process's share of the divergence from a teacher, where there is one: the
+        mean over both directions and the kinds of captions that are trained on."""
+        config, scale = self.config, features.scalars[0]
+        weights = (config.long_weight, config.short_weight)
+        kinds = [i for i, weight in enumerate(weights) if weight]
+        if not teacher.shape[2] or not kinds:
+            return []
+        (rows,) = distributed.rows_of([len(teacher)])
+        teachers = rows.gather(teacher)
+        image, images, total = features.image, rows.gather(features.image), 0 * scale
+        for kind in kinds:
+            text = (features.long, features.short)[kind]
+            own, every = teacher[:, kind + 1], teachers[:, kind + 1]
+            each = losses.imitation(
+                image, rows.gather(text), scale, teacher[:, 0], every, self._elements
+            )
+            each = each + losses.imitation(text, images, scale, own, teachers[:, 0], self._elements)
+            total = total + each.sum() / 2
+        return [("distill", config.distill_weight, total * rows.share / len(kinds))]
 
     def _region(
         self, features: Features, labels: Labels, rows: Rows

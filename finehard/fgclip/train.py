@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 import yaml
-from torch import nn
+from torch import Tensor, nn
 from torch.distributed import ProcessGroup
 from torch.nn.parallel import DistributedDataParallel
 
@@ -30,6 +30,7 @@ from finehard.fgclip import checkpoint, distributed, siglip2
 from finehard.fgclip.accumulate import backward
 from finehard.fgclip.arguments import Arguments, parse
 from finehard.fgclip.card import Training, write_card
+from finehard.fgclip.collapse import CollapseWatch
 from finehard.fgclip.config import (
     OptimizerConfig,
     TrainConfig,
@@ -40,12 +41,23 @@ from finehard.fgclip.config import (
     scratch_siglip2,
 )
 from finehard.fgclip.data import Batches, Part, Source, stream
+from finehard.fgclip.distill import Teacher
+from finehard.fgclip.ema import WeightAverage
 from finehard.fgclip.evaluate import evaluate, limits_of, table
 from finehard.fgclip.evaluators import Evaluator, load_evaluators
-from finehard.fgclip.metrics import StepMetrics
+from finehard.fgclip.gpu import Gpu
+from finehard.fgclip.metrics import Failure, StepMetrics
 from finehard.fgclip.model import Network, build, load
+from finehard.fgclip.nonfinite import describe
 from finehard.fgclip.objective import Objective, begin_scales
-from finehard.fgclip.optimizer import learning_rate, make_optimizer
+from finehard.fgclip.optimizer import (
+    freeze,
+    learning_rate,
+    limit_scales,
+    make_optimizer,
+    set_rate,
+    warmup_steps,
+)
 from finehard.fgclip.reader import ShardReader, find_shards
 from finehard.fgclip.run_folder import RunFolder
 from finehard.fgclip.run_logger import RunLogger
@@ -79,7 +91,7 @@ def train(
     there are too few samples. The returned dict has "step", "steps", "stopped" (by SIGTERM),
     "loss", "skipped" (samples), "dropped" (regions), with `eval_data` "evaluation", and with
     `run.evaluate`, benchmarks below the folder `benchmark_data`, "benchmarks". Raises
-    `FinehardError`, also when a loss is not finite.
+    `FinehardError`, also when a loss is not finite; that is noticed when it is logged.
     """
     run = config.run
     evaluators = load_evaluators(run.evaluators, "run.evaluators")
@@ -90,18 +102,32 @@ def train(
     eval_shards = find_shards(eval_data) if eval_data else []
     benchmarks = _benchmarks(run.evaluate, benchmark_data)
     network, tokenizer, state = _start(config, out, model, shards)
+    if benchmarks and isinstance(network, siglip2.FGCLIP2):
+        raise UsageError(
+            "run.evaluate: benchmarks cannot measure FG-CLIP 2 yet; leave it out, and use "
+            "--eval-data"
+        )
     step = state["step"] if state else 0
+    freeze(network, config.optimizer.freeze)
     objective = Objective(network, config.objective).to(device).train()
     if run.gradient_checkpointing:
         network.gradient_checkpointing_enable({"use_reentrant": False})
     optimizer = make_optimizer(network, config.optimizer, device)
+    average = None
+    if config.optimizer.ema:
+        average = WeightAverage(network, config.optimizer.ema, state["ema"] if state else None)
     if state:
         optimizer.load_state_dict(state["optimizer"])
         objective.threshold.copy_(state["threshold"])
     batches = _batches(config, shards, tokenizer, network)
+    bf16, teacher = run.precision == "bf16", None
+    if config.objective.teacher is not None:
+        teacher = Teacher(config.objective.teacher, network, device, bf16)
     parts = config.optimizer.accumulate
     steps = _steps(config.optimizer, batches.per_epoch // parts)
-    logger = RunLogger(out, step, steps) if distributed.rank() == 0 else None
+    logger = None
+    if distributed.rank() == 0:
+        logger = RunLogger(out, step, steps, run.wandb, as_dict(config))
     if logger and not state:
         (out / "config.yaml").write_text(yaml.safe_dump(as_dict(config), sort_keys=False), "utf-8")
     whole: nn.Module = objective
@@ -117,70 +143,87 @@ def train(
     )
     result: dict[str, Any] = {"step": step, "steps": steps, "stopped": False}
     result |= {"skipped": 0, "dropped": 0}
-    metrics = StepMetrics(device)
-    feed = stream(batches, _numbers(step, steps, parts, batches.per_epoch), run.workers)
-    with _stop_signal() as stop_requested:
-        while step < steps and not result["stopped"]:
-            rate = learning_rate(step, steps, config.optimizer)
-            for group in optimizer.param_groups:
-                group["lr"] = rate
-            with metrics.waiting():
-                given = [next(feed) for _ in range(parts)]
-            given = [batch.to(device) for batch in given]
-            seed = run.seed * 1_000_003 + step * world + distributed.rank()
-            losses = backward(whole, objective, given, run.precision == "bf16", seed)
-            for batch in given:
-                metrics.add(batch, losses, parts)
-            norm = _clip(network, config.optimizer.clip_norm)
-            step += 1
-            values, skipped, stop = metrics.reduce(norm, stop_requested())
-            bad = [name for name, value in values.items() if not math.isfinite(value)]
-            if bad:
-                raise FinehardError(
-                    f"step {step}: {', '.join(f'{n} is {values[n]}' for n in bad)}; the step was "
-                    f"not applied, {_describe_latest(out)}; its first sample is {given[0].keys[0]}"
-                )
-            optimizer.step()
-            network.zero_grad()
-            result |= {"step": step, "loss": values["loss"], "stopped": stop and step < steps}
-            result["skipped"] += sum(s.part == "sample" for s in skipped)
-            result["dropped"] += sum(s.count for s in skipped if s.part == "regions")
-            save_now = step % run.save_every == 0 or step == steps or stop
+    metrics, gpu = StepMetrics(device), Gpu(device, run.precision)
+    optimizer.found_inf = metrics.failed  # type: ignore[attr-defined]
+    collapse = _collapse_watch(config, batches.images * parts, steps)
+
+    def numbers(first: int, last: int) -> list[int]:
+        return _numbers(first, last, parts, batches.per_epoch)
+
+    feed = stream(batches, numbers(step, steps), run.workers)
+    with logger or contextlib.nullcontext():
+        with _stop_signal() as stop_requested:
+            while step < steps and not result["stopped"]:
+                rate = learning_rate(step, steps, config.optimizer)
+                set_rate(optimizer, rate)
+                with metrics.waiting():
+                    given = [next(feed) for _ in range(parts)]
+                given = [gpu.take(batch) for batch in given]
+                if teacher:
+                    given = [teacher.see(batch) for batch in given]
+                seed = run.seed * 1_000_003 + step * world + distributed.rank()
+                losses = backward(whole, objective, given, bf16, seed)
+                for batch in given:
+                    metrics.add(batch, losses, parts, gpu.flops(network, batch))
+                norm = _clip(network, config.optimizer.clip_norm)
+                step += 1
+                skipped, stop = metrics.end(step, norm, stop_requested())
+                optimizer.step()  # not after a failure
+                limit_scales(network, config.optimizer.max_scale)
+                if average:
+                    average.update(step)
+                network.zero_grad()
+                result |= {"step": step, "stopped": stop and step < steps}
+                result["skipped"] += sum(s.part == "sample" for s in skipped)
+                result["dropped"] += sum(s.count for s in skipped if s.part == "regions")
+                save_now = step % run.save_every == 0 or step == steps or stop
+                log_now = step % run.log_every == 0 or step in (1, steps)
+                if save_now or log_now:
+                    values, failure = metrics.read()
+                    if failure:
+                        again = [batches[n] for n in numbers(failure.step - 1, failure.step)]
+                        found = describe(objective, [b.to(device) for b in again], bf16)
+                        raise FinehardError(_line(failure, found, out))
+                    result["loss"] = values["loss"]
+                if logger:
+                    logger.log_skipped(step, skipped)
+                    if log_now:
+                        if warning := collapse.warning(step, values):
+                            logger.print(f"finehard: {warning}")
+                        speed = metrics.throughput()
+                        use = gpu.use(speed.pop("flops_per_s"))
+                        logger.log(step, values | {"lr": rate, **scales(network), **speed, **use})
+                    if save_now:
+                        checkpoint.save(
+                            out / "checkpoints", step, objective, optimizer, tokenizer,
+                            config.sample, _fingerprint(config, shards), run.keep, average,
+                        )  # fmt: skip
+                        folder.push()
+                    logger.advance()
+                due = run.eval_every and step % run.eval_every == 0 and step < steps
+                if due and (eval_shards or benchmarks):
+                    with _averaged(average):
+                        evaluation(step, run.eval_samples)
+                        benchmarking(step)
+                    metrics.restart()
+        if not result["stopped"]:
+            with _averaged(average):
+                if logger:
+                    checkpoint.save_model(out / "model", objective, tokenizer, config.sample)
+                if eval_shards:
+                    result["evaluation"] = evaluation(step, None)
+                if benchmarks:
+                    result["benchmarks"] = benchmarking(step)
             if logger:
-                logger.log_skipped(step, skipped)
-                if step % run.log_every == 0 or step in (1, steps):
-                    values |= {"lr": rate, **scales(network), **metrics.throughput()}
-                    logger.log(step, values)
-                if save_now:
-                    checkpoint.save(
-                        out / "checkpoints", step, objective, optimizer, tokenizer, config.sample,
-                        _fingerprint(config, shards), run.keep,
-                    )  # fmt: skip
-                    folder.push()
-                logger.advance()
-            due = run.eval_every and step % run.eval_every == 0 and step < steps
-            if due and (eval_shards or benchmarks):
-                evaluation(step, run.eval_samples)
-                benchmarking(step)
-                metrics.restart()
-    if not result["stopped"]:
-        if logger:
-            checkpoint.save_model(out / "model", objective, tokenizer, config.sample)
-        if eval_shards:
-            result["evaluation"] = evaluation(step, None)
-        if benchmarks:
-            result["benchmarks"] = benchmarking(step)
-        if logger:
-            samples = sum(s.samples for s in shards)
-            write_card(
-                out / "model",
-                Training(
-                    data, samples, model, as_dict(config), step, result.get("loss"), eval_data,
-                    result.get("evaluation", {}),
-                ),
-            )  # fmt: skip
+                samples = sum(s.samples for s in shards)
+                write_card(
+                    out / "model",
+                    Training(
+                        data, samples, model, as_dict(config), step, result.get("loss"), eval_data,
+                        result.get("evaluation", {}),
+                    ),
+                )  # fmt: skip
     if logger:
-        logger.close()
         folder.push()
     return result
 
@@ -274,14 +317,28 @@ def _steps(config: OptimizerConfig, per_epoch: int) -> int:
     return max(1, steps if config.steps is None else config.steps)
 
 
-def _clip(model: Network, most: float) -> float:
-    norm = nn.utils.clip_grad_norm_(model.parameters(), most if most > 0 else math.inf)
-    return float(norm)
+def _clip(model: Network, most: float) -> Tensor:
+    return nn.utils.clip_grad_norm_(model.parameters(), most if most > 0 else math.inf)
 
 
-def _describe_latest(out: Path) -> str:
+def _averaged(average: WeightAverage | None) -> contextlib.AbstractContextManager[None]:
+    """Puts the averaged weights into the model, where they are kept."""
+    return average.in_place() if average else contextlib.nullcontext()
+
+
+def _collapse_watch(config: TrainConfig, images: int, steps: int) -> CollapseWatch:
+    """Returns what watches the run; sigmoid losses have no value that tells of a collapse."""
+    warmup = warmup_steps(steps, config.optimizer)
+    softmax = config.objective.global_loss == "softmax"
+    return CollapseWatch(images, warmup if softmax else steps)
+
+
+def _line(failure: Failure, samples: str, out: Path) -> str:
+    """Returns the line about a step that failed; `samples`: which are at fault."""
     latest = checkpoint.latest(out / "checkpoints")
-    return f"the last checkpoint is {latest.folder}" if latest else "there is no checkpoint"
+    where = f"the last checkpoint is {latest.folder}" if latest else "there is no checkpoint"
+    values = ", ".join(f"{name} is {value}" for name, value in failure.values.items())
+    return f"step {failure.step}: {values}: {samples}; the step was not applied, {where}"
 
 
 def _evaluate(
