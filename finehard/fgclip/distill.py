@@ -17,6 +17,7 @@ from finehard.fgclip.objective import MEAN, STD
 from finehard.fgclip.packing import LONG, SHORT, pack
 from finehard.fgclip.padded import pad_texts
 from finehard.fgclip.tokenizer import Tokens, load_tokenizer
+from finehard.fgclip.transfer import to_device
 
 
 class Teacher:
@@ -62,9 +63,7 @@ class Teacher:
         with torch.autocast(device.type, torch.bfloat16, enabled=self._bf16):
             image, _ = model.encode_images(self._pixels(batch.pixels), dense=False)
             states = model.encode_texts(packing.to(device))
-            index = torch.tensor(which)
-            index = (index.pin_memory() if states.is_cuda else index).to(device, non_blocking=True)
-            long, short = index.chunk(2)
+            long, short = to_device(torch.tensor(which), device).chunk(2)
             features = (
                 image,
                 model.long_features(states.index_select(0, long)),
