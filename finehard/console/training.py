@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TextIO
 
+from rich.text import Text
+
 from finehard.console.display import Display, TimeLeft
 
 
@@ -26,7 +28,7 @@ class TrainingProgress:
         """Counts a step."""
         self._step += 1
         line = self.line()
-        self._display.show(lambda: line, lambda: line)
+        self._display.show(lambda: Text(line), lambda: line)
 
     def line(self) -> str:
         """Returns the progress in one line."""

@@ -246,6 +246,11 @@ class Batches(Dataset[Batch]):
             f"{first.reason}"
         )
 
+    def singly(self, index: int) -> list[Batch]:
+        """Returns the samples of batch `index` that can be read, each as a batch of its own."""
+        samples, _ = self._read(*divmod(index, self.per_epoch))
+        return [collate([sample], (), self._tokens, self._limits) for sample in samples]
+
     def _read(self, epoch: int, within: int) -> tuple[list[Read], list[Skipped]]:
         images, share, shares = self._part
         start = (within * shares + share) * images

@@ -32,12 +32,14 @@ def _vision(model: Network, batch: Batch) -> float:
     if isinstance(batch.pixels, Patches):
         images, patches = batch.pixels.mask.shape
         dense, tokens = model.dense_feature_head, patches
+        attentions = config.num_hidden_layers + 1
     else:
         images, patches = len(batch.pixels), (config.image_size // config.patch_size) ** 2
         dense, tokens = model.visual_projection, patches + 1
+        attentions = config.num_hidden_layers - 1  # the last layer's is that of one token
     attended = 4 * tokens**2 * config.hidden_size
     each = 2 * tokens * (_weights(vision.encoder) + _weights(dense))
-    each += attended * (config.num_hidden_layers + isinstance(batch.pixels, Patches))
+    each += attended * attentions
     first = 2 * patches * sum(p.numel() for p in vision.embeddings.patch_embedding.parameters())
     trained = next(vision.encoder.parameters()).requires_grad
     return float(images * (each * _passes(trained) + first * (1 + trained)))

@@ -2,74 +2,62 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
 from finehard.fgclip import distributed
 from finehard.fgclip.batch import Batch
-from finehard.fgclip.objective import Features, Objective, join, labels_of
+from finehard.fgclip.objective import Objective
 
 _NAMED = 3
+_FIELDS = ("image", "long", "short", "region", "region_text", "positive", "negative")
+"""Of `Features`; "hard" has rows of "region"."""
 
 
-def describe(objective: Objective, batches: Sequence[Batch], bf16: bool) -> str:
-    """Returns in a few words which samples of a step's `batches` are at fault, in all processes.
+def describe(objective: Objective, samples: Sequence[Batch], bf16: bool) -> str:
+    """Returns in a few words which of a step's `samples` are at fault, in all processes.
 
-    The step is computed again, its features first, then their gradients. All processes must call
-    this.
+    Each sample is a batch of its own, on the model's device: within a batch, texts that share a
+    prefix share what is wrong too. First their features are computed, then, if all are finite, the
+    gradients of these. All processes must call this.
     """
-    device = batches[0].short.device.type
-    with torch.no_grad(), torch.autocast(device, torch.bfloat16, enabled=bf16):
-        parts = [objective(batch) for batch in batches]
-    labels = [labels_of(batch, objective.config.max_negatives) for batch in batches]
-    features, joined = join(parts, labels)
-    leaves = Features(*(f.detach().requires_grad_() for f in features))
-    objective.losses(leaves, joined)["loss"].backward()
-    gradients = Features(*(torch.zeros_like(f) if f.grad is None else f.grad for f in leaves))
-    owners = _owners(batches)
-    samples = [(k, s) for b in batches for k, s in zip(b.keys, b.shards, strict=True)]
-    words = ("features", "gradients")
-    for word, values in zip(words, (features, gradients), strict=True):
-        own = [(*samples[i], part) for i, part in _not_finite(values, owners)]
-        found = distributed.all_gather_objects((own, len(samples)), distributed.everyone())
-        named = [row for rows, _ in found for row in rows]
-        if len(named) == sum(count for _, count in found):
-            return (
-                f"the {word} of no sample are finite: the weights are at fault, not the data; try "
-                "a lower optimizer.lr"
-            )
-        if named:
-            rest = f" and {len(named) - _NAMED} more" if len(named) > _NAMED else ""
-            listed = [f"{key} of {shard} ({part})" for key, shard, part in named[:_NAMED]]
-            return f"the {word} of {', '.join(listed)}{rest} are not finite"
-    return "all features and their gradients are finite, those of some weight are not"
+
+    def features(sample: Batch) -> list[tuple[str, Tensor]]:
+        with torch.autocast(sample.short.device.type, torch.bfloat16, enabled=bf16):
+            found = objective(sample)
+        return [(name, getattr(found, name)) for name in _FIELDS]
+
+    @torch.no_grad()
+    def feature(sample: Batch) -> str | None:
+        return next((name for name, rows in features(sample) if not _finite(rows)), None)
+
+    def gradient(sample: Batch) -> str | None:
+        objective.zero_grad()
+        torch.stack([rows.sum() for _, rows in features(sample)]).sum().backward()
+        named = objective.model.named_parameters()
+        return next((n for n, p in named if p.grad is not None and not _finite(p.grad)), None)
+
+    words = _named("features", feature, samples) or _named("gradients", gradient, samples)
+    return words or "each sample alone has finite features and gradients"
 
 
-def _owners(batches: Sequence[Batch]) -> dict[str, Tensor]:
-    """Returns, for each field of `Features` that has rows, the sample of each row."""
-    found: dict[str, list[Tensor]] = {}
-    start = 0
-    for batch in batches:
-        every = torch.arange(len(batch.short), device=batch.short.device)
-        region = batch.images[: len(batch.regions)]
-        hard = batch.images[batch.hard_boxes]
-        for name, owner in (
-            ("image", every), ("long", every), ("short", every), ("region", region),
-            ("region_text", region), ("hard", hard), ("positive", hard), ("negative", hard),
-        ):  # fmt: skip
-            found.setdefault(name, []).append(owner + start)
-        start += len(every)
-    return {name: torch.cat(parts) for name, parts in found.items()}
+def _finite(values: Tensor) -> bool:
+    return bool(values.isfinite().all())
 
 
-def _not_finite(values: Features, owners: dict[str, Tensor]) -> list[tuple[int, str]]:
-    """Returns the number of each sample with rows that are not finite, and the first such field."""
-    found: dict[int, str] = {}
-    for name, owner in owners.items():
-        rows = getattr(values, name)
-        bad = ~rows.isfinite().flatten(1).all(1)
-        for sample in owner[bad].tolist():
-            found.setdefault(sample, name)
-    return sorted(found.items())
+def _named(what: str, fault: Callable[[Batch], str | None], samples: Sequence[Batch]) -> str:
+    own = [(s.keys[0], s.shards[0], part) for s in samples if (part := fault(s))]
+    everyones = distributed.all_gather_objects((own, len(samples)), distributed.everyone())
+    found = [each for rows, _ in everyones for each in rows]
+    if not found:
+        return ""
+    if len(found) == sum(count for _, count in everyones):
+        return (
+            f"the {what} of no sample are finite: the weights are at fault, not the data; try a "
+            "lower optimizer.lr"
+        )
+    rest = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
+    listed = ", ".join(f"{key} of {shard} ({part})" for key, shard, part in found[:_NAMED])
+    return f"the {what} of {listed}{rest} are not finite"

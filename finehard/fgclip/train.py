@@ -181,8 +181,9 @@ def train(
                 if save_now or log_now:
                     values, failure = metrics.read()
                     if failure:
-                        again = [batches[n] for n in numbers(failure.step - 1, failure.step)]
-                        found = describe(objective, [b.to(device) for b in again], bf16)
+                        failed = numbers(failure.step - 1, failure.step)
+                        samples = [s.to(device) for n in failed for s in batches.singly(n)]
+                        found = describe(objective, samples, bf16)
                         raise FinehardError(_line(failure, found, out))
                     result["loss"] = values["loss"]
                 if logger:
@@ -215,11 +216,11 @@ def train(
                 if benchmarks:
                     result["benchmarks"] = benchmarking(step)
             if logger:
-                samples = sum(s.samples for s in shards)
+                total = sum(s.samples for s in shards)
                 write_card(
                     out / "model",
                     Training(
-                        data, samples, model, as_dict(config), step, result.get("loss"), eval_data,
+                        data, total, model, as_dict(config), step, result.get("loss"), eval_data,
                         result.get("evaluation", {}),
                     ),
                 )  # fmt: skip

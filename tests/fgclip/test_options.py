@@ -108,11 +108,12 @@ def averaged_run(dataset, tmp_path_factory):
 def test_the_saved_model_has_the_averaged_weights(averaged_run):
     """Of the weights after each step, which checkpoints have; the first average is of step 1."""
     name = "vision_model.encoder.layers.0.mlp.fc1.weight"
-    steps = [weights(f"{averaged_run}/checkpoints/step-{n:08d}")[name].double() for n in range(1, 7)]
+    steps = [
+        weights(f"{averaged_run}/checkpoints/step-{n:08d}")[name].double() for n in range(1, 7)
+    ]
     saved = weights(averaged_run / "model")[name].double()
     assert (saved - steps[-1]).abs().max() > 1e-4
-    first = torch.load(averaged_run / "checkpoints" / "step-00000001" / "trainer.pt")["ema"][name]
-    average = first.double()
+    average = torch.load(folders[0] / "trainer.pt")["ema"][name].double()
     for step, value in enumerate(steps[1:], 2):
         decay = min(0.6, (1 + step) / (10 + step))
         average = decay * average + (1 - decay) * value
