@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import secrets
 from pathlib import Path
 from typing import Any
 
@@ -30,13 +31,13 @@ class RunLogger:
         from torch.utils.tensorboard import SummaryWriter
 
         output.mkdir(parents=True, exist_ok=True)
+        self._wandb = _wandb(output, project, config) if project else None
         self._printed: set[str] = set()
         for name in (LOG, SKIPPED):
             _truncate(output / name, step)
         self._log = open(output / LOG, "a", encoding="utf-8")  # noqa: SIM115
         self._skipped = open(output / SKIPPED, "a", encoding="utf-8")  # noqa: SIM115
         self._board = SummaryWriter(str(output / "tensorboard"), purge_step=step + 1)
-        self._wandb = _wandb(output, project, config) if project else None
         self._progress = TrainingProgress(step, steps)
 
     def log(self, step: int, values: dict[str, float], group: str = "train") -> None:
@@ -90,7 +91,7 @@ def _wandb(output: Path, project: str, config: Any) -> Any:
     except ImportError:
         raise UsageError("run.wandb: wandb is missing: install finehard[wandb]") from None
     path = output / _WANDB
-    name = path.read_text("utf-8") if path.exists() else wandb.util.generate_id()
+    name = path.read_text("utf-8") if path.exists() else secrets.token_hex(4)
     path.write_text(name, "utf-8")
     run = wandb.init(
         project=project, id=name, name=output.name, dir=str(output), config=config, resume="allow"

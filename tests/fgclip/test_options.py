@@ -108,9 +108,8 @@ def averaged_run(dataset, tmp_path_factory):
 def test_the_saved_model_has_the_averaged_weights(averaged_run):
     """Of the weights after each step, which checkpoints have; the first average is of step 1."""
     name = "vision_model.encoder.layers.0.mlp.fc1.weight"
-    steps = [
-        weights(f"{averaged_run}/checkpoints/step-{n:08d}")[name].double() for n in range(1, 7)
-    ]
+    folders = [averaged_run / "checkpoints" / f"step-{step:08d}" for step in range(1, 7)]
+    steps = [weights(folder)[name].double() for folder in folders]
     saved = weights(averaged_run / "model")[name].double()
     assert (saved - steps[-1]).abs().max() > 1e-4
     average = torch.load(folders[0] / "trainer.pt")["ema"][name].double()
