@@ -86,7 +86,12 @@ class Batch:
     def tensors(self) -> list[Tensor]:
         """Returns all tensors of the batch."""
         found: list[Tensor] = []
-        _each_tensor(self, lambda tensor: found.append(tensor) or tensor)
+
+        def keep(tensor: Tensor) -> Tensor:
+            found.append(tensor)
+            return tensor
+
+        _each_tensor(self, keep)
         return found
 
     def to(self, device: torch.device) -> Batch:

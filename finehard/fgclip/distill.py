@@ -14,8 +14,8 @@ from finehard.fgclip.evaluate import limits_of
 from finehard.fgclip.model import Network, load
 from finehard.fgclip.naflex import Patches
 from finehard.fgclip.objective import MEAN, STD
-from finehard.fgclip.packing import LONG, SHORT, pack
-from finehard.fgclip.padded import pad_texts
+from finehard.fgclip.packing import LONG, SHORT, Packing, pack
+from finehard.fgclip.padded import PaddedTexts, pad_texts
 from finehard.fgclip.tokenizer import Tokens, load_tokenizer
 from finehard.fgclip.transfer import to_device
 
@@ -55,6 +55,7 @@ class Teacher:
             )
             for text in captions
         ]
+        packing: Packing | PaddedTexts
         if self._limits.patch is None:
             packing, which = pack(texts)
         else:
