@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from finehard.fgclip import distributed, losses
-from finehard.fgclip.batch import Batch
+from finehard.fgclip.batch import NO_TEACHER, Batch
 from finehard.fgclip.chunked import ELEMENTS, LeftOut
 from finehard.fgclip.config import ObjectiveConfig
 from finehard.fgclip.distributed import Rows
@@ -58,7 +58,7 @@ class Labels(NamedTuple):
     positive: Tensor
     negative: Tensor
     valid: Tensor
-    teacher: Tensor
+    teacher: Tensor = NO_TEACHER
 
 
 def labels_of(batch: Batch, most: int) -> Labels:

@@ -102,11 +102,6 @@ def train(
     eval_shards = find_shards(eval_data) if eval_data else []
     benchmarks = _benchmarks(run.evaluate, benchmark_data)
     network, tokenizer, state = _start(config, out, model, shards)
-    if benchmarks and isinstance(network, siglip2.FGCLIP2):
-        raise UsageError(
-            "run.evaluate: benchmarks cannot measure FG-CLIP 2 yet; leave it out, and use "
-            "--eval-data"
-        )
     step = state["step"] if state else 0
     freeze(network, config.optimizer.freeze)
     objective = Objective(network, config.objective).to(device).train()
