@@ -33,17 +33,15 @@ def test_training_shows_step_loss_speed_and_time_left(clock):
     progress.log({"loss": 3.21987, "images_per_s": 1234.5})
     progress.advance()
     assert progress.line() == "step 31/100, loss 3.2199, 1234 images/s, 0:02:18 left"
-    progress.close()
 
 
 def test_without_a_terminal_a_line_comes_now_and_then(clock):
     stream = io.StringIO()
-    progress = TrainingProgress(0, 1000, stream)
-    for _ in range(100):
-        clock[0] += 1.0
-        progress.advance()
-    progress.print("finehard: a [long] line: " + "x" * 200)
-    progress.close()
+    with TrainingProgress(0, 1000, stream) as progress:
+        for _ in range(100):
+            clock[0] += 1.0
+            progress.advance()
+        progress.print("finehard: a [long] line: " + "x" * 200)
     lines = stream.getvalue().splitlines()
     assert [line.split(",")[0] for line in lines[:3]] == [
         "step 30/1000", "step 60/1000", "step 90/1000",
@@ -53,10 +51,9 @@ def test_without_a_terminal_a_line_comes_now_and_then(clock):
 
 def test_on_a_terminal_the_progress_is_live_and_removed():
     stream = Terminal()
-    progress = TrainingProgress(0, 2, stream)
-    progress.advance()
-    progress.print("stays")
-    progress.close()
+    with TrainingProgress(0, 2, stream) as progress:
+        progress.advance()
+        progress.print("stays")
     assert "step 1/2, ? left" in stream.getvalue() and "stays\n" in stream.getvalue()
     assert stream.getvalue().endswith("\x1b[?25h\r\x1b[1A\x1b[2K")  # the cursor is shown again
 

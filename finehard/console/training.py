@@ -11,14 +11,21 @@ from finehard.console.display import Display, TimeLeft
 
 
 class TrainingProgress:
-    """Shows steps, loss, speed and time left of a run of `steps` steps that has done `step`."""
+    """Shows steps, loss, speed and time left of a run of `steps` steps that has done `step`. A
+    context manager."""
 
     def __init__(self, step: int, steps: int, stream: TextIO | None = None) -> None:
         self._display = Display(stream, every_s=30.0)
-        self._display.__enter__()
         self._begun = self._step = step
         self._steps, self._values = steps, ""
         self._left = TimeLeft()
+
+    def __enter__(self) -> TrainingProgress:
+        self._display.__enter__()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._display.__exit__()
 
     def log(self, values: Mapping[str, float]) -> None:
         """Shows the loss and images/s of `values` from now on."""
@@ -38,7 +45,3 @@ class TrainingProgress:
     def print(self, text: str) -> None:
         """Prints lines that stay."""
         self._display.print(text)
-
-    def close(self) -> None:
-        """Ends the display."""
-        self._display.__exit__()

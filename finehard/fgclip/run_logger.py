@@ -18,7 +18,7 @@ _NOT_USED = {"sample": "skipped", "regions": "regions dropped", "caption": "a ca
 
 
 class RunLogger:
-    """Logs to folder `output` a run that has done `step` of `steps` steps.
+    """Logs to folder `output` a run that has done `step` of `steps` steps. A context manager.
 
     What an earlier process logged of later steps is removed: those steps are run again.
     """
@@ -72,11 +72,12 @@ class RunLogger:
         self._progress.print(text)
 
     def __enter__(self) -> RunLogger:
+        self._progress.__enter__()
         return self
 
     def __exit__(self, *_: object) -> None:
         """Closes files and connections, and ends the progress."""
-        self._progress.close()
+        self._progress.__exit__()
         if self._wandb:
             self._wandb.finish()
         self._board.close()
