@@ -308,8 +308,10 @@ def _with_own_arguments(own: list[str]) -> int:
             "evaluate what? finehard evaluate data ..., finehard evaluate model ... or finehard "
             "evaluate benchmark ..."
         )
+    if own[0] == "train":
+        return _train(own[1:])
     try:
-        from finehard.fgclip import evaluate, export, train
+        from finehard.fgclip import evaluate, export
 
         if own[0] == "export-features":
             from finehard.benchmarks.export import main as export_features
@@ -319,7 +321,19 @@ def _with_own_arguments(own: list[str]) -> int:
         raise FinehardError(f"{error}: install finehard[train]") from None
     if own[0] == "export":
         return export.main(own[1:])
-    return train.main(own[1:]) if own[0] == "train" else evaluate.main(own[2:])
+    return evaluate.main(own[2:])
+
+
+def _train(own: list[str]) -> int:
+    """Trains; arguments and config are checked before torch is imported, which takes seconds."""
+    from finehard.fgclip.arguments import parse
+
+    arguments = parse(own)
+    try:
+        from finehard.fgclip import train
+    except ImportError as error:
+        raise FinehardError(f"{error}: install finehard[train]") from None
+    return train.run(arguments)
 
 
 def _unreached(chosen: argparse.Namespace) -> int:

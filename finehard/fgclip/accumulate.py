@@ -50,7 +50,9 @@ def backward(
     gradients = _split(Features(*map(_gradient, features)), cached)
     for part, own in enumerate(gradients):
         with _sync_only(whole, part == len(batches) - 1):
-            torch.autograd.backward(encode(whole, part), own)
+            encoded = encode(whole, part)
+            trained = [i for i, f in enumerate(encoded) if f.requires_grad]  # no frozen tower's
+            torch.autograd.backward([encoded[i] for i in trained], [own[i] for i in trained])
     return losses
 
 

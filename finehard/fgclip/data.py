@@ -50,6 +50,7 @@ class Read(NamedTuple):
     key: str
     pixels: np.ndarray | Picture
     targets: Targets
+    shard: str = ""
 
 
 class Source:
@@ -94,7 +95,8 @@ class Source:
             regions = tuple(
                 replace(r, box=box) for r, box in zip(targets.regions, moved, strict=True)
             )
-            return Read(raw.key, pixels, replace(targets, regions=regions))
+            shard = self.reader.shards[index.shard].uri
+            return Read(raw.key, pixels, replace(targets, regions=regions), shard)
         return Skipped(self.reader.key(index), self.reader.shards[index.shard].uri, reason[:200])
 
     def _decode(
@@ -167,7 +169,7 @@ def collate(
     sizes.append(len(which) - sum(sizes))
     rows = torch.tensor(which, dtype=torch.int64).split(sizes)
     counts = [len(false) for *_, false in hard]
-    captions = Captions(
+    half_truths = Captions(
         torch.tensor([image for image, *_ in told], dtype=torch.int64),
         rows[5],
         torch.tensor([one == LONG for _, one, *_ in told], dtype=torch.bool),
@@ -190,8 +192,10 @@ def collate(
         positive_same=_same([positive for _, positive, _ in hard]),
         negative_same=_table(_same(negatives), counts),
         region_text=_token_ids(texts[2 * len(samples) :][: len(phrases)]),
-        captions=captions if told else None,
+        half_truths=half_truths if told else None,
         keys=tuple(s.key for s in samples),
+        shards=tuple(s.shard for s in samples),
+        captions=tuple(zip(long, short, strict=True)),
         skipped=tuple(skipped),
         tokens=sum(len(t) for _, t in texts),
     )
@@ -243,8 +247,8 @@ class Batches(Dataset[Batch]):
         self._source, self._sampler, self._part = source, sampler, part
         self._tokens, self._limits = tokens, limits
         self.keep_last = keep_last
-        images = part.images * part.shares
-        self.per_epoch = (sampler.total + (images - 1) * keep_last) // images
+        self.images = part.images * part.shares
+        self.per_epoch = (sampler.total + (self.images - 1) * keep_last) // self.images
 
     def __getitem__(self, index: int) -> Batch:
         """Batch `index`; if none of its samples can be read, the next one of the epoch instead.
@@ -263,6 +267,11 @@ class Batches(Dataset[Batch]):
             f"none of {len(skipped)} samples could be read; {first.key} of {first.shard}: "
             f"{first.reason}"
         )
+
+    def singly(self, index: int) -> list[Batch]:
+        """Returns the samples of batch `index` that can be read, each as a batch of its own."""
+        samples, _ = self._read(*divmod(index, self.per_epoch))
+        return [collate([sample], (), self._tokens, self._limits) for sample in samples]
 
     def _read(self, epoch: int, within: int) -> tuple[list[Read], list[Skipped]]:
         images, share, shares = self._part
@@ -310,6 +319,7 @@ def stream(batches: Batches, numbers: Sequence[int], workers: int) -> Iterator[B
         num_workers=workers,
         prefetch_factor=2 if workers else None,
         worker_init_fn=_one_thread if workers else None,
+        pin_memory=torch.cuda.is_available(),
     )
     unreadable, found = None, False
     for batch in loader:

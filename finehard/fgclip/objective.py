@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from finehard.fgclip import distributed, losses
-from finehard.fgclip.batch import Batch
+from finehard.fgclip.batch import NO_TEACHER, Batch
 from finehard.fgclip.chunked import ELEMENTS, LeftOut
+from finehard.fgclip.config import ObjectiveConfig
 from finehard.fgclip.distributed import Rows
 from finehard.fgclip.model import Network
-from finehard.settings.ranges import Amount, Count
 
 MEAN = (0.48145466, 0.4578275, 0.40821073)
 STD = (0.26862954, 0.26130258, 0.27577711)
@@ -26,42 +25,6 @@ HUNDRED = 4.6052
 """Logarithm of the region scales that FG-CLIP 2 begins with (its published code)."""
 BIAS = -10.0
 """The sigmoid loss's first bias (SigLIP, arXiv 2303.15343, algorithm 1)."""
-
-
-@dataclass(frozen=True)
-class ObjectiveConfig:
-    """Weights of the losses (0 disables one), and which texts are negatives."""
-
-    global_loss: Literal["softmax", "sigmoid"] = "softmax"
-    """Loss of images and captions: InfoNCE, or (FG-CLIP 2) SigLIP's, with a bias."""
-    long_weight: Amount = 1.0
-    short_weight: Amount = 1.0
-    region_weight: Amount = 0.1
-    """Published: 0.1; FG-CLIP 2: 0.2."""
-    hard_weight: Amount = 0.5
-    """Weight of the next three together."""
-    pair_weight: Amount = 1.0
-    """Of a region against its own negatives; FG-CLIP 2: 3."""
-    every_weight: Amount = 0.0
-    """Of a region against the true and false texts of every region; FG-CLIP 2: 0.6."""
-    cmr_weight: Amount = 0.0
-    """Of FG-CLIP 2's rank loss, averaged over all pairs; published: 0.4."""
-    tic_weight: Amount = 0.0
-    """FG-CLIP 2's text-to-text loss, averaged over distinct texts; published: 0.1."""
-    half_truth_weight: Amount = 0.0
-    """Of an image against the false versions of its captions, as `pair_weight` of a region. Goes
-    with `sample.half_truths`; the false versions of long expressions count with `hard_weight`."""
-    ranks: Literal["all", "own"] = "all"
-    """Whose texts are a region's negatives: those of all processes, or (as published) its own."""
-    mask_same: bool = True
-    """Exclude texts from the negatives that differ only in case, articles or punctuation."""
-    same_above: float | None = None
-    """Also exclude texts whose cosine is at least this. Not for training from scratch."""
-    max_negatives: Count = 10
-    """Maximum number of hard negatives of a region."""
-    scales: Literal["model", "global", "hundred"] = "model"
-    """The scales of regions and hard negatives when a run begins: as the model has them, set to its
-    global scale (FG-CLIP), or to 100 (FG-CLIP 2)."""
 
 
 class Features(NamedTuple):
@@ -91,7 +54,7 @@ class Features(NamedTuple):
 
 class Labels(NamedTuple):
     """What is known of the texts of `Features`, row by row: `Batch`'s ids, `valid` (H, K) of
-    negatives, and `told_valid` (C, F) of false versions."""
+    negatives, `told_valid` (C, F) of false versions, and the features of `Batch.teacher`."""
 
     long: Tensor
     short: Tensor
@@ -101,6 +64,7 @@ class Labels(NamedTuple):
     negative: Tensor
     valid: Tensor
     told_valid: Tensor
+    teacher: Tensor = NO_TEACHER
 
 
 def labels_of(batch: Batch, most: int) -> Labels:
@@ -108,7 +72,10 @@ def labels_of(batch: Batch, most: int) -> Labels:
     return Labels(
         batch.long_same, batch.short_same, batch.region_same, batch.region_text,
         batch.positive_same, batch.negative_same[:, :most], batch.negatives[:, :most] >= 0,
-        batch.long.new_zeros((0, 0)) >= 0 if batch.captions is None else batch.captions.false >= 0,
+        batch.long.new_zeros((0, 0)) >= 0
+        if batch.half_truths is None
+        else batch.half_truths.false >= 0,
+        batch.teacher,
     )  # fmt: skip
 
 
@@ -182,7 +149,7 @@ class Objective(nn.Module):
         self, batch: Batch, image: Tensor, states: Tensor, text: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Returns `told`, `caption` and `false` of the features."""
-        captions = batch.captions
+        captions = batch.half_truths
         if captions is None or not self.config.half_truth_weight:
             return text[:0], text[:0], text[:0].reshape(0, 0, text.shape[1])
 
@@ -221,10 +188,10 @@ class Objective(nn.Module):
         training, sets the threshold of the next step's rank loss.
         """
         loss = features.scalars.sum() * 0
-        parts = self._global(features, labels)
-        sizes, device = (len(labels.region), len(labels.positive)), features.image.device
+        parts = self._global(features, labels) + self._imitation(features, labels.teacher)
+        sizes = (len(labels.region), len(labels.positive))
         if self.config.ranks == "all":
-            regions, hard = distributed.rows_of(sizes, device)
+            regions, hard = distributed.rows_of(sizes)
         else:
             regions, hard = (Rows((n,)) for n in sizes)
         parts += self._region(features, labels, regions)
@@ -242,7 +209,7 @@ class Objective(nn.Module):
         if not any(weights.values()):
             return []
         image, (scale, _, _, bias) = features.image, features.scalars
-        (rows,) = distributed.rows_of([len(image)], image.device)
+        (rows,) = distributed.rows_of([len(image)])
         images = rows.gather(image) if config.global_loss == "softmax" else image
         target = torch.arange(len(image), device=image.device) + rows.start
         parts = []
@@ -259,6 +226,27 @@ class Objective(nn.Module):
                 each = losses.sigmoid(image, texts, target, scale, bias, left_out, self._elements)
             parts.append((name, weight, each.sum() * rows.share))
         return parts
+
+    def _imitation(self, features: Features, teacher: Tensor) -> list[tuple[str, float, Tensor]]:
+        """Returns this process's share of the divergence from a teacher, where there is one: the
+        mean over both directions and the kinds of captions that are trained on."""
+        config, scale = self.config, features.scalars[0]
+        weights = (config.long_weight, config.short_weight)
+        kinds = [i for i, weight in enumerate(weights) if weight]
+        if not teacher.shape[2] or not kinds:
+            return []
+        (rows,) = distributed.rows_of([len(teacher)])
+        teachers = rows.gather(teacher)
+        image, images, total = features.image, rows.gather(features.image), 0 * scale
+        for kind in kinds:
+            text = (features.long, features.short)[kind]
+            own, every = teacher[:, kind + 1], teachers[:, kind + 1]
+            each = losses.imitation(
+                image, rows.gather(text), scale, teacher[:, 0], every, self._elements
+            )
+            each = each + losses.imitation(text, images, scale, own, teachers[:, 0], self._elements)
+            total = total + each.sum() / 2
+        return [("distill", config.distill_weight, total * rows.share / len(kinds))]
 
     def _region(
         self, features: Features, labels: Labels, rows: Rows
@@ -333,7 +321,7 @@ class Objective(nn.Module):
 
     def _half_truths(self, features: Features, labels: Labels) -> tuple[str, float, Tensor]:
         image, text, false = features.told, features.caption, features.false
-        (rows,) = distributed.rows_of([len(image)], image.device)
+        (rows,) = distributed.rows_of([len(image)])
         each = losses.hard_negative(image, text, false, labels.told_valid, features.scalars[0])
         return "half_truth", self.config.half_truth_weight, each.sum() * rows.share
 

@@ -83,7 +83,7 @@ def test_the_loss_sets_captions_against_their_false_versions():
     objective = Objective(model_of(config), config)
     losses = objective.batch_losses(batch)
     features = objective(batch)
-    captions = batch.captions
+    captions = batch.half_truths
     assert len(captions.images) == len(features.told) > 3
     wanted = []
     for told, true, false, row_of in zip(
@@ -101,7 +101,7 @@ def test_captions_are_compared_by_the_head_of_their_length():
     batch = batch_of(range(6))
     config = ObjectiveConfig(half_truth_weight=1.0)
     features = Objective(model_of(config), config)(batch)
-    captions = batch.captions
+    captions = batch.half_truths
     short, long = ~captions.long, captions.long
     assert short.any() and long.any()
     is_caption = (captions.texts == batch.short[captions.images]) & short
