@@ -22,11 +22,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from bench.demo_training import STEPS, VARIANTS, negatives, run, write_scenes
+from bench.demo_training import STEPS, VARIANTS, additions, negatives, run, write_scenes
 from finehard.benchmarks.benchmark import Benchmark
 from finehard.benchmarks.declared import half_truths_of
-from finehard.benchmarks.measures import BoxClassification, BoxTexts, Retrieval
+from finehard.benchmarks.measures import BoxClassification, BoxTexts, Choice, Retrieval
 from finehard.benchmarks.readers.boxes import coco_boxes, fgovd
+from finehard.benchmarks.readers.choices import sugarcrepe
 from finehard.benchmarks.readers.pairs import listed, numbered
 from finehard.cli.main import main as finehard
 from finehard.demo.render import encode, render
@@ -54,7 +55,17 @@ fine = Benchmark(
     "demo_fine", "true and ten false texts of a box", "demo",
     fgovd(("hard.jsonl",), (), ("",)), BoxTexts(), _PROTOCOL,
 )  # fmt: skip
-half = half_truths_of("demo", "long captions", "demo", _LONG)
+half = half_truths_of("demo", "told object by object", "demo", numbered("images", "told"))
+added = Benchmark(
+    "demo_added", "short captions and the same with an object that is not there", "demo",
+    sugarcrepe(("added.json",), ("images",), ("caption",), ("negative_caption",)), Choice(),
+    _PROTOCOL,
+)  # fmt: skip
+named = Benchmark(
+    "demo_named", "short captions with an object: one that is there, or is not", "demo",
+    sugarcrepe(("named.json",), ("images",), ("caption",), ("negative_caption",)), Choice(),
+    f"{_PROTOCOL}; both texts name as much",
+)  # fmt: skip
 
 COLUMNS = {
     "short": ("demo_short", "image_to_text_r@1"),
@@ -62,6 +73,8 @@ COLUMNS = {
     "boxes": ("demo_boxes", "top1"),
     "1 of 11": ("demo_fine", "top1"),
     "half truths": ("half_truths/demo", "image_to_text"),
+    "added": ("demo_added", "image_to_text"),
+    "named": ("demo_named", "image_to_text"),
     "classes": ("wds/demo", "acc1"),
 }
 """Column -> benchmark and figure."""
@@ -74,22 +87,56 @@ def write_suite(root: Path, count: int) -> None:
         return
     (root / "demo" / "images").mkdir(parents=True, exist_ok=True)
     (root / "demo" / "captions").mkdir(exist_ok=True)
+    (root / "demo" / "told").mkdir(exist_ok=True)
     scenes = []
     for index in range(count):
         image, scene = render(SEED, index, True)
         (root / "demo" / "images" / f"{index}.jpg").write_bytes(encode(image, SEED, index))
         text = long_caption(scene).replace("\n", " ")
         (root / "demo" / "captions" / f"{index}.txt").write_text(text, "utf-8")
+        (root / "demo" / "told" / f"{index}.txt").write_text(_told(scene), "utf-8")
         scenes.append(scene)
     (root / "demo" / "instances.json").write_text(json.dumps(_instances(scenes)))
     rows = [json.dumps(row) for index, scene in enumerate(scenes) for row in _fine(index, scene)]
     (root / "demo" / "hard.jsonl").write_text("\n".join(rows) + "\n")
+    choices = [_with_objects(index, scene) for index, scene in enumerate(scenes)]
+    for name in ("added", "named"):
+        (root / "demo" / f"{name}.json").write_text(json.dumps([row[name] for row in choices]))
     _write_classes(root / "wds_demo", root / "demo" / "images", scenes)
     pairs = [
         {"image": f"{index}.jpg", "caption": short_caption(scene)}
         for index, scene in enumerate(scenes)
     ]
     done.write_text(json.dumps(pairs))
+
+
+def _told(scene: Scene) -> str:
+    """Returns a caption whose first sentence is true of the whole, and the rest of one object
+    each, so that its half truths change a detail of an object."""
+    first = long_caption(scene).partition(":")[0]
+    rest = (f"{thing_phrase(t)} is {scene.position(t)}" for t in scene.things)
+    return f"{first}. {' '.join(f'{one[0].upper()}{one[1:]}.' for one in rest)}"
+
+
+def _with_objects(index: int, scene: Scene) -> dict[str, dict[str, str]]:
+    """Returns rows of two benchmarks: the short caption, or with an object that is not there; with
+    an object that is there, or one that is not."""
+    true = short_caption(scene)
+    false, _ = additions(str(index), scene, SEED)
+    shown, absent = thing_phrase(scene.things[0]), false["claim"]
+    image = f"{index}.jpg"
+    return {
+        "added": {"filename": image, "caption": true, "negative_caption": false["text"]},
+        "named": {
+            "filename": image,
+            "caption": _near(true, shown),
+            "negative_caption": _near(true, absent),
+        },
+    }
+
+
+def _near(caption: str, thing: str) -> str:
+    return f"{caption.rstrip('.')}, with {thing} nearby."
 
 
 def _xywh(box: tuple[int, int, int, int]) -> list[int]:
@@ -154,7 +201,8 @@ def _area(box: tuple[int, int, int, int]) -> int:
 
 def measure(model: Path, root: Path) -> dict[str, float]:
     """Returns for each column the figure of `finehard evaluate benchmark`."""
-    names = [f"{__spec__.name}:{name}" for name in ("short", "long", "boxes", "fine", "half")]
+    declared = ("short", "long", "boxes", "fine", "half", "added", "named")
+    names = [f"{__spec__.name}:{name}" for name in declared]
     arguments = ["--model", str(model), "--data", str(root), "--format", "json"]
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
@@ -184,7 +232,8 @@ def main() -> int:
     parser.add_argument("--scenes", type=int, default=8_000)
     parser.add_argument("--unseen", type=int, default=500)
     parser.add_argument("--steps", type=int, default=STEPS)
-    parser.add_argument("--variants", nargs="+", choices=list(VARIANTS), default=list(VARIANTS))
+    variants = list(VARIANTS)
+    parser.add_argument("--variants", nargs="+", choices=variants, default=variants[:3])
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--folder", help="folder for scenes and runs, to resume from")

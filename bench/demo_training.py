@@ -27,16 +27,21 @@ import webdataset
 from finehard.article import with_article
 from finehard.demo.render import encode, render
 from finehard.demo.texts import long_caption, noun_phrase, region_caption, short_caption
-from finehard.demo.world import COLORS, PATTERNS, Scene, Thing
+from finehard.demo.world import COLORS, KINDS, PATTERNS, Scene, Thing
 from finehard.fgclip.config import load_train_config
 from finehard.fgclip.train import train
+from finehard.negatives import falsehood
 
 GOAL = 0.80
 STEPS = 400
 """Enough for the goal; --set optimizer.steps=1000 reaches 0.93."""
 PER_SHARD = 1000
-VARIANTS = {"global": (0.0, 0.0), "+ region": (1.0, 0.0), "+ hard": (1.0, 1.0)}
-"""Name -> weights of the region and the hard-negative loss."""
+VARIANTS = {
+    "global": (0.0, 0.0, 0.0), "+ region": (1.0, 0.0, 0.0), "+ hard": (1.0, 1.0, 0.0),
+    "+ additions": (1.0, 1.0, 1.0),
+}  # fmt: skip
+"""Name -> weights of the losses of regions, of their hard negatives, and of captions against their
+half truths, which are additions of objects of other scenes."""
 COLUMNS = ("long_i2t_r1", "short_i2t_r1", "region_top1", "region_top5", "hard_top1")
 
 
@@ -86,7 +91,7 @@ def sample(key: str, scene: Scene, seed: int) -> dict[str, Any]:
             }
         )
     return {
-        "schema_version": "1.0",
+        "schema_version": "1.1",
         "key": key,
         "image": {"width": scene.width, "height": scene.height, "format": "jpg"},
         "alt_text": None,
@@ -94,7 +99,24 @@ def sample(key: str, scene: Scene, seed: int) -> dict[str, Any]:
         "long_caption": long_caption(scene),
         "regions": regions,
         "provenance": {},
+        "extra": {"half_truths": additions(key, scene, seed)},
     }
+
+
+def additions(key: str, scene: Scene, seed: int) -> list[dict[str, Any]]:
+    """Returns two false versions of the short caption: with a random object of a kind that the
+    scene does not have, and for each a true one with an object of the scene."""
+    rng = random.Random(f"additions {seed} {key}")
+    absent = [kind for kind in KINDS if kind not in {thing.kind for thing in scene.things}]
+    drawn = [
+        with_article(noun_phrase(rng.choice(COLORS), rng.choice(PATTERNS), kind))
+        for kind in rng.sample(absent, 2)
+    ]
+    shown = [with_article(noun_phrase(t.color, t.pattern, t.kind)) for t in scene.things]
+    return [
+        {"of": "short_caption", "region": None, **false._asdict(), "verified": True}
+        for false in falsehood.additions(short_caption(scene), drawn, shown)
+    ]
 
 
 def write_shard(folder: Path, seed: int, held_out: bool, shard: int, count: int) -> None:
@@ -124,7 +146,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--scenes", type=int, default=20_000)
     parser.add_argument("--unseen", type=int, default=1_000)
-    parser.add_argument("--variants", nargs="+", choices=list(VARIANTS), default=list(VARIANTS))
+    names = list(VARIANTS)
+    parser.add_argument("--variants", nargs="+", choices=names, default=names[:3])
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--folder", help="folder for scenes and runs, to resume from")
@@ -157,10 +180,15 @@ def run(folder: Path, name: str, seed: int, settings: list[str]) -> dict[str, An
     amx = "amx_bf16" in Path("/proc/cpuinfo").read_text() or torch.cuda.is_available()
     precision = f"run.precision={'bf16' if amx else 'fp32'}"
     config = load_train_config("demo", [precision, f"optimizer.steps={STEPS}", *settings])
-    region, hard = VARIANTS[name]
-    objective = dataclasses.replace(config.objective, region_weight=region, hard_weight=hard)
+    region, hard, half = VARIANTS[name]
+    objective = dataclasses.replace(
+        config.objective, region_weight=region, hard_weight=hard, half_truth_weight=half
+    )
     config = dataclasses.replace(
-        config, objective=objective, run=dataclasses.replace(config.run, seed=seed)
+        config,
+        objective=objective,
+        sample=dataclasses.replace(config.sample, half_truths=2 * bool(half)),
+        run=dataclasses.replace(config.run, seed=seed),
     )
     output = folder / "runs" / f"{name.strip('+ ')}-{seed}"
     result = train(config, [str(folder / "scenes")], output, eval_data=[str(folder / "unseen")])

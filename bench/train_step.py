@@ -1,7 +1,9 @@
 """A training step with padded texts, as published, against ours: images/s, peak memory, loss.
 
-Besides, the FLOPs of a step, counted without computing it, at the same batch and at 512 images; and
-the share that a step reaches of what matrix multiplication alone does in the same time.
+Besides, the FLOPs of a step, counted without computing it, at the same batch and at 512 images; the
+share that a step reaches of what matrix multiplication alone does in the same time; the operations
+of the attention of a text layer at 512 images, in two groups of rows and with a group for each
+length; and how often a step waits for a value of the device.
 
 Each arm runs in its own process: same weights, same images, boxes and texts, full step (forward,
 backward, AdamW), no gradient checkpointing. The texts are as long as FineHARD's:
@@ -18,18 +20,24 @@ import resource
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import torch
 from torch import Tensor, nn
 from torch._subclasses import FakeTensorMode
 from torch.nn import functional
+from torch.profiler import ProfilerActivity, profile
+from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 from torchvision.ops import roi_align
 from transformers import CLIPConfig
 
-from finehard.fgclip import losses
+from finehard.fgclip import losses, packing
 from finehard.fgclip.batch import Batch
+from finehard.fgclip.flops import matrix_rate
 from finehard.fgclip.model import FGCLIP, build
 from finehard.fgclip.modeling_fgclip import UNSTRETCHED
 from finehard.fgclip.objective import Objective, ObjectiveConfig
@@ -43,6 +51,8 @@ SIZES = {
 }  # fmt: skip
 BEGIN, END = 49406, 49407
 REGIONS, NEGATIVES = 4, 10
+WITHOUT_KERNEL = (torch.ops.aten._unsafe_view.default, torch.ops.aten.promote_types.default)
+ROOT = Path(__file__).parents[1]
 
 
 def texts_of(images: int, seed: int) -> dict[str, list[list[int]]]:
@@ -87,20 +97,20 @@ def our_batch(images: int, side: int, seed: int) -> tuple[Batch, int]:
     """The batch, packed, and the number of tokens that are computed for it."""
     texts = texts_of(images, seed)
     kinds = {"short": SHORT, "long": LONG, "regions": SHORT, "hard": SHORT}
-    packing, which = pack([(kinds[n], tuple(t)) for n, group in texts.items() for t in group])
+    packed, which = pack([(kinds[n], tuple(t)) for n, group in texts.items() for t in group])
     parts = torch.tensor(which).split([len(group) for group in texts.values()])
     short, long, regions, hard = parts
     hard = hard.reshape(-1, NEGATIVES + 1)
     pixels, boxes, owners = inputs(images, side, seed)
     batch = Batch(
-        pixels=pixels, packing=packing, short=short, long=long,
+        pixels=pixels, packing=packed, short=short, long=long,
         short_images=torch.arange(images), long_images=torch.arange(images),
         boxes=boxes, images=owners, regions=regions,
         hard_boxes=torch.arange(len(hard)), positives=hard[:, 0],
         negatives=hard[:, 1:], short_same=short, long_same=long, region_same=regions,
         positive_same=hard[:, 0], negative_same=hard[:, 1:], region_text=regions,
     )  # fmt: skip
-    return batch, len(packing.ids)
+    return batch, len(packed.ids)
 
 
 class Padded(nn.Module):
@@ -200,17 +210,62 @@ def flops(name: str, size: str, images: int, seed: int) -> int:
     return int(counter.get_total_flops())
 
 
-def matrix_limit(device: torch.device, precision: str) -> float:
-    """Returns the FLOPs a second of a square matrix product, the fastest of some."""
-    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
-    size = 8192 if device.type == "cuda" else 2048
-    a, b = torch.randn(2, size, size, device=device).to(dtype)
-    times = []
-    for _ in range(5):
-        start = time.perf_counter()
-        float((a @ b)[0, 0])
-        times.append(time.perf_counter() - start)
-    return 2 * size**3 / min(times)
+def rows_by_length(lengths: Sequence[int]) -> tuple[tuple[tuple[int, int], ...], list[int]]:
+    """What `packing._rows` returns, with a group for each length, one text a row."""
+    order = sorted(range(len(lengths)), key=lambda text: lengths[text])
+    starts, begin = [0] * len(lengths), 0
+    for text in order:
+        starts[text] = begin
+        begin += lengths[text]
+    return tuple((n, lengths.count(n)) for n in sorted(set(lengths))), starts
+
+
+class Operations(TorchDispatchMode):
+    """Counts operations that compute or copy, not views: a GPU's kernels, about."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(
+        self, function: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        view = any(r.alias_info and not r.alias_info.is_write for r in function._schema.returns)
+        without = view or function.namespace != "aten" or function in WITHOUT_KERNEL
+        self.count += not without
+        return function(*args, **(kwargs or {}))
+
+
+def attention_operations(images: int, seed: int) -> tuple[int, int, int]:
+    """Returns how many operations the attention of a text layer takes, forward and backward, as it
+    is and with a group for each length; and the number of lengths."""
+    counts, groups = [], 0
+    for rows in (packing._rows, rows_by_length):
+        with mock.patch.object(packing, "_rows", rows):
+            packed = our_batch(images, 8, seed)[0].packing
+        groups = len(packed.groups)
+        with FakeTensorMode(allow_non_fake_inputs=True):
+            states = torch.randn(3, 1, 8, len(packed.ids), 64, requires_grad=True)
+            assert packed.masks  # made once for all layers
+            with Operations() as operations:
+                query, key, value = states
+                packing.packed_attention(
+                    nn.Module(), query, key, value, None, 0.125, packing=packed
+                )[0].sum().backward()
+        counts.append(operations.count)
+    return counts[0], counts[1], groups
+
+
+def waits(step: Callable[[], Tensor], device: torch.device) -> int:
+    """Returns how often a forward and backward pass waits for a value of the device."""
+    names = {"aten::_local_scalar_dense", "aten::nonzero"}
+    activities = [ProfilerActivity.CPU]
+    if device.type == "cuda":
+        names = {"cudaStreamSynchronize", "cudaDeviceSynchronize", "cudaEventSynchronize"}
+        activities.append(ProfilerActivity.CUDA)
+    with profile(activities=activities) as recorded:
+        step().backward()
+    return sum(event.name in names for event in recorded.events())
 
 
 def arm(args: argparse.Namespace) -> dict[str, Any]:
@@ -220,25 +275,33 @@ def arm(args: argparse.Namespace) -> dict[str, Any]:
     config = config_of(args.size)
     model = build(config).to(device).train()
     side = config.vision_config.image_size
-    step: Any
-    if args.arm == "padded":
-        padded = Padded(model, args.images, side, args.seed).to(device)
-        padded.place(device)
-        step, tokens = padded, sum(t.numel() for t in padded.texts.values())
-    else:
-        batch, tokens = our_batch(args.images, side, args.seed)
+
+    def prepare(images: int) -> tuple[Callable[[], Tensor], int]:
+        """Returns a forward pass that gives the loss, and the tokens that it computes."""
+        if args.arm == "padded":
+            padded = Padded(model, images, side, args.seed).to(device)
+            padded.place(device)
+            return padded, sum(t.numel() for t in padded.texts.values())
+        batch, tokens = our_batch(images, side, args.seed)
         objective = Objective(model, ObjectiveConfig(mask_same=False)).to(device)
         batch = batch.to(device)
+        return lambda: objective.batch_losses(batch)["loss"], tokens
 
-        def step() -> Tensor:
-            return objective.batch_losses(batch)["loss"]
-
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-6, weight_decay=0.001, fused=True)
-    first, times, busy = None, [], []
-    for _ in range(1 + args.steps):
-        start, cpu = time.perf_counter(), time.process_time()
+    def loss_of(step: Callable[[], Tensor]) -> Tensor:
         with torch.autocast(device.type, torch.bfloat16, enabled=args.precision == "bf16"):
-            loss = step()
+            return step()
+
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.0, weight_decay=0.001, fused=True)
+    warm, _ = prepare(1)
+    loss_of(warm).backward()
+    optimizer.step()  # at a rate of 0: it makes its state
+    optimizer.zero_grad()
+    optimizer.param_groups[0]["lr"] = 1e-6
+    step, tokens = prepare(args.images)
+    first, times, busy = None, [], []
+    for _ in range(args.steps):
+        start, cpu = time.perf_counter(), time.process_time()
+        loss = loss_of(step)
         loss.backward()
         optimizer.step()
         optimizer.zero_grad()
@@ -252,19 +315,20 @@ def arm(args: argparse.Namespace) -> dict[str, Any]:
         else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     )
     return {
-        "limit": matrix_limit(device, args.precision),
-        "seconds": min(times[1:]),
-        "cpu": min(busy[1:]),
+        "limit": matrix_rate(device, args.precision),
+        "seconds": min(times),
+        "cpu": min(busy),
         "peak": peak,
         "loss": first,
         "tokens": tokens,
+        "waits": waits(warm, device) if args.arm == "ours" else None,
     }
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--images", type=int, default=8)
-    parser.add_argument("--steps", type=int, default=1, help="timed steps, after one more")
+    parser.add_argument("--steps", type=int, default=1, help="timed steps, after one of an image")
     parser.add_argument("--size", choices=list(SIZES), default="vit-b-16")
     parser.add_argument("--precision", choices=["bf16", "fp32"], default="bf16")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
@@ -278,8 +342,8 @@ def main() -> int:
         return 0
     results = {}
     for name in ("padded", "ours"):
-        command = [sys.executable, __file__, *sys.argv[1:], "--arm", name]
-        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+        command = [sys.executable, "-m", "bench.train_step", *sys.argv[1:], "--arm", name]
+        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, cwd=ROOT)
         results[name] = json.loads(done.stdout.splitlines()[-1])
         results[name]["flops"] = flops(name, args.size, args.images, args.seed)
         results[name]["large"] = flops(name, args.size, args.large, args.seed)
@@ -294,6 +358,10 @@ def main() -> int:
     for key, count in (("flops", args.images), ("large", args.large)):
         ratio = results["padded"][key] / results["ours"][key]
         print(f"FLOPs at {count} images: padded {ratio:.2f} times ours")
+    ours, by_length, lengths = attention_operations(args.large, args.seed)
+    print(f"attention of a text layer, {args.large} images: {ours} operations; with a group for "
+          f"each of {lengths} lengths {by_length}")  # fmt: skip
+    print(f"a step waits for the device {results['ours']['waits']} times")
     # Other work on the machine slows the clock, not the count of CPU seconds.
     clock = "seconds" if torch.cuda.is_available() else "cpu"
     speed = results["padded"][clock] / results["ours"][clock]

@@ -19,6 +19,7 @@ from finehard import registry
 from finehard.config import Config
 from finehard.dataset import complete
 from finehard.dataset.layout import JOURNAL, MANIFEST, shard_count
+from finehard.dataset.removals import Removals, record, recorded
 from finehard.digest import json_digest
 from finehard.errors import FinehardError, error_line
 from finehard.io import storage
@@ -101,7 +102,9 @@ def _build(
     refuse_changes(output, ready.config, ready.stages)
     settings = settings_digest(ready.config, ready.stages, registry.user_code())
     identity = _input_identity(ready)
-    manifest = identity and finished_manifest(output, settings, identity)
+    removals = [*recorded(output), *ready.removals]
+    removed = Removals(removals).digest()
+    manifest = identity and finished_manifest(output, settings, identity, removed)
     if manifest:
         _log.info("%s is complete: same input, same settings; nothing is done", output)
         return Built(output, manifest, _counts({}, ready), 0.0)
@@ -112,6 +115,8 @@ def _build(
     for folder in (JOURNAL, "shards", "rejected"):
         storage.sweep(storage.join(output, folder))
     save_settings(output, ready.config, ready.stages)  # before the old manifest is removed
+    if removals:
+        record(output, removals)
     complete.begin(output)
     checkpoints.prepare(output, this.checkpoints)
     started = time.monotonic()
@@ -137,7 +142,7 @@ def _build(
     storage.delete_tree(status.folder(output, this.run))
     _write_report(output, this.run, seconds, counts)
     if identity:
-        save_finished(output, settings, identity)
+        save_finished(output, settings, identity, removed)
     return Built(output, manifest, counts, seconds)
 
 

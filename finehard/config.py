@@ -22,6 +22,7 @@ from finehard.errors import UsageError
 from finehard.images import ImagesConfig
 from finehard.lmm.config import NEWER, ModelConfig
 from finehard.negatives import NegativesConfig
+from finehard.negatives.half_truths_stage import HalfTruthsConfig
 from finehard.phrases import PhrasesConfig
 from finehard.serve import ServeConfig
 from finehard.settings.prices import PricesConfig
@@ -59,6 +60,7 @@ class Config:
     regions: RegionsConfig = field(default_factory=RegionsConfig)
     negatives: NegativesConfig = field(default_factory=NegativesConfig)
     verify: VerifyConfig = field(default_factory=VerifyConfig)
+    half_truths: HalfTruthsConfig = field(default_factory=HalfTruthsConfig)
     shards: ShardsConfig = field(default_factory=ShardsConfig)
     prices: PricesConfig = field(default_factory=PricesConfig)
     when_changed: typing.Literal["redo", "refuse"] = "redo"
@@ -154,10 +156,14 @@ def as_dict(config: Config) -> dict[str, Any]:
         del values["max_rejected"]
     if values["source"]["format"] == "auto":
         del values["source"]["format"]
+    if values["source"]["removal_list"] is None:
+        del values["source"]["removal_list"]
     if not values["negatives"]["left_to_lexicon"]:
         del values["negatives"]["left_to_lexicon"]
     if values["negatives"]["kinds"] == NegativesConfig.kinds:
         del values["negatives"]["kinds"]
+    if not values["half_truths"]["texts"]:
+        del values["half_truths"]
     if values["verify"]["regions_per_request"] == 1:
         del values["verify"]["regions_per_request"]
     if values["verify"]["correction"] == dataclasses.asdict(CorrectionConfig()):

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from finehard.config import Config, resolved
 from finehard.dataset.layout import JOURNAL, MANIFEST
+from finehard.dataset.removals import Entry, read_list
 from finehard.errors import FinehardError, UsageError
 from finehard.io import storage
 from finehard.pipeline import Pipeline, load_pipeline, make_stages
@@ -18,7 +19,8 @@ from finehard.stages.stage import Stage
 
 class Ready(NamedTuple):
     """What a build and a plan start from. `config` has every model's revision; `unread` counts
-    by kind what was found in the input and is not read."""
+    by kind what was found in the input and is not read; `removals` is what the config's list
+    names."""
 
     config: Config
     source: str
@@ -28,6 +30,7 @@ class Ready(NamedTuple):
     files: list[SourceFile]
     images: int
     unread: Mapping[str, int]
+    removals: list[Entry]
 
 
 def preflight(
@@ -51,11 +54,13 @@ def preflight(
     if output is not None:
         output = storage.local(output)
         check_output(output, source)
+    removals = read_list(config.source.removal_list) if config.source.removal_list else []
     files, unread = survey(source, config.source, limit)
     images = sum(file.samples or 0 for file in files)
     if images == 0:
         raise FinehardError(f"{source} holds no images")
-    return Ready(resolved(config), source, output, chosen, stages, files, images, unread)
+    made = resolved(config)
+    return Ready(made, source, output, chosen, stages, files, images, unread, removals)
 
 
 def check_output(output: str, source: str) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+REMOVED = "removed_on_request"
 REASONS = {
     "truncated_archive": "the archive ends in the middle of this member or header",
     "unreadable_archive": "the archive or Parquet file cannot be read",
@@ -30,6 +31,7 @@ REASONS = {
     "wrong_model": "the server answered for another model than was asked",
     "detector_failed": "the detector failed on this image, also when it was asked for it alone",
     "no_regions": "fewer regions than shards.min_regions are left",
+    REMOVED: "the image is named in a removal list",
 }
 """Reason -> what it means. Every `Reject` carries one of these, or one that its stage declares."""
 MAY_PASS = frozenset(

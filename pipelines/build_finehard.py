@@ -17,6 +17,7 @@ from finehard.beam.write import WriteShards
 from finehard.detect.stage import Detect
 from finehard.negatives import Negatives
 from finehard.negatives.correct import CorrectNegatives
+from finehard.negatives.half_truths_stage import HalfTruths
 from finehard.phrases.stage import Phrases
 from finehard.sources import SourceFile
 from finehard.stages.caption import Caption
@@ -37,6 +38,7 @@ STAGES = (
     CorrectTexts,  # untrue region texts -> new ones; this and the next two by verify.policy
     CorrectNegatives,  # negatives that are true -> others
     VerifyCorrected,  # the same questions about what is new
+    HalfTruths,  # captions and long expressions -> false versions; by half_truths.texts
     MinRegions,  # too few regions left: a reject
 )
 

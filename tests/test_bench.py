@@ -19,6 +19,7 @@ ROOT = Path(__file__).parents[1]
     [
         "audit --regions 500 1000",
         "boxes --images 20 40",
+        pytest.param("care --samples 200", marks=pytest.mark.full),
         pytest.param("cpu_per_image --images 20", marks=pytest.mark.full),
         "demo_detector --scenes 4",
         "detect_select --images 50",

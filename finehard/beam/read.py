@@ -13,10 +13,12 @@ from apache_beam.pvalue import TaggedOutput
 
 from finehard.dataset.layout import shard_of, side_files
 from finehard.dataset.pointers import Pointer, SampleChangedError, finished_at
+from finehard.dataset.removals import DETAIL, below
 from finehard.images import ImageError, stored
 from finehard.io import storage
 from finehard.negatives.balance import Drawn, Sampler
 from finehard.records import Bytes, Record, Reject, reject
+from finehard.rejects import REMOVED
 from finehard.sources import NOWHERE, Loaded, SourceFile, Unit, read, units
 from finehard.sources.identity import unit_identity
 from finehard.state import checkpoints
@@ -150,6 +152,9 @@ class _Read(beam.DoFn):
         if has_more:
             record = record.dropping("source", {"more_frames": [record.source]})
         sha256 = hashlib.sha256(data).hexdigest()
+        source = below(record.source, self._build.input)
+        if self._runtime.removals.match(url=record.url, sha256=sha256, source=source):
+            return reject(record, "source", REMOVED, DETAIL)
         kind, width, height = info
         record = replace(record, sha256=sha256, format=kind, width=width, height=height)
         return Loaded(record, data)

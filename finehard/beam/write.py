@@ -244,6 +244,8 @@ class _Write(beam.DoFn):
                 build.config.shards,
                 build.config.images,
                 balance,
+                runtime(build).removals,
+                build.input,
             )
         except SampleChangedError as error:
             checkpoints.forget(error.side_file)

@@ -30,12 +30,19 @@ def run_build(
     limit: int | None = None,
 ) -> None:
     """Builds, showing progress on standard error, and prints the summary."""
-    _log_to_stderr()
-    with _stops_on_signals(), ProgressDisplay() as progress:
+    with running() as progress:
         built = build(
             config, source, output, pipeline=pipeline, beam=beam, limit=limit, progress=progress
         )
     print(summary(built))
+
+
+@contextlib.contextmanager
+def running() -> Iterator[ProgressDisplay]:
+    """Shows messages and progress on standard error, and stops on signals, while the block runs."""
+    _log_to_stderr()
+    with _stops_on_signals(), ProgressDisplay() as progress:
+        yield progress
 
 
 class _Formatter(logging.Formatter):

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from finehard import __version__
-from finehard.cli import export, import_release
+from finehard.cli import export, import_release, publish, push, remove, repair
 from finehard.console.arguments import Parser
 from finehard.console.errors import exit_code
 from finehard.errors import FinehardError, UsageError
@@ -104,11 +104,18 @@ def _parser() -> argparse.ArgumentParser:
     added = command("diff", _diff, "compare two datasets: counts, drops by rule, texts")
     added.add_argument("first")
     added.add_argument("second")
+    added.add_argument("--page", metavar="FILE", help="write a page of HTML, with distributions "
+                       "and more texts")  # fmt: skip
     added.add_argument("--json", action="store_true", help="print the comparison as JSON")
     added = command("import-release", import_release.run, import_release.TEXT)
     import_release.add_arguments(added)
-    added = command("export", export.run, export.TEXT)
-    export.add_arguments(added)
+    added = command("repair", repair.run, repair.TEXT)
+    repair.add_arguments(added)
+    _add_config(added)
+    care = {"export": export, "remove": remove, "publish": publish, "push": push}
+    for name, module in care.items():
+        added = command(name, module.run, module.TEXT)
+        module.add_arguments(added)
     added = command("serve", _serve, "run the config's model server in the foreground")
     _add_config(added)
     command("train", _unreached, "train FG-CLIP on a dataset")
@@ -250,7 +257,12 @@ def _stats(chosen: argparse.Namespace) -> int:
 
 def _diff(chosen: argparse.Namespace) -> int:
     from finehard.report.compare import compare, comparison_table
+    from finehard.report.compare_page import EXAMPLES, write_comparison
 
+    if chosen.page:
+        found = compare(chosen.first, chosen.second, EXAMPLES)
+        print(f"{write_comparison(found, chosen.page)}: open it in a browser")
+        return 0
     found = compare(chosen.first, chosen.second)
     if chosen.json:
         print(json.dumps(found, indent=1, ensure_ascii=False))
@@ -296,8 +308,10 @@ def _with_own_arguments(own: list[str]) -> int:
             "evaluate what? finehard evaluate data ..., finehard evaluate model ... or finehard "
             "evaluate benchmark ..."
         )
+    if own[0] == "train":
+        return _train(own[1:])
     try:
-        from finehard.fgclip import evaluate, export, train
+        from finehard.fgclip import evaluate, export
 
         if own[0] == "export-features":
             from finehard.benchmarks.export import main as export_features
@@ -307,7 +321,19 @@ def _with_own_arguments(own: list[str]) -> int:
         raise FinehardError(f"{error}: install finehard[train]") from None
     if own[0] == "export":
         return export.main(own[1:])
-    return train.main(own[1:]) if own[0] == "train" else evaluate.main(own[2:])
+    return evaluate.main(own[2:])
+
+
+def _train(own: list[str]) -> int:
+    """Trains; arguments and config are checked before torch is imported, which takes seconds."""
+    from finehard.fgclip.arguments import parse
+
+    arguments = parse(own)
+    try:
+        from finehard.fgclip import train
+    except ImportError as error:
+        raise FinehardError(f"{error}: install finehard[train]") from None
+    return train.run(arguments)
 
 
 def _unreached(chosen: argparse.Namespace) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 
@@ -13,8 +14,8 @@ from finehard.records import one_line
 
 _CARD = """\
 ---
-pretty_name: {{ name }}
-license: unknown
+pretty_name: {{ title }}
+{{ license }}
 language: [en]
 tags: [image-text, region-captions, hard-negatives, webdataset, croissant, finehard]
 task_categories: [zero-shot-image-classification, image-to-text]
@@ -30,10 +31,12 @@ dataset_info:
 {% for name, kind in features %}  - name: {{ name }}
     dtype: {{ kind }}
 {% endfor %}---
-# {{ name }}
+# {{ heading }}
 
 Images with short and long captions, boxes with region captions, and hard negatives that differ from
 the true text in one attribute. Made by finehard {{ m.finehard }} from {{ m.input|code }}.
+{%- if about %}
+**The texts are synthetic**: models wrote them, and they can be wrong.{% endif %}
 
 | | |
 |---|---|
@@ -48,6 +51,11 @@ Rejected for: {% for reason, n in m.rejects.items() -%}
 {% endif %}
 {% if unread %}
 In the input, {{ unread }}.
+{% endif %}
+{%- if figures %}
+## What is in it
+
+{{ figures }}
 {% endif %}
 ## Use
 
@@ -95,6 +103,25 @@ and why, and `report.html` samples and statistics.
 {% endfor %}
 The texts are written by models and can be wrong. Licences of the images are those of their sources
 (`image.license`, where the source gave one).
+{%- if about %} The annotations are under the licence {{ about.license|code }}.
+
+## Known limits
+
+- Captions, region texts and hard negatives are synthetic. {{ verified }}
+- Boxes are those of an open-vocabulary detector for phrases of the caption: what the caption does
+  not name has none, and a box can be of another thing than its text says.
+- The texts have the habits and prejudices of the models above, and say nothing reliable of the
+  identity, origin or feelings of people.
+- Images are as their sources had them, metadata in their files included. Unless said otherwise
+  above, they were not searched for faces, personal data or offensive content.
+- `source_uri` names the place in the input {{ m.input|code }}, not a file that can be fetched.
+
+To have an image removed, {{ contact }}
+
+## Citation
+
+See `CITATION.cff`. The kind of data is that of FG-CLIP (arXiv 2505.05071).
+{% endif %}
 """
 
 _FEATURES = (
@@ -117,8 +144,25 @@ def _code(text: str | None) -> str:
     return f"{fence} {text} {fence}"
 
 
-def card(manifest: dict[str, Any]) -> str:
-    """Returns the card as Markdown."""
+_LICENSES = frozenset(
+    ("apache-2.0", "mit", "cc", "cc0-1.0", "cc-by-2.0", "cc-by-2.5", "cc-by-3.0", "cc-by-4.0",
+     "cc-by-sa-3.0", "cc-by-sa-4.0", "cc-by-nc-2.0", "cc-by-nc-3.0", "cc-by-nc-4.0", "cc-by-nd-4.0",
+     "cc-by-nc-nd-3.0", "cc-by-nc-nd-4.0", "cc-by-nc-sa-2.0", "cc-by-nc-sa-3.0", "cc-by-nc-sa-4.0",
+     "cdla-sharing-1.0", "cdla-permissive-1.0", "cdla-permissive-2.0", "odc-by", "odbl", "pddl",
+     "unknown", "other")
+)  # fmt: skip
+"""Licences of data that the Hub knows (hf.co/docs/hub/repositories-licenses)."""
+_VERIFIED = {
+    "skip": "No model verified them.",
+    "mark": "A model was asked about each, and `verified` is its answer; nothing was left out.",
+    "drop": "A model was asked about each; what it did not confirm was left out.",
+    "correct": "A model was asked about each; what it did not confirm was corrected or left out.",
+}
+
+
+def card(manifest: dict[str, Any], figures: str = "") -> str:
+    """Returns the card as Markdown. That of a published dataset says more: its name and licence,
+    what is in it (`figures`, Markdown), its limits, how to cite it."""
     counts = manifest["counts"]
     size = next((name for limit, name in _SIZES if counts["written"] < limit), "100M<n<1B")
     last = len(manifest["shards"]) - 1
@@ -128,5 +172,26 @@ def card(manifest: dict[str, Any]) -> str:
     environment.filters["code"] = _code
     template = environment.from_string(_CARD)
     unread = one_line(unread_line(manifest["unread"])) if manifest.get("unread") else ""
-    return template.render(m=manifest, c=counts, size=size, name="finehard dataset",
-                           pattern=pattern, unread=unread, features=_FEATURES)  # fmt: skip
+    about = manifest.get("published")
+    name = about["name"] if about else "finehard dataset"
+    policy = manifest["config"].get("verify", {}).get("policy", "skip")
+    contact = about and about.get("contact")
+    return template.render(
+        m=manifest, c=counts, size=size, pattern=pattern, unread=unread, features=_FEATURES,
+        title=json.dumps(name, ensure_ascii=False) if about else name, heading=_heading(name),
+        about=about, figures=figures, license=_license(about["license"] if about else "unknown"),
+        verified=_VERIFIED.get(policy, _VERIFIED["skip"]),
+        contact=f"write to {_code(contact)}." if contact else "open a discussion on this page.",
+    )  # fmt: skip
+
+
+def _heading(name: str) -> str:
+    """Returns `name` with what Markdown and HTML would read in it escaped."""
+    return re.sub(r"([\\`*_\[\]<>#|&])", r"\\\1", name)
+
+
+def _license(license: str) -> str:
+    """Returns the front matter's lines on the licence."""
+    if license in _LICENSES:
+        return f"license: {license}"
+    return f"license: other\nlicense_name: {license}"

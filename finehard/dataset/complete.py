@@ -25,6 +25,7 @@ from finehard.dataset.layout import (
     INDEX,
     JOURNAL,
     MANIFEST,
+    REMOVING,
     REPORT,
     SCHEMA_VERSION,
     SHARD_NAME,
@@ -58,6 +59,7 @@ def begin(output: str) -> None:
     storage.delete([storage.join(output, name) for name in (MANIFEST, REPORT)])
     for kind in SIDE_FILES:
         storage.delete_tree(storage.join(output, JOURNAL, kind))
+    storage.delete([storage.join(output, JOURNAL, REMOVING)])
 
 
 def remove_side_files(output: str, run: str) -> None:
@@ -87,26 +89,37 @@ def complete(
             "not complete; run the same command again, and please report this"
         )
     _remove_strangers(output, summaries)
+    merge_tables(output, run, {s.name: s.samples for s in summaries})
+    manifest = _manifest(origin, summaries, read)
+    describe(output, manifest)
+    storage.write(storage.join(output, JOURNAL, DROPPED), json.dumps(_examples(summaries)).encode())
+    return manifest
+
+
+def merge_tables(output: str, run: str, samples: Mapping[str, int]) -> None:
+    """Writes the index, the regions and the sizes from the parts of the shards that `run` wrote,
+    given by their names with their numbers of samples."""
     with (
         storage.writing(storage.join(output, INDEX)) as file,
         pq.ParquetWriter(file, INDEX_SCHEMA, compression="zstd") as index,
     ):
-        parts = (index_part(output, run, summary.name) for summary in summaries)
-        for data in ordered_map(storage.read_all, parts):
+        for data in ordered_map(storage.read_all, (index_part(output, run, n) for n in samples)):
             index.write_table(read_table(pa.BufferReader(data), schema=INDEX_SCHEMA))
-    of_shards = (regions_part(output, run, summary.name) for summary in summaries)
+    of_shards = (regions_part(output, run, name) for name in samples)
     merge_regions(output, ordered_map(storage.read_all, of_shards))
-    sizes = {f"{s.name}.tar": s.samples for s in summaries}
+    sizes = {f"{name}.tar": number for name, number in samples.items()}
     storage.write(storage.join(output, SIZES), json.dumps(sizes, indent=1).encode())
-    manifest = _manifest(origin, summaries, read)
-    storage.write(storage.join(output, CARD), card(manifest).encode("utf-8", "replace"))
+
+
+def describe(output: str, manifest: dict[str, Any], figures: str = "") -> None:
+    """Writes the card and Croissant's metadata of a dataset that is whole, and last the manifest
+    that they are made from. `figures` is what a published dataset's card says of its content."""
+    storage.write(storage.join(output, CARD), card(manifest, figures).encode("utf-8", "replace"))
     index_sha256 = _sha256(storage.join(output, INDEX))
     described = json.dumps(croissant(manifest, index_sha256), indent=1, ensure_ascii=False)
     storage.write(storage.join(output, CROISSANT), described.encode("utf-8", "replace"))
     text = json.dumps(manifest, indent=1, ensure_ascii=False, sort_keys=False)
     storage.write(storage.join(output, MANIFEST), text.encode())
-    storage.write(storage.join(output, JOURNAL, DROPPED), json.dumps(_examples(summaries)).encode())
-    return manifest
 
 
 def _sha256(uri: str) -> str:

@@ -76,18 +76,20 @@ def croissant(manifest: dict[str, Any], index_sha256: str) -> dict[str, Any]:
         "sha256": index_sha256,
     }
     counts = manifest["counts"]
+    about = manifest.get("published")
+    license = "each image's own: image.license in the samples, where the source gave one"
     return {
         "@context": _CONTEXT,
         "@type": "sc:Dataset",
         "conformsTo": "http://mlcommons.org/croissant/1.0",
-        "name": "finehard-dataset",
+        "name": about["name"] if about else "finehard-dataset",
         "description": (
             "Images with short and long captions, boxes with region captions, and hard negatives "
             f"that differ from the truth in one attribute. {counts['written']} samples, "
             f"{counts['regions']} regions, {counts['hard_negatives']} hard negatives, made by "
             f"finehard {manifest['finehard']}. The texts are written by models."
         ),
-        "license": "each image's own: image.license in the samples, where the source gave one",
+        "license": f"annotations: {about['license']}; images: {license}" if about else license,
         "keywords": ["image-text", "region-captions", "hard-negatives", "webdataset"],
         "distribution": [index, *shards],
         "recordSet": [_index()],

@@ -21,6 +21,8 @@ DROPPED = "_dropped.json"
 SIDE_FILES = ("_records", "_images", "_index", "_regions")
 """In the journal's folder, while a build runs: finished samples, images that are nowhere else, and
 parts of the two tables."""
+REMOVING = "_removing.json"
+"""In the journal's folder, while samples are removed: what is to be done."""
 CHECKPOINTS = "_units"
 """In the journal's folder: what units of work came to, for later runs."""
 SCHEMA_VERSION = "1.0"

@@ -101,6 +101,11 @@ class Sample:
         return self._read("text", self._entry.text).decode("utf-8", "replace")
 
     @property
+    def image_place(self) -> Bytes | None:
+        """Where the encoded image is in the shard; None if the sample has none."""
+        return self._entry.image
+
+    @property
     def image_bytes(self) -> bytes:
         """The encoded image, read anew on each access. Raises `UnreadableSample`."""
         return self._read("image", self._entry.image)

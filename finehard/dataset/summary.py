@@ -30,8 +30,11 @@ class ShardSummary:
     usage: dict[str, list[int]] = field(default_factory=dict)
 
     def drop(self, rule: str, number: int, key: str, first: str) -> None:
-        """Counts `number` parts that `rule` dropped of sample `key`; `first` is one of them."""
+        """Counts `number` parts that `rule` dropped of sample `key`; `first` is one of them, or
+        empty where none is to be shown."""
         self.dropped[rule] += number
+        if not first:
+            return
         examples = self.examples.setdefault(rule, [])
         if len(examples) < EXAMPLES:
             examples.append((key, first))

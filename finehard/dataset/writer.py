@@ -12,6 +12,7 @@ from finehard.dataset.layout import ShardsConfig, shard_name
 from finehard.dataset.packed import Finished, around_image, json_place
 from finehard.dataset.pointers import Pointer, in_order
 from finehard.dataset.regions import RegionWriter, region_rows, regions_part
+from finehard.dataset.removals import Removals, left_out
 from finehard.dataset.summary import ShardSummary
 from finehard.dataset.tables import (
     INDEX_SCHEMA,
@@ -24,8 +25,10 @@ from finehard.images import ImagesConfig, decode, jpeg
 from finehard.io import storage
 from finehard.negatives.balance import Balance
 
+NOTHING = Removals()
 
-class _Hashed:
+
+class Hashed:
     """Hashes and counts the bytes written to a file."""
 
     def __init__(self, file: IO[bytes]) -> None:
@@ -38,6 +41,11 @@ class _Hashed:
         self.written += len(data)
         return self._file.write(data)
 
+    def end_tar(self) -> None:
+        """Writes what ends any tar: two empty blocks, and more up to a whole record."""
+        end = -self.written % tarfile.RECORDSIZE
+        self.write(bytes(end if end >= 1024 else end + tarfile.RECORDSIZE))
+
 
 def write_shard(
     output: str,
@@ -48,9 +56,11 @@ def write_shard(
     config: ShardsConfig,
     images: ImagesConfig,
     balance: Balance | None = None,
+    removals: Removals = NOTHING,
+    source: str = "",
 ) -> ShardSummary:
     """Writes shard `index` of `count`, its rows of the tables and its rejects; `balance`, if given,
-    selects the hard negatives.
+    selects the hard negatives. Samples in `removals` become rejects; `source` is their input.
 
     Samples are sorted by key; a repeated key becomes "key~2", "key~3". One sample at a time is held
     in memory. Raises `SampleChangedError` if a sample's bytes have changed or are gone.
@@ -64,9 +74,9 @@ def write_shard(
         RegionWriter(part) as regions,
         storage.writing(storage.join(output, "shards", tar)) as file,
     ):
-        hashed = _Hashed(file)
+        hashed = Hashed(file)
         for key, repeated, finished, data in in_order(pointers):
-            item = finished.item
+            item = left_out(removals, key, finished.item, source)
             summary.renamed += repeated
             summary.account(key, item)
             if "reject" in item:
@@ -75,13 +85,12 @@ def write_shard(
                 continue
             if balance:
                 finished = _balanced(finished, balance, key, summary)
-            row = _write_sample(hashed, key, finished, data, config, images)
+            row = write_sample(hashed, key, finished, data, config, images)
             rows.append({**row, "shard": tar})
             regions.add(region_rows(key, tar, finished.item["sample"]))
             summary.regions += row["regions"]
             summary.hard_negatives += row["hard_negatives"]
-        end = -hashed.written % tarfile.RECORDSIZE  # as in any tar: two empty blocks, whole records
-        hashed.write(bytes(end if end >= 1024 else end + tarfile.RECORDSIZE))
+        hashed.end_tar()
     summary.samples, summary.rejects = len(rows), len(rejects)
     summary.bytes, summary.sha256 = hashed.written, hashed.sha256.hexdigest()
     write_table(index_part(output, run, summary.name), rows, INDEX_SCHEMA)
@@ -93,14 +102,16 @@ def write_shard(
     return summary
 
 
-def _write_sample(
-    shard: _Hashed,
+def write_sample(
+    shard: Hashed,
     key: str,
     finished: Finished,
     data: bytes,
     config: ShardsConfig,
     images: ImagesConfig,
 ) -> dict[str, Any]:
+    """Appends a sample to `shard`, and returns its row of the index without `shard`. Its tar
+    headers are made where `finished` has none."""
     sample = finished.item["sample"]
     image = sample["image"]
     resized = config.image_side is not None and (

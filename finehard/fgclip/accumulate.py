@@ -47,10 +47,12 @@ def backward(
     features = Features(*(f.detach().requires_grad_() for f in features))
     losses = objective.losses(features, joined_labels)
     losses["loss"].backward()
-    gradients = _split([_gradient(f) for f in features], cached)
+    gradients = _split(Features(*map(_gradient, features)), cached)
     for part, own in enumerate(gradients):
         with _sync_only(whole, part == len(batches) - 1):
-            torch.autograd.backward(encode(whole, part), own)
+            encoded = encode(whole, part)
+            trained = [i for i, f in enumerate(encoded) if f.requires_grad]  # no frozen tower's
+            torch.autograd.backward([encoded[i] for i in trained], [own[i] for i in trained])
     return losses
 
 
@@ -58,15 +60,23 @@ def _gradient(values: Tensor) -> Tensor:
     return torch.zeros_like(values) if values.grad is None else values.grad
 
 
-def _split(gradients: list[Tensor], parts: Sequence[Features]) -> list[list[Tensor]]:
+def _split(gradients: Features, parts: Sequence[Features]) -> list[Features]:
     """Returns each part's gradients; the scalars' gradient is the first part's."""
-    *rows, scalars = gradients
-    split = [g.split([len(part[i]) for part in parts]) for i, g in enumerate(rows)]
+    split = {
+        name: all_rows.split([len(getattr(part, name)) for part in parts])
+        for name, all_rows in gradients._asdict().items()
+        if name != "scalars"
+    }
     result = []
     for number, part in enumerate(parts):
-        own = [each[number] for each in split]
-        own[-1] = own[-1][:, : part.negative.shape[1]]
-        result.append([*own, scalars if number == 0 else torch.zeros_like(scalars)])
+        scalars = gradients.scalars if number == 0 else torch.zeros_like(gradients.scalars)
+        own = Features(**{name: each[number] for name, each in split.items()}, scalars=scalars)
+        result.append(
+            own._replace(
+                negative=own.negative[:, : part.negative.shape[1]],
+                false=own.false[:, : part.false.shape[1]],
+            )
+        )
     return result
 
 

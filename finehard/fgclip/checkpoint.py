@@ -14,6 +14,7 @@ import torch
 from torch.optim import Optimizer
 
 from finehard.fgclip import loadable, model
+from finehard.fgclip.ema import WeightAverage
 from finehard.fgclip.evaluate import SAMPLE
 from finehard.fgclip.objective import Objective
 from finehard.fgclip.targets import SampleConfig
@@ -51,6 +52,7 @@ def save(
     sample: SampleConfig,
     fingerprint: dict[str, Any],
     max_checkpoints: int,
+    average: WeightAverage | None = None,
 ) -> Path:
     """Saves the checkpoint after `step` steps atomically, and removes all but the latest
     `max_checkpoints`. Returns its folder."""
@@ -65,6 +67,8 @@ def save(
         "threshold": objective.threshold,
         "decides": fingerprint,
     }
+    if average:
+        state["ema"] = average.state()
     torch.save(state, temporary / _STATE)
     for path in temporary.iterdir():
         _fsync(path)
@@ -79,8 +83,8 @@ def save(
 
 
 def load_state(checkpoint: Checkpoint) -> dict[str, Any]:
-    """Returns what `save` wrote beside the model: step, optimizer, threshold, and "decides", the
-    resume fingerprint."""
+    """Returns what `save` wrote beside the model: step, optimizer, threshold, "decides", the
+    resume fingerprint, and "ema", the averaged weights, where a run has them."""
     return torch.load(checkpoint.folder / _STATE, map_location="cpu", weights_only=True)
 
 

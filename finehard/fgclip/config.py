@@ -1,4 +1,7 @@
-"""The config of a training run: a YAML file, read strictly, or the name of a bundled recipe."""
+"""The config of a training run: a YAML file, read strictly, or the name of a bundled recipe.
+
+Imports no torch, so that a wrong config is refused at once.
+"""
 
 from __future__ import annotations
 
@@ -6,16 +9,22 @@ import dataclasses
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from transformers import CLIPConfig, Siglip2Config
+from annotated_types import Ge, Lt
 
 from finehard import registry
-from finehard.fgclip.evaluators import EVALUATORS
-from finehard.fgclip.objective import ObjectiveConfig
+from finehard.errors import UsageError
 from finehard.fgclip.targets import SampleConfig
 from finehard.settings.ranges import Amount, Count, Positive, Share
 from finehard.settings.read import checked, overridden, read_yaml
+
+if TYPE_CHECKING:
+    from transformers import CLIPConfig, Siglip2Config
+
+
+EVALUATOR_NAMES = ("retrieval", "region_classification", "hard_negatives")
+"""Those of `finehard.fgclip.evaluators`."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +58,46 @@ class ScratchConfig:
 
 
 @dataclass(frozen=True)
+class ObjectiveConfig:
+    """Weights of the losses (0 disables one), and which texts are negatives."""
+
+    global_loss: Literal["softmax", "sigmoid"] = "softmax"
+    """Loss of images and captions: InfoNCE, or (FG-CLIP 2) SigLIP's, with a bias."""
+    long_weight: Amount = 1.0
+    short_weight: Amount = 1.0
+    region_weight: Amount = 0.1
+    """Published: 0.1; FG-CLIP 2: 0.2."""
+    hard_weight: Amount = 0.5
+    """Weight of the next three together."""
+    pair_weight: Amount = 1.0
+    """Of a region against its own negatives; FG-CLIP 2: 3."""
+    every_weight: Amount = 0.0
+    """Of a region against the true and false texts of every region; FG-CLIP 2: 0.6."""
+    cmr_weight: Amount = 0.0
+    """Of FG-CLIP 2's rank loss, averaged over all pairs; published: 0.4."""
+    tic_weight: Amount = 0.0
+    """FG-CLIP 2's text-to-text loss, averaged over distinct texts; published: 0.1."""
+    half_truth_weight: Amount = 0.0
+    """Of an image against the false versions of its captions, as `pair_weight` of a region. Goes
+    with `sample.half_truths`; the false versions of long expressions count with `hard_weight`."""
+    ranks: Literal["all", "own"] = "all"
+    """Whose texts are a region's negatives: those of all processes, or (as published) its own."""
+    mask_same: bool = True
+    """Exclude texts from the negatives that differ only in case, articles or punctuation."""
+    same_above: float | None = None
+    """Also exclude texts whose cosine is at least this. Not for training from scratch."""
+    max_negatives: Count = 10
+    """Maximum number of hard negatives of a region."""
+    teacher: str | None = None
+    """A folder of a trained model, whose similarities of images and captions are imitated."""
+    distill_weight: Amount = 1.0
+    """Of imitating `teacher`, where there is one."""
+    scales: Literal["model", "global", "hundred"] = "model"
+    """The scales of regions and hard negatives when a run begins: as the model has them, set to its
+    global scale (FG-CLIP), or to 100 (FG-CLIP 2)."""
+
+
+@dataclass(frozen=True)
 class OptimizerConfig:
     """AdamW with linear warmup."""
 
@@ -63,6 +112,13 @@ class OptimizerConfig:
     lr: Amount = 1e-6
     schedule: Literal["cosine", "constant"] = "cosine"
     """After the warmup: decay to 0 at the last step, or the same rate to the end."""
+    lr_text: Amount = 1.0
+    """Factor of `lr` for the text tower; the next two: for the vision tower, and for all else:
+    heads and scales."""
+    lr_vision: Amount = 1.0
+    lr_heads: Amount = 1.0
+    freeze: Literal["none", "vision", "text"] = "none"
+    """A tower that is not trained, with its heads."""
     weight_decay: Amount = 0.001
     """Not applied to biases and norms."""
     decay_scales: bool = False
@@ -76,6 +132,10 @@ class OptimizerConfig:
     """Begin at a rate of 0, as published, which wastes a step; else at 1 / `warmup_steps`."""
     clip_norm: Amount = 1.0
     """0: no clipping, as published."""
+    max_scale: Amount = 0.0
+    """The learned scales are kept at most at this (CLIP: 100); 0: they are free."""
+    ema: Annotated[float, Ge(0), Lt(1)] = 0.0
+    """Decay a step of an average of the weights, which is evaluated and saved; 0: none."""
 
 
 @dataclass(frozen=True)
@@ -99,8 +159,10 @@ class RunConfig:
     """Steps between evaluations; 0: only at the end."""
     eval_samples: Positive = 1000
     """Samples of the evaluation data used during training; the evaluation at the end uses all."""
-    evaluators: tuple[str, ...] = tuple(EVALUATORS)
+    evaluators: tuple[str, ...] = EVALUATOR_NAMES
     """Names, or module:attribute of a file beside the config."""
+    wandb: str = ""
+    """Project of Weights & Biases that the log is sent to as well; empty: none."""
     evaluate: tuple[str, ...] = ()
     """Benchmarks that each evaluation measures too, of those in --benchmark-data."""
 
@@ -136,7 +198,13 @@ def load_train_config(name: str, settings: Sequence[str] = ()) -> TrainConfig:
 
 def parse_train_config(values: dict[str, Any], where: str) -> TrainConfig:
     """Returns `values`, as loaded from YAML, as a config. Raises `UsageError`."""
-    return checked(values, TrainConfig, where)
+    config = checked(values, TrainConfig, where)
+    if bool(config.sample.half_truths) != bool(config.objective.half_truth_weight):
+        raise UsageError(
+            f"{where}: sample.half_truths is {config.sample.half_truths}, and objective."
+            f"half_truth_weight is {config.objective.half_truth_weight}: set both, or none"
+        )
+    return config
 
 
 def as_dict(config: TrainConfig) -> dict[str, Any]:
@@ -190,6 +258,7 @@ def _weights(of_shards: list[tuple[float, int]] | None) -> str:
 def scratch_siglip2(config: ScratchConfig, vocabulary: int) -> Siglip2Config:
     """Returns the SigLIP 2 config of a new model; padding, end and begin of text are the first
     tokens."""
+    from transformers import Siglip2Config
 
     def tower(layers: int, heads: int) -> dict[str, int]:
         return {
@@ -217,6 +286,8 @@ def scratch_siglip2(config: ScratchConfig, vocabulary: int) -> Siglip2Config:
 
 def scratch_clip(config: ScratchConfig, vocabulary: int) -> CLIPConfig:
     """Returns the CLIP config of a new model; the last two tokens begin and end a text."""
+    from transformers import CLIPConfig
+
     ends = {
         "bos_token_id": vocabulary - 2,
         "eos_token_id": vocabulary - 1,

@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, Dataset
 from finehard.dataset.shard import UnreadableSample
 from finehard.digest import number
 from finehard.errors import FinehardError, typed_error_line
-from finehard.fgclip.batch import Batch, Skipped
+from finehard.fgclip.batch import Batch, Captions, Skipped
 from finehard.fgclip.naflex import Naflex, Patches, Picture, batch_of, picture
 from finehard.fgclip.packing import LONG, SHORT, Packing, Text, pack
 from finehard.fgclip.padded import PaddedTexts, pad_texts
@@ -50,6 +50,7 @@ class Read(NamedTuple):
     key: str
     pixels: np.ndarray | Picture
     targets: Targets
+    shard: str = ""
 
 
 class Source:
@@ -94,7 +95,8 @@ class Source:
             regions = tuple(
                 replace(r, box=box) for r, box in zip(targets.regions, moved, strict=True)
             )
-            return Read(raw.key, pixels, replace(targets, regions=regions))
+            shard = self.reader.shards[index.shard].uri
+            return Read(raw.key, pixels, replace(targets, regions=regions), shard)
         return Skipped(self.reader.key(index), self.reader.shards[index.shard].uri, reason[:200])
 
     def _decode(
@@ -131,15 +133,29 @@ def collate(
 ) -> Batch:
     """The batch of `samples`, with their texts tokenised and packed."""
     regions = [(i, r) for i, s in enumerate(samples) for r in s.targets.regions]
-    hard = [(j, r) for j, (_, r) in enumerate(regions) if r.negatives]
+    hard = [
+        (j, positive, false)
+        for j, (_, r) in enumerate(regions)
+        for positive, false in ((r.positive, r.negatives), (r.long, r.false_long))
+        if false
+    ]
     short = [(i, s.targets.short) for i, s in enumerate(samples) if s.targets.short]
     long = [(i, s.targets.long) for i, s in enumerate(samples) if s.targets.long]
     phrases = [r.text for _, r in regions]
-    negatives = [n for _, r in hard for n in r.negatives]
+    negatives = [n for _, _, false in hard for n in false]
     texts = [(SHORT, tokens(t, limits.short)) for _, t in short]
     texts += [(LONG, tokens(t, limits.long)) for _, t in long]
-    rest = [*phrases, *(r.positive for _, r in hard), *negatives]
+    rest = [*phrases, *(positive for _, positive, _ in hard), *negatives]
     texts += [(SHORT, tokens(t, limits.short)) for t in rest]
+    told = [
+        (image, one, *pair)
+        for image, s in enumerate(samples)
+        for one, pairs in ((SHORT, s.targets.told_short), (LONG, s.targets.told_long))
+        for pair in pairs
+    ]
+    most = {SHORT: limits.short, LONG: limits.long}
+    texts += [(one, tokens(t, most[one])) for _, one, t, _ in told]
+    texts += [(one, tokens(t, most[one])) for _, one, _, false in told for t in false]
     packing: Packing | PaddedTexts
     if limits.patch is None:
         packing, which = pack(texts)
@@ -149,9 +165,16 @@ def collate(
         packing, which = pad_texts(texts, (limits.short, limits.long), tokens.padding)
         pictures = [s.pixels for s in samples if isinstance(s.pixels, Picture)]
         pixels = batch_of(pictures, limits.patch)
-    sizes = [len(g) for g in (short, long, phrases, hard, negatives)]
+    sizes = [len(g) for g in (short, long, phrases, hard, negatives, told)]
+    sizes.append(len(which) - sum(sizes))
     rows = torch.tensor(which, dtype=torch.int64).split(sizes)
-    counts = [len(r.negatives) for _, r in hard]
+    counts = [len(false) for *_, false in hard]
+    half_truths = Captions(
+        torch.tensor([image for image, *_ in told], dtype=torch.int64),
+        rows[5],
+        torch.tensor([one == LONG for _, one, *_ in told], dtype=torch.bool),
+        _table(rows[6], [len(false) for *_, false in told]),
+    )
     return Batch(
         pixels=pixels,
         packing=packing,
@@ -162,16 +185,19 @@ def collate(
         boxes=torch.tensor([r.box for _, r in regions], dtype=torch.float32).reshape(-1, 4),
         images=torch.tensor([i for i, _ in regions], dtype=torch.int64),
         regions=rows[2],
-        hard_boxes=torch.tensor([j for j, _ in hard], dtype=torch.int64),
+        hard_boxes=torch.tensor([j for j, *_ in hard], dtype=torch.int64),
         positives=rows[3],
         negatives=_table(rows[4], counts),
         short_same=_same([t for _, t in short]),
         long_same=_same([t for _, t in long]),
         region_same=_same(phrases),
-        positive_same=_same([r.positive for _, r in hard]),
+        positive_same=_same([positive for _, positive, _ in hard]),
         negative_same=_table(_same(negatives), counts),
         region_text=_token_ids(texts[len(short) + len(long) :][: len(phrases)]),
+        half_truths=half_truths if told else None,
         keys=tuple(s.key for s in samples),
+        shards=tuple(s.shard for s in samples),
+        captions=tuple((s.targets.long, s.targets.short) for s in samples),
         skipped=tuple(skipped),
         tokens=sum(len(t) for _, t in texts),
     )
@@ -223,8 +249,8 @@ class Batches(Dataset[Batch]):
         self._source, self._sampler, self._part = source, sampler, part
         self._tokens, self._limits = tokens, limits
         self.keep_last = keep_last
-        images = part.images * part.shares
-        self.per_epoch = (sampler.total + (images - 1) * keep_last) // images
+        self.images = part.images * part.shares
+        self.per_epoch = (sampler.total + (self.images - 1) * keep_last) // self.images
 
     def __getitem__(self, index: int) -> Batch:
         """Batch `index`; if none of its samples can be read, the next one of the epoch instead.
@@ -243,6 +269,11 @@ class Batches(Dataset[Batch]):
             f"none of {len(skipped)} samples could be read; {first.key} of {first.shard}: "
             f"{first.reason}"
         )
+
+    def singly(self, index: int) -> list[Batch]:
+        """Returns the samples of batch `index` that can be read, each as a batch of its own."""
+        samples, _ = self._read(*divmod(index, self.per_epoch))
+        return [collate([sample], (), self._tokens, self._limits) for sample in samples]
 
     def _read(self, epoch: int, within: int) -> tuple[list[Read], list[Skipped]]:
         images, share, shares = self._part
@@ -290,6 +321,7 @@ def stream(batches: Batches, numbers: Sequence[int], workers: int) -> Iterator[B
         num_workers=workers,
         prefetch_factor=2 if workers else None,
         worker_init_fn=_one_thread if workers else None,
+        pin_memory=torch.cuda.is_available(),
     )
     unreadable, found = None, False
     for batch in loader:

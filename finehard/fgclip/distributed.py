@@ -33,14 +33,15 @@ def local_rank() -> int:
 def init() -> torch.device:
     """Joins the processes that torchrun started, if any; returns this process's device.
 
-    nccl where there are GPUs, else gloo.
+    nccl for tensors on GPUs, gloo for the others: numbers that only the host knows travel without
+    waiting for the GPU.
     """
     gpu = torch.cuda.is_available()
     device = torch.device("cuda", local_rank()) if gpu else torch.device("cpu")
     if gpu:
         torch.cuda.set_device(device)
     if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not dist.is_initialized():
-        dist.init_process_group("nccl" if gpu else "gloo")
+        dist.init_process_group("cpu:gloo,cuda:nccl" if gpu else "gloo")
     return device
 
 
@@ -64,6 +65,11 @@ def wait_for_all(group: dist.ProcessGroup | None) -> None:
     """Waits until every process of `group` has called this."""
     if group is not None:
         dist.barrier(group)
+
+
+def everyone() -> dist.ProcessGroup | None:
+    """Returns the group of all processes; None for a single process."""
+    return dist.group.WORLD if world_size() > 1 else None
 
 
 def all_gather_objects(value: Any, group: dist.ProcessGroup | None) -> list[Any]:
@@ -109,12 +115,15 @@ class Rows:
         return own if len(self.counts) == 1 else _Gather.apply(own, self)
 
 
-def rows_of(sizes: Sequence[int], device: torch.device) -> tuple[Rows, ...]:
-    """Returns `Rows` for each of `sizes`, numbers of rows that this process has."""
+def rows_of(sizes: Sequence[int]) -> tuple[Rows, ...]:
+    """Returns `Rows` for each of `sizes`, numbers of rows that this process has.
+
+    They travel as tensors of the CPU, so that no process waits for a GPU.
+    """
     if world_size() == 1:
         return tuple(Rows((n,)) for n in sizes)
-    table = torch.zeros((len(sizes), world_size()), dtype=torch.int64, device=device)
-    table[:, rank()] = torch.tensor(sizes, device=device)
+    table = torch.zeros((len(sizes), world_size()), dtype=torch.int64)
+    table[:, rank()] = torch.tensor(sizes)
     dist.all_reduce(table)
     return tuple(Rows(tuple(counts), rank()) for counts in table.tolist())
 

@@ -77,7 +77,13 @@ class EvalData:
         cache_gb: float = 50.0,
     ) -> None:
         everything = dataclasses.replace(
-            sample, boxes=_ALL, negatives=_ALL, choose="first", long_expr=0.0, alt_text=0.0
+            sample,
+            boxes=_ALL,
+            negatives=_ALL,
+            half_truths=0,
+            choose="first",
+            long_expr=0.0,
+            alt_text=0.0,
         )
         source = Source(shards, everything, limits.side, 0, cache_gb, limits.patch)
         sampler = Sampler(shards, None)

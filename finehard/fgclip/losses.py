@@ -160,6 +160,36 @@ def ranking(
     return loss, gaps.detach().masked_fill(~valid, 0.0)
 
 
+@_precise
+def imitation(
+    rows: Tensor,
+    columns: Tensor,
+    scale: Tensor,
+    teacher_rows: Tensor,
+    teacher_columns: Tensor,
+    elements: int = ELEMENTS,
+) -> Tensor:
+    """Returns (n,) the divergence of (n, D) `rows`' similarities to (N, D) `columns` from a
+    teacher's, of (n, D') to (N, D').
+
+    sum_j p_j log(p_j / q_j), p and q the softmax over the columns of the teacher's and of the
+    model's scaled cosines; `scale` is the model's, the teacher's is in its features (TinyCLIP,
+    arXiv 2309.12314, eq. 3, whose cross-entropy has the same gradient). At most `elements` logits
+    are in memory at a time.
+    """
+
+    def of(part: Tensor, teacher_part: Tensor) -> Tensor:
+        own = functional.log_softmax(scale * (part @ columns.T), 1)
+        goal = functional.log_softmax(teacher_part @ teacher_columns.T, 1)
+        return (goal.exp() * (goal - own)).sum(1)
+
+    values = [
+        checkpoint(of, rows[part], teacher_rows[part], use_reentrant=False)
+        for part in parts(len(rows), len(columns), elements)
+    ]
+    return torch.cat([rows.new_empty(0), *values])
+
+
 def first_of_equal(ids: Tensor) -> Tensor:
     """Returns (N,) bool, whether each of (N,) int64 `ids` occurs for the first time."""
     ordered, order = ids.sort(stable=True)

@@ -97,8 +97,9 @@ class FGCLIP(FGCLIPModel):
         As published: RoIAlign with a 1 x 1 output on the (B, D, h, w) dense map.
         """
         height, width = dense.shape[2:]
-        scale = boxes.new_tensor([width, height, width, height])
-        rois = torch.cat([images[:, None].to(boxes.dtype), boxes * scale], 1)
+        # By numbers of the host: a tensor of them would have to wait for the GPU.
+        scaled = torch.stack((boxes[:, ::2] * width, boxes[:, 1::2] * height), 2).flatten(1)
+        rois = torch.cat([images[:, None].to(boxes.dtype), scaled], 1)
         with torch.autocast(dense.device.type, enabled=False):
             return roi_align(
                 dense.float(), rois.float(), (1, 1), 1.0, sampling_ratio=-1, aligned=True

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cache, partial
 from itertools import accumulate
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from finehard.fgclip import distributed, losses
-from finehard.fgclip.batch import Batch
+from finehard.fgclip.batch import NO_TEACHER, Batch
 from finehard.fgclip.chunked import ELEMENTS, LeftOut
+from finehard.fgclip.config import ObjectiveConfig
 from finehard.fgclip.distributed import Rows
 from finehard.fgclip.model import Network
-from finehard.settings.ranges import Amount, Count
 
 MEAN = (0.48145466, 0.4578275, 0.40821073)
 STD = (0.26862954, 0.26130258, 0.27577711)
@@ -30,39 +29,6 @@ BIAS = -10.0
 """The sigmoid loss's first bias (SigLIP, arXiv 2303.15343, algorithm 1)."""
 
 
-@dataclass(frozen=True)
-class ObjectiveConfig:
-    """Weights of the losses (0 disables one), and which texts are negatives."""
-
-    global_loss: Literal["softmax", "sigmoid"] = "softmax"
-    """Loss of images and captions: InfoNCE, or (FG-CLIP 2) SigLIP's, with a bias."""
-    long_weight: Amount = 1.0
-    short_weight: Amount = 1.0
-    region_weight: Amount = 0.1
-    """Published: 0.1; FG-CLIP 2: 0.2."""
-    hard_weight: Amount = 0.5
-    """Weight of the next three together."""
-    pair_weight: Amount = 1.0
-    """Of a region against its own negatives; FG-CLIP 2: 3."""
-    every_weight: Amount = 0.0
-    """Of a region against the true and false texts of every region; FG-CLIP 2: 0.6."""
-    cmr_weight: Amount = 0.0
-    """Of FG-CLIP 2's rank loss, averaged over all pairs; published: 0.4."""
-    tic_weight: Amount = 0.0
-    """FG-CLIP 2's text-to-text loss, averaged over distinct texts; published: 0.1."""
-    ranks: Literal["all", "own"] = "all"
-    """Whose texts are a region's negatives: those of all processes, or (as published) its own."""
-    mask_same: bool = True
-    """Exclude texts from the negatives that differ only in case, articles or punctuation."""
-    same_above: float | None = None
-    """Also exclude texts whose cosine is at least this. Not for training from scratch."""
-    max_negatives: Count = 10
-    """Maximum number of hard negatives of a region."""
-    scales: Literal["model", "global", "hundred"] = "model"
-    """The scales of regions and hard negatives when a run begins: as the model has them, set to its
-    global scale (FG-CLIP), or to 100 (FG-CLIP 2)."""
-
-
 class Features(NamedTuple):
     """Normalised float32 features of images, texts and regions, and the learned scalars.
 
@@ -70,6 +36,8 @@ class Features(NamedTuple):
     long, short         (L, D), (S, D), of the images that have such a caption
     region              (R, D) boxes, region_text (R, D) their texts
     hard                (H, D) boxes that have negatives, positive (H, D), negative (H, K, D)
+    told                (C, D) images of captions with false versions, caption (C, D), false
+                        (C, F, D); none without `half_truth_weight`
     scalars             (4,) scales of images, of regions, of hard negatives; bias of `sigmoid`
     """
 
@@ -81,11 +49,15 @@ class Features(NamedTuple):
     hard: Tensor
     positive: Tensor
     negative: Tensor
+    told: Tensor
+    caption: Tensor
+    false: Tensor
     scalars: Tensor
 
 
 class Labels(NamedTuple):
-    """What is known of the texts of `Features`, row by row: `Batch`'s ids, and `valid` (H, K).
+    """What is known of the texts of `Features`, row by row: `Batch`'s ids, `valid` (H, K) of
+    negatives, `told_valid` (C, F) of false versions, and the features of `Batch.teacher`.
 
     `long_images` (L,) and `short_images` (S,) are the rows of `image` that the captions are of.
     """
@@ -99,6 +71,8 @@ class Labels(NamedTuple):
     positive: Tensor
     negative: Tensor
     valid: Tensor
+    told_valid: Tensor
+    teacher: Tensor = NO_TEACHER
 
 
 def labels_of(batch: Batch, most: int) -> Labels:
@@ -107,31 +81,31 @@ def labels_of(batch: Batch, most: int) -> Labels:
         batch.long_same, batch.short_same, batch.long_images, batch.short_images,
         batch.region_same, batch.region_text, batch.positive_same,
         batch.negative_same[:, :most], batch.negatives[:, :most] >= 0,
+        batch.long.new_zeros((0, 0)) >= 0
+        if batch.half_truths is None
+        else batch.half_truths.false >= 0,
+        batch.teacher,
     )  # fmt: skip
 
 
 def join(features: Sequence[Features], labels: Sequence[Labels]) -> tuple[Features, Labels]:
     """Returns the rows of several batches as one; the scalars are those of the first."""
-    most = max(x.valid.shape[1] for x in labels)
-
-    def wide(negatives: Tensor) -> Tensor:
-        missing = most - negatives.shape[1]
-        return functional.pad(negatives, (0, 0) * (negatives.ndim - 2) + (0, missing))
-
-    each = [f._replace(negative=wide(f.negative)) for f in features]
     starts = accumulate((len(f.image) for f in features), initial=0)
-    named = [
-        x._replace(
-            negative=wide(x.negative), valid=wide(x.valid),
-            long_images=x.long_images + start, short_images=x.short_images + start,
-        )
+    labels = [
+        x._replace(long_images=x.long_images + start, short_images=x.short_images + start)
         for x, start in zip(labels, starts, strict=False)
-    ]  # fmt: skip
-    joined = Features(*map(torch.cat, zip(*each, strict=True)))
+    ]
+    joined = Features(*(_joined(parts) for parts in zip(*features, strict=True)))
     return (
         joined._replace(scalars=features[0].scalars),
-        Labels(*map(torch.cat, zip(*named, strict=True))),
+        Labels(*(_joined(parts) for parts in zip(*labels, strict=True))),
     )
+
+
+def _joined(parts: Sequence[Tensor]) -> Tensor:
+    """Returns rows of several parts; where each row has several texts, padded to the most."""
+    several = parts[0].ndim > 2 or parts[0].ndim == 2 and not parts[0].is_floating_point()
+    return torch.cat(list(padded(parts) if several else parts))
 
 
 class Objective(nn.Module):
@@ -169,6 +143,7 @@ class Objective(nn.Module):
             region = torch.zeros((len(batch.boxes), image.shape[1]), device=image.device)
         else:
             region = _unit(model.region_features(dense, batch.boxes, batch.images))
+        told, caption, false = self._told(batch, image, states, text)
         return Features(
             image=_unit(image),
             long=_unit(model.long_features(states.index_select(0, batch.long))),
@@ -178,7 +153,33 @@ class Objective(nn.Module):
             hard=region.index_select(0, batch.hard_boxes),
             positive=text.index_select(0, batch.positives),
             negative=text.index_select(0, negatives.flatten()).unflatten(0, negatives.shape),
+            told=told,
+            caption=caption,
+            false=false,
             scalars=self._scalars(),
+        )
+
+    def _told(
+        self, batch: Batch, image: Tensor, states: Tensor, text: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Returns `told`, `caption` and `false` of the features."""
+        captions = batch.half_truths
+        if captions is None or not self.config.half_truth_weight:
+            return text[:0], text[:0], text[:0].reshape(0, 0, text.shape[1])
+
+        def encoded(which: Tensor, long: Tensor) -> Tensor:
+            own = states.index_select(0, which)
+            features = (self.model.long_features(own), self.model.short_features(own))
+            return _unit(torch.where(long[:, None], *features))
+
+        count = captions.false.shape[1]
+        false = encoded(
+            captions.false.clamp(min=0).flatten(), captions.long.repeat_interleave(count)
+        )
+        return (
+            _unit(image).index_select(0, captions.images),
+            encoded(captions.texts, captions.long),
+            false.unflatten(0, captions.false.shape),
         )
 
     def _scalars(self) -> Tensor:
@@ -201,15 +202,17 @@ class Objective(nn.Module):
         training, sets the threshold of the next step's rank loss.
         """
         loss = features.scalars.sum() * 0
-        parts = self._global(features, labels)
-        sizes, device = (len(labels.region), len(labels.positive)), features.image.device
+        parts = self._global(features, labels) + self._imitation(features, labels)
+        sizes = (len(labels.region), len(labels.positive))
         if self.config.ranks == "all":
-            regions, hard = distributed.rows_of(sizes, device)
+            regions, hard = distributed.rows_of(sizes)
         else:
             regions, hard = (Rows((n,)) for n in sizes)
         parts += self._region(features, labels, regions)
         if self.config.hard_weight:
             parts += self._hard(features, labels, hard)
+        if self.config.half_truth_weight:
+            parts.append(self._half_truths(features, labels))
         for _, weight, value in parts:
             loss = loss + weight * value
         return {"loss": loss, **{name: value.detach() for name, _, value in parts}}
@@ -221,7 +224,7 @@ class Objective(nn.Module):
             return []
         (scale, _, _, bias), device = features.scalars, features.image.device
         sizes = [len(features.image), len(features.long), len(features.short)]
-        every, *each_kind = distributed.rows_of(sizes, device)
+        every, *each_kind = distributed.rows_of(sizes)
         gather_all = cache(partial(every.gather, features.image))
         parts = []
         for (name, weight), rows in zip(weights.items(), each_kind, strict=True):
@@ -242,6 +245,28 @@ class Objective(nn.Module):
                 each = losses.sigmoid(image, texts, target, scale, bias, left_out, self._elements)
             parts.append((name, weight, each.sum() * rows.share))
         return parts
+
+    def _imitation(self, features: Features, labels: Labels) -> list[tuple[str, float, Tensor]]:
+        """Returns this process's share of the divergence from a teacher, where there is one: the
+        mean over both directions and the kinds of captions that are trained on."""
+        config, scale, teacher = self.config, features.scalars[0], labels.teacher
+        weights = {"long": config.long_weight, "short": config.short_weight}
+        kinds = [name for name, weight in weights.items() if weight]
+        if not teacher.shape[2] or not kinds:
+            return []
+        total = 0 * scale
+        sizes = [len(getattr(features, name)) for name in kinds]
+        for name, rows in zip(kinds, distributed.rows_of(sizes), strict=True):
+            own = getattr(labels, f"{name}_images")
+            image, text = features.image.index_select(0, own), getattr(features, name)
+            images, texts = rows.gather(image), rows.gather(text)
+            seen, *captions = teacher.index_select(0, own).unbind(1)
+            read = captions[("long", "short").index(name)]
+            all_seen, all_read = rows.gather(seen), rows.gather(read)
+            each = losses.imitation(image, texts, scale, seen, all_read, self._elements)
+            each = each + losses.imitation(text, images, scale, read, all_seen, self._elements)
+            total = total + each.sum() / 2 * rows.share
+        return [("distill", config.distill_weight, total / len(kinds))]
 
     def _region(
         self, features: Features, labels: Labels, rows: Rows
@@ -314,6 +339,12 @@ class Objective(nn.Module):
                 self._set_threshold(gaps, valid)
         return parts
 
+    def _half_truths(self, features: Features, labels: Labels) -> tuple[str, float, Tensor]:
+        image, text, false = features.told, features.caption, features.false
+        (rows,) = distributed.rows_of([len(image)])
+        each = losses.hard_negative(image, text, false, labels.told_valid, features.scalars[0])
+        return "half_truth", self.config.half_truth_weight, each.sum() * rows.share
+
     def _every(self, features: Features, labels: Labels, rows: Rows) -> Tensor:
         """Returns this process's share of InfoNCE of regions against all true and false texts, and
         of true texts against regions: the mean of both."""
@@ -362,6 +393,14 @@ def begin_scales(model: Network, config: ObjectiveConfig) -> None:
             scale.copy_(value.reshape(scale.shape))
     if config.global_loss == "sigmoid" and not hasattr(model, "logit_bias"):
         model.add_logit_bias(BIAS)
+
+
+def padded(parts: Sequence[Tensor]) -> list[Tensor]:
+    """Returns (n, K, ...) parts, each padded with zeros to the most K."""
+    most = max(part.shape[1] for part in parts)
+    return [
+        functional.pad(part, (0, 0) * (part.ndim - 2) + (0, most - part.shape[1])) for part in parts
+    ]
 
 
 def _unit(features: Tensor) -> Tensor:

@@ -193,7 +193,11 @@ def _longest(waiting: list[list[int]], most: int, least: int) -> int:
 
 
 class _Spread(torch.autograd.Function):
-    """`values[index]`, its gradient summed in float32: thousands of texts may share a prefix."""
+    """`values[index]`, its gradient summed in float32: thousands of texts may share a prefix.
+
+    The order of the sum is fixed: on a GPU, where `index_add_` has none, it is that of an
+    embedding's gradient.
+    """
 
     @staticmethod
     def forward(ctx: Any, values: Tensor, index: Tensor) -> Tensor:
@@ -205,10 +209,18 @@ class _Spread(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
         (index,) = ctx.saved_tensors
         shape, dtype = ctx.like
-        wide = torch.promote_types(dtype, torch.float32)
-        total = torch.zeros(shape, dtype=wide, device=index.device)
-        total.index_add_(0, index, grads[0].to(total.dtype))
+        wide = grads[0].to(torch.promote_types(dtype, torch.float32))
+        if index.is_cuda:
+            return embedding_sum(wide, index, shape[0]).to(dtype), None
+        total = torch.zeros(shape, dtype=wide.dtype)
+        total.index_add_(0, index, wide)
         return total.to(dtype), None
+
+
+def embedding_sum(rows: Tensor, index: Tensor, count: int) -> Tensor:
+    """Returns (count, ...) the sums of (T, ...) `rows` with the same `index` (T,)."""
+    sums: Tensor = torch.ops.aten.embedding_dense_backward(rows.flatten(1), index, count, -1, False)
+    return sums.unflatten(1, rows.shape[1:])
 
 
 def packed_attention(

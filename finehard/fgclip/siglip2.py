@@ -19,6 +19,7 @@ from finehard.fgclip.modeling_fgclip2 import LOG_SCALE, FGCLIP2Model, attend
 from finehard.fgclip.naflex import Patches
 from finehard.fgclip.padded import PaddedTexts
 from finehard.fgclip.positions import stretch_positions
+from finehard.fgclip.transfer import to_device
 
 MODEL_TYPES = ("siglip2", "fgclip2")
 """`model_type` in config.json of SigLIP 2, of folders written here, and of FG-CLIP 2."""
@@ -97,11 +98,11 @@ class FGCLIP2(FGCLIP2Model):
         by side in one array, their last row and column repeated, as RoIAlign does beyond an edge.
         """
         device = dense.features.device
-        places = _places(dense.shapes).to(device, non_blocking=True)
+        places = to_device(_places(dense.shapes), device)
         wide = dense.features.shape[-1]
         index = places.flatten(1)[..., None].expand(-1, -1, wide)
         maps = dense.features.gather(1, index).unflatten(1, places.shape[1:]).permute(0, 3, 1, 2)
-        sizes = dense.shapes.flip(1).repeat(1, 2).to(device, non_blocking=True)
+        sizes = to_device(dense.shapes.flip(1).repeat(1, 2), device)
         rois = torch.cat(
             [images[:, None].to(boxes.dtype), boxes * sizes.index_select(0, images)], 1
         )
@@ -145,7 +146,7 @@ def _without_keys(gradient: Tensor) -> Tensor:
 def _places(shapes: Tensor) -> Tensor:
     """Returns (B, h, w) the patch at each place of a map as large as the largest of (B, 2)
     `shapes`; beyond an image's own map, the patches at its edge."""
-    height, width = (int(side) for side in shapes.amax(0))
+    height, width = shapes.amax(0).tolist()
     rows = torch.minimum(torch.arange(height), shapes[:, :1] - 1)
     columns = torch.minimum(torch.arange(width), shapes[:, 1:] - 1)
     return rows[:, :, None] * shapes[:, 1, None, None] + columns[:, None]

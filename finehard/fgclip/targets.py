@@ -5,8 +5,8 @@ from __future__ import annotations
 import random
 import re
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import chain
 from typing import Any, Literal, NamedTuple
@@ -25,6 +25,9 @@ class SampleConfig:
     """Which boxes and hard negatives are used where a sample has more."""
     negatives: Count = 10
     """Hard negatives used of a region, at most."""
+    half_truths: Count = 0
+    """False versions used of a caption, and of a region's long expression, at most
+    (`half_truths` of a build). Goes with `objective.half_truth_weight`."""
     long_expr: Share = 0.5
     """How often a region's text is its long expression instead of the short one."""
     prefix: str = "a photo of "
@@ -47,12 +50,22 @@ class SampleConfig:
 
 @dataclass(frozen=True)
 class RegionTexts:
-    """One box, normalised xyxy, with its text; the negatives contradict `positive`."""
+    """One box, normalised xyxy, with its text; the negatives contradict `positive`, `false_long`
+    the long expression `long`."""
 
     box: tuple[float, ...]
     text: str
     positive: str
     negatives: tuple[str, ...]
+    long: str = ""
+    false_long: tuple[str, ...] = ()
+
+
+class Told(NamedTuple):
+    """A true text of an image, and false ones."""
+
+    true: str
+    false: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -65,6 +78,10 @@ class Targets:
     short: str
     long: str
     regions: tuple[RegionTexts, ...]
+    told_short: tuple[Told, ...] = ()
+    """The short caption with its false versions, and others of its form."""
+    told_long: tuple[Told, ...] = ()
+    """The same of the long one."""
     missing: str = ""
     """Which caption there is not, and what is used instead."""
     dropped: tuple[str, ...] = ()
@@ -86,6 +103,7 @@ class _Readable(NamedTuple):
     short: str
     long: str
     negatives: list[str]
+    false_long: list[str]
 
 
 def select(sample: dict[str, Any], config: SampleConfig, rng: random.Random) -> Targets:
@@ -96,23 +114,37 @@ def select(sample: dict[str, Any], config: SampleConfig, rng: random.Random) -> 
     be missing, and one caption or, with `missing_caption` none, both; an empty caption is missing.
     Raises `ValueError` where nothing is left to train on.
     """
-    short, long, missing = _captions(sample, config, rng)
+    short, long, missing = _captions(sample, config)
+    alt_text = _alt_text(sample, config, rng)
+    false = _half_truths(sample) if config.half_truths else {}
     regions, dropped = [], []
     for position, region in enumerate(_regions(sample)):
         try:
             if region.get("verified") is not False:
-                regions.append(_readable(region))
+                own = false.get(("long_expr", position), [])
+                regions.append(_readable(region, [one.text for one in own]))
         except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
             reason = error if isinstance(error, _Dropped) else f"not as documented: {error!r}"
             dropped.append(f"region {position}: {reason}"[:200])
     chosen = _choose(regions, config.boxes, config, rng)
-    if not (short or long or chosen):
+    if not (short or long or alt_text or chosen):
         raise ValueError("it has no caption (short_caption, long_caption)")
     case = str.lower if config.lowercase else str
+
+    def told(name: str, used: str, prefix: str = "") -> tuple[Told, ...]:
+        given = false.get((name, None), []) if used == sample.get(name) else []
+        chosen = _choose(given, config.half_truths, config, rng)
+        return tuple(
+            Told(case(prefix + true), tuple(case(prefix + text) for text in texts))
+            for true, texts in _pairs(used, chosen)
+        )
+
     return Targets(
-        short=case(short),
+        short=case(alt_text or (config.prefix + short if short else "")),
         long=case(long),
         regions=tuple(_in_case(_region(r, config, rng), case) for r in chosen),
+        told_short=() if alt_text else told("short_caption", short, config.prefix),
+        told_long=told("long_caption", long),
         missing=missing,
         dropped=tuple(dropped),
     )
@@ -122,19 +154,20 @@ class _Dropped(ValueError):
     """A region cannot be used; the message says why."""
 
 
-def _captions(
-    sample: dict[str, Any], config: SampleConfig, rng: random.Random
-) -> tuple[str, str, str]:
-    """Returns the short caption with its prefix, the long one, and which was replaced."""
+def _captions(sample: dict[str, Any], config: SampleConfig) -> tuple[str, str, str]:
+    """Returns the short and the long caption, and which was replaced."""
     texts: dict[str, str] = {n: sample[n] for n in _CAPTIONS if _is_text(sample.get(n))}
     if config.missing_caption == "other":
-        short, long, told = _replaced(texts)
-    else:
-        short, long, told = *_own(texts), ""
+        return _replaced(texts)
+    return *_own(texts), ""
+
+
+def _alt_text(sample: dict[str, Any], config: SampleConfig, rng: random.Random) -> str:
+    """Returns the alt text where it takes the short caption's place, else ""."""
     alt_text = sample.get("alt_text") if config.alt_text else None
     if isinstance(alt_text, str) and alt_text.strip() and rng.random() < config.alt_text:
-        return alt_text, long, told
-    return config.prefix + short if short else "", long, told
+        return alt_text
+    return ""
 
 
 def _replaced(texts: dict[str, str]) -> tuple[str, str, str]:
@@ -168,7 +201,39 @@ def _regions(sample: dict[str, Any]) -> list[Any]:
     return regions if isinstance(regions, list) else [regions]
 
 
-def _readable(region: dict[str, Any]) -> _Readable:
+class _False(NamedTuple):
+    text: str
+    true: str | None
+
+
+def _pairs(caption: str, false: Sequence[_False]) -> Iterator[tuple[str, list[str]]]:
+    """Yields true texts with false ones: the caption with all, then each true text of the same form
+    as a false one with that."""
+    if false:
+        yield caption, [one.text for one in false]
+    for one in false:
+        if one.true is not None:
+            yield one.true, [one.text]
+
+
+def _half_truths(sample: dict[str, Any]) -> dict[tuple[str, int | None], list[_False]]:
+    """Returns the false versions in `extra.half_truths` that verification did not reject, by the
+    name of the text and, for a long expression, the number of its region. What does not follow
+    docs/hard-negatives.md is left out."""
+    extra = sample.get("extra")
+    rows = extra.get("half_truths") if isinstance(extra, dict) else None
+    found: dict[tuple[str, int | None], list[_False]] = {}
+    for row in rows if isinstance(rows, list) else ():
+        if not isinstance(row, dict) or row.get("verified") is False:
+            continue
+        of, region, text = (row.get(name) for name in ("of", "region", "text"))
+        if isinstance(of, str) and isinstance(region, int | None) and _is_text(text):
+            true = row.get("true") if _is_text(row.get("true")) else None
+            found.setdefault((of, region), []).append(_False(str(text), true))
+    return found
+
+
+def _readable(region: dict[str, Any], false_long: list[str]) -> _Readable:
     box = _box(region["box"])
     short, long = region["short_expr"], region.get("long_expr")
     if not _is_text(short):
@@ -177,7 +242,11 @@ def _readable(region: dict[str, Any]) -> _Readable:
     if not isinstance(negatives, list) or not all(_is_text(n["text"]) for n in negatives):
         raise _Dropped(f"its hard_negatives are {negatives!r}"[:100])
     texts = [n["text"] for n in negatives if n.get("verified") is not False]
-    return _Readable(box, short, long if isinstance(long, str) else "", texts)
+    if not isinstance(long, str):
+        long = ""
+    if not long.strip():
+        false_long = []
+    return _Readable(box, short, long, texts, false_long)
 
 
 def _box(values: Any) -> tuple[float, ...]:
@@ -202,12 +271,19 @@ def _region(region: _Readable, config: SampleConfig, rng: random.Random) -> Regi
     negatives = _choose(region.negatives, config.negatives, config, rng)
     use_long = rng.random() < config.long_expr and bool(region.long)
     text = region.long if use_long else region.short
-    return RegionTexts(region.box, text, region.short, tuple(negatives))
+    false = _choose(region.false_long, config.half_truths, config, rng)
+    return RegionTexts(region.box, text, region.short, tuple(negatives), region.long, tuple(false))
 
 
 def _in_case(region: RegionTexts, case: Callable[[str], str]) -> RegionTexts:
-    negatives = tuple(map(case, region.negatives))
-    return RegionTexts(region.box, case(region.text), case(region.positive), negatives)
+    return replace(
+        region,
+        text=case(region.text),
+        positive=case(region.positive),
+        negatives=tuple(map(case, region.negatives)),
+        long=case(region.long),
+        false_long=tuple(map(case, region.false_long)),
+    )
 
 
 def _choose(items: list[Any], most: int, config: SampleConfig, rng: random.Random) -> list[Any]:

@@ -20,36 +20,47 @@ from typing import Any
 
 import torch
 import yaml
-from torch import nn
+from torch import Tensor, nn
 from torch.distributed import ProcessGroup
 from torch.nn.parallel import DistributedDataParallel
 
 from finehard import registry
-from finehard.console.arguments import Parser
 from finehard.console.errors import exit_code
 from finehard.digest import digest
 from finehard.errors import FinehardError, UsageError
 from finehard.fgclip import checkpoint, distributed, siglip2
 from finehard.fgclip.accumulate import backward
+from finehard.fgclip.arguments import Arguments, parse
 from finehard.fgclip.card import Training, write_card
+from finehard.fgclip.collapse import CollapseWatch
 from finehard.fgclip.config import (
     LENGTH,
     OptimizerConfig,
     TrainConfig,
     as_dict,
-    load_train_config,
     resume_difference,
     resume_fingerprint,
     scratch_clip,
     scratch_siglip2,
 )
 from finehard.fgclip.data import Batches, Part, Source, stream
+from finehard.fgclip.distill import Teacher
+from finehard.fgclip.ema import WeightAverage
 from finehard.fgclip.evaluate import evaluate, limits_of, table
 from finehard.fgclip.evaluators import Evaluator, load_evaluators
-from finehard.fgclip.metrics import StepMetrics
+from finehard.fgclip.gpu import Gpu
+from finehard.fgclip.metrics import Failure, StepMetrics
 from finehard.fgclip.model import Network, build, load
+from finehard.fgclip.nonfinite import describe
 from finehard.fgclip.objective import Objective, begin_scales
-from finehard.fgclip.optimizer import learning_rate, make_optimizer
+from finehard.fgclip.optimizer import (
+    freeze,
+    learning_rate,
+    limit_scales,
+    make_optimizer,
+    set_rate,
+    warmup_steps,
+)
 from finehard.fgclip.reader import ShardReader, find_shards, find_weighted
 from finehard.fgclip.run_folder import CONFIG, RunFolder, model_of
 from finehard.fgclip.run_logger import RunLogger
@@ -84,7 +95,7 @@ def train(
     are too few samples. The returned dict has "step", "steps", "stopped" (by SIGTERM),
     "loss", "skipped" (samples), "dropped" (regions), with `eval_data` "evaluation", and with
     `run.evaluate`, benchmarks below the folder `benchmark_data`, "benchmarks". Raises
-    `FinehardError`, also when a loss is not finite.
+    `FinehardError`, also when a loss is not finite; that is noticed when it is logged.
     """
     run = config.run
     evaluators = load_evaluators(run.evaluators, "run.evaluators")
@@ -97,18 +108,27 @@ def train(
     fingerprint = _fingerprint(config, shards, weights)
     network, tokenizer, state = _start(config, out, model, shards, fingerprint)
     step = state["step"] if state else 0
+    freeze(network, config.optimizer.freeze)
     objective = Objective(network, config.objective).to(device).train()
     if run.gradient_checkpointing:
         network.gradient_checkpointing_enable({"use_reentrant": False})
     optimizer = make_optimizer(network, config.optimizer, device)
+    average = None
+    if config.optimizer.ema:
+        average = WeightAverage(network, config.optimizer.ema, state["ema"] if state else None)
     if state:
         optimizer.load_state_dict(state["optimizer"])
         objective.threshold.copy_(state["threshold"])
     batches = _batches(config, shards, weights, tokenizer, network)
+    bf16, teacher = run.precision == "bf16", None
+    if config.objective.teacher is not None:
+        teacher = Teacher(config.objective.teacher, network, device, bf16)
     parts = config.optimizer.accumulate
     steps = _steps(config.optimizer, batches.per_epoch // parts)
     extended = _extended(config.optimizer, state, batches.per_epoch // parts, steps, out)
-    logger = RunLogger(out, step, steps) if distributed.rank() == 0 else None
+    logger = None
+    if distributed.rank() == 0:
+        logger = RunLogger(out, step, steps, run.wandb, as_dict(config))
     if logger and extended:
         logger.print(extended)
     if logger and (extended or not state):
@@ -126,70 +146,88 @@ def train(
     )
     result: dict[str, Any] = {"step": step, "steps": steps, "stopped": False}
     result |= {"skipped": 0, "dropped": 0}
-    metrics = StepMetrics(device)
-    feed = stream(batches, _numbers(step, steps, parts, batches.per_epoch), run.workers)
-    with _stop_signal() as stop_requested:
-        while step < steps and not result["stopped"]:
-            rate = learning_rate(step, steps, config.optimizer)
-            for group in optimizer.param_groups:
-                group["lr"] = rate
-            with metrics.waiting():
-                given = [next(feed) for _ in range(parts)]
-            given = [batch.to(device) for batch in given]
-            seed = run.seed * 1_000_003 + step * world + distributed.rank()
-            losses = backward(whole, objective, given, run.precision == "bf16", seed)
-            for batch in given:
-                metrics.add(batch, losses, parts)
-            norm = _clip(network, config.optimizer.clip_norm)
-            step += 1
-            values, skipped, stop = metrics.reduce(norm, stop_requested())
-            bad = [name for name, value in values.items() if not math.isfinite(value)]
-            if bad:
-                raise FinehardError(
-                    f"step {step}: {', '.join(f'{n} is {values[n]}' for n in bad)}; the step was "
-                    f"not applied, {_describe_latest(out)}; its first sample is {given[0].keys[0]}"
-                )
-            optimizer.step()
-            network.zero_grad()
-            result |= {"step": step, "loss": values["loss"], "stopped": stop and step < steps}
-            result["skipped"] += sum(s.part == "sample" for s in skipped)
-            result["dropped"] += sum(s.count for s in skipped if s.part == "regions")
-            save_now = step % run.save_every == 0 or step == steps or stop
+    metrics, gpu = StepMetrics(device), Gpu(device, run.precision)
+    optimizer.found_inf = metrics.failed  # type: ignore[attr-defined]
+    collapse = _collapse_watch(config, batches.images * parts, steps)
+
+    def numbers(first: int, last: int) -> list[int]:
+        return _numbers(first, last, parts, batches.per_epoch)
+
+    feed = stream(batches, numbers(step, steps), run.workers)
+    with logger or contextlib.nullcontext():
+        with _stop_signal() as stop_requested:
+            while step < steps and not result["stopped"]:
+                rate = learning_rate(step, steps, config.optimizer)
+                set_rate(optimizer, rate)
+                with metrics.waiting():
+                    given = [next(feed) for _ in range(parts)]
+                given = [gpu.take(batch) for batch in given]
+                if teacher:
+                    given = [teacher.see(batch) for batch in given]
+                seed = run.seed * 1_000_003 + step * world + distributed.rank()
+                losses = backward(whole, objective, given, bf16, seed)
+                for batch in given:
+                    metrics.add(batch, losses, parts, gpu.flops(network, batch))
+                norm = _clip(network, config.optimizer.clip_norm)
+                step += 1
+                skipped, stop = metrics.end(step, norm, stop_requested())
+                optimizer.step()  # not after a failure
+                limit_scales(network, config.optimizer.max_scale)
+                if average:
+                    average.update(step)
+                network.zero_grad()
+                result |= {"step": step, "stopped": stop and step < steps}
+                result["skipped"] += sum(s.part == "sample" for s in skipped)
+                result["dropped"] += sum(s.count for s in skipped if s.part == "regions")
+                save_now = step % run.save_every == 0 or step == steps or stop
+                log_now = step % run.log_every == 0 or step in (1, steps)
+                if save_now or log_now:
+                    values, failure = metrics.read()
+                    if failure:
+                        failed = numbers(failure.step - 1, failure.step)
+                        samples = [s.to(device) for n in failed for s in batches.singly(n)]
+                        found = describe(objective, samples, bf16)
+                        raise FinehardError(_line(failure, found, out))
+                    result["loss"] = values["loss"]
+                if logger:
+                    logger.log_skipped(step, skipped)
+                    if log_now:
+                        if warning := collapse.warning(step, values):
+                            logger.print(f"finehard: {warning}")
+                        speed = metrics.throughput()
+                        use = gpu.use(speed.pop("flops_per_s"))
+                        logger.log(step, values | {"lr": rate, **scales(network), **speed, **use})
+                    if save_now:
+                        checkpoint.save(
+                            out / "checkpoints", step, objective, optimizer, tokenizer,
+                            config.sample, fingerprint, run.keep, average,
+                        )  # fmt: skip
+                        folder.push()
+                    logger.advance()
+                due = run.eval_every and step % run.eval_every == 0 and step < steps
+                if due and (eval_shards or benchmarks):
+                    with _averaged(average):
+                        evaluation(step, run.eval_samples)
+                        benchmarking(step)
+                    metrics.restart()
+        if not result["stopped"]:
+            with _averaged(average):
+                if logger:
+                    checkpoint.save_model(out / "model", objective, tokenizer, config.sample)
+                if eval_shards:
+                    result["evaluation"] = evaluation(step, None)
+                if benchmarks:
+                    result["benchmarks"] = benchmarking(step)
             if logger:
-                logger.log_skipped(step, skipped)
-                if step % run.log_every == 0 or step in (1, steps):
-                    values |= {"lr": rate, **scales(network), **metrics.throughput()}
-                    logger.log(step, values)
-                if save_now:
-                    checkpoint.save(
-                        out / "checkpoints", step, objective, optimizer, tokenizer, config.sample,
-                        fingerprint, run.keep,
-                    )  # fmt: skip
-                    folder.push()
-                logger.advance()
-            due = run.eval_every and step % run.eval_every == 0 and step < steps
-            if due and (eval_shards or benchmarks):
-                evaluation(step, run.eval_samples)
-                benchmarking(step)
-                metrics.restart()
-    if not result["stopped"]:
-        if logger:
-            checkpoint.save_model(out / "model", objective, tokenizer, config.sample)
-        if eval_shards:
-            result["evaluation"] = evaluation(step, None)
-        if benchmarks:
-            result["benchmarks"] = benchmarking(step)
-        if logger:
-            samples = sum(s.samples for s in shards)
-            write_card(
-                out / "model",
-                Training(
-                    data, samples, model, as_dict(config), step, result.get("loss"), eval_data,
-                    result.get("evaluation", {}),
-                ),
-            )  # fmt: skip
+                total = sum(s.samples for s in shards)
+                write_card(
+                    out / "model",
+                    Training(
+                        data, total, model, as_dict(config), step, result.get("loss"), eval_data,
+                        result.get("evaluation", {}),
+                    ),
+                )  # fmt: skip
     if logger:
-        logger.close()
         folder.push()
     return result
 
@@ -328,14 +366,28 @@ def _steps(config: OptimizerConfig, per_epoch: int) -> int:
     return max(1, steps if config.steps is None else config.steps)
 
 
-def _clip(model: Network, most: float) -> float:
-    norm = nn.utils.clip_grad_norm_(model.parameters(), most if most > 0 else math.inf)
-    return float(norm)
+def _clip(model: Network, most: float) -> Tensor:
+    return nn.utils.clip_grad_norm_(model.parameters(), most if most > 0 else math.inf)
 
 
-def _describe_latest(out: Path) -> str:
+def _averaged(average: WeightAverage | None) -> contextlib.AbstractContextManager[None]:
+    """Puts the averaged weights into the model, where they are kept."""
+    return average.in_place() if average else contextlib.nullcontext()
+
+
+def _collapse_watch(config: TrainConfig, images: int, steps: int) -> CollapseWatch:
+    """Returns what watches the run; sigmoid losses have no value that tells of a collapse."""
+    warmup = warmup_steps(steps, config.optimizer)
+    softmax = config.objective.global_loss == "softmax"
+    return CollapseWatch(images, warmup if softmax else steps)
+
+
+def _line(failure: Failure, samples: str, out: Path) -> str:
+    """Returns the line about a step that failed; `samples`: which are at fault."""
     latest = checkpoint.latest(out / "checkpoints")
-    return f"the last checkpoint is {latest.folder}" if latest else "there is no checkpoint"
+    where = f"the last checkpoint is {latest.folder}" if latest else "there is no checkpoint"
+    values = ", ".join(f"{name} is {value}" for name, value in failure.values.items())
+    return f"step {failure.step}: {values}: {samples}; the step was not applied, {where}"
 
 
 def _evaluate(
@@ -418,37 +470,17 @@ def _stop_signal() -> Iterator[Callable[[], bool]]:
 
 def main(argv: list[str] | None = None) -> int:
     """Runs `finehard train`; returns its exit code."""
-    parser = Parser(
-        prog="finehard train",
-        description="Trains FG-CLIP on shards. For several processes, start it with torchrun.",
-    )
-    parser.add_argument(
-        "--data", required=True, nargs="+", metavar="DATASET[=WEIGHT]",
-        help="dataset folders or URIs; of one with a weight, each sample is so often in an epoch",
-    )  # fmt: skip
-    parser.add_argument("--output", required=True, help="folder of the run; a run in it is resumed")
-    parser.add_argument(
-        "--model", help="CLIP, SigLIP 2 or FG-CLIP folder, or a run's folder, to start from"
-    )
-    parser.add_argument(
-        "--config", help="YAML file or bundled recipe (default: finehard with --model, else demo)"
-    )
-    parser.add_argument("--eval-data", nargs="+", default=[], help="datasets to evaluate on")
-    parser.add_argument(
-        "--benchmark-data", metavar="ROOT", help="folder of the benchmarks in run.evaluate"
-    )
-    parser.add_argument(
-        "--set", action="append", default=[], metavar="SECTION.KEY=VALUE",
-        help="overrides one setting, for example optimizer.lr=1e-5",
-    )  # fmt: skip
-    args = parser.parse_args(argv)
+    return run(parse(argv))
+
+
+def run(arguments: Arguments) -> int:
+    """Runs `finehard train` with parsed arguments; returns its exit code."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    recipe = args.config or ("finehard" if args.model else "demo")
-    config = load_train_config(recipe, args.set)
     try:
         result = train(
-            config, args.data, args.output, args.model, args.eval_data, args.benchmark_data
-        )
+            arguments.config, arguments.data, arguments.output, arguments.model,
+            arguments.eval_data, arguments.benchmark_data,
+        )  # fmt: skip
         first = distributed.rank() == 0
     finally:
         distributed.shutdown()
@@ -459,7 +491,7 @@ def main(argv: list[str] | None = None) -> int:
             print(f"stopped at step {result['step']} of {result['steps']}{skipped}; saved: run the "
                   "same command again to resume")  # fmt: skip
         else:
-            print(f"{result['step']} steps done{skipped}; the model is in {args.output}/model")
+            print(f"{result['step']} steps done{skipped}; the model is in {arguments.output}/model")
     return STOPPED if result["stopped"] else 0
 
 

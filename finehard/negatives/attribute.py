@@ -26,6 +26,13 @@ _UNSHADED = listed(
 """Colours of which there is no light and no dark shade."""
 
 
+_MIXTURES = listed(
+    "multicolored multicoloured multi-colored multi-coloured colorful colourful rainbow two-tone "
+    "monochrome"
+)
+"""Words for several colours, which "black and white" may be called."""
+
+
 class Verdict(NamedTuple):
     """The attribute that a swap changes, or the rule that it breaks; one of them is empty."""
 
@@ -83,6 +90,8 @@ def _close(one: str, other: str, color: bool) -> str | None:
         return "near_shade"
     if color and len(old) > 1 and len(new) > 1:
         return None  # "black and white", "black and red"
+    if color and (old <= _MIXTURES or new <= _MIXTURES) and max(len(old), len(new)) > 1:
+        return "near_shade"  # "black and white", "monochrome"
     pairs = (related(a, b) for a in old for b in new) if len(old) * len(new) <= 16 else iter(())
     return next((rule for rule in pairs if rule), None)
 

@@ -145,7 +145,8 @@ def _line(region: Region, count: int) -> str:
     parts = [line(fence(region.short_expr, 200), count)]
     if region.verified:  # else the negatives are those of another text
         for label, confirmed in (("true", False), ("taken", True)):
-            words = [n.replacement for n in region.hard_negatives if bool(n.verified) == confirmed]
+            given = (n for n in region.hard_negatives if n.text)  # the others are missing ones
+            words = [n.replacement for n in given if bool(n.verified) == confirmed]
             if words:
                 parts.append(f"{label}: {fence(', '.join(dict.fromkeys(words)), 200)}")
     return " | ".join(parts)

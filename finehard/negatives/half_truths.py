@@ -33,7 +33,7 @@ _OPPOSITES = {
 """Relations and what excludes them. "on" stands last: it is part of others."""
 _TURNED = {**_OPPOSITES, **{b: a for a, b in reversed(_OPPOSITES.items())}}
 _ROLES = listed(
-    "riding chasing carrying holding pulling pushing kicking following hugging feeding leading "
+    "riding chasing carrying holding pulling pushing kicking following feeding leading "
     "under behind above below over"
 )
 """Words between two things that hold in one direction only."""
@@ -80,7 +80,7 @@ def _exchanged(text: str) -> str:
         return ""
     place = between[0]
     first, second = found[:place], found[place + 1 :]
-    if not (_is_one_thing(first) and _is_one_thing(second)):
+    if not (is_one_thing(first) and is_one_thing(second)):
         return ""
     left, right = (text[s[0].start : s[-1].end] for s in (first, second))
     if left.lower() == right.lower():
@@ -90,7 +90,7 @@ def _exchanged(text: str) -> str:
     return f"{right} {found[place].lower} {left}"
 
 
-def _is_one_thing(some: tuple[Word, ...]) -> bool:
+def is_one_thing(some: tuple[Word, ...]) -> bool:
     """Whether words are an article, attributes and one noun at the end."""
     heads = [word.head for word in some]
     return len(some) > 1 and some[0].lower in _WHOLE and heads[-1] and sum(heads) == 1

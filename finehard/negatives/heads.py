@@ -38,6 +38,10 @@ _QUALITY = "e"
 _GROWN = ("k", "r")
 """Letters of the categories of food and plants."""
 
+_GROWN_COLORS = listed(
+    "lavender rose mint lilac violet peach plum apricot olive lemon lime mustard salmon tangerine"
+)
+"""Colors that are also names of plants and food: "a rose"."""
 _OBJECTS = listed(
     "glass paper brick stone tin iron tile crystal bone china canvas lace mesh rock text cork felt "
     "chocolate ice"
@@ -146,6 +150,8 @@ def _attribute_at_end(lower: list[str], place: int) -> bool:
     if known == {"position"} and {"color", "material"} & attributes_of(before):
         return False  # "a dark blue exterior"
     read = reading(word)
+    if word in _GROWN_COLORS and not _says_color(lower, place):
+        return False  # "a vase of lavender", but "a man in lavender"
     if "material" not in known:
         verb_count = read.verb_count if read.verb_form else 0
         named = read.noun_count > max(read.adj_count, verb_count)
@@ -159,6 +165,12 @@ def _attribute_at_end(lower: list[str], place: int) -> bool:
     if "material" in known and asked in _OF_MATERIAL or "color" in known and asked in _OF_COLOR:
         return True
     return _list_goes_on(lower, place)
+
+
+def _says_color(lower: list[str], place: int) -> bool:
+    """Whether what stands before a color asks for one: "in", "is", "painted", "white and"."""
+    asked = _before_attributes(lower, place)
+    return asked in _OF_COLOR or reading(asked).verb_form != "" or _list_goes_on(lower, place)
 
 
 def _before_attributes(lower: list[str], place: int, *articles: str) -> str:

@@ -88,6 +88,16 @@ def _numbered(tokens: Tokens, i: int) -> bool:
     return inside and tokens.tags[i + 1 : i + 2] in (["NOUN"], ["PROPN"])
 
 
+def _goes_on(tokens: Tokens, i: int) -> bool:
+    """Whether adjectives at `i`, after a noun, lead to the noun that this one modifies: "a vintage
+    wooden chair", "a slate grey, slim-fitting suit"."""
+    first = i
+    while tokens.tags[i : i + 1] == ["ADJ"]:
+        i += 1
+        i += tokens.lower[i : i + 1] == [","] and tokens.tags[i + 1 : i + 2] == ["ADJ"]
+    return i > first and tokens.tags[i : i + 1] == ["NOUN"]
+
+
 def _one(tokens: Tokens, start: int) -> Chunk | None:
     """Returns the base noun phrase that begins at `start`, or None."""
     tags, size = tokens.tags, min(len(tokens), start + MAX_TOKENS)
@@ -104,7 +114,11 @@ def _one(tokens: Tokens, start: int) -> Chunk | None:
         elif tag in _MIDDLE:
             last = i if tag in _NOUNS else last
             if last >= 0 and tag not in _NOUNS:
-                break
+                if not (i == start + 2 and tokens.lower[start] in ("a", "an")):
+                    break
+                if not _goes_on(tokens, i):
+                    break
+                last = -1
             modified = True
         elif tag == "ADV" and last < 0 and i + 1 < size and tags[i + 1] in ("ADJ", "ADV"):
             pass

@@ -10,7 +10,8 @@ from finehard.phrases.words import GUESSES, LOOKS, READS_INTO
 _BOILERPLATE = re.compile(
     r"\b(description|caption)s?\b.*\b(factual|objective|subjective|interpretation|accurate)"
     r"|^\W*(the |an? )?overall\b"
-    r"|\b(mood|atmosphere|ambiance|ambience|vibe|aesthetic|composition)\b.*\b"
+    r"|\b(mood|atmosphere|ambiance|ambience|vibe|aesthetic|(?<!of this )(?<!of the )composition)"
+    r"\b.*\b"
     r"(is|are|feels|seems|appears)\b"
     r"|^\W*(the|this) (image|photo|photograph|picture|scene|composition|caption|setting) (\w+ )?"
     r"(conveys|evokes|suggests|does not|creates|exudes|feels|invites|has been|speaks|pays|tells"

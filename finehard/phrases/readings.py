@@ -6,10 +6,14 @@ from dataclasses import replace
 from functools import lru_cache
 
 from finehard.phrases.lexicon import Reading, category, reading
-from finehard.phrases.words import CLOSED, MASS
+from finehard.phrases.words import CLOSED, MASS, word_set
 
 _SHOWCASE = {"showcase": "", "showcases": "s", "showcased": "d", "showcasing": "g"}
 """A verb of captions that WordNet knows only as a noun."""
+_AFTER_NOUNS = word_set(
+    "ablaze aglow alight afloat asleep awake alive ajar aloft adrift afire aflame agape askew awry"
+)
+"""Adjectives that stand after their noun: "a forest ablaze with color"."""
 
 
 @lru_cache(maxsize=100_000)
@@ -32,7 +36,7 @@ def read(word: str) -> Reading:
 
 def nominal(word: str) -> bool:
     """Whether a word can continue a noun phrase."""
-    if word in CLOSED or not word[:1].isalpha():
+    if word in CLOSED or word in _AFTER_NOUNS or not word[:1].isalpha():
         return False
     r = read(word)
     known = r.noun_count or r.adj_count or r.verb_count or r.adv_count

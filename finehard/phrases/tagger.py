@@ -30,6 +30,8 @@ _SOME = frozenset(("some", "many", "most", "one", "each", "both"))
 _ENDS = frozenset(".!?;:\n")
 _UNCHANGED = frozenset(("set", "cut", "put", "shut", "split", "spread", "cast"))
 """Verbs whose participle is the base form."""
+_LAID = frozenset(("spread", "cast", "shut"))
+"""Those of them that are hardly nouns after another noun."""
 
 
 def _after_noun(
@@ -273,6 +275,10 @@ def _known(r: Reading, s: _Sentence, i: int, nxt: str, after: str) -> str:
         return "NOUN"  # "3 empty paint cans", "four cement mixing trucks"
     if prev == "NOUN" and s.plurals[-1] and s.single and r.noun and not r.plural:
         return "NOUN"  # "a farmers market"
+    if prev == "NOUN" and word in _LAID and CLOSED.get(nxt) == "ADP" and nxt != "of":
+        return "VERB"  # "a blanket spread on the grass"
+    if prev == "NOUN" and nxt in ("whose", "which") and r.noun:
+        return "NOUN"  # "a food stand whose menu"
     if prev in ("NOUN", "PROPN"):
         # Not for colours: WordNet lists butterflies named "small white" and "large white".
         pair = bool(i and r.noun) and word not in COLORS and f"{before} {r.noun}" in entries

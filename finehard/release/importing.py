@@ -10,12 +10,10 @@ import os
 import struct
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import islice
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,11 +23,13 @@ from finehard.dataset.complete import Origin, begin, complete, remove_side_files
 from finehard.dataset.layout import JOURNAL, shard_count, shard_of, side_files
 from finehard.dataset.packed import pack
 from finehard.dataset.pointers import Pointer
+from finehard.dataset.removals import Removals, recorded
 from finehard.dataset.summary import ShardSummary
 from finehard.dataset.writer import write_shard
 from finehard.digest import digest
 from finehard.errors import UsageError
 from finehard.io import storage
+from finehard.io.processes import Processes
 from finehard.phrases import identity
 from finehard.records import Bytes
 from finehard.release.found_images import FoundImages, find_images
@@ -63,6 +63,7 @@ class _Work:
 
     output: str
     run: str
+    release: str
     images: str
     shards: int
     config: ReleaseConfig
@@ -129,18 +130,18 @@ def _import(
     progress(f"{len(found):,} images found")
     stages = {STAGE: _provenance(config)}
     shards = shard_count(len(found), config.shards)
-    work = _Work(output, run, str(images), shards, config, stages)
+    work = _Work(output, run, str(release), str(images), shards, config, stages)
     for number in range(_BUCKETS):
         work.bucket(number).mkdir(parents=True)
     subsets: Counter[tuple[str, str]] = Counter()
     tasks = [(number, str(path)) for number, path in enumerate(files)]
-    with _pool(min(workers or os.cpu_count() or 1, max(len(files), 1))) as each:
+    with Processes(min(workers or os.cpu_count() or 1, max(len(files), 1))) as each:
         done = each(partial(_spill, work, found), tasks)
         for number, of_file in enumerate(done, 1):
             subsets.update(of_file)
             progress(f"{number} of {len(files)} files of items read")
     summaries: list[ShardSummary] = []
-    with _pool(min(workers or os.cpu_count() or 1, shards)) as each:
+    with Processes(min(workers or os.cpu_count() or 1, shards)) as each:
         for number, written in enumerate(each(partial(_write, work), range(_BUCKETS)), 1):
             summaries += written
             if number % 8 == 0 and written:
@@ -168,20 +169,6 @@ def _sections(config: ReleaseConfig) -> dict[str, Any]:
 def _provenance(config: ReleaseConfig) -> dict[str, Any]:
     rules = {"defects": config.defects, "phrases": identity(config.phrases)}
     return {"model": "FineHARD, as published", "revision": None, "fingerprint": digest(rules)}
-
-
-class _pool:
-    """Maps over processes, in order; in this process where one is enough."""
-
-    def __init__(self, workers: int) -> None:
-        self._pool = ProcessPoolExecutor(workers, get_context("spawn")) if workers > 1 else None
-
-    def __enter__(self) -> Callable[[Callable[[Any], Any], Iterable[Any]], Iterator[Any]]:
-        return self._pool.map if self._pool else map
-
-    def __exit__(self, *error: object) -> None:
-        if self._pool:
-            self._pool.shutdown(cancel_futures=True)
 
 
 def _spill(work: _Work, found: FoundImages, task: tuple[int, str]) -> Counter[tuple[str, str]]:
@@ -224,13 +211,15 @@ def _write(work: _Work, bucket: int) -> list[ShardSummary]:
     first, last = (-(-n * work.shards // _BUCKETS) for n in (bucket, bucket + 1))
     pointers: dict[int, list[Pointer]] = {shard: [] for shard in range(first, last)}
     folder = work.bucket(bucket)
+    removals = Removals(recorded(work.output))
     for path in sorted(folder.iterdir()):
         for shard, pointer in _pointers(str(path)):
             pointers[shard].append(pointer)
     written = [
         write_shard(
             work.output, work.run, shard, work.shards, of_shard,
-            work.config.shards, work.config.images,
+            work.config.shards, work.config.images, removals=removals,
+            source=work.release,
         )
         for shard, of_shard in pointers.items()
     ]  # fmt: skip

@@ -21,6 +21,7 @@ from finehard.dataset.shard import Sample
 from finehard.io import storage
 from finehard.io.parquet import read_table
 from finehard.phrases import Extraction
+from finehard.rejects import REMOVED
 from finehard.report.expressions import Expressions, build_extractor
 from finehard.state.reply_tokens import reply_tokens
 
@@ -63,19 +64,23 @@ class Counts:
         return int(np.searchsorted(np.cumsum(self.counts), max(1e-9, share * self.total)))
 
     def bins(self, most: int = 20) -> list[tuple[str, int]]:
-        """At most `most` + 1 bins of equal width as (label, count); the last may be "N+"."""
+        """The counts between `edges` as (label, count)."""
+        return [(label, int(self.counts[a:b].sum())) for label, a, b in self.edges(most)]
+
+    def edges(self, most: int = 20) -> list[tuple[str, int, int | None]]:
+        """At most `most` + 1 bins of equal width as (label, first value, first value of the next);
+        the last may be "N+", without an end."""
         if not self.total:
             return []
         low, high = self.quantile(0), self.quantile(0.995)
         width = _step((high - low + 1) / most)
         low -= low % width
-        bins = []
+        edges: list[tuple[str, int, int | None]] = []
         for start in range(low, high + 1, width):
-            number = int(self.counts[start : start + width].sum())
             label = f"{start}" if width == 1 else f"{start}-{start + width - 1}"
-            bins.append((label, number))
-        rest = int(self.counts[low + width * len(bins) :].sum())
-        return [*bins, (f"{low + width * len(bins)}+", rest)] if rest else bins
+            edges.append((label, start, start + width))
+        end = low + width * len(edges)
+        return [*edges, (f"{end}+", end, None)] if self.counts[end:].any() else edges
 
 
 def _step(least: float) -> int:
@@ -177,6 +182,15 @@ def scan(dataset: Dataset, seed: int, sampled: int) -> Indexed:
     return Indexed(start, columns, [drawn[number] for number in order if number in drawn])
 
 
+def counted(dataset: Dataset) -> dict[str, Counts]:
+    """Counts the index's columns of numbers."""
+    columns = {name: Counts() for name in _COUNTED}
+    for batch in dataset.rows(list(_COUNTED)):
+        for name, counts in columns.items():
+            counts.add(batch.column(name).to_numpy(zero_copy_only=False))
+    return columns
+
+
 def count_texts(
     samples: Iterator[dict[str, Any]], extract: Callable[[str], Extraction] | None = None
 ) -> Sampled:
@@ -244,7 +258,8 @@ def caption_tokens(dataset: Dataset, seed: int, most: int) -> Counts:
 
 
 def rejects(dataset: Dataset, seed: int) -> Rejected:
-    """Counts all rejects by stage and reason; examples are taken from files in random order."""
+    """Counts all rejects by stage and reason; examples are taken from files in random order. What
+    was removed on request is not shown."""
     rejected = Rejected(Counter(), {})
     files = storage.glob(storage.join(dataset.uri, "rejected"), "")
     random.Random(seed).shuffle(files)
@@ -256,6 +271,6 @@ def rejects(dataset: Dataset, seed: int) -> Rejected:
         rejected.counts.update(zip(stages, reasons, strict=True))
         for row, reason in enumerate(reasons):
             examples = rejected.examples.setdefault(reason, [])
-            if len(examples) < REJECTS_PER_REASON:
+            if len(examples) < REJECTS_PER_REASON and reason != REMOVED:
                 examples += table.slice(row, 1).to_pylist()
     return rejected

@@ -37,7 +37,7 @@ _REGIONS, _NEGATIVES, _EXTRA = 24, 24, 24
 """Regions, hard negatives of a region and extra values that are shown of a sample, at most."""
 _TEXT, _CAPTION = 400, 3_000
 """Characters that are shown of a text."""
-_TEMPLATES = Path(__file__).parent / "templates"
+TEMPLATES = Path(__file__).parent / "templates"
 _INVISIBLE = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
 )
@@ -82,9 +82,9 @@ def _render(
     budget = _THUMBNAILS // max(12, len(drawn))
     cards = [_card(sample.json, thumbnail(sample, budget)) for sample in drawn]
     order = {stage: number for number, stage in enumerate(funnel.flow(m))}
-    script = (_TEMPLATES / "report.js").read_text("utf-8")
-    return _environment().get_template("report.html").render(
-        name=dataset.uri.rstrip("/").rsplit("/", 1)[-1],
+    script = (TEMPLATES / "report.js").read_text("utf-8")
+    return environment().get_template("report.html").render(
+        name=m.get("published", {}).get("name") or dataset.uri.rstrip("/").rsplit("/", 1)[-1],
         dataset=dataset.uri,
         m=m,
         seed=seed,
@@ -111,7 +111,7 @@ def _render(
         charts=_charts(statistics),
         sampled=statistics.sampled,
         all_sampled=statistics.sampled.samples == statistics.indexed.samples,
-        style=Markup((_TEMPLATES / "report.css").read_text("utf-8")),
+        style=Markup((TEMPLATES / "report.css").read_text("utf-8")),
         script=Markup(script),
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     )  # fmt: skip
@@ -264,9 +264,10 @@ def _charts(statistics: Statistics) -> list[dict[str, Any]]:
 
 
 @cache
-def _environment() -> Environment:
+def environment() -> Environment:
+    """Returns the templates, with filters for numbers, and without invisible characters."""
     made = Environment(
-        loader=FileSystemLoader(_TEMPLATES),
+        loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from finehard.errors import FinehardError
 from finehard.io import storage
 from finehard.io.ordered_map import ordered_map
+from finehard.rejects import REMOVED
 from finehard.sources import folder
 from finehard.sources.format import load_format
 from finehard.sources.source import SourceConfig, SourceFile, safe_key
@@ -36,9 +37,13 @@ def is_rejects(schema: pa.Schema) -> bool:
 
 
 def rows(table: pq.ParquetFile) -> list[Row]:
-    """Returns the rejects in `table` that have a source."""
-    rejects = table.read(columns=["key", "source"]).to_pylist()
-    return [Row(row["key"] or "", row["source"]) for row in rejects if row["source"] is not None]
+    """Returns the rejects in `table` that have a source, but none that was removed on request."""
+    rejects = table.read(columns=["key", "source", "reason"]).to_pylist()
+    return [
+        Row(row["key"] or "", row["source"])
+        for row in rejects
+        if row["source"] is not None and row["reason"] != REMOVED
+    ]
 
 
 def files(rejects: list[Row], config: SourceConfig) -> list[SourceFile]:

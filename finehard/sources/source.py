@@ -34,6 +34,8 @@ class SourceConfig:
     """Folder of the paths in a Parquet file; None: the folder of the Parquet file."""
     max_image_bytes: Positive = 100_000_000
     """Larger image files are rejected without being read."""
+    removal_list: str | None = None
+    """File that names samples to leave out, by URL, key or SHA-256; see docs/publishing.md."""
 
 
 class SourceFile(NamedTuple):

@@ -13,28 +13,49 @@ from finehard.rejects import MAY_PASS
 from finehard.sources.identity import State, file_state
 
 
-def save_finished(output: str, settings: str, source: str) -> None:
-    """Saves that `output` is finished, with digests of its settings and its input."""
-    saved = {"settings": settings, "input": source, **_files(output)}
+def save_finished(output: str, settings: str, source: str, removals: str = "") -> None:
+    """Saves that `output` is finished, with digests of its settings, its input and what it was
+    asked to leave out ("": nothing)."""
+    saved = {**_made_of(settings, source, removals), **_files(output)}
     storage.write(_uri(output), json.dumps(saved, indent=1).encode())
 
 
-def finished_manifest(output: str, settings: str, source: str) -> dict[str, Any] | None:
-    """Returns the manifest of `output` if it is finished with these settings and this input, and
-    no file was written since.
+def finished_manifest(
+    output: str, settings: str, source: str, removals: str = ""
+) -> dict[str, Any] | None:
+    """Returns the manifest of `output` if it is finished with these settings, this input and these
+    removals, and no file was written since.
 
     None where inputs were rejected for reasons that may pass: these are tried again.
     """
     try:
         saved = json.loads(storage.read_all(_uri(output)))
-        if (saved["settings"], saved["input"]) != (settings, source):
+        made_of = _made_of(settings, source, removals)
+        if any(saved[name] != value for name, value in made_of.items()):
             return None
-        if {"settings": settings, "input": source, **_files(output)} != saved:
+        if {**made_of, **_files(output)} != saved:
             return None
         manifest: dict[str, Any] = json.loads(storage.read_all(storage.join(output, MANIFEST)))
         return None if MAY_PASS & manifest["rejects"].keys() else manifest
     except (OSError, ValueError, KeyError, TypeError, FinehardError):
         return None
+
+
+def finished_with(output: str) -> tuple[str, str] | None:
+    """Returns the digests of the settings and the input of `output` if it is finished and no file
+    was written since; None where that is not known."""
+    try:
+        saved = json.loads(storage.read_all(_uri(output)))
+        if any(saved[name] != value for name, value in _files(output).items()):
+            return None
+        return str(saved["settings"]), str(saved["input"])
+    except (OSError, ValueError, KeyError, TypeError, FinehardError):
+        return None
+
+
+def _made_of(settings: str, source: str, removals: str) -> dict[str, str]:
+    left_out = {"removals": removals} if removals else {}
+    return {"settings": settings, "input": source, **left_out}
 
 
 def _uri(output: str) -> str:

@@ -23,6 +23,7 @@ _NOT_IN_THE_DATA = {
     "models.*": {"endpoints", "api_key_env", "window", "timeout_s", "attempts", "outage_s", *NEWER},
     "detect": {"device", "batch_size", "threads", "allow_pickle"},
     "images": {"cache_bytes"},
+    "source": {"removal_list"},
 }
 """Settings that affect how a dataset is built, but not its content."""
 _FILES = re.compile(r"detect\.(model|text_model)|[a-z]+\.prompt")

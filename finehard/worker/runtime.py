@@ -15,6 +15,7 @@ from typing import Any
 
 from finehard import registry, rejects
 from finehard.config import Config
+from finehard.dataset.removals import Removals, recorded
 from finehard.detect import load_detector
 from finehard.detect.stage import Detect
 from finehard.errors import FinehardError
@@ -92,6 +93,7 @@ class Runtime:
         for stage in self.stages.values():
             rejects.declare(stage.reject_reasons)
         self.journal = Journal(build.output)
+        self.removals = Removals(recorded(build.output))
         self.images = Images(self.config.images, lambda record: storage.read(record.image))
         self.status = Status(build.output, build.run)
         self.reject_share = RejectShare(self.config.max_rejected)

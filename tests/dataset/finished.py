@@ -47,7 +47,8 @@ class Store:
         )
         record = Record(
             key, source, "u", self._put(data, f"{seed:03d}-{kind}.img"),
-            hashlib.sha256(data).hexdigest(), alt_text="täxt 😀", format=info.format,
+            hashlib.sha256(data).hexdigest(), alt_text="täxt 😀",
+            url=f"https://example.org/{seed}.jpg", format=info.format,
             width=info.width, height=info.height, short_caption="a red mug",
             long_caption=f"A red mug, number {seed}.",
             regions=(region("a red mug", "a red mug on a table", hard_negatives=negatives),)

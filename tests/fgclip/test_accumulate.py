@@ -14,7 +14,7 @@ from finehard.fgclip.config import load_train_config
 from finehard.fgclip.data import Limits, Read, collate
 from finehard.fgclip.model import FGCLIP, build
 from finehard.fgclip.objective import Objective, ObjectiveConfig, begin_scales
-from finehard.fgclip.targets import RegionTexts, Targets
+from finehard.fgclip.targets import RegionTexts, Targets, Told
 
 from . import two_processes
 from .conftest import tiny_config
@@ -44,10 +44,18 @@ def sample(number: int) -> Read:
         left, top = (torch.rand(2, generator=generator) * 0.5).tolist()
         first, *others = (" ".join(pick(2)) for _ in range(1 + (number + len(regions)) % 4))
         box = (left, top, left + 0.4, top + 0.3)
-        regions.append(RegionTexts(box, first, first, tuple(others)))
+        false = (" ".join(pick(3)),) * (len(regions) % 2)
+        regions.append(RegionTexts(box, first, first, tuple(others), f"{first} car", false))
     pixels = torch.randint(0, 256, (3, 32, 32), dtype=torch.uint8, generator=generator).numpy()
     short, long = " ".join(pick(6)), " ".join(pick(30))
-    return Read(str(number), pixels, Targets(short, long, tuple(regions)))
+    told = [
+        tuple(
+            Told(text, tuple(" ".join(pick(n)) for _ in range(1 + number % 2)))
+            for text in (text, text + " car")[: number % k]
+        )
+        for text, n, k in ((short, 7, 3), (long, 31, 2))
+    ]
+    return Read(str(number), pixels, Targets(short, long, tuple(regions), *told))
 
 
 def without(read: Read, short: bool, long: bool) -> Read:
@@ -69,11 +77,13 @@ def batch_of(numbers: range, gaps: bool = False) -> Batch:
 
 FGCLIP2 = dataclasses.replace(load_train_config("fgclip2").objective, ranks="all")
 ALL_OPTIONS = dataclasses.replace(FGCLIP2, global_loss="softmax", mask_same=True, same_above=0.99)
+HALF_TRUTHS = ObjectiveConfig(half_truth_weight=0.7)
 CONFIGS = {
     "default": ObjectiveConfig(),
     "fgclip2": FGCLIP2,
     "options": ALL_OPTIONS,
-    "gaps": ObjectiveConfig(),
+    "half": HALF_TRUTHS,
+    "gaps": HALF_TRUTHS,
     "fgclip2, gaps": FGCLIP2,
 }
 

@@ -9,7 +9,8 @@ import yaml
 
 from finehard.errors import FinehardError, UsageError
 from finehard.fgclip import evaluate, train
-from finehard.fgclip.config import load_train_config
+from finehard.fgclip.config import RunConfig, load_train_config
+from finehard.fgclip.evaluators import EVALUATORS
 
 from . import made_shards
 from .test_train import TINY
@@ -123,3 +124,7 @@ def test_the_evaluator_from_the_page_runs(folder):
     assert train_with(folder, *named["run"]["evaluators"]) == 0
     rows = [json.loads(x) for x in (folder / "out" / "log.jsonl").read_text().splitlines()]
     assert all("alignment" in row for row in rows if row["group"] == "eval")
+
+
+def test_all_evaluators_run_where_a_config_names_none():
+    assert tuple(EVALUATORS) == RunConfig().evaluators

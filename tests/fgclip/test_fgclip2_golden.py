@@ -29,10 +29,12 @@ def differences(rank: int, elements: int) -> dict[str, float]:
     objective = Objective(build(tiny_config()), load_train_config("fgclip2").objective, elements)
     objective.threshold = golden["threshold"].float()
     own = [golden[f"{rank}/{name}"] for name in reference.NAMES]
-    features = Features(*(v.float().requires_grad_() for v in [*own, golden["scalars"]]))
+    none = torch.zeros((0, 0, own[0].shape[1]))
+    values = [*own, none.flatten(0, 1), none.flatten(0, 1), none, golden["scalars"]]
+    features = Features(*(v.float().requires_grad_() for v in values))
     rows = [torch.arange(len(getattr(features, n))) for n in ("image", "region", "hard")]
     valid = torch.ones(features.negative.shape[:2], dtype=torch.bool)
-    labels = Labels(*rows[:1] * 4, rows[1], rows[1], rows[2], valid.long(), valid)
+    labels = Labels(*rows[:1] * 4, rows[1], rows[1], rows[2], valid.long(), valid, valid[:0, :0])
     losses = objective.losses(features, labels)
     losses["loss"].backward()
     found = {n: apart(v.detach(), golden[f"{rank}/loss/{n}"]) / LOSSES for n, v in losses.items()}

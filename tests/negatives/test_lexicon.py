@@ -51,6 +51,8 @@ def test_attributes_alternate_in_a_fixed_order() -> None:
         ("an old woman", "a young woman"),
         ("an old barn", "a new barn"),
         ("a white rim on a white mug", "a white rim on a green mug"),
+        ("a man in lavender", "a man in green"),
+        ("purple lavender", "pink lavender"),
     ],
 )
 def test_attribute_of_each_kind_is_swapped(text: str, some: str) -> None:
@@ -60,6 +62,8 @@ def test_attribute_of_each_kind_is_swapped(text: str, some: str) -> None:
 @pytest.mark.parametrize(
     ("text", "word"),
     [
+        ("a vase of lavender", "green"),
+        ("a rose", "green"),
         ("a leather belt", "glass"),
         ("a wool sweater", "metal"),
         ("a glass bottle", "leather"),

@@ -42,6 +42,8 @@ from finehard.negatives.swap import Swap, check
         ("a dirty mug", "dirty", "broken", "not_exclusive"),
         ("a cotton shirt", "cotton", "linen", "near_shade"),
         ("a mug made of plastic", "plastic", "wooden", "wrong_form"),
+        ("a black and white photo", "black and white", "monochrome", "near_shade"),
+        ("a colorful kite", "colorful", "red and yellow", "near_shade"),
     ],
 )
 def test_swap_that_may_be_true_is_refused(

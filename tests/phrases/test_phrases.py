@@ -155,6 +155,12 @@ def test_rule_drops_and_is_counted(caption, rule):
     ("caption", "kept"),
     [
         ("A poster hangs on a brick wall.", "a brick wall"),
+        ("It stands on a vintage wooden rocking horse.", "a vintage wooden rocking horse"),
+        ("He wears a slate grey, slim-fitting suit.", "a slate grey, slim-fitting suit"),
+        ("A river cuts through a dense forest ablaze with color.", "a dense forest"),
+        ("They have a checkered blanket spread on the grass.", "a checkered blanket"),
+        ("There is a food stand whose menu is long.", "a food stand"),
+        ("The centerpiece of this composition is a grand piano.", "a grand piano"),
         ("The wing of the airplane is visible.", "a wing"),
         ("A statue of a monk stands here.", "a statue"),
         ("The sky is blue.", "sky"),

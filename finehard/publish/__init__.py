@@ -1,0 +1,1 @@
+"""A finished dataset made fit for others: samples removed, local paths taken out, uploaded."""
