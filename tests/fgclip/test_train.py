@@ -134,7 +134,7 @@ def test_checkpoint_format_is_unchanged(whole_run):
         "data",
     }  # fmt: skip
     fields = "boxes choose negatives long_expr prefix lowercase fit patches reduced_decode"
-    fields += " missing_caption alt_text"
+    fields += " missing_caption alt_text half_truths"
     assert set(state["decides"]["sample"]) == set(fields.split())
 
 
