@@ -93,7 +93,7 @@ def _build(
     stack: contextlib.ExitStack,
 ) -> Built:
     from finehard.beam import run
-    from finehard.state import checkpoints, rehearsed
+    from finehard.state import begun, checkpoints, rehearsed
     from finehard.state.finished import finished_manifest, save_finished
     from finehard.state.settings_snapshot import refuse_changes, save_settings, settings_digest
     from finehard.worker import status
@@ -118,6 +118,7 @@ def _build(
     if removals:
         record(output, removals)
     complete.begin(output)
+    begun.begin(output, this.run)
     checkpoints.prepare(output, this.checkpoints)
     started = time.monotonic()
     _log.info("building %d images from %s into %s", ready.images, ready.source, output)
@@ -138,6 +139,7 @@ def _build(
         _log.warning("%s; the dataset is complete", error)
     manifest = json.loads(storage.read_all(storage.join(output, MANIFEST)))
     complete.remove_side_files(output, this.run)
+    begun.end(output, this.run)
     counts, seconds = poll(), time.monotonic() - started
     storage.delete_tree(status.folder(output, this.run))
     _write_report(output, this.run, seconds, counts)

@@ -21,7 +21,7 @@ from finehard.records import Bytes, Record, Reject, reject
 from finehard.rejects import REMOVED
 from finehard.sources import NOWHERE, Loaded, SourceFile, Unit, read, units
 from finehard.sources.identity import unit_identity
-from finehard.state import checkpoints
+from finehard.state import begun, checkpoints
 from finehard.state.checkpoints import Checkpoint, Row
 from finehard.worker.runtime import Attempt, Build, Runtime, runtime
 
@@ -83,6 +83,8 @@ class _Read(beam.DoFn):
 
     def process(self, unit: Unit) -> Iterator[Record | Reject | TaggedOutput]:
         """Yields what an earlier run brought through, and the records of all else."""
+        with self._runtime.ending_the_build():
+            begun.check_current(self._build.output, self._build.run)
         attempt = self._attempt(unit)
         total = 0
         if attempt is not None and attempt.before is not None:

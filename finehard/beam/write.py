@@ -26,7 +26,7 @@ from finehard.negatives.balance import Balance, Drawn, Sampler, balanced, merged
 from finehard.records import Bytes, Record, Reject, sample_json
 from finehard.rejects import MAY_PASS
 from finehard.stages.provenance import Provenance, provenance
-from finehard.state import checkpoints
+from finehard.state import begun, checkpoints
 from finehard.state.checkpoints import Checkpoint, Row
 from finehard.worker.runtime import Attempt, Build, runtime
 
@@ -234,6 +234,7 @@ class _Write(beam.DoFn):
     ) -> Iterator[ShardSummary]:
         index, pointers = shard
         build = self._build
+        begun.check_current(build.output, build.run)
         try:
             yield write_shard(
                 build.output,
@@ -258,6 +259,7 @@ def _complete(
     made_by: Provenance,
     read: int,
 ) -> None:
+    begun.check_current(build.output, build.run)
     summaries = sorted(group[1], key=lambda summary: summary.index)
     origin = Origin(build.input, as_dict(build.config), made_by, build.unread)
     complete(build.output, build.run, origin, summaries, read)

@@ -25,6 +25,7 @@ from finehard.lmm.dialect import Dialect
 from finehard.serve import Server, ensure_server
 from finehard.sources.identity import State, file_state
 from finehard.stages.stage import Stage
+from finehard.state import begun
 from finehard.state.checkpoints import Checkpoint
 from finehard.state.journal import Journal
 from finehard.worker.detections import Detections
@@ -87,6 +88,7 @@ class Runtime:
         # cycles, so it runs every 20,000 new objects instead of 700, and never over the imports.
         gc.freeze()
         gc.set_threshold(20_000, 20, 20)
+        begun.check_worker(build.output, build.run)
         self.build = build
         self.config = build.config
         self.stages = {stage.name: stage for stage in build.stages()}
