@@ -53,19 +53,33 @@ class ReadSources(beam.PTransform):
 
     def expand(self, pipeline: Any) -> Any:
         """Returns the records to bring through the stages, and `Counted`."""
-        read = (
-            pipeline
-            | "files" >> beam.Create(self._files, reshuffle=True)
-            | "units" >> beam.FlatMap(_units, self._build)
-            | "spread" >> beam.Reshuffle()
-            | "read"
-            >> beam.ParDo(_Read(self._build)).with_outputs(READ, THROUGH, DRAWN, main="records")
+        if self._build.joined:  # one bundle that claims a unit when there is room in the windows
+            units_to_read = (
+                pipeline
+                | "files" >> beam.Create([self._files])
+                | "claim" >> beam.FlatMap(_claimed, self._build)
+            )
+        else:
+            units_to_read = (
+                pipeline
+                | "files" >> beam.Create(self._files, reshuffle=True)
+                | "units" >> beam.FlatMap(_units, self._build)
+                | "spread" >> beam.Reshuffle()
+            )
+        read = units_to_read | "read" >> beam.ParDo(_Read(self._build)).with_outputs(
+            READ, THROUGH, DRAWN, main="records"
         )
         return read["records"], Counted(read[READ], read[THROUGH], read[DRAWN])
 
 
 def _units(file: SourceFile, build: Build) -> Iterator[Unit]:
     return units(file, build.config.source)
+
+
+def _claimed(files: list[SourceFile], build: Build) -> Iterator[Unit]:
+    shares = runtime(build).shares
+    assert shares is not None
+    return shares.take(files)
 
 
 def _unit_of(item: Loaded | Reject) -> str:
@@ -84,6 +98,9 @@ class _Read(beam.DoFn):
     def process(self, unit: Unit) -> Iterator[Record | Reject | TaggedOutput]:
         """Yields what an earlier run brought through, and the records of all else."""
         attempt = self._attempt(unit)
+        shares, claimed = self._runtime.shares, unit
+        if shares is not None:
+            shares.begin(claimed)
         total = 0
         if attempt is not None and attempt.before is not None:
             yield from self._through(attempt.before)
@@ -92,6 +109,8 @@ class _Read(beam.DoFn):
             unit = unit._replace(file=unit.file._replace(only=sources))
         if unit.file.only != frozenset():
             for name, items in groupby(read(unit, self._build.config.source), _unit_of):
+                if shares is not None:
+                    shares.begin_part(name, claimed)
                 self._runtime.begin_unit(name, attempt if name == unit.id else None)
                 count = 0
                 for item in self._located(name, map(self._accepted, items)):
@@ -102,6 +121,8 @@ class _Read(beam.DoFn):
                     yield item if isinstance(item, Reject) else item.record
                 self._runtime.end_unit(name, count)
                 total += count
+        if shares is not None:
+            shares.end(claimed)
         yield TaggedOutput(READ, total)
 
     def _attempt(self, unit: Unit) -> Attempt | None:

@@ -10,7 +10,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 from finehard import registry, rejects
@@ -30,6 +30,7 @@ from finehard.state.journal import Journal
 from finehard.worker.detections import Detections
 from finehard.worker.images import Images
 from finehard.worker.reject_share import RejectShare
+from finehard.worker.shares import Joined, Shares
 from finehard.worker.status import Status
 
 
@@ -67,6 +68,8 @@ class Build:
     checkpoints: str = ""
     """Under which the checkpoints of units are saved: a digest of all settings that decide what a
     unit comes to."""
+    joined: Joined | None = None
+    """Where several processes bring the units through: this one. Then no shards are written."""
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Unpickles, and makes stores' options and the user's modules known in this process."""
@@ -103,6 +106,9 @@ class Runtime:
         self._lock = threading.Lock()
         self._open_samples: Counter[str] = Counter()
         self._open_units: set[str] = set()
+        self.shares = (
+            Shares(build.output, build.joined, build.config.source) if build.joined else None
+        )
         self.attempts: dict[str, Attempt] = {}
         """By unit, for those of which a checkpoint can be saved."""
         self._remote_state = cache(file_state)
@@ -193,7 +199,7 @@ class Runtime:
             if unit in self._open_units or self._open_samples[unit] > 0:
                 return
             del self._open_samples[unit]
-        self.journal.finish(unit)
+        self.journal.finish(unit, partial(self.shares.end_part, unit) if self.shares else None)
 
     def close(self) -> None:
         """Flushes the journal and the status, closes connections, releases the server."""
