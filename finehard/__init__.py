@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from finehard.building import build
+    from finehard.building import build, join
     from finehard.config import load_config
     from finehard.dataset.reader import open_dataset
     from finehard.dataset.validate import validate
@@ -28,6 +28,7 @@ __all__ = [
     "Reject",
     "Stage",
     "build",
+    "join",
     "load_config",
     "load_prompt",
     "open_dataset",
@@ -43,6 +44,7 @@ _MODULES = {
     "Reject": "records",
     "Stage": "stages.stage",
     "build": "building",
+    "join": "building",
     "load_config": "config",
     "load_prompt": "stages.prompts",
     "open_dataset": "dataset.reader",

@@ -7,11 +7,9 @@ import json
 import logging
 import os
 import pickle
-import re
 import shlex
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -19,25 +17,22 @@ from finehard import registry
 from finehard.config import Config
 from finehard.dataset import complete
 from finehard.dataset.layout import JOURNAL, MANIFEST, shard_count
-from finehard.dataset.removals import Removals, record, recorded
 from finehard.digest import json_digest
-from finehard.errors import FinehardError, error_line
+from finehard.errors import FinehardError, UsageError, error_line
 from finehard.io import storage
 from finehard.lmm.dialect import Dialect
 from finehard.preflight import Ready, preflight
+from finehard.running import Progress, counts_of, removals_of, run_pipeline, save_asked, with_zeros
 from finehard.sources.identity import input_identity
 from finehard.stages.stage import Stage
+from finehard.state import checkpoints, current_run, members
+from finehard.state.finished import finished_manifest, save_finished
 from finehard.state.lock import locked
+from finehard.state.settings_snapshot import refuse_changes, settings_digest
 
 if TYPE_CHECKING:
     from finehard.worker.runtime import Build
 
-Progress = Callable[[dict[str, Any]], None]
-"""Gets the counts of all worker processes once a second: images (the total), read, done, rejected,
-through (those done that an earlier run had brought through all stages), and stages: in the
-pipeline's order, each with done, from_journal, requests, tokens, ..."""
-
-_EVERY_S = 1.0
 _log = logging.getLogger(__name__)
 
 
@@ -67,93 +62,149 @@ def build(
     anything is written, `FinehardError` when it fails; the same call then continues where it
     stopped.
     """
+    begun = _begin(config, source, output, pipeline, beam, limit)
+    with locked(begun.output), contextlib.ExitStack() as stack:
+        finished = _finished(begun)
+        if finished is not None:
+            return finished
+        return _write(begun, _prepare(begun, stack), progress)
+
+
+def join(
+    config: Config,
+    source: str,
+    output: str,
+    *,
+    pipeline: str | None = None,
+    beam: Sequence[str] = (),
+    limit: int | None = None,
+    progress: Progress | None = None,
+) -> Built | None:
+    """As `build`, together with all processes that call it with the same settings and input: each
+    asks its own servers about images that no other does, and one of them writes the shards.
+
+    Returns None in the others. One that ends without is replaced by those that are left.
+    """
+    from finehard.beam import run
+    from finehard.joining import is_written, joined
+
+    begun = _begin(config, source, output, pipeline, beam, limit)
+    if not run.in_this_process(begun.options):
+        raise UsageError(
+            "joining: each process runs its own part, without a runner or workers of Beam; start "
+            "the same command more often instead"
+        )
+    watch = members.Watch(begun.output)
+    if is_written(watch):
+        return None
+    with contextlib.ExitStack() as stack:
+        finished = _finished(begun)
+        if finished is not None:
+            return finished
+        this = _prepare(begun, stack)
+        finished = _finished(begun)  # by others, while a server was started
+        if finished is not None:
+            return finished
+        with joined(watch, begun.ready, this, begun.settings, begun.options, progress) as is_writer:
+            return _write(begun, replace(this, run=_run_name()), progress) if is_writer else None
+
+
+class _Begun(NamedTuple):
+    """What is known before anything is started. `settings` and `identity` are digests, of all
+    settings that decide the dataset, and of the input as it is now: None where that cannot be told
+    cheaply."""
+
+    ready: Ready
+    output: str
+    options: Any
+    stores: storage.Options
+    settings: str
+    identity: str | None
+
+
+def _begin(
+    config: Config,
+    source: str,
+    output: str,
+    pipeline: str | None,
+    beam: Sequence[str],
+    limit: int | None,
+) -> _Begun:
     from finehard.beam import run
 
     options = run.options(list(beam))
     stores = storage.configure(config.storage, run.storage_options(options))
     ready = preflight(config, source, output, pipeline, limit)
     assert ready.output is not None
-    with locked(ready.output), contextlib.ExitStack() as stack:
-        built = _build(ready, ready.output, options, stores, progress, stack)
-    if built.manifest["counts"]["written"] == 0:
-        [(reason, number)] = sorted(built.manifest["rejects"].items(), key=lambda r: -r[1])[:1]
-        raise FinehardError(
-            f"nothing could be written: all {built.manifest['counts']['read']} images were "
-            f"rejected, {number} for {reason}; see {storage.join(ready.output, 'rejected')}"
-        )
-    return built
+    settings = settings_digest(ready.config, ready.stages, registry.user_code())
+    return _Begun(ready, ready.output, options, stores, settings, _input_identity(ready))
 
 
-def _build(
-    ready: Ready,
-    output: str,
-    options: Any,
-    stores: storage.Options,
-    progress: Progress | None,
-    stack: contextlib.ExitStack,
-) -> Built:
-    from finehard.beam import run
-    from finehard.state import begun, checkpoints, rehearsed
-    from finehard.state.finished import finished_manifest, save_finished
-    from finehard.state.settings_snapshot import refuse_changes, save_settings, settings_digest
-    from finehard.worker import status
+def _finished(begun: _Begun) -> Built | None:
+    """Returns the dataset if it is finished, from this input with these settings."""
+    ready, output = begun.ready, begun.output
+    refuse_changes(output, ready.config, ready.stages)
+    manifest = begun.identity and finished_manifest(
+        output, begun.settings, begun.identity, removals_of(output, ready).digest()
+    )
+    if not manifest:
+        return None
+    _log.info("%s is complete: same input, same settings; nothing is done", output)
+    return _built(output, manifest, with_zeros({}, ready), 0.0)
+
+
+def _prepare(begun: _Begun, stack: contextlib.ExitStack) -> Build:
+    """Starts this machine's server where there is to be one, and asks all servers what they
+    take."""
     from finehard.worker.runtime import close_all
 
-    refuse_changes(output, ready.config, ready.stages)
-    settings = settings_digest(ready.config, ready.stages, registry.user_code())
-    identity = _input_identity(ready)
-    removals = [*recorded(output), *ready.removals]
-    removed = Removals(removals).digest()
-    manifest = identity and finished_manifest(output, settings, identity, removed)
-    if manifest:
-        _log.info("%s is complete: same input, same settings; nothing is done", output)
-        return Built(output, manifest, _counts({}, ready), 0.0)
+    ready, output = begun.ready, begun.output
     served = _start_server(ready.config, stack)
     stack.callback(close_all)
     dialects = _ask_servers(output, ready.config, served, ready.stages)
-    this = _this_build(ready, output, stores, dialects, settings)
+    return _this_build(ready, output, begun.stores, dialects, begun.settings)
+
+
+def _write(begun: _Begun, this: Build, progress: Progress | None) -> Built:
+    """Runs the whole pipeline and completes the dataset. Nobody else may build it meanwhile."""
+    from finehard.worker import status
+    from finehard.worker.runtime import close_all
+
+    ready, output = begun.ready, begun.output
     for folder in (JOURNAL, "shards", "rejected"):
         storage.sweep(storage.join(output, folder))
-    save_settings(output, ready.config, ready.stages)  # before the old manifest is removed
-    if removals:
-        record(output, removals)
+    save_asked(output, ready)  # before the old manifest is removed
     complete.begin(output)
-    begun.begin(output, this.run)
+    current_run.begin(output, this.run)
     checkpoints.prepare(output, this.checkpoints)
     started = time.monotonic()
     _log.info("building %d images from %s into %s", ready.images, ready.source, output)
-
-    def poll() -> dict[str, Any]:
-        return _counts(status.total(output, this.run), ready)
-
-    with _polled(poll, progress):
-        try:
-            run.run(lambda graph: ready.pipeline.construct(graph, ready.files, this), options)
-        except FinehardError as error:
-            rehearsed.forget(output)
-            line = re.sub(r" \[while running '[^']*'\]$", "", str(error))  # Beam's
-            raise FinehardError(poll()["fatal"] or line) from error
+    run_pipeline(ready, this, begun.options, progress)
     try:
         close_all()
     except FinehardError as error:  # concerns only what is saved for a later run
         _log.warning("%s; the dataset is complete", error)
     manifest = json.loads(storage.read_all(storage.join(output, MANIFEST)))
     complete.remove_side_files(output, this.run)
-    begun.end(output, this.run)
-    counts, seconds = poll(), time.monotonic() - started
+    current_run.end(output, this.run)
+    members.forget(output)
+    counts, seconds = counts_of(ready, this), time.monotonic() - started
     storage.delete_tree(status.folder(output, this.run))
     _write_report(output, this.run, seconds, counts)
-    if identity:
-        save_finished(output, settings, identity, removed)
+    if begun.identity:
+        removed = removals_of(output, ready).digest()
+        save_finished(output, begun.settings, begun.identity, removed)
+    return _built(output, manifest, counts, seconds)
+
+
+def _built(output: str, manifest: dict[str, Any], counts: dict[str, Any], seconds: float) -> Built:
+    if manifest["counts"]["written"] == 0:
+        [(reason, number)] = sorted(manifest["rejects"].items(), key=lambda r: -r[1])[:1]
+        raise FinehardError(
+            f"nothing could be written: all {manifest['counts']['read']} images were "
+            f"rejected, {number} for {reason}; see {storage.join(output, 'rejected')}"
+        )
     return Built(output, manifest, counts, seconds)
-
-
-def _counts(total: dict[str, Any], ready: Ready) -> dict[str, Any]:
-    """Returns what `Progress` gets, from the sum of the workers' counts."""
-    by_name = total.get("stages", {})
-    stages = {stage.name: by_name.get(stage.name, {}) for stage in ready.stages}
-    zeros = dict.fromkeys(("read", "done", "rejected", "through"), 0)
-    return {**zeros, **total, "images": ready.images, "stages": stages}
 
 
 def _input_identity(ready: Ready) -> str | None:
@@ -177,7 +228,7 @@ def _this_build(
         input=ready.source,
         output=output,
         shards=shard_count(ready.images, ready.config.shards),
-        run=f"{time.strftime('%Y%m%dT%H%M%S')}-{os.urandom(3).hex()}",
+        run=_run_name(),
         pickled_stages=pickle.dumps(ready.stages),
         code=registry.user_code(),
         bundled=ready.pipeline.bundled,
@@ -186,6 +237,10 @@ def _this_build(
         storage=stores,
         checkpoints=json_digest([settings, [stage.limits.regions for stage in ready.stages]]),
     )
+
+
+def _run_name() -> str:
+    return f"{time.strftime('%Y%m%dT%H%M%S')}-{os.urandom(3).hex()}"
 
 
 def _start_server(config: Config, stack: contextlib.ExitStack) -> Config:
@@ -224,27 +279,6 @@ def _ask_servers(
     for line in found.lines():
         _log.info("%s", line)
     return found.dialects
-
-
-@contextlib.contextmanager
-def _polled(poll: Callable[[], dict[str, Any]], progress: Progress | None) -> Iterator[None]:
-    """Calls `progress` from a thread while the block runs."""
-    if progress is None:
-        yield
-        return
-    stop = threading.Event()
-
-    def run() -> None:
-        while not stop.wait(_EVERY_S):
-            progress(poll())
-
-    thread = threading.Thread(target=run, name="finehard-progress", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join()
 
 
 def _write_report(output: str, run: str, seconds: float, counts: dict[str, Any]) -> None:

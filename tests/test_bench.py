@@ -25,6 +25,7 @@ ROOT = Path(__file__).parents[1]
         "detect_select --images 50",
         pytest.param("faults --minutes 0.01 --images 40", marks=pytest.mark.full),
         "fuzz --minutes 0.02",
+        pytest.param("join --images 12", marks=pytest.mark.full),
         "loader --samples 64",
         "phrases --captions 50",
         "real_text --captions tests/phrases/real.jsonl",

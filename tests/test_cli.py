@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ from PIL import Image
 
 from finehard import __version__
 from finehard.cli import main
+from finehard.console import display, progress
 from finehard.io import storage
 
 
@@ -79,3 +81,14 @@ def test_import_is_light() -> None:
     code = f"import sys, finehard.cli; print(*[m for m in '{heavy}'.split() if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""
+
+
+def test_the_time_left_begins_anew_with_the_writing(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [0.0]
+    monkeypatch.setattr(display.time, "monotonic", lambda: clock[0])
+    shown = progress.ProgressDisplay(io.StringIO())
+    left = []
+    for clock[0], done in ((0.0, 10), (10.0, 40), (20.0, 0), (30.0, 20), (40.0, 60)):
+        counts = {"images": 100, "done": done, "rejected": 0, "stages": {}}
+        left.append(shown.line(counts).split(", ")[-1])
+    assert left == ["? left | ", "0:00:20 left | ", "? left | ", "? left | ", "0:00:10 left | "]

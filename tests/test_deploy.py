@@ -51,6 +51,15 @@ def test_kubernetes_job_has_valid_arguments() -> None:
         assert any(path.startswith(mount + "/") for mount in mounts)
 
 
+def test_kubernetes_pods_join_with_valid_arguments() -> None:
+    [job] = documents("join.yaml")
+    assert job["spec"]["completionMode"] == "Indexed"
+    program, *arguments = job["spec"]["template"]["spec"]["containers"][0]["command"]
+    chosen = _parser().parse_args(arguments)
+    assert program == "finehard" and chosen.join
+    assert load_config(chosen.config, chosen.set).server
+
+
 def test_kubernetes_servers_match_the_cluster_config() -> None:
     service, servers = documents("vllm.yaml")
     name, port = servers["metadata"]["name"], service["spec"]["ports"][0]["port"]

@@ -21,7 +21,7 @@ from finehard.records import Bytes, Record, Reject, reject
 from finehard.rejects import REMOVED
 from finehard.sources import NOWHERE, Loaded, SourceFile, Unit, read, units
 from finehard.sources.identity import unit_identity
-from finehard.state import begun, checkpoints
+from finehard.state import checkpoints, current_run
 from finehard.state.checkpoints import Checkpoint, Row
 from finehard.worker.runtime import Attempt, Build, Runtime, runtime
 
@@ -53,19 +53,33 @@ class ReadSources(beam.PTransform):
 
     def expand(self, pipeline: Any) -> Any:
         """Returns the records to bring through the stages, and `Counted`."""
-        read = (
-            pipeline
-            | "files" >> beam.Create(self._files, reshuffle=True)
-            | "units" >> beam.FlatMap(_units, self._build)
-            | "spread" >> beam.Reshuffle()
-            | "read"
-            >> beam.ParDo(_Read(self._build)).with_outputs(READ, THROUGH, DRAWN, main="records")
+        if self._build.joined:  # one bundle that claims a unit when there is room in the windows
+            units_to_read = (
+                pipeline
+                | "files" >> beam.Create([self._files])
+                | "claim" >> beam.FlatMap(_claimed, self._build)
+            )
+        else:
+            units_to_read = (
+                pipeline
+                | "files" >> beam.Create(self._files, reshuffle=True)
+                | "units" >> beam.FlatMap(_units, self._build)
+                | "spread" >> beam.Reshuffle()
+            )
+        read = units_to_read | "read" >> beam.ParDo(_Read(self._build)).with_outputs(
+            READ, THROUGH, DRAWN, main="records"
         )
         return read["records"], Counted(read[READ], read[THROUGH], read[DRAWN])
 
 
 def _units(file: SourceFile, build: Build) -> Iterator[Unit]:
     return units(file, build.config.source)
+
+
+def _claimed(files: list[SourceFile], build: Build) -> Iterator[Unit]:
+    shares = runtime(build).shares
+    assert shares is not None
+    return shares.take(files)
 
 
 def _unit_of(item: Loaded | Reject) -> str:
@@ -83,9 +97,13 @@ class _Read(beam.DoFn):
 
     def process(self, unit: Unit) -> Iterator[Record | Reject | TaggedOutput]:
         """Yields what an earlier run brought through, and the records of all else."""
-        with self._runtime.ending_the_build():
-            begun.check_current(self._build.output, self._build.run)
+        if self._build.joined is None:
+            with self._runtime.ending_the_build():
+                current_run.check_current(self._build.output, self._build.run)
         attempt = self._attempt(unit)
+        shares, claimed = self._runtime.shares, unit
+        if shares is not None:
+            shares.begin(claimed)
         total = 0
         if attempt is not None and attempt.before is not None:
             yield from self._through(attempt.before)
@@ -94,6 +112,8 @@ class _Read(beam.DoFn):
             unit = unit._replace(file=unit.file._replace(only=sources))
         if unit.file.only != frozenset():
             for name, items in groupby(read(unit, self._build.config.source), _unit_of):
+                if shares is not None:
+                    shares.begin_part(name, claimed)
                 self._runtime.begin_unit(name, attempt if name == unit.id else None)
                 count = 0
                 for item in self._located(name, map(self._accepted, items)):
@@ -104,6 +124,8 @@ class _Read(beam.DoFn):
                     yield item if isinstance(item, Reject) else item.record
                 self._runtime.end_unit(name, count)
                 total += count
+        if shares is not None:
+            shares.end(claimed)
         yield TaggedOutput(READ, total)
 
     def _attempt(self, unit: Unit) -> Attempt | None:

@@ -54,6 +54,12 @@ def options(arguments: list[str]) -> PipelineOptions:
     return parsed
 
 
+def in_this_process(parsed: PipelineOptions) -> bool:
+    """Returns whether the whole pipeline runs in this process."""
+    workers = parsed.view_as(DirectOptions).direct_num_workers
+    return parsed.view_as(StandardOptions).runner == IN_PROCESS and workers in (None, 1)
+
+
 def storage_options(parsed: PipelineOptions) -> dict[str, dict[str, Any]]:
     """Returns Beam's options for object stores (`--s3_...`, `--azure_...`, `--no_auth`) as those
     of `storage.configure`."""

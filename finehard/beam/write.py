@@ -26,7 +26,7 @@ from finehard.negatives.balance import Balance, Drawn, Sampler, balanced, merged
 from finehard.records import Bytes, Record, Reject, sample_json
 from finehard.rejects import MAY_PASS
 from finehard.stages.provenance import Provenance, provenance
-from finehard.state import begun, checkpoints
+from finehard.state import checkpoints, current_run
 from finehard.state.checkpoints import Checkpoint, Row
 from finehard.worker.runtime import Attempt, Build, runtime
 
@@ -51,13 +51,16 @@ class WriteShards(beam.PTransform):
         self._counted = counted
 
     def expand(self, finished: Any) -> Any:
-        """Shuffles once, by shard. Every shard is written, even if it has no samples.
+        """Shuffles once, by shard. Every shard is written, even if it has no samples. Of a process
+        that joined others, checkpoints are all that is written.
 
         A few regions of all samples are drawn on the side, for the balance.
         """
         build = self._build
         spill = beam.ParDo(_Spill(build, self._made_by.stages))
         pointers, drawn = finished | "spill" >> spill.with_outputs(_DRAWN, main="pointers")
+        if build.joined:
+            return pointers
         balance = (
             (drawn, self._counted.drawn)
             | "drawn" >> beam.Flatten()
@@ -156,8 +159,9 @@ class _Spill(beam.DoFn):
         yield from self._spilled(buffer)
 
     def _spilled(self, buffer: _Buffer) -> Iterator[Any]:
-        """Writes `buffer` to a side file that lasts as long as the run."""
-        if buffer.items:
+        """Writes `buffer` to a side file that lasts as long as the run; not where another run is to
+        write the shards."""
+        if buffer.items and not self._build.joined:
             folder = side_files(self._build.output, self._build.run, "_records")
             uri = storage.join(folder, f"{os.urandom(8).hex()}.bin")
             for item, where in buffer.write(uri, durable=False):
@@ -234,7 +238,7 @@ class _Write(beam.DoFn):
     ) -> Iterator[ShardSummary]:
         index, pointers = shard
         build = self._build
-        begun.check_current(build.output, build.run)
+        current_run.check_current(build.output, build.run)
         try:
             yield write_shard(
                 build.output,
@@ -259,7 +263,7 @@ def _complete(
     made_by: Provenance,
     read: int,
 ) -> None:
-    begun.check_current(build.output, build.run)
+    current_run.check_current(build.output, build.run)
     summaries = sorted(group[1], key=lambda summary: summary.index)
     origin = Origin(build.input, as_dict(build.config), made_by, build.unread)
     complete(build.output, build.run, origin, summaries, read)

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from finehard.building import Built, build
+from finehard.building import Built, build, join
 from finehard.config import Config
 from finehard.console.progress import ProgressDisplay
 from finehard.dataset.unread import unread_line
@@ -28,13 +28,17 @@ def run_build(
     pipeline: str | None = None,
     beam: Sequence[str] = (),
     limit: int | None = None,
+    joining: bool = False,
 ) -> None:
-    """Builds, showing progress on standard error, and prints the summary."""
+    """Builds, showing progress on standard error, and prints the summary; together with others if
+    `joining`: then only one of them has a summary."""
+    run = join if joining else build
     with running() as progress:
-        built = build(
+        built = run(
             config, source, output, pipeline=pipeline, beam=beam, limit=limit, progress=progress
         )
-    print(summary(built))
+    if built is not None:
+        print(summary(built))
 
 
 @contextlib.contextmanager

@@ -68,6 +68,9 @@ def _parser() -> argparse.ArgumentParser:
     _add_set(added)
     added = command("build", _build, "build a dataset; Beam options go after --")
     _add_build_arguments(added, output_required=True)
+    added.add_argument("--join", action="store_true", help="build together with all processes that "
+                       "run this command, on any machines: each asks its own servers about images "
+                       "that no other does, and one writes the shards")  # fmt: skip
     text = "check everything, and estimate requests, GPU hours and cost"
     added = command("plan", _plan, text)
     _add_build_arguments(added, output_required=False)
@@ -164,8 +167,9 @@ def _build(chosen: argparse.Namespace) -> int:
     from finehard.cli.build import run_build
 
     run_build(
-        _config(chosen), chosen.input, chosen.output, chosen.pipeline, chosen.beam, chosen.limit
-    )
+        _config(chosen), chosen.input, chosen.output, chosen.pipeline, chosen.beam, chosen.limit,
+        chosen.join,
+    )  # fmt: skip
     return 0
 
 

@@ -58,6 +58,8 @@ class TimeLeft:
     def estimate(self, done: int, left: int) -> str:
         """Returns hours, minutes and seconds for `left` items, `done` being finished; or "?"."""
         now = time.monotonic()
+        if self._first is not None and done < self._first[1]:
+            self._first = None  # begun anew: one that joined others now writes the shards
         if done and self._first is None:
             self._first = (now, done)
         if self._first is None or now - self._first[0] < _MIN_S or done == self._first[1]:

@@ -27,6 +27,10 @@ CHECKPOINTS = "_units"
 """In the journal's folder: what units of work came to, for later runs."""
 SCHEMA_VERSION = "1.0"
 
+JOINED = "_joined"
+"""In the journal's folder, while processes build an output together: who they are, and what each
+has claimed and done."""
+
 
 @dataclass(frozen=True)
 class ShardsConfig:

@@ -266,6 +266,37 @@ def write_if(uri: str, data: bytes, version: str | None) -> str | None:
     return written
 
 
+def can_create(uri: str) -> bool:
+    """Returns whether `create` works there."""
+    if is_remote(uri):
+        try:
+            read_version(uri)
+        except FileNotFoundError:
+            pass
+        except NotImplementedError:
+            return False
+    return True
+
+
+def create(uri: str, data: bytes) -> bool:
+    """Writes a file unless there is one. Returns whether it did: of all that try, one does.
+
+    `data` is the caller's own, by which it recognises a write whose answer was lost. Raises
+    `NotImplementedError` on stores without conditional writes.
+    """
+    if is_remote(uri):
+        return write_if(uri, data, None) is not None or read_all(uri) == data
+    path = _path(uri)
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    try:
+        file = open(path, "xb")  # noqa: SIM115  closed below
+    except FileExistsError:
+        return False
+    with file:
+        file.write(data)
+    return True
+
+
 def delete(uris: Iterable[str]) -> None:
     """Removes the files at `uris`; missing ones are no error."""
     uris = list(uris)
@@ -277,12 +308,21 @@ def delete(uris: Iterable[str]) -> None:
                 os.unlink(_path(path))
 
 
-def delete_tree(uri: str) -> None:
-    """Removes everything below `uri`."""
+def delete_tree(uri: str, keep: str = "") -> None:
+    """Removes everything below `uri`, but for the folder there that is named `keep`."""
     if is_remote(uri):
-        _remote().delete([f.uri for f in _remote().walk(uri)])
-    else:
+        kept = join(uri, keep, "") if keep else None
+        files = (file.uri for file in _remote().walk(uri))
+        _remote().delete([uri for uri in files if kept is None or not uri.startswith(kept)])
+    elif not keep:
         shutil.rmtree(_path(uri), ignore_errors=True)
+    else:
+        with contextlib.suppress(FileNotFoundError), os.scandir(_path(uri)) as entries:
+            for entry in entries:
+                if entry.is_dir() and entry.name != keep:
+                    shutil.rmtree(entry.path, ignore_errors=True)
+                elif entry.is_file():
+                    os.unlink(entry.path)
 
 
 def project_file(folder: str, name: str) -> Path:

@@ -69,7 +69,7 @@ def prepare(output: str, settings: str) -> None:
             return
     except OSError:
         pass
-    storage.delete_tree(folder)
+    storage.delete_tree(folder, keep=settings)  # joined processes made these
     storage.write(current, settings.encode())
 
 

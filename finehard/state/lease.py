@@ -40,20 +40,9 @@ def leased(output: str) -> Iterator[None]:
     conditional writes, taking the lease and every heartbeat are one atomic request. A build that
     lost its lease while it ran ends at once.
     """
-    uri = storage.join(output, storage.JOURNAL, "lease.json")
+    uri = _uri(output)
     me = f"process {os.getpid()} on {socket.gethostname()}, {os.urandom(4).hex()}"
-    before = _read(uri)
-    if before is not None:
-        _log.info(
-            "%s was held by %s: waiting %.0f s to see whether that build is still running",
-            output, before.holder, 3 * HEARTBEAT_S,
-        )  # fmt: skip
-        time.sleep(3 * HEARTBEAT_S)
-        now = _read(uri)
-        if now not in (before, None):
-            raise _held(output, now)
-        before = now
-    lease = _acquire(uri, me, before)
+    lease = _acquire(uri, me, _left_behind(output))
     if lease is None:
         raise _held(output, _read(uri))
     ended = threading.Event()
@@ -78,6 +67,31 @@ def leased(output: str) -> Iterator[None]:
             last = _read(uri)
             if last is not None and last.holder == me:
                 storage.delete([uri])
+
+
+def refuse_leased(output: str) -> None:
+    """Raises `FinehardError` if a build holds the lease of the remote directory."""
+    _left_behind(output)
+
+
+def _left_behind(output: str) -> _Lease | None:
+    """Returns the lease of a build that was killed. Raises `FinehardError` if it is running."""
+    before = _read(_uri(output))
+    if before is None:
+        return None
+    _log.info(
+        "%s was held by %s: waiting %.0f s to see whether that build is still running",
+        output, before.holder, 3 * HEARTBEAT_S,
+    )  # fmt: skip
+    time.sleep(3 * HEARTBEAT_S)
+    now = _read(_uri(output))
+    if now not in (before, None):
+        raise _held(output, now)
+    return now
+
+
+def _uri(output: str) -> str:
+    return storage.join(output, storage.JOURNAL, "lease.json")
 
 
 def _acquire(uri: str, me: str, before: _Lease | None) -> _Lease | None:

@@ -10,7 +10,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 from finehard import registry, rejects
@@ -25,12 +25,13 @@ from finehard.lmm.dialect import Dialect
 from finehard.serve import Server, ensure_server
 from finehard.sources.identity import State, file_state
 from finehard.stages.stage import Stage
-from finehard.state import begun
+from finehard.state import current_run
 from finehard.state.checkpoints import Checkpoint
 from finehard.state.journal import Journal
 from finehard.worker.detections import Detections
 from finehard.worker.images import Images
 from finehard.worker.reject_share import RejectShare
+from finehard.worker.shares import Joined, Shares
 from finehard.worker.status import Status
 
 
@@ -68,6 +69,8 @@ class Build:
     checkpoints: str = ""
     """Under which the checkpoints of units are saved: a digest of all settings that decide what a
     unit comes to."""
+    joined: Joined | None = None
+    """Where several processes bring the units through: this one. Then no shards are written."""
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Unpickles, and makes stores' options and the user's modules known in this process."""
@@ -88,7 +91,8 @@ class Runtime:
         # cycles, so it runs every 20,000 new objects instead of 700, and never over the imports.
         gc.freeze()
         gc.set_threshold(20_000, 20, 20)
-        begun.check_worker(build.output, build.run)
+        if build.joined is None:  # else other processes watch this one
+            current_run.check_worker(build.output, build.run)
         self.build = build
         self.config = build.config
         self.stages = {stage.name: stage for stage in build.stages()}
@@ -105,6 +109,9 @@ class Runtime:
         self._lock = threading.Lock()
         self._open_samples: Counter[str] = Counter()
         self._open_units: set[str] = set()
+        self.shares = (
+            Shares(build.output, build.joined, build.config.source) if build.joined else None
+        )
         self.attempts: dict[str, Attempt] = {}
         """By unit, for those of which a checkpoint can be saved."""
         self._remote_state = cache(file_state)
@@ -195,7 +202,7 @@ class Runtime:
             if unit in self._open_units or self._open_samples[unit] > 0:
                 return
             del self._open_samples[unit]
-        self.journal.finish(unit)
+        self.journal.finish(unit, partial(self.shares.end_part, unit) if self.shares else None)
 
     def close(self) -> None:
         """Flushes the journal and the status, closes connections, releases the server."""

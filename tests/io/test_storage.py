@@ -406,9 +406,21 @@ def test_objects_are_listed_with_odd_names_taken_as_they_are(bucket: str) -> Non
     storage.write(f"{folder}/a?0]-1", b"x")
     storage.delete([f"{folder}/a?0]-1"])
     assert storage.exists(f"{folder}/a[0]-1")
+    storage.delete_tree(folder, keep="sub")
+    assert [f.uri.removeprefix(folder) for f in storage.walk(folder)] == ["/sub/a[0]-3"]
     storage.delete_tree(folder)
     assert list(storage.walk(folder)) == []
     assert storage.exists(f"{bucket}/odd 1/a[0]-5")
+
+
+@pytest.mark.slow
+def test_a_file_is_created_once(bucket: str) -> None:
+    uri = f"{bucket}/once/file"
+    if bucket.startswith("memory"):
+        assert not storage.can_create(uri)
+    elif not bucket.startswith("gs"):  # whose emulator ignores conditions
+        assert storage.can_create(uri) and storage.create(uri, b"mine")
+        assert not storage.create(uri, b"yours") and storage.read_all(uri) == b"mine"
 
 
 @pytest.mark.slow

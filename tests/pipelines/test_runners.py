@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from finehard.state import begun
+from finehard.state import current_run
 from tests.pipelines.world import ROOT, Server, build, built, config, images, start
 
 
@@ -77,7 +77,7 @@ def test_a_run_that_another_replaced_ends_at_its_next_unit(tmp_path: Path, serve
     process = start(settings, images(tmp_path / "in", 2000), output)
     while not list(output.glob("_journal/caption/*/*/part-*")):
         time.sleep(0.1)
-    begun.begin(str(output), "another")
+    current_run.begin(str(output), "another")
     _, err = process.communicate(timeout=60)
     assert process.returncode == 1
     assert f"another build of {output} has begun since; this one ends here" in err

@@ -8,27 +8,27 @@ from pathlib import Path
 import pytest
 
 from finehard.errors import FinehardError
-from finehard.state import begun
+from finehard.state import current_run
 
 
 def test_a_worker_of_the_run_may_work(tmp_path: Path) -> None:
-    begun.begin(str(tmp_path), "one")
-    begun.check_worker(str(tmp_path), "one")
-    begun.check_current(str(tmp_path), "one")
+    current_run.begin(str(tmp_path), "one")
+    current_run.check_worker(str(tmp_path), "one")
+    current_run.check_current(str(tmp_path), "one")
 
 
 def test_workers_of_a_replaced_run_end(tmp_path: Path) -> None:
-    begun.begin(str(tmp_path), "one")
-    begun.begin(str(tmp_path), "two")
-    for check in (begun.check_worker, begun.check_current):
+    current_run.begin(str(tmp_path), "one")
+    current_run.begin(str(tmp_path), "two")
+    for check in (current_run.check_worker, current_run.check_current):
         with pytest.raises(FinehardError, match="another build of .* has begun since"):
             check(str(tmp_path), "one")
-    begun.check_current(str(tmp_path), "two")
+    current_run.check_current(str(tmp_path), "two")
 
 
 def test_another_python_is_told_before_anything_fails(tmp_path: Path) -> None:
-    begun.begin(str(tmp_path), "one")
+    current_run.begin(str(tmp_path), "one")
     [file] = (tmp_path / "_journal/_begun").iterdir()
     file.write_text(json.dumps({**json.loads(file.read_text()), "Python": "2.7"}))
     with pytest.raises(FinehardError, match="has Python 3.*, the command .* has 2.7: give"):
-        begun.check_worker(str(tmp_path), "one")
+        current_run.check_worker(str(tmp_path), "one")
