@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from finehard.curate.fingerprint import THUMBNAIL, Box, view
+from finehard.curate.fingerprint import THUMBNAIL, Box, scaled, view
 
 _SIDE = 16
 _WORST = 0.05
@@ -53,7 +53,7 @@ def _moved(box: Box, side: int, way: float) -> Box:
 def _shown(thumbnail: NDArray[np.uint8], box: Box, mirrored: bool) -> NDArray[np.float32]:
     """Returns the part of a thumbnail in `box`, (16, 16, 3)."""
     part = Image.fromarray(thumbnail).resize(
-        (_SIDE, _SIDE), Image.Resampling.BILINEAR, [side * THUMBNAIL for side in box]
+        (_SIDE, _SIDE), Image.Resampling.BILINEAR, scaled(box, THUMBNAIL)
     )
     pixels = np.asarray(part, np.float32)
     return pixels[:, ::-1] if mirrored else pixels
@@ -65,4 +65,4 @@ def _shifted(one: NDArray[np.float32], other: NDArray[np.float32]) -> NDArray[np
     around = np.lib.stride_tricks.sliding_window_view(padded, (_SIDE, _SIDE), axis=(0, 1))
     differences = np.abs(around - one.transpose(2, 0, 1)).mean(axis=2)
     least: NDArray[np.float32] = differences.min(axis=(0, 1))
-    return least
+    return least[1:-1, 1:-1]  # what a bar's edge runs through is at the border

@@ -77,6 +77,12 @@ def view(edges: tuple[float, float], number: int) -> tuple[Box, bool]:
     return boxes[number], number >= MIRRORED
 
 
+def scaled(box: Box, side: int) -> Box:
+    """Returns a box in pixels of a square."""
+    x1, y1, x2, y2 = box
+    return x1 * side, y1 * side, x2 * side, y2 * side
+
+
 def _bar_edges(pixels: NDArray[np.float32]) -> tuple[float, float]:
     """Returns the strongest horizontal edges that span the width, one near the top, one near the
     bottom, of (128, 128, 3) pixels."""
@@ -89,7 +95,7 @@ def _bar_edges(pixels: NDArray[np.float32]) -> tuple[float, float]:
 
 def _hashes(grey: Image.Image, edges: tuple[float, float]) -> NDArray[np.uint64]:
     views = [
-        grey.resize((_HASHED, _HASHED), Image.Resampling.LANCZOS, [side * _SIDE for side in box])
+        grey.resize((_HASHED, _HASHED), Image.Resampling.LANCZOS, scaled(box, _SIDE))
         for box, _ in (view(edges, number) for number in range(MIRRORED))
     ]
     views += map(ImageOps.mirror, views[:STORED])
