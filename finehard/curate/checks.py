@@ -17,7 +17,7 @@ from finehard.records import Record
 class Check(Protocol):
     """A check of one image at a time, such as for watermarks, nudity or faces.
 
-    `module:attribute` names an instance, or a class or function that makes one without arguments.
+    `module:attribute` names an instance, or a class that is made without arguments.
     It is made once in each worker process, and called by one thread at a time.
     """
 
@@ -37,8 +37,9 @@ class PersonalData:
     _EMAIL = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)*\.[a-z]{2,}", re.IGNORECASE)
     _PHONE = re.compile(
         r"(?<![\w.,/-])(?:(?:\+|00)\d{1,3}[\s./-]?)?(?:\(\d{1,5}\)[\s./-]?)?"
-        r"\d{2,5}(?:[\s./-]\d{2,5}){1,4}(?![\w.,/-])"
+        r"\d{2,10}(?:[\s./-]\d{2,10}){0,4}(?![\w,/-])"
     )
+    _AMERICAN = re.compile(r"\d{3}[\s.-]\d{3}[\s.-]\d{4}")
     _DATE = re.compile(r"\d{1,4}[./-]\d{1,2}[./-]\d{1,4}|(?:19|20)\d\d\s?[/-]\s?(?:19|20)?\d\d")
 
     def __call__(self, record: Record, picture: Image.Image) -> Reason | None:
@@ -49,7 +50,7 @@ class PersonalData:
         for found in self._PHONE.finditer(text):
             number = found.group()
             digits = sum(c.isdecimal() for c in number)
-            called = number.startswith(("+", "00", "(", "0")) or re.search(r"\d[-.\s]\d{3}", number)
+            called = number.startswith(("+", "(", "0")) or self._AMERICAN.fullmatch(number)
             if 7 <= digits <= 15 and called and not self._DATE.fullmatch(number):
                 return Reason("personal_data", "a telephone number")
         return None
@@ -58,9 +59,9 @@ class PersonalData:
 def load_check(spec: str) -> Check:
     """Returns the check that `spec` names. Raises `UsageError` where there is none."""
     known: dict[str, Callable[[], Check]] = {"personal_data": PersonalData}
-    made = registry.load(spec, known, "curate.checks")
-    makes = isinstance(made, type) or not hasattr(made, "reasons")
-    check: Any = made() if makes else made  # type: ignore[call-arg]
+    made: Any = registry.load(spec, known, "curate.checks")
+    check = made() if isinstance(made, type) else made
     if not callable(check) or not isinstance(getattr(check, "reasons", None), Mapping):
         raise UsageError(f"curate.checks: {spec} has no reasons, or cannot be called: see Check")
-    return check
+    loaded: Check = check
+    return loaded

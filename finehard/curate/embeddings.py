@@ -42,7 +42,8 @@ class Embedder:
 
     def __call__(self, pictures: Sequence[Image.Image]) -> NDArray[np.float16]:
         """Returns the vectors of RGB pictures, (n, d), each of length 1."""
-        vectors = self._scripted(pictures) if self._script else self._model.encode_images(pictures)
+        encode = self._scripted if self._script else self._model.encode_images
+        vectors: NDArray[Any] = encode(pictures)
         lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
         return (vectors / np.maximum(lengths, 1e-12)).astype("<f2")
 
@@ -50,10 +51,8 @@ class Embedder:
         import torch
 
         size = self._side, self._side
-        shown = np.stack(
-            [np.asarray(p.resize(size, Image.Resampling.BILINEAR), np.float32) for p in pictures]
-        )
-        shown = (shown / 255 - _MEAN) / _DEVIATION
+        pixels = [np.asarray(p.resize(size, Image.Resampling.BILINEAR)) for p in pictures]
+        shown: NDArray[Any] = (np.stack(pixels) / np.float32(255) - _MEAN) / _DEVIATION
         with torch.inference_mode():
             out = self._script(torch.from_numpy(shown.transpose(0, 3, 1, 2).copy()))
         vectors: NDArray[np.float32] = out.float().numpy()

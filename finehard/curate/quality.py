@@ -14,11 +14,11 @@ from finehard.curate.reason import Reason
 _SIDE = 256
 """Longest side of what is measured, in pixels, so that figures mean the same for all sizes."""
 _TILE = 8
-_FLAT = 24
+_FLAT = 12
 """Grey levels within which a tile is paper."""
 _CONTRAST = 96
 """Grey levels between ink and paper."""
-_PAPER = 32
+_PAPER = 16
 """Grey levels around the most common one that are the paper of all tiles."""
 _GREY = 24
 """Most that the channels of ink and paper differ in print."""
