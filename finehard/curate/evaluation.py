@@ -53,7 +53,7 @@ def write_prints(uri: str, name: str, pictures: Iterable[Printed]) -> int:
         pq.ParquetWriter(file, SCHEMA, compression="zstd") as parquet,
     ):
         for picture in pictures:
-            rows.append(_row(name, picture))
+            rows.append(row_of(name, picture))
             count += 1
             if len(rows) == _ROWS:
                 parquet.write_table(pa.Table.from_pylist(rows, SCHEMA))
@@ -62,7 +62,8 @@ def write_prints(uri: str, name: str, pictures: Iterable[Printed]) -> int:
     return count
 
 
-def _row(name: str, picture: Printed) -> dict[str, object]:
+def row_of(name: str, picture: Printed) -> dict[str, object]:
+    """Returns the row of a picture of set `name`, as in `SCHEMA`."""
     hashes, thumbnail, (top, bottom) = picture.fingerprint
     return {
         "set": name, "key": picture.key, "sha256": picture.sha256,
