@@ -20,11 +20,12 @@ from finehard import registry
 from finehard.config import PACKAGE_FOLDER
 from finehard.curate import copies
 from finehard.curate.bands import BANDS
-from finehard.curate.candidates import Pairs, best
+from finehard.curate.candidates import best
 from finehard.curate.config import CurateConfig
 from finehard.curate.judge import Judge, reasons
 from finehard.curate.measured import Measured, all_staying, measure_shard, measured
 from finehard.curate.reason import Reason
+from finehard.curate.rewritten import save_left_out
 from finehard.curate.work import Work
 from finehard.dataset.complete import Origin, begin, remove_side_files
 from finehard.dataset.layout import JOURNAL, ShardsConfig, shard_count
@@ -111,13 +112,14 @@ def _curate(old: Dataset, work: Work, options: Any) -> Curated:
     counts = old.manifest["counts"]
     _log.info("measuring %d pictures of %s", counts["written"], old.uri)
     steps.run_each("measure", partial(measure_shard, work), range(work.shards), options)
-    left_out = _copies(measured(work), options)
     found = measured(work)
+    left_out = _copies(found, options)
     staying = int(found.starts[-1]) - len(left_out)
     per_shard = max(1, -(-counts["written"] // work.shards))
     work = replace(work, new_shards=shard_count(staying, ShardsConfig(per_shard)))
     _log.info("writing %d samples to %s", staying, work.output)
-    steps.run_rewrite(work, _by_shard(found, left_out), _origin(old, work), counts["read"], options)
+    _save_by_shard(found, left_out)
+    steps.run_rewrite(work, _origin(old, work), counts["read"], options)
     manifest = open_dataset(work.output).manifest
     remove_side_files(work.output, work.run)
     storage.delete_tree(storage.join(work.output, JOURNAL, "_curated"))
@@ -136,13 +138,16 @@ def _copies(found: Measured, options: Any) -> dict[int, Reason]:
     alone = np.ones(int(found.starts[-1]), bool)
     for group in groups:
         alone[group[1:]] = False
+    copies.save(work.file("alone", 0), alone)
     _log.info("looking for copies among %d pictures", int(alone.sum()))
-    steps.run_each("bands", partial(_band, found, alone), range(BANDS), options)
+    steps.run_each("bands", partial(_band, found), range(BANDS), options)
     pairs = best(np.concatenate([copies.load(work.file("pairs", n)) for n in range(BANDS)]))
-    parts = [(n, pairs[part]) for n, part in enumerate(copies.parts(pairs))]
+    parts = copies.parts(pairs)
+    for number, part in enumerate(parts):
+        copies.save(work.file("candidates", number), pairs[part])
     _log.info("comparing %d pairs of pictures", len(pairs))
-    steps.run_each("compare", partial(_verify, found), parts, options)
-    copied = [copies.load(work.file("copies", n)) for n, _ in parts]
+    steps.run_each("compare", partial(_verify, found), range(len(parts)), options)
+    copied = [copies.load(work.file("copies", number)) for number in range(len(parts))]
     if work.config.embeddings is not None:
         every = range(copies.VECTOR_BANDS)
         steps.run_each("vectors", partial(_vectors, found), every, options)
@@ -151,27 +156,28 @@ def _copies(found: Measured, options: Any) -> dict[int, Reason]:
     return copies.copies(work, groups, joined)
 
 
-def _band(found: Measured, alone: np.ndarray, band: int) -> None:
+def _band(found: Measured, band: int) -> None:
+    alone = copies.load(found.work.file("alone", 0))
     copies.save(found.work.file("pairs", band), copies.pairs_of_band(found, alone, band))
 
 
-def _verify(found: Measured, part: tuple[int, Pairs]) -> None:
-    number, pairs = part
-    copies.save(found.work.file("copies", number), copies.verified_pairs(found, pairs))
+def _verify(found: Measured, part: int) -> None:
+    pairs = copies.load(found.work.file("candidates", part))
+    copies.save(found.work.file("copies", part), copies.verified_pairs(found, pairs))
 
 
 def _vectors(found: Measured, band: int) -> None:
     copies.save(found.work.file("similar", band), copies.similar_vectors(found, band))
 
 
-def _by_shard(
-    found: Measured, left_out: dict[int, Reason]
-) -> list[tuple[int, int, dict[int, Reason]]]:
-    starts = found.starts
+def _save_by_shard(found: Measured, left_out: dict[int, Reason]) -> None:
+    """Saves for each shard which of its pictures, numbered from its first, are copies."""
     of: list[dict[int, Reason]] = [{} for _ in range(found.work.shards)]
     for number, reason in left_out.items():
-        of[int(np.searchsorted(starts, number, "right")) - 1][number] = reason
-    return [(shard, int(starts[shard]), copied) for shard, copied in enumerate(of)]
+        shard = int(np.searchsorted(found.starts, number, "right")) - 1
+        of[shard][number - int(found.starts[shard])] = reason
+    for shard, reasons_of_shard in enumerate(of):
+        save_left_out(found.work, shard, reasons_of_shard)
 
 
 def _origin(old: Dataset, work: Work) -> Origin:

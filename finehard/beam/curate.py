@@ -9,7 +9,6 @@ import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from finehard.beam.run import run
-from finehard.curate.reason import Reason
 from finehard.curate.rewritten import pointers
 from finehard.curate.work import Work
 from finehard.dataset.complete import Origin, complete
@@ -31,21 +30,15 @@ def run_each(
     run(construct, options)
 
 
-def run_rewrite(
-    work: Work,
-    shards: Sequence[tuple[int, int, dict[int, Reason]]],
-    origin: Origin,
-    read: int,
-    options: PipelineOptions,
-) -> None:
-    """Writes the new dataset. `shards` are those of the old: number, number of the first picture,
-    the pictures that are copies. Locations of samples are shuffled, not samples."""
+def run_rewrite(work: Work, origin: Origin, read: int, options: PipelineOptions) -> None:
+    """Writes the new dataset; what is left out was saved. Locations of samples are shuffled, not
+    samples."""
 
     def construct(pipeline: beam.Pipeline) -> Any:
         every = [(index, None) for index in range(work.new_shards)]
         located = (
             pipeline
-            | "shards" >> beam.Create(shards, reshuffle=True)
+            | "shards" >> beam.Create(range(work.shards), reshuffle=True)
             | "items" >> beam.FlatMap(_pointers, work)
         )
         return (
@@ -60,10 +53,8 @@ def run_rewrite(
     run(construct, options)
 
 
-def _pointers(
-    shard: tuple[int, int, dict[int, Reason]], work: Work
-) -> Iterator[tuple[int, Pointer]]:
-    return pointers(work, *shard)
+def _pointers(shard: int, work: Work) -> Iterator[tuple[int, Pointer]]:
+    return pointers(work, shard)
 
 
 def _write(shard: tuple[int, Iterable[Pointer | None]], work: Work) -> ShardSummary:

@@ -73,7 +73,7 @@ def row_of(name: str, picture: Printed) -> dict[str, object]:
 
 
 class Evaluation:
-    """The pictures of some evaluation sets, in memory: about 3 KB each."""
+    """The pictures of some evaluation sets, in memory: about 5 KB each."""
 
     def __init__(self, table: pa.Table, config: CopiesConfig) -> None:
         """`table` has the columns of `SCHEMA`."""

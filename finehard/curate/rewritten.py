@@ -6,6 +6,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import orjson
+
 from finehard.curate.measured import as_record, reasons_of
 from finehard.curate.reason import Reason
 from finehard.curate.work import Work
@@ -20,18 +22,22 @@ from finehard.records import Bytes
 STAGE = "curate"
 
 
-def pointers(
-    work: Work, shard: int, first: int, left_out: dict[int, Reason]
-) -> Iterator[tuple[int, Pointer]]:
-    """Yields (new shard, pointer) of all samples and earlier rejects of a shard, whose pictures are
-    numbered from `first`; `left_out` are those that are copies, by number."""
-    items = list(_items(work, shard, first, left_out))
+def save_left_out(work: Work, shard: int, copied: dict[int, Reason]) -> None:
+    """Saves why pictures of a shard are left out as copies; by number in the shard, those that are
+    left out by themselves not counted."""
+    storage.write(work.file("left", shard), orjson.dumps([[n, *r] for n, r in copied.items()]))
+
+
+def pointers(work: Work, shard: int) -> Iterator[tuple[int, Pointer]]:
+    """Yields (new shard, pointer) of all samples and earlier rejects of a shard."""
+    saved = orjson.loads(storage.read_all(work.file("left", shard)))
+    copied = {number: Reason(name, detail) for number, name, detail in saved}
     folder = side_files(work.output, work.run, "_records")
     uri = storage.join(folder, f"{work.shard(shard)}.bin")
     placed: list[tuple[int, Pointer]] = []
     with storage.writing(uri, durable=False) as file:
         offset = file.write(b"\n")  # some object stores cannot hold an empty file
-        for key, item in items:
+        for key, item in _items(work, shard, copied):
             data = pack(item)
             base, _, number = key.partition("~")
             pointer = Pointer(base, f"{int(number or 1):09d}", Bytes(uri, offset, len(data)))
@@ -41,14 +47,14 @@ def pointers(
 
 
 def _items(
-    work: Work, shard: int, first: int, left_out: dict[int, Reason]
+    work: Work, shard: int, copied: dict[int, Reason]
 ) -> Iterator[tuple[str, dict[str, Any]]]:
-    number = first
+    number = 0
     dataset = open_dataset(work.dataset)
     samples = dataset.read_ahead(dataset.shard(shard))
     for sample, (key, reason) in zip(samples, reasons_of(work, shard), strict=True):
         if reason is None:
-            reason = left_out.get(number)
+            reason = copied.get(number)
             number += 1
         if reason is None:
             yield key, {"sample": sample.json, "image": list(sample.image_at), **_NOTHING}
