@@ -17,7 +17,7 @@ from finehard.curate.bands import BANDS, Band
 from finehard.curate.candidates import Pairs, WithinBand, best, verified
 from finehard.curate.clusters import clusters, kept
 from finehard.curate.config import CopiesConfig
-from finehard.curate.embeddings import DISTANCE, WORDS, hashes
+from finehard.curate.embeddings import DISTANCE, WORDS
 from finehard.curate.fingerprint import STORED
 from finehard.curate.measured import Measured, all_staying
 from finehard.curate.reason import Reason
@@ -90,23 +90,15 @@ def similar_vectors(found: Measured, band: int) -> np.ndarray:
     least = found.work.config.embeddings.cosine
     word, of_word = divmod(band, BANDS)
     vector = lru_cache(_LOOKS)(found.vector)
-    shards = range(found.work.shards)
-    words = [hashes(found.vectors(shard))[:, word] for shard in shards if _any(found, shard)]
-    if not words:
-        return np.empty(0, FOUND)
-    table = Band(of_word, np.concatenate(words))
+    words = np.concatenate([found.words(shard)[:, word] for shard in range(found.work.shards)])
     pairs = []
-    for near in table.near(np.concatenate(words), DISTANCE):
+    for near in Band(of_word, words).near(words, DISTANCE):
         ahead = near.stored < near.asked
         for one, other in zip(near.stored[ahead], near.asked[ahead], strict=True):
             cosine = float(vector(int(one)) @ vector(int(other)))
             if cosine >= least:
                 pairs.append((int(one), int(other), _BY_VECTOR, cosine))
     return np.array(pairs, FOUND)
-
-
-def _any(found: Measured, shard: int) -> bool:
-    return bool(found.starts[shard + 1] > found.starts[shard])
 
 
 VECTOR_BANDS = WORDS * BANDS

@@ -8,9 +8,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from finehard.curate.bands import Hashes
 from finehard.curate.compare import Look
+from finehard.curate.embeddings import WORDS
+from finehard.curate.embeddings import hashes as vector_hashes
 from finehard.curate.fingerprint import THUMBNAIL, VIEWS, fingerprint
 from finehard.curate.reason import Reason
 from finehard.curate.work import Work
@@ -80,7 +83,9 @@ def measure_shard(work: Work, number: int) -> None:
     _write(work.file("hashes", number), np.array(hashes, "<u8").reshape(-1, VIEWS))
     _write(work.file("looks", number), np.array(looks, _LOOK))
     if embed is not None:
-        _write(work.file("vectors", number), np.concatenate(vectors or [np.zeros((0, 1))]))
+        joined = np.concatenate(vectors or [np.zeros((0, 1), "<f2")])
+        _write(work.file("vectors", number), joined)
+        _write(work.file("words", number), vector_hashes(joined).astype("<u8"))
     with storage.writing(work.file("rows", number)) as file:  # last: it says that all are there
         pq.write_table(pa.Table.from_pylist(rows, SCHEMA), file, compression="zstd")
 
@@ -124,18 +129,18 @@ class Measured(NamedTuple):
         found = np.frombuffer(data, _LOOK)[0]
         return found["thumbnail"], (float(found["edges"][0]), float(found["edges"][1]))
 
-    def vectors(self, shard: int) -> np.ndarray:
-        """Returns the embeddings of a shard's pictures, (n, d) float32 of length 1."""
-        data = storage.read_all(self.work.file("vectors", shard))
-        count = int(self.starts[shard + 1] - self.starts[shard])
-        values = np.frombuffer(data, "<f2", offset=1)
-        return values.reshape(count, -1 if count else 1).astype(np.float32)
+    def words(self, shard: int) -> Hashes:
+        """Returns the hashes of the embeddings of a shard's pictures, (n, WORDS)."""
+        data = storage.read_all(self.work.file("words", shard))
+        return np.frombuffer(data, "<u8", offset=1).reshape(-1, WORDS).astype(np.uint64)
 
-    def vector(self, number: int) -> np.ndarray:
-        """Returns the embedding of a picture, (d,) float32."""
+    def vector(self, number: int) -> NDArray[np.float32]:
+        """Returns the embedding of a picture, (d,), of length 1."""
         shard = int(np.searchsorted(self.starts, number, "right")) - 1
-        vectors: np.ndarray = self.vectors(shard)[number - int(self.starts[shard])]
-        return vectors
+        uri, first = self.work.file("vectors", shard), int(self.starts[shard])
+        size = (storage.size(uri) - 1) // (int(self.starts[shard + 1]) - first)
+        data = storage.read(Bytes(uri, 1 + (number - first) * size, size))
+        return np.frombuffer(data, "<f2").astype(np.float32)
 
 
 def rows(work: Work, shard: int, columns: Sequence[str] | None = None) -> pa.Table:
