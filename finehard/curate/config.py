@@ -17,7 +17,7 @@ class CopiesConfig:
 
     distance: Annotated[int, Ge(0), Le(14)] = 10
     """Most bits of 64 in which the hashes of two views may differ."""
-    difference: Amount = 20.0
+    difference: Amount = 16.0
     """Most that the worst places of the two thumbnails may differ, in grey levels of 255."""
     flips: Literal["copies", "different"] = "copies"
     """What mirrored pictures are. With "different", a caption's left and right stay true."""
