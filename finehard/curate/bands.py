@@ -19,8 +19,9 @@ Hashes = NDArray[np.uint64]
 WINDOW = 256
 _BLOCKS = 6
 _BITS = 64
-_ROWS = 1 << 16
-"""Hashes that are looked up at a time."""
+_ROWS = 1 << 20
+"""Hashes that are looked up at a time, sorted: the more there are, the nearer to each other are the
+places in the table that they lead to."""
 _COMPARED = 1 << 22
 """Pairs that are compared at a time."""
 

@@ -34,6 +34,8 @@ FOUND = np.dtype(
 )
 """Two pictures that are copies, first < second; `value` is the difference of their thumbnails, or
 the cosine of their embeddings, and then `distance` is 255."""
+TOGETHER = 1 << 16
+"""Pictures that are looked up at a time."""
 _PART = 4096
 """Candidates that are verified as one piece of work."""
 _LOOKS = 20_000
@@ -62,13 +64,25 @@ def pairs_of_band(found: Measured, alone: np.ndarray, band: int) -> Pairs:
         stored[at : at + len(some)] = some[:, :STORED]
         at += len(some)
     table, at, pairs = WithinBand(band, stored, config), 0, []
-    for some in _alone(found, alone):
+    for some in _together(_alone(found, alone)):
         pairs.append(table.pairs(some, at))
         at += len(some)
     joined = best(np.concatenate(pairs))
     for name in ("first", "second"):
         joined[name] = numbers[joined[name]]
     return joined
+
+
+def _together(hashes: Iterator[Any]) -> Iterator[Any]:
+    """Yields hashes of at least `TOGETHER` pictures, but for the last ones."""
+    some: list[Any] = []
+    for each in hashes:
+        some.append(each)
+        if sum(map(len, some)) >= TOGETHER:
+            yield np.concatenate(some)
+            some = []
+    if some:
+        yield np.concatenate(some)
 
 
 def _alone(found: Measured, alone: np.ndarray) -> Iterator[Any]:
