@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from finehard import registry
+from finehard.curate.config import CurateConfig
 from finehard.dataset.layout import ShardsConfig
 from finehard.detect import DetectConfig
 from finehard.digest import folder_revision
@@ -54,6 +55,7 @@ class Config:
     server: ServerConfig | None = None
     source: SourceConfig = field(default_factory=SourceConfig)
     images: ImagesConfig = field(default_factory=ImagesConfig)
+    curate: CurateConfig = field(default_factory=CurateConfig)
     caption: CaptionConfig = field(default_factory=CaptionConfig)
     phrases: PhrasesConfig = field(default_factory=PhrasesConfig)
     detect: DetectConfig = field(default_factory=DetectConfig)
@@ -110,6 +112,10 @@ def _expanded(values: Any) -> Any:
 def parse_config(values: Any, where: str) -> Config:
     """Converts parsed YAML to a `Config`. Raises `UsageError`, which begins with `where`."""
     config = checked(values, Config, where)
+    columns = tuple(dict.fromkeys((*config.source.metadata, *config.curate.columns)))
+    config = dataclasses.replace(
+        config, source=dataclasses.replace(config.source, metadata=columns)
+    )
     if not config.models:
         raise UsageError(f"{where}: models is empty: name at least one")
     for name, served in config.models.items():
@@ -154,6 +160,10 @@ def as_dict(config: Config) -> dict[str, Any]:
         del values["stages"]
     if values["max_rejected"] == Config.max_rejected:
         del values["max_rejected"]
+    if config.curate == CurateConfig():
+        del values["curate"]
+    if not values["source"]["metadata"]:
+        del values["source"]["metadata"]
     if values["source"]["format"] == "auto":
         del values["source"]["format"]
     if values["source"]["removal_list"] is None:

@@ -107,6 +107,8 @@ class Record:
     dropped: dict[str, Dropped] = field(default_factory=dict)
     extra: dict[str, Any] = field(default_factory=dict)
     """What a user's own stages add to the sample, JSON-ready, by stage name."""
+    metadata: dict[str, Any] = field(default_factory=dict)
+    """What the source says of the image in the columns of `source.metadata`; in no sample."""
 
     def adding(self, stage: str, value: Any) -> Record:
         """Returns this record with `value`, JSON-ready, as what `stage` adds to the sample."""

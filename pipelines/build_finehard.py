@@ -14,6 +14,7 @@ import apache_beam as beam
 from finehard.beam.read import ReadSources
 from finehard.beam.stages import run_stage
 from finehard.beam.write import WriteShards
+from finehard.curate.stage import Curate
 from finehard.detect.stage import Detect
 from finehard.negatives import Negatives
 from finehard.negatives.correct import CorrectNegatives
@@ -29,6 +30,7 @@ from finehard.stages.verify_corrected import VerifyCorrected
 from finehard.worker.runtime import Build
 
 STAGES = (
+    Curate,  # images that are not wanted -> rejects, where the config says so
     Caption,  # image -> short and long caption
     Phrases,  # long caption -> noun phrases that can be located
     Detect,  # phrases -> boxes

@@ -8,13 +8,15 @@ from functools import cache
 
 import apache_beam as beam
 
-from finehard.records import Record, Reject
+from finehard.images import ImageError
+from finehard.records import Record, Reject, reject
 from finehard.worker.call import call_for_result
 from finehard.worker.runtime import Build, Runtime, runtime
 
 
 class Apply(beam.DoFn):
-    """Records -> records or rejects, by the `apply` of stage `name`. Rejects pass through."""
+    """Records -> records or rejects, by the `apply` or `look` of stage `name`. Rejects pass
+    through."""
 
     def __init__(self, name: str, build: Build) -> None:
         self._name = name
@@ -31,11 +33,24 @@ class Apply(beam.DoFn):
         if isinstance(record, Reject):
             yield record
             return
-        self._prepared.result()
-        self._runtime.status.count_done(self._name)
         with self._runtime.ending_the_build():
-            result = call_for_result(self._stage, self._stage.apply, record)
-        yield result
+            self._prepared.result()
+        self._runtime.status.count_done(self._name)
+        yield self._looked(record) if self._stage.looks else self._applied(record)
+
+    def _applied(self, record: Record) -> Record | Reject:
+        with self._runtime.ending_the_build():
+            return call_for_result(self._stage, self._stage.apply, record)
+
+    def _looked(self, record: Record) -> Record | Reject:
+        try:
+            picture = self._runtime.images.pixels(record)
+        except ImageError as error:
+            return reject(record, self._name, error.reason, error.detail)
+        except (OSError, EOFError) as error:
+            return reject(record, self._name, "unreadable_image", str(error))
+        with self._runtime.ending_the_build():
+            return call_for_result(self._stage, self._stage.look, record, picture)
 
 
 @cache

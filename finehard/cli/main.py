@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from finehard import __version__
-from finehard.cli import export, import_release, publish, push, remove, repair
+from finehard.cli import curate, export, import_release, publish, push, remove, repair
 from finehard.console.arguments import Parser
 from finehard.console.errors import exit_code
 from finehard.errors import FinehardError, UsageError
@@ -110,6 +110,10 @@ def _parser() -> argparse.ArgumentParser:
     added.add_argument("--page", metavar="FILE", help="write a page of HTML, with distributions "
                        "and more texts")  # fmt: skip
     added.add_argument("--json", action="store_true", help="print the comparison as JSON")
+    added = command("curate", curate.run, curate.TEXT)
+    curate.add_arguments(added)
+    added = command("fingerprint", curate.run_fingerprint, curate.FINGERPRINT_TEXT)
+    curate.add_fingerprint_arguments(added)
     added = command("import-release", import_release.run, import_release.TEXT)
     import_release.add_arguments(added)
     added = command("repair", repair.run, repair.TEXT)

@@ -23,6 +23,8 @@ EXTRAS = {
     "gcp": ("google.cloud.storage",),
     "azure": ("azure.storage.blob", "azure.identity"),
     "hub": ("huggingface_hub",),
+    "curate": ("imagehash",),
+    "train": ("torch", "torchvision", "transformers"),
 }
 """What each extra of finehard's installs, as far as finehard imports it."""
 _DETECT = {"owlv2": "detect", "grounding_dino": "detect", "yolo_world": "yolo"}
@@ -34,6 +36,8 @@ def extras(config: Config, uris: list[str]) -> list[str]:
     found = {_DETECT[config.detect.backend]} if config.detect.backend in _DETECT else set()
     if own_server(config) and config.server is not None:
         found |= {"serve"} if choose_engine(config.server.engine) == "transformers" else set()
+    found |= {"curate"} if config.curate.evaluation else set()
+    found |= {"train"} if config.curate.similarity else set()
     schemes = (SCHEMES.get(uri.partition("://")[0], "") for uri in uris if "://" in uri)
     return sorted(found | {_STORES[scheme] for scheme in schemes if scheme in _STORES})
 

@@ -110,6 +110,13 @@ class Sample:
         """The encoded image, read anew on each access. Raises `UnreadableSample`."""
         return self._read("image", self._entry.image)
 
+    @property
+    def image_at(self) -> Bytes:
+        """Where the encoded image is. Raises `UnreadableSample` if there is none."""
+        if self._entry.image is None:
+            raise UnreadableSample(self.shard, self.key, "it has no image in the shard")
+        return self._entry.image
+
     def image(self, max_side: int | None = None) -> Image.Image:
         """The image as displayed (upright, RGB), its longest side at most `max_side` pixels.
 

@@ -19,6 +19,8 @@ _STAGES = {
     "verify": "verified",
 }
 """The bundled stages in flow order, and the title of the step after each."""
+_CURATE = "curate"
+"""The first stage of a build whose config has rules for what is left out."""
 _COUNTED_WITH = {
     "phrases": "caption",
     "negatives": "regions",
@@ -29,7 +31,7 @@ _COUNTED_WITH = {
 """Stages that share a step with the stage before them."""
 _UNTOLD = ("verify.untold", "verify_corrected.untold")
 _CORRECTED = ("verify_corrected.text_corrected", "verify_corrected.negative_replaced")
-NOT_LEFT_OUT = frozenset((*_UNTOLD, *_CORRECTED))
+NOT_LEFT_OUT = frozenset((*_UNTOLD, *_CORRECTED, "curate.no_value"))
 """Counted with what the rules left out, though nothing was left out for it."""
 _CUT = "cut_"
 """How the names of rules begin that cut a piece from a text that stayed."""
@@ -72,7 +74,9 @@ def flow(manifest: dict[str, Any], more: Iterable[str] = ()) -> list[str]:
     That is `pipeline` of the manifest, or else the bundled stages. Other stages that the manifest
     or `more` names follow in their own order.
     """
-    order = [*manifest.get("pipeline", _STAGES), *manifest.get("stages", ()), *more]
+    made = manifest.get("stages", ())
+    bundled = [_CURATE, *_STAGES] if _CURATE in made else _STAGES
+    order = [*manifest.get("pipeline", bundled), *made, *more]
     return [stage for stage in dict.fromkeys(order) if stage not in _ENDS]
 
 

@@ -22,6 +22,7 @@ from finehard.sources.source import (
     SourceConfig,
     SourceFile,
     Unit,
+    chosen_metadata,
     clean_text,
     cuts,
     safe_key,
@@ -239,6 +240,7 @@ def _load(unit: Unit, config: SourceConfig, named: tuple[str, Side]) -> Loaded |
         alt_text=clean_text(text) or side.listed or text_of(meta.get("caption")),
         url=clean_text(meta.get("url")),
         license=clean_text(meta.get("license")),
+        metadata=chosen_metadata(meta, config),
     )
     return Loaded(record, data)
 

@@ -22,6 +22,7 @@ from finehard.sources.rows import (
     PATH_COLUMNS,
     TEXT_COLUMNS,
     URL_COLUMNS,
+    metadata_roles,
     sample,
 )
 from finehard.sources.source import (
@@ -114,6 +115,7 @@ def by_role(names: list[str], config: SourceConfig) -> dict[str, str]:
         "key": (config.key_column,) if config.key_column else KEY_COLUMNS,
         "url": URL_COLUMNS,
         "license": LICENSE_COLUMNS,
+        **{role: (name,) for name, role in metadata_roles(config)},
     }
     found = {role: next((n for n in asked if n in names), None) for role, asked in usual.items()}
     found["path"] = found["path"] or found["url"]

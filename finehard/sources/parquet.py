@@ -26,6 +26,7 @@ from finehard.sources.rows import (
     PATH_COLUMNS,
     TEXT_COLUMNS,
     URL_COLUMNS,
+    metadata_roles,
     pick,
     sample,
 )
@@ -68,6 +69,7 @@ def columns(schema: pa.Schema, uri: str, config: SourceConfig) -> dict[str, str]
         "key": chosen(config.key_column, KEY_COLUMNS, _is_key),
         "url": chosen(None, URL_COLUMNS, _is_string),
         "license": chosen(None, LICENSE_COLUMNS, _is_string),
+        **{role: name if name in schema.names else None for name, role in metadata_roles(config)},
     }
     if not found["image"] and not found["path"]:
         hint = f". {NO_URLS}" if found["url"] else ""

@@ -17,6 +17,7 @@ from finehard.sources.source import (
     Loaded,
     SourceConfig,
     Unit,
+    chosen_metadata,
     clean_text,
     safe_key,
 )
@@ -35,6 +36,11 @@ def pick(names: Sequence[str], usual: Sequence[str], fits: Callable[[str], bool]
     return next((name for name in usual if name in names and fits(name)), None)
 
 
+def metadata_roles(config: SourceConfig) -> list[tuple[str, str]]:
+    """Returns the columns of `source.metadata` and the role of each."""
+    return [(name, f"metadata.{name}") for name in config.metadata]
+
+
 def text_of(value: Any) -> str | None:
     """Returns a caption as text: of several the first, bytes as UTF-8; None if there is none."""
     if isinstance(value, list | tuple):
@@ -45,7 +51,8 @@ def text_of(value: Any) -> str | None:
 def sample(
     unit: Unit, source: str, values: Mapping[str, Any], unnamed: str, config: SourceConfig
 ) -> Loaded | Reject:
-    """Returns the sample of a row, `values` by role: key, image, path, text, url, license.
+    """Returns the sample of a row, `values` by role: key, image, path, text, url, license,
+    and those of `metadata_roles`.
 
     `unnamed` is the name of a row without a key; `source` is the row's, which is in `unit`.
     """
@@ -74,6 +81,7 @@ def sample(
     if image is None or len(image) > config.max_image_bytes:
         size = where.length if image is None else len(image)
         return Reject(key, source, "source", "image_file_too_large", f"{size} bytes")
+    further = {name: values.get(role) for name, role in metadata_roles(config)}
     record = Record(
         key=key,
         source=source,
@@ -83,6 +91,7 @@ def sample(
         alt_text=text_of(values.get("text")),
         url=clean_text(values.get("url")),
         license=clean_text(values.get("license")),
+        metadata=chosen_metadata(further, config),
     )
     return Loaded(record, image)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -36,6 +36,9 @@ class SourceConfig:
     """Larger image files are rejected without being read."""
     removal_list: str | None = None
     """File that names samples to leave out, by URL, key or SHA-256; see docs/publishing.md."""
+    metadata: tuple[str, ...] = ()
+    """Further columns, or keys of the JSON beside an image, that stages can look at; those of
+    `curate.columns` need not be named here."""
 
 
 class SourceFile(NamedTuple):
@@ -121,6 +124,16 @@ def safe_key(name: str) -> str:
     if len(key) > 80 or not name.isascii():
         key = f"{key[:63]}_{digest(name.encode('utf-8', 'backslashreplace').hex(), 8)}"
     return key or "_"
+
+
+def chosen_metadata(values: Mapping[str, Any], config: SourceConfig) -> dict[str, Any]:
+    """Returns the numbers, truth values and short texts among `values` that `config` asks for."""
+    found = {name: values.get(name) for name in config.metadata}
+    return {
+        name: clean_text(value) if isinstance(value, str) else value
+        for name, value in found.items()
+        if isinstance(value, str | int | float)
+    }
 
 
 def clean_text(value: Any) -> str | None:

@@ -24,6 +24,7 @@ from finehard.sources.source import (
     SourceConfig,
     SourceFile,
     Unit,
+    chosen_metadata,
     clean_text,
     cuts,
     safe_key,
@@ -256,6 +257,7 @@ def _sample(tar: Opened, unit: Unit, group: _Group, config: SourceConfig) -> Loa
         alt_text=clean_text(text.decode("utf-8", "replace")) or clean_text(meta.get("caption")),
         url=clean_text(meta.get("url")),
         license=clean_text(meta.get("license")),
+        metadata=chosen_metadata(meta, config),
     )
     return Loaded(record, data)
 

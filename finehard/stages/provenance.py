@@ -29,5 +29,7 @@ def provenance(stages: Sequence[Stage], settings: Settings, bundled: bool = True
     names = [*(n for n in entries if n not in _LAST), *(n for n in _LAST if n in entries)]
     prompts = tuple(stage.prompt for stage in stages if stage.prompt is not None)
     reasons = {name: text for stage in stages for name, text in stage.reject_reasons.items()}
-    own = {} if bundled else {"pipeline": list(entries), "reject_reasons": reasons}
+    own: dict[str, Any] = {} if bundled else {"pipeline": list(entries)}
+    if reasons or not bundled:
+        own["reject_reasons"] = reasons
     return Provenance({n: entries[n] for n in names if entries[n] is not None}, prompts, own)

@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple, Protocol
 
+from PIL import Image
+
 from finehard.digest import digest
 from finehard.images import ImagesConfig
 from finehard.lmm.config import ModelConfig
@@ -99,6 +101,8 @@ class Stage:
     under `stages:`, by its name."""
     reject_reasons: ClassVar[Mapping[str, str]] = {}
     """Its own reasons to reject a record, each with its meaning."""
+    looks: ClassVar[bool] = False
+    """Whether `look` is called, with the image, and not `apply`."""
 
     model: str | None = None
     """The model that is asked, a name under `models` in the config."""
@@ -121,11 +125,18 @@ class Stage:
         """Raises `FinehardError` where the stage could not run: part of the preflight."""
 
     def prepare(self) -> None:
-        """Loads what `apply` needs; called once in each worker process, beside its first work."""
+        """Loads what `apply` or `look` needs; called once in each worker process, beside its first
+        work."""
 
     def apply(self, record: Record) -> Record | Reject:
         """Returns `record` with the stage's work done, or a reject."""
         raise NotImplementedError(f"stage {self.name} has neither apply nor questions")
+
+    def look(self, record: Record, picture: Image.Image) -> Record | Reject:
+        """Returns `record` with the stage's work done, or a reject. `picture` is the image as
+        displayed, RGB, its longest side at most `images.max_side` pixels; it is decoded once for
+        all stages, so it must not be changed."""
+        raise NotImplementedError(f"stage {self.name} looks, but has no look")
 
     def questions(self, record: Record) -> Sequence[Ask]:
         """Returns what to ask about `record`; empty when there is nothing to ask, and then

@@ -1,0 +1,72 @@
+"""The steps of a pass over a finished dataset as Beam pipelines, on any runner."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+import apache_beam as beam
+from apache_beam.options.pipeline_options import PipelineOptions
+
+from finehard.beam.run import run
+from finehard.curate.rewritten import pointers
+from finehard.curate.work import Work
+from finehard.dataset.complete import Origin, complete
+from finehard.dataset.layout import ShardsConfig
+from finehard.dataset.pointers import Pointer
+from finehard.dataset.summary import ShardSummary
+from finehard.dataset.writer import write_shard
+from finehard.images import ANY_SIDE
+
+
+def run_each(
+    name: str, function: Callable[[Any], None], items: Sequence[Any], options: PipelineOptions
+) -> None:
+    """Calls `function`, which leaves files, on each of `items`, spread over the workers."""
+
+    def construct(pipeline: beam.Pipeline) -> Any:
+        return pipeline | "items" >> beam.Create(items, reshuffle=True) | name >> beam.Map(function)
+
+    run(construct, options)
+
+
+def run_rewrite(work: Work, origin: Origin, read: int, options: PipelineOptions) -> None:
+    """Writes the new dataset; what is left out was saved. Locations of samples are shuffled, not
+    samples."""
+
+    def construct(pipeline: beam.Pipeline) -> Any:
+        every = [(index, None) for index in range(work.new_shards)]
+        located = (
+            pipeline
+            | "shards" >> beam.Create(range(work.shards), reshuffle=True)
+            | "items" >> beam.FlatMap(_pointers, work)
+        )
+        return (
+            (located, pipeline | "every shard" >> beam.Create(every))
+            | "collect" >> beam.Flatten()
+            | "by shard" >> beam.GroupByKey()
+            | "write" >> beam.Map(_write, work)
+            | "one" >> beam.GroupBy(lambda _: None)
+            | "complete" >> beam.Map(_complete, work, origin, read)
+        )
+
+    run(construct, options)
+
+
+def _pointers(shard: int, work: Work) -> Iterator[tuple[int, Pointer]]:
+    return pointers(work, shard)
+
+
+def _write(shard: tuple[int, Iterable[Pointer | None]], work: Work) -> ShardSummary:
+    index, located = shard
+    return write_shard(
+        work.output, work.run, index, work.new_shards,
+        [pointer for pointer in located if pointer is not None], ShardsConfig(), ANY_SIDE,
+    )  # fmt: skip
+
+
+def _complete(
+    group: tuple[None, Iterable[ShardSummary]], work: Work, origin: Origin, read: int
+) -> None:
+    summaries = sorted(group[1], key=lambda summary: summary.index)
+    complete(work.output, work.run, origin, summaries, read)
