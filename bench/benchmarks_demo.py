@@ -16,6 +16,7 @@ import random
 import sys
 import tarfile
 import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,11 @@ named = Benchmark(
     f"{_PROTOCOL}; both texts name as much",
 )  # fmt: skip
 
+_HERE = "bench.benchmarks_demo"
+BENCHMARKS = (
+    *(f"{_HERE}:{name}" for name in ("short", "long", "boxes", "fine", "half", "added", "named")),
+    "wds/demo",
+)  # fmt: skip
 COLUMNS = {
     "short": ("demo_short", "image_to_text_r@1"),
     "long": ("demo_long", "image_to_text_r@1"),
@@ -199,14 +205,17 @@ def _area(box: tuple[int, int, int, int]) -> int:
     return (box[2] - box[0]) * (box[3] - box[1])
 
 
-def measure(model: Path, root: Path) -> dict[str, float]:
+def measure(
+    model: Path,
+    root: Path,
+    benchmarks: Sequence[str] = BENCHMARKS,
+    columns: Mapping[str, tuple[str, str]] = COLUMNS,
+) -> dict[str, float]:
     """Returns for each column the figure of `finehard evaluate benchmark`."""
-    declared = ("short", "long", "boxes", "fine", "half", "added", "named")
-    names = [f"{__spec__.name}:{name}" for name in declared]
     arguments = ["--model", str(model), "--data", str(root), "--format", "json"]
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
-        code = finehard(["evaluate", "benchmark", *arguments, "--benchmark", *names, "wds/demo"])
+        code = finehard(["evaluate", "benchmark", *arguments, "--benchmark", *benchmarks])
     if code:
         raise SystemExit(code)
     figures = {
@@ -214,7 +223,7 @@ def measure(model: Path, root: Path) -> dict[str, float]:
         for result in json.loads(printed.getvalue())
         for figure in result["figures"]
     }
-    return {column: figures[key] for column, key in COLUMNS.items()}
+    return {column: figures[key] for column, key in columns.items()}
 
 
 def trained(folder: Path, name: str, seed: int, args: argparse.Namespace) -> Path:

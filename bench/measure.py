@@ -29,9 +29,9 @@ class Run(NamedTuple):
 
 
 @contextmanager
-def server(*arguments: str) -> Iterator[str]:
+def server(*arguments: str, program: str = "bench.simulated_server") -> Iterator[str]:
     """Runs a simulated server in its own process; yields its base URL."""
-    command = [sys.executable, "-m", "bench.simulated_server", *arguments]
+    command = [sys.executable, "-m", program, *arguments]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert process.stdin and process.stdout
     try:

@@ -19,6 +19,7 @@ import re
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 from aiohttp import web
@@ -28,6 +29,9 @@ from bench.server_faults import FAULTS
 MODEL = "simulated"
 COLORS = ("red", "green", "blue", "yellow", "white", "black", "brown", "orange")
 THINGS = ("mug", "bottle", "chair", "lamp", "book", "bowl", "clock", "shoe")
+
+Answer = Callable[[str, str, list[str], dict[str, Any]], Any]
+"""Returns the reply to a question: the schema's name, the text, the images' URLs, the schema."""
 
 
 def answer(name: str, text: str, images: list[str], schema: dict[str, Any]) -> Any:
@@ -75,7 +79,8 @@ def _lists(swaps: list[dict[str, str]]) -> list[str]:
 class Simulated:
     """The server's state and handlers."""
 
-    def __init__(self, args: argparse.Namespace) -> None:
+    def __init__(self, args: argparse.Namespace, answer: Answer) -> None:
+        self._answer = answer
         slots, least_s, most_s, log = args.slots, args.least_s, args.most_s, args.log
         self._broken = args.broken
         self._share: float = args.faults
@@ -114,7 +119,7 @@ class Simulated:
             self.requests += 1
             self.busy_s += seconds
             self.last = time.time()
-        reply = json.dumps(answer(form["name"], text, images, form["schema"]))
+        reply = json.dumps(self._answer(form["name"], text, images, form["schema"]))
         if self._broken:
             reply = '{"something": "else"}'
         completion = {
@@ -186,8 +191,9 @@ def _read(messages: list[dict[str, Any]]) -> tuple[str, list[str]]:
     return next(part["text"] for part in content if part["type"] == "text"), images
 
 
-async def _main(args: argparse.Namespace) -> None:
-    server = Simulated(args)
+async def serve(args: argparse.Namespace, answer: Answer = answer) -> None:
+    """Serves until standard input ends; prints the base URL first."""
+    server = Simulated(args, answer)
     runner = web.AppRunner(server.app(), access_log=None, shutdown_timeout=0.1)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", args.port)
@@ -197,7 +203,8 @@ async def _main(args: argparse.Namespace) -> None:
     await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)  # until the parent ends
 
 
-if __name__ == "__main__":
+def arguments() -> argparse.ArgumentParser:
+    """Returns the parser of the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--slots", type=int, default=64)
@@ -218,4 +225,8 @@ if __name__ == "__main__":
         action="store_true",
         help="the same fault, or none, each time a question is asked",
     )
-    asyncio.run(_main(parser.parse_args()))
+    return parser
+
+
+if __name__ == "__main__":
+    asyncio.run(serve(arguments().parse_args()))
