@@ -188,7 +188,8 @@ def _read(messages: list[dict[str, Any]]) -> tuple[str, list[str]]:
     if isinstance(content, str):
         return content, []
     images = [part["image_url"]["url"] for part in content if part["type"] == "image_url"]
-    return next(part["text"] for part in content if part["type"] == "text"), images
+    *_, text = (part["text"] for part in content if part["type"] == "text")  # after "Image 1:"
+    return text, images
 
 
 async def serve(args: argparse.Namespace, answer: Answer = answer) -> None:

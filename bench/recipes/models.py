@@ -117,7 +117,8 @@ def _boxed(right: list[Place], moved: list[Place], index: int, rng: np.random.Ge
 
 
 def swaps(line: str) -> list[str]:
-    """Returns the writer's swaps for a line of a prompt for negatives, as "red: blue".
+    """Returns the writer's swaps for a line of a prompt for negatives, as "red: blue",
+    fewer than asked for where the scenes have no other word.
 
     The line is "a red mug | red (color): 12", and may go on with "| true: ... | taken: ..."."""
     text, _, rest = line.partition(" | ")
@@ -129,11 +130,10 @@ def swaps(line: str) -> list[str]:
         known = COLORS if attribute == "color" else PATTERNS[1:]
         free = [w for w in rng.permutation(known).tolist() if w not in used]
         for _ in range(count):
-            if rng.random() < RATES.swaps_valid:
-                if free:
-                    named.append(f"{word}: {free.pop()}")
-            else:
-                named.append(_invalid(text, word, attribute, rng))
+            valid = rng.random() < RATES.swaps_valid
+            if valid and not free:  # scenes have no other word
+                break
+            named.append(f"{word}: {free.pop()}" if valid else _invalid(text, word, attribute, rng))
     return [named[n] for n in rng.permutation(len(named))]
 
 
