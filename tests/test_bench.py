@@ -28,9 +28,7 @@ ROOT = Path(__file__).parents[1]
         pytest.param("join --images 12", marks=pytest.mark.full),
         "loader --samples 64",
         "phrases --captions 50",
-        pytest.param(
-            "recipes --scenes 60 --unseen 20 --steps 2 --seeds 1", marks=pytest.mark.full
-        ),
+        pytest.param("recipes --scenes 60 --unseen 20 --steps 2 --seeds 1", marks=pytest.mark.full),
         "real_text --captions tests/phrases/real.jsonl",
         "regions --scenes 2",
         pytest.param("report_size --samples 2000", marks=pytest.mark.full),
