@@ -169,12 +169,12 @@ def print_figures(figures: dict[str, list[dict[str, float]]]) -> bool:
         each = {name: np.array([run[column] for run in runs]) for name, runs in figures.items()}
         published, ours, truth = (each[name].mean() for name in RECIPES)
         spread = max(each["published"].std(), each["ours"].std())
-        way = (ours - published) / (truth - published)
-        good = ours - published > 2 * spread and way >= 0.5
+        gain, whole = ours - published, truth - published
+        good = gain > 2 * spread and gain >= whole / 2
         met += good
         print(
-            f"{column}: {ours - published:+.3f}, twice the spread {2 * spread:.3f}, "
-            f"{way:.2f} of the way to the truth: {'met' if good else 'missed'}"
+            f"{column}: {gain:+.3f} of {whole:+.3f} with the truth, twice the spread "
+            f"{2 * spread:.3f}: {'met' if good else 'missed'}"
         )
     return verdict("FIGURES WITH BOTH GOALS MET", met, len(COLUMNS), True)
 
