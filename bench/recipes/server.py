@@ -27,9 +27,9 @@ class Answers:
             return {number: models.swaps(lines[number]) for number in schema["required"]}
         shown = [base64.b64decode(url.partition(",")[2]) for url in images]
         if name == "caption":
-            scene = self._world.of_file(shown[0])
-            if scene is not None:
-                return models.captions(scene, self._world.scenes[scene])
+            whole = self._world.of_file(shown[0])
+            if whole is not None:
+                return models.captions(whole, self._world.scenes[whole])
         views = [self._world.of_view(data) for data in shown]
         found = [view for view in views if view is not None]
         if name == "caption" or not found or len(found) < len(views):  # the rehearsal's picture
