@@ -35,7 +35,7 @@ from bench.recipes.quality import FIGURES, quality
 from bench.recipes.world import World, write_world
 from finehard.demo.scenes import ScenesConfig, write_scenes
 from finehard.fgclip.config import load_train_config
-from finehard.fgclip.train import train
+from finehard.fgclip.train import STOPPED, train
 
 SEED = 1
 BENCHMARKS = (
@@ -146,7 +146,8 @@ def measured(folder: Path, name: str, seed: int, steps: int) -> dict[str, float]
         settings = [f"optimizer.steps={steps}", f"sample.choose={RECIPES[name].choose}"]
         trained = load_train_config("demo", settings)
         trained = replace(trained, run=replace(trained.run, seed=seed))
-        train(trained, [str(folder / name)], output)
+        if train(trained, [str(folder / name)], output)["stopped"]:
+            raise SystemExit(STOPPED)
         found = measure(output / "model", folder / "suite", BENCHMARKS, COLUMNS)
         minutes = (sum(os.times()[:4]) - started) / 60
         values = {column: value for column, (value, _) in found.items()}
