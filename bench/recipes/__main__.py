@@ -148,9 +148,8 @@ def measured(folder: Path, name: str, seed: int, steps: int) -> dict[str, float]
         trained = replace(trained, run=replace(trained.run, seed=seed))
         if train(trained, [str(folder / name)], output)["stopped"]:
             raise SystemExit(STOPPED)
-        found = measure(output / "model", folder / "suite", BENCHMARKS, COLUMNS)
+        values = measure(output / "model", folder / "suite", BENCHMARKS, COLUMNS)
         minutes = (sum(os.times()[:4]) - started) / 60
-        values = {column: value for column, (value, _) in found.items()}
         shown = ", ".join(f"{column} {value:.3f}" for column, value in values.items())
         print(f"{name} {seed}: {shown}; {minutes:.1f} minutes of CPU", flush=True)
         done.write_text(json.dumps(values))
