@@ -26,6 +26,7 @@ from finehard.negatives import NegativesConfig
 from finehard.negatives.half_truths_stage import HalfTruthsConfig
 from finehard.phrases import PhrasesConfig
 from finehard.serve import ServeConfig
+from finehard.settings.dataflow import DataflowConfig
 from finehard.settings.prices import PricesConfig
 from finehard.settings.ranges import Share
 from finehard.settings.read import checked, overridden, read_yaml
@@ -65,6 +66,8 @@ class Config:
     half_truths: HalfTruthsConfig = field(default_factory=HalfTruthsConfig)
     shards: ShardsConfig = field(default_factory=ShardsConfig)
     prices: PricesConfig = field(default_factory=PricesConfig)
+    dataflow: DataflowConfig | None = None
+    """The machines of `finehard submit`."""
     when_changed: typing.Literal["redo", "refuse"] = "redo"
     """What a run does with an output that was built with other settings: "redo" what they affect,
     or "refuse" to run."""
@@ -149,12 +152,12 @@ def resolved(config: Config) -> Config:
 def as_dict(config: Config) -> dict[str, Any]:
     """Returns `config` as plain values with defaults, for the manifest.
 
-    It holds no secrets: the server's environment is left out, and API keys are never in a config.
+    It holds no secrets and no machines: the server's environment is left out, and API keys are never in a config.
     """
     values = dataclasses.asdict(config)
     if values["server"]:
         values["server"]["engine"].pop("env", None)
-    del values["storage"]
+    del values["storage"], values["dataflow"]
     # newer than the first manifests, which stay as they are where these say nothing
     if not values["stages"]:
         del values["stages"]

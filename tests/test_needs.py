@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[1]
 @pytest.fixture
 def bare(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     """A machine with finehard's own dependencies only, and no GPU."""
-    monkeypatch.setattr(needs, "_installed", lambda module: False)
+    monkeypatch.setattr(needs, "installed", lambda module: False)
     monkeypatch.setattr(needs, "find_vllm_python", lambda: None)
     for module in (needs, engines):
         monkeypatch.setattr(module, "has_gpu", lambda: False)
@@ -32,7 +32,7 @@ def bare(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
         ("gpu-node", ["/in", "out"], ["EXTRAS=yolo", "extras", "setup-vllm-gpu", "weights"]),
         ("demo", ["", "out/demo"], ["EXTRAS=detect,serve", "extras"]),
         ("cluster", ["s3://b/in", "gs://b/out"], ["EXTRAS=aws,gcp,yolo", "extras", "weights"]),
-        ("dataflow", ["gs://b/in", "gs://b/out"], ["EXTRAS=detect,gcp", "extras", "weights"]),
+        ("dataflow", ["gs://b/in", "gs://b/out"], ["EXTRAS=detect,gcp", "extras"]),
         ("openai", ["hf://datasets/a/b", "az://c/d"],
          ["EXTRAS=azure,detect,hub", "extras", "weights"]),
     ],
@@ -44,7 +44,7 @@ def test_a_bare_machine_gets_what_the_config_names(
 
 
 def test_what_is_installed_is_not_installed_again(bare: pytest.MonkeyPatch) -> None:
-    bare.setattr(needs, "_installed", lambda module: True)
+    bare.setattr(needs, "installed", lambda module: True)
     assert needs.targets(load_config("demo"), ["", "out"]) == []
     bare.setattr(needs, "find_vllm_python", lambda: ("python", True))
     assert needs.vllm_target(load_config("gpu-node")) is None

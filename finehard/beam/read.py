@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import apache_beam as beam
 from apache_beam.pvalue import TaggedOutput
 
+from finehard.beam.gpu import on_gpu
 from finehard.dataset.layout import shard_of, side_files
 from finehard.dataset.pointers import Pointer, SampleChangedError, finished_at
 from finehard.dataset.removals import DETAIL, below
@@ -66,9 +67,9 @@ class ReadSources(beam.PTransform):
                 | "units" >> beam.FlatMap(_units, self._build)
                 | "spread" >> beam.Reshuffle()
             )
-        read = units_to_read | "read" >> beam.ParDo(_Read(self._build)).with_outputs(
-            READ, THROUGH, DRAWN, main="records"
-        )
+        read = units_to_read | "read" >> on_gpu(
+            beam.ParDo(_Read(self._build)), self._build
+        ).with_outputs(READ, THROUGH, DRAWN, main="records")
         return read["records"], Counted(read[READ], read[THROUGH], read[DRAWN])
 
 

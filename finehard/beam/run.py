@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import difflib
 import logging
 import os
 import re
@@ -15,6 +16,7 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.options.pipeline_options import (
     DirectOptions,
+    GoogleCloudOptions,
     PipelineOptions,
     SetupOptions,
     StandardOptions,
@@ -27,6 +29,12 @@ from finehard.errors import FinehardError, UsageError, error_line
 IN_PROCESS = "FnApiRunner"
 """The in-process runner. Beam's DirectRunner may download a binary ("Prism")."""
 
+_WITH_A_JOB_SERVER = ("PortableRunner", "FlinkRunner", "SparkRunner", "PrismRunner")
+"""Runners whose job server has options of its own, which Beam asks it for when the job starts."""
+_SAME_NAME = 0.9
+"""Share of equal letters from which on an unknown option is a known one misspelt."""
+
+_log = logging.getLogger(__name__)
 
 WORKER_GONE = (
     "a worker process died (killed, or out of memory?); everything answered so far is kept: run "
@@ -37,12 +45,11 @@ WORKER_GONE_S = 10.0
 
 
 def options(arguments: list[str]) -> PipelineOptions:
-    """Returns the Beam options after `--`. Raises `UsageError` if one is unknown."""
+    """Returns the Beam options after `--`. Raises `UsageError` if one is unknown; what Beam does
+    not know may be an option of the runner's job server, if it has one."""
     parsed = PipelineOptions(arguments)
-    unknown = _unknown(arguments)
-    if unknown:
-        raise UsageError(f"unknown Beam option {unknown}: see the runner's documentation")
     standard = parsed.view_as(StandardOptions)
+    _refuse_unknown(arguments, (standard.runner or "").rpartition(".")[2])
     if standard.runner in (None, "DirectRunner", "direct"):
         standard.runner = IN_PROCESS
     else:
@@ -95,7 +102,21 @@ def _known_runner(name: str) -> None:
         raise UsageError(f"runner {name}: {error_line(error)}") from None
 
 
-def _unknown(arguments: list[str]) -> str | None:
+def _refuse_unknown(arguments: list[str], runner: str) -> None:
+    parser = _all_options()
+    unknown = parser.parse_known_args(arguments)[1]
+    for option in unknown:
+        close = difflib.get_close_matches(
+            option.partition("=")[0], parser._option_string_actions, 1, _SAME_NAME
+        )
+        if close:
+            raise UsageError(f"unknown Beam option {option}; did you mean {close[0]}?")
+    if unknown and runner not in _WITH_A_JOB_SERVER:
+        raise UsageError(f"unknown Beam option {unknown[0]}: see the runner's documentation")
+
+
+def _all_options() -> _BeamArgumentParser:
+    """Returns a parser of all options that Beam knows."""
     parser = _BeamArgumentParser()
     kinds = [PipelineOptions]
     while kinds:
@@ -104,7 +125,7 @@ def _unknown(arguments: list[str]) -> str | None:
         if kind is not PipelineOptions:
             with contextlib.suppress(argparse.ArgumentError):  # two kinds share an option
                 kind._add_argparse_args(parser)
-    return next(iter(parser.parse_known_args(arguments)[1]), None)
+    return parser
 
 
 @contextlib.contextmanager
@@ -139,6 +160,7 @@ def run(construct: Callable[[beam.Pipeline], Any], parsed: PipelineOptions) -> A
         construct(pipeline)
         with _ended_with_a_worker():
             result = pipeline.run()
+            _tell_of_job(result, parsed)
             state = result.wait_until_finish()
     except FinehardError:
         raise
@@ -147,6 +169,16 @@ def run(construct: Callable[[beam.Pipeline], Any], parsed: PipelineOptions) -> A
     if state not in (None, "DONE"):
         raise FinehardError(f"the runner ended in state {state}")
     return result
+
+
+def _tell_of_job(result: Any, parsed: PipelineOptions) -> None:
+    """Tells where a job on Dataflow can be watched."""
+    if getattr(result, "has_job", False):
+        cloud = parsed.view_as(GoogleCloudOptions)
+        _log.info(
+            "Dataflow job: https://console.cloud.google.com/dataflow/jobs/%s/%s?project=%s",
+            cloud.region, result.job_id(), cloud.project,
+        )  # fmt: skip
 
 
 _RAISED = re.compile(r"^(?:finehard\.errors\.)?(?:FinehardError|UsageError): (.*)$", re.MULTILINE)

@@ -7,6 +7,7 @@ import apache_beam as beam
 from finehard.beam.apply import Apply
 from finehard.beam.ask import AskModel
 from finehard.beam.detect import AskDetector
+from finehard.beam.gpu import on_gpu
 from finehard.detect.stage import Detect
 from finehard.stages.stage import Stage
 from finehard.worker.runtime import Build
@@ -15,8 +16,8 @@ from finehard.worker.runtime import Build
 def run_stage(stage: Stage, build: Build) -> beam.PTransform:
     """Returns the transform records -> records and rejects. One fused step; nothing is shuffled."""
     if stage.model is None and not isinstance(stage, Detect):
-        return beam.ParDo(Apply(stage.name, build))
+        return on_gpu(beam.ParDo(Apply(stage.name, build)), build)
     made_by = stage.provenance(build.config)
     assert made_by is not None  # its answers are journaled by this fingerprint
     lifted = AskDetector if isinstance(stage, Detect) else AskModel
-    return beam.ParDo(lifted(stage.name, made_by["fingerprint"], build))
+    return on_gpu(beam.ParDo(lifted(stage.name, made_by["fingerprint"], build)), build)

@@ -12,6 +12,7 @@ from apache_beam.transforms.window import GlobalWindow
 from apache_beam.utils.timestamp import MIN_TIMESTAMP
 from apache_beam.utils.windowed_value import WindowedValue
 
+from finehard.beam.gpu import on_gpu
 from finehard.beam.read import Counted
 from finehard.config import as_dict
 from finehard.dataset.complete import Origin, complete
@@ -57,7 +58,7 @@ class WriteShards(beam.PTransform):
         A few regions of all samples are drawn on the side, for the balance.
         """
         build = self._build
-        spill = beam.ParDo(_Spill(build, self._made_by.stages))
+        spill = on_gpu(beam.ParDo(_Spill(build, self._made_by.stages)), build)
         pointers, drawn = finished | "spill" >> spill.with_outputs(_DRAWN, main="pointers")
         if build.joined:
             return pointers

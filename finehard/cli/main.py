@@ -10,7 +10,16 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from finehard import __version__
-from finehard.cli import curate, export, import_release, publish, push, remove, repair
+from finehard.cli import (
+    curate,
+    export,
+    import_release,
+    publish,
+    push,
+    remove,
+    repair,
+    submit,
+)
 from finehard.console.arguments import Parser
 from finehard.console.errors import exit_code
 from finehard.errors import FinehardError, UsageError
@@ -71,6 +80,9 @@ def _parser() -> argparse.ArgumentParser:
     added.add_argument("--join", action="store_true", help="build together with all processes that "
                        "run this command, on any machines: each asks its own servers about images "
                        "that no other does, and one writes the shards")  # fmt: skip
+    added = command("submit", submit.run, submit.TEXT)
+    _add_build_arguments(added, output_required=True)
+    submit.add_arguments(added)
     text = "check everything, and estimate requests, GPU hours and cost"
     added = command("plan", _plan, text)
     _add_build_arguments(added, output_required=False)

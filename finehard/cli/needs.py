@@ -6,13 +6,12 @@ only.
 
 from __future__ import annotations
 
-from importlib.util import find_spec
-
 from finehard.config import Config, load_config
 from finehard.console.arguments import Parser
 from finehard.console.errors import exit_code
-from finehard.detect.weights import needed
+from finehard.detect.weights import Needed, needed
 from finehard.io.remote import SCHEMES
+from finehard.packages import installed
 from finehard.serve.engines import choose_engine, find_vllm_python, has_gpu
 
 EXTRAS = {
@@ -20,7 +19,7 @@ EXTRAS = {
     "yolo": ("torch", "torchvision", "transformers", "scipy", "ultralytics"),
     "serve": ("torch", "torchvision", "transformers", "fastapi", "uvicorn"),
     "aws": ("boto3",),
-    "gcp": ("google.cloud.storage",),
+    "gcp": ("google.cloud.storage", "google.cloud.dataflow_v1beta3"),
     "azure": ("azure.storage.blob", "azure.identity"),
     "hub": ("huggingface_hub",),
     "curate": ("imagehash",),
@@ -38,6 +37,7 @@ def extras(config: Config, uris: list[str]) -> list[str]:
         found |= {"serve"} if choose_engine(config.server.engine) == "transformers" else set()
     found |= {"curate"} if config.curate.evaluation else set()
     found |= {"train"} if config.curate.similarity else set()
+    found |= {"gcp"} if config.dataflow is not None else set()
     schemes = (SCHEMES.get(uri.partition("://")[0], "") for uri in uris if "://" in uri)
     return sorted(found | {_STORES[scheme] for scheme in schemes if scheme in _STORES})
 
@@ -64,19 +64,12 @@ def vllm_target(config: Config) -> str | None:
 
 def targets(config: Config, uris: list[str]) -> list[str]:
     """Returns the arguments of make that install what is missing."""
-    lacking = [name for name in extras(config, uris) if not all(map(_installed, EXTRAS[name]))]
+    lacking = [name for name in extras(config, uris) if not all(map(installed, EXTRAS[name]))]
     found = [f"EXTRAS={','.join(lacking)}", "extras"] if lacking else []
     if (vllm := vllm_target(config)) is not None:
         found.append(vllm)
-    weights = needed(config.detect)
+    weights = needed(config.detect) if config.dataflow is None else Needed(None, ())
     return [*found, "weights"] if weights.file or weights.hub else found
-
-
-def _installed(module: str) -> bool:
-    try:
-        return find_spec(module) is not None
-    except ModuleNotFoundError:  # the package that it is in
-        return False
 
 
 def main() -> int:

@@ -1,0 +1,17 @@
+"""Says of steps that they need the GPUs of the config, to runners that have several machine types."""
+
+from __future__ import annotations
+
+import apache_beam as beam
+
+from finehard.worker.runtime import Build
+
+
+def on_gpu(step: beam.PTransform, build: Build) -> beam.PTransform:
+    """Returns `step`, to run on machines with a GPU where the config names them (Dataflow).
+
+    All steps from reading to spilling do, also those without a model: they are one fused step,
+    which shares images and journal in its process. Listing units and writing shards need no GPU.
+    """
+    machines = build.config.dataflow
+    return step if machines is None else step.with_resource_hints(accelerator=machines.hint())
