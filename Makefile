@@ -1,13 +1,18 @@
 # Every target sets up what it needs: .venv (for a build what its config needs, for development
 # everything), .venv-vllm-gpu or .venv-vllm (vLLM's GPU or CPU build, which pin another torch). Set
-# PYTHON to another Python 3.11+ if python3 is older.
-PYTHON ?= python3
+# PYTHON to another Python 3.11+ if python3 is older; a job for Dataflow needs that of its image.
 CONFIG ?= demo
+ON_DATAFLOW := $(filter dataflow,$(CONFIG))
+PYTHON ?= $(if $(ON_DATAFLOW),python3.12,python3)
 SCENES ?= 200
 SEED ?= 7
 OUTPUT ?= out/$(CONFIG)
 INPUT ?=
 RUNNER ?=
+PROJECT ?=
+REGION ?=
+TEMP ?=
+IMAGE ?=
 
 BIN := .venv/bin
 PIP := pip --disable-pip-version-check install -qq
@@ -60,10 +65,11 @@ weights: .venv/.runtime
 named-input:
 	@test -n "$(INPUT)" -o "$(CONFIG)" = demo || { echo "say what to build from: make build-finehard CONFIG=$(CONFIG) INPUT=..."; exit 2; }
 
+# With CONFIG=dataflow a job is submitted: PROJECT= REGION= TEMP= IMAGE= too.
 build-finehard: named-input .venv/.runtime ## build a dataset: CONFIG= INPUT= OUTPUT= RUNNER= (default: the demo)
 	@needs=$$($(BIN)/python -m finehard.cli.needs --config $(CONFIG) --input "$(INPUT)" --output "$(OUTPUT)") && \
 		{ test -z "$$needs" || $(MAKE) --no-print-directory CONFIG=$(CONFIG) $$needs; }
-	@$(BIN)/finehard $(if $(INPUT),build --config $(CONFIG) --input $(INPUT),demo --scenes $(SCENES) --seed $(SEED)) --output $(OUTPUT) $(if $(RUNNER),-- --runner $(RUNNER))
+	@$(BIN)/finehard $(if $(INPUT),$(if $(ON_DATAFLOW),submit --project "$(PROJECT)" --region "$(REGION)" --temp "$(TEMP)" --image "$(IMAGE)",build) --config $(CONFIG) --input $(INPUT),demo --scenes $(SCENES) --seed $(SEED)) --output $(OUTPUT) $(if $(RUNNER),-- --runner $(RUNNER))
 
 train: setup ## train FG-CLIP on OUTPUT (default: the demo dataset, built first)
 	@test -e $(OUTPUT)/manifest.json || $(MAKE) build-finehard

@@ -152,7 +152,8 @@ def resolved(config: Config) -> Config:
 def as_dict(config: Config) -> dict[str, Any]:
     """Returns `config` as plain values with defaults, for the manifest.
 
-    It holds no secrets and no machines: the server's environment is left out, and API keys are never in a config.
+    It holds no secrets: the server's environment is left out, and API keys are never in a config.
+    Nor does it hold the machines of a job.
     """
     values = dataclasses.asdict(config)
     if values["server"]:

@@ -46,9 +46,7 @@ def beam_options(job: Job, machines: DataflowConfig) -> list[str]:
     ]
 
 
-def missing(
-    job: Job, config: Config, python: tuple[int, ...] = sys.version_info[:2]
-) -> list[str]:
+def missing(job: Job, config: Config, python: tuple[int, ...] = sys.version_info[:2]) -> list[str]:
     """Returns what keeps `job` from running, a line each; `python` is the version in use here."""
     machines = config.dataflow
     if machines is None:

@@ -21,7 +21,7 @@ STAND_INS = {
     "srun": 'test -z "$FAILING" || exit 1; exec sleep 1000',
     "scontrol": 'test "$1" = requeue || printf "n1\\nn2\\n"',
     "curl": 'case "$*" in *//$READY:*) ;; *) exit 7 ;; esac',  # only this node's server is up
-    "finehard": 'trap "echo TERM >> $LOG; exit 143" TERM; test -z "$LONG" || while :; do sleep 5; done',
+    "finehard": 'trap "echo TERM >> $LOG; exit 143" TERM; while [ "$LONG" ]; do sleep 5; done',
     "sleep": 'case "$1" in 5 | 60) exec /bin/sleep 0.05 ;; *) exec /bin/sleep "$1" ;; esac',
 }
 
@@ -90,8 +90,8 @@ def test_a_build_asks_all_nodes_though_the_first_is_not_up(tmp_path: Path) -> No
         assert model.endpoints == ("http://n1:14711/v1", "http://n2:14711/v1")
         assert model.api_key_env == "VLLM_API_KEY"
     [served] = job.called("srun")
-    assert ["--port", "14711"] == served[served.index("--port") :][:2]
-    assert ["--data-parallel-size", "2"] == served[served.index("--data-parallel-size") :][:2]
+    assert served[served.index("--port") :][:2] == ["--port", "14711"]
+    assert served[served.index("--data-parallel-size") :][:2] == ["--data-parallel-size", "2"]
 
 
 def test_jobs_on_one_node_have_ports_of_their_own(tmp_path: Path) -> None:
@@ -112,9 +112,7 @@ def test_a_job_whose_servers_failed_ends(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("script", ["build.sbatch", "join.sbatch"])
-def test_near_the_time_limit_answers_are_saved_before_the_requeue(
-    tmp_path: Path, script: str
-) -> None:
+def test_answers_are_saved_before_the_time_limit_requeues(tmp_path: Path, script: str) -> None:
     job = Job(tmp_path, script, "/in", "/out", LONG="yes")
     job.wait_for("finehard")
     time.sleep(0.3)  # the stand-in sets its trap
@@ -125,7 +123,7 @@ def test_near_the_time_limit_answers_are_saved_before_the_requeue(
     assert lines[-2:] == ["TERM", "scontrol requeue 4711"]
 
 
-def test_near_the_time_limit_a_job_that_waits_is_requeued_too(tmp_path: Path) -> None:
+def test_a_job_that_waits_for_servers_is_requeued_too(tmp_path: Path) -> None:
     job = Job(tmp_path, "build.sbatch", "/in", "/out", READY="none")
     job.wait_for("srun")
     os.kill(job.process.pid, signal.SIGUSR1)

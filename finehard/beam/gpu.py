@@ -1,4 +1,4 @@
-"""Says of steps that they need the GPUs of the config, to runners that have several machine types."""
+"""Marks the steps that need a GPU, for runners with machines of several types."""
 
 from __future__ import annotations
 

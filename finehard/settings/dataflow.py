@@ -21,9 +21,9 @@ four types of machine with one L4 this is the one with as many cores a GPU as th
 class DataflowConfig:
     """The machines of a build on Dataflow.
 
+    accelerator     type of the GPUs of the machines that read images, ask models and detect
     python          version of Python in the workers' image, which the command must run too: the
                     pipeline is sent pickled
-    accelerator     type of the GPUs of the machines that read images, ask models and detect
     gpus            number of them a machine
     machine_type    of these machines; default: by type and number of the GPUs
     writer_machine_type     of the machines that list the input and write shards, without GPUs
@@ -33,8 +33,8 @@ class DataflowConfig:
     Raises UsageError if a machine cannot be told from the accelerator.
     """
 
-    accelerator: str
-    python: str
+    accelerator: str = "nvidia-l4"
+    python: str = "3.12"
     gpus: Positive = 1
     machine_type: str | None = None
     writer_machine_type: str = "n2-standard-4"

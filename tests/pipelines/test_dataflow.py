@@ -47,7 +47,7 @@ def replayed(pipeline: api.Pipeline) -> None:
 
 
 @pytest.mark.slow
-def test_a_staged_job_asks_for_its_machines_and_makes_equal_bytes(
+def test_a_staged_job_asks_for_machines_and_makes_equal_bytes(
     tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     machines = {"accelerator": "nvidia-l4", "python": "3.12", "workers": 5}
