@@ -20,8 +20,10 @@ SCRIPTS = Path(__file__).parents[1] / "deploy" / "slurm"
 STAND_INS = {
     "srun": 'test -z "$FAILING" || exit 1; exec sleep 1000',
     "scontrol": 'test "$1" = requeue || printf "n1\\nn2\\n"',
-    "curl": 'case "$*" in *//$READY:*) ;; *) exit 7 ;; esac',  # only this node's server is up
-    "finehard": 'trap "echo TERM >> $LOG; exit 143" TERM; while [ "$LONG" ]; do sleep 5; done',
+    # once the servers are started, that of one node is up
+    "curl": 'grep -q ^srun "$LOG" || exit 7; case "$*" in *//$READY:*) ;; *) exit 7 ;; esac',
+    "finehard": 'trap "echo TERM >> $LOG; exit 143" TERM; echo "tmp $TMPDIR" >> $LOG; '
+    'while [ "$LONG" ]; do sleep 5; done',
     "sleep": 'case "$1" in 5 | 60) exec /bin/sleep 0.05 ;; *) exec /bin/sleep "$1" ;; esac',
 }
 
@@ -42,6 +44,7 @@ class Job:
             "PATH": f"{programs}:{os.environ['PATH']}", "LOG": str(self.log), "READY": "n2",
             "FAILING": "", "LONG": "", "SLURM_JOB_ID": "4711", "SLURM_JOB_NODELIST": "n[1-2]",
             "SLURM_CPUS_PER_TASK": "8", "FINEHARD": "finehard", "VLLM_PYTHON": "vllm-python",
+            "TMPDIR": str(folder),
         }  # fmt: skip
         self.process = subprocess.Popen(
             ["bash", str(SCRIPTS / script), *arguments], env={**given, **environment}, text=True,
@@ -139,7 +142,9 @@ def test_a_job_that_waits_for_servers_is_requeued_too(tmp_path: Path) -> None:
 def test_joined_tasks_serve_on_all_gpus_of_their_node(tmp_path: Path) -> None:
     job = Job(tmp_path, "join.sbatch", "/in", "/out", "--limit", "5", SLURM_GPUS_ON_NODE="4")
     assert job.end() == (0, "")
-    log = job.log.read_text()
+    [[folder]] = job.called("tmp")
+    assert folder == f"{tmp_path}/finehard-4711" and not Path(folder).exists()
+    log = job.log.read_text().rpartition("\ntmp ")[0]
     assert "build --join --config gpu-node" in log and log.rstrip().endswith("--limit 5")
     args = yaml.safe_load(
         log[log.index("server.engine.args=") :].partition("=")[2].split(" --set")[0]
