@@ -10,6 +10,7 @@ import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.portability.api import beam_runner_api_pb2 as api
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
+from google.auth.credentials import AnonymousCredentials
 
 import finehard
 from finehard.config import load_config
@@ -30,7 +31,7 @@ def staged(settings: Path, source: Path, output: Path, root: str) -> tuple[Any, 
     assert made.dataflow is not None
     job = Job(str(source), str(output), "project", "us-central1", f"{root}/temp", "image")
     template = str(output.with_suffix(".json"))
-    beam = [*beam_options(job, made.dataflow), "--no_auth", f"--template_location={template}"]
+    beam = [*beam_options(job, made.dataflow), f"--template_location={template}"]
     with pytest.raises(FileNotFoundError, match=r"manifest\.json"):  # for nothing has run
         finehard.build(made, str(source), str(output), beam=beam)
     sent = json.loads(Path(template).read_text())
@@ -57,6 +58,8 @@ def test_a_staged_job_asks_for_machines_and_makes_equal_bytes(
     output = tmp_path / "two"
     with emulators.start("gs") as store:
         monkeypatch.setenv("STORAGE_EMULATOR_HOST", store.url)
+        nobody = (AnonymousCredentials(), "project")  # whom Beam would seek for half a minute
+        monkeypatch.setattr("google.auth.default", lambda **_: nobody)
         settings = config(tmp_path, server.url, dataflow=machines, storage=store.options)
         job, pipeline = staged(settings, source, output, store.root)
     [pool] = job["environment"]["workerPools"]
