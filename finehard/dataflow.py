@@ -67,7 +67,7 @@ def missing(job: Job, config: Config, python: tuple[int, ...] = sys.version_info
     if here != machines.python:
         lines.append(
             f"this is Python {here}, the image has {machines.python} (dataflow.python): use an "
-            f"environment of that version, such as make PYTHON=python{machines.python} makes"
+            f"environment with python{machines.python} (make sets one up where there is no .venv)"
         )
     return lines + _unserved(config)
 
