@@ -82,7 +82,13 @@ class World:
 def like_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
     """This process beats as fast as those it starts, and has no code that other tests loaded."""
     monkeypatch.setattr(lease, "HEARTBEAT_S", BEAT_S)
-    monkeypatch.setattr(registry, "user_code", registry.UserCode)
+    everything = registry.user_code
+
+    def of_the_pipeline() -> registry.UserCode:
+        sources = everything().sources
+        return registry.UserCode({name: sources[name] for name in ("build_finehard",)})
+
+    monkeypatch.setattr(registry, "user_code", of_the_pipeline)
 
 
 @pytest.fixture
