@@ -180,6 +180,9 @@ def as_dict(config: Config) -> dict[str, Any]:
         del values["half_truths"]
     if values["verify"]["regions_per_request"] == 1:
         del values["verify"]["regions_per_request"]
+    for name in ("captions", "captions_prompt", "caption_true"):
+        if values["verify"][name] == getattr(VerifyConfig, name):
+            del values["verify"][name]
     if values["verify"]["correction"] == dataclasses.asdict(CorrectionConfig()):
         del values["verify"]["correction"]
     for name in ("sent_min_side", "sent_max_aspect"):

@@ -26,12 +26,14 @@ from finehard.stages.correct_texts import CorrectTexts
 from finehard.stages.min_regions import MinRegions
 from finehard.stages.regions import Regions
 from finehard.stages.verify import Verify
+from finehard.stages.verify_caption import VerifyCaption
 from finehard.stages.verify_corrected import VerifyCorrected
 from finehard.worker.runtime import Build
 
 STAGES = (
     Curate,  # images that are not wanted -> rejects, where the config says so
     Caption,  # image -> short and long caption
+    VerifyCaption,  # false statements are cut out of the captions; by verify.captions
     Phrases,  # long caption -> noun phrases that can be located
     Detect,  # phrases -> boxes
     Regions,  # boxes -> a caption for each

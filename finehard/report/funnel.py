@@ -11,7 +11,9 @@ from finehard.rejects import REASONS
 from finehard.report.expressions import Expressions
 
 _STAGES = {
+    "curate": "passed curate",
     "caption": "captioned",
+    "verify_caption": "captions verified",
     "phrases": "phrases extracted",
     "detect": "searched for boxes",
     "regions": "regions described",
@@ -19,8 +21,8 @@ _STAGES = {
     "verify": "verified",
 }
 """The bundled stages in flow order, and the title of the step after each."""
-_CURATE = "curate"
-"""The first stage of a build whose config has rules for what is left out."""
+_OPTIONAL = ("curate", "verify_caption")
+"""Those of them that are only in builds whose config asks for them."""
 _COUNTED_WITH = {
     "phrases": "caption",
     "negatives": "regions",
@@ -29,7 +31,7 @@ _COUNTED_WITH = {
     "verify_corrected": "correct_negatives",
 }
 """Stages that share a step with the stage before them."""
-_UNTOLD = ("verify.untold", "verify_corrected.untold")
+_UNTOLD = ("verify_caption.untold", "verify.untold", "verify_corrected.untold")
 _CORRECTED = ("verify_corrected.text_corrected", "verify_corrected.negative_replaced")
 NOT_LEFT_OUT = frozenset((*_UNTOLD, *_CORRECTED, "curate.no_value"))
 """Counted with what the rules left out, though nothing was left out for it."""
@@ -75,7 +77,7 @@ def flow(manifest: dict[str, Any], more: Iterable[str] = ()) -> list[str]:
     or `more` names follow in their own order.
     """
     made = manifest.get("stages", ())
-    bundled = [_CURATE, *_STAGES] if _CURATE in made else _STAGES
+    bundled = [stage for stage in _STAGES if stage in made or stage not in _OPTIONAL]
     order = [*manifest.get("pipeline", bundled), *made, *more]
     return [stage for stage in dict.fromkeys(order) if stage not in _ENDS]
 
@@ -206,7 +208,8 @@ def other_drops(
 
     Left out are lost boxes, which have steps of their own, and the stages `without`.
     """
-    titles = {"caption": "cut from captions", "phrases": "phrases left out",
+    titles = {"caption": "cut from captions", "verify_caption": "statements of captions not confirmed",
+              "phrases": "phrases left out",
               "regions": "cut from region texts", "negatives": "hard negatives refused by rules",
               "verify": "not confirmed by verification",
               "correct_texts": "region texts not corrected",

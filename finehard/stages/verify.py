@@ -47,6 +47,13 @@ class VerifyConfig:
     """A region's texts are confirmed when each is true with at least this probability."""
     negative_true: Share = 0.5
     """A negative is confirmed when it is true with less than this probability."""
+    captions: Literal["skip", "drop", "mark"] = "skip"
+    """What becomes of a statement of the captions that is not confirmed: cut out of the long
+    caption; or kept, and what was said of each stands in `extra.verify_caption`. With "skip"
+    nothing is asked about captions."""
+    captions_prompt: str = "verify_caption.v1"
+    caption_true: Share = 0.5
+    """A statement of a caption is confirmed when it is true with at least this probability."""
     regions_per_request: Positive = 1
     """More save prompt tokens; only for models that keep several cut-outs apart."""
     max_tokens: Positive = 8
@@ -73,6 +80,8 @@ class Verify(Stage):
         self.prompt: Prompt = load_prompt(config.prompt, "verify", ("statements", "count"))
         if config.policy == "correct":
             self.needs = ("correct_texts", "correct_negatives", "verify_corrected")
+        if config.captions != "skip":
+            self.needs = (*self.needs, "verify_caption")
 
     def questions(self, record: Record) -> Sequence[Ask]:
         """Asks for each region, with its cut-out, about its two texts and its negatives: those that
