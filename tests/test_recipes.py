@@ -18,6 +18,7 @@ from finehard.demo.world import COLORS, KINDS, PATTERNS, Scene, Thing
 from finehard.negatives import NegativesConfig
 from finehard.negatives.hints import line
 from finehard.records import Bytes, Record, Region
+from finehard.texts.statements import statements
 from finehard.worker.images import Images
 
 THINGS = [
@@ -72,6 +73,26 @@ def test_a_claim_is_judged_once_in_whatever_words() -> None:
 )
 def test_texts_are_true_by_every_word(text: str, true: bool) -> None:
     assert models.is_true(text, THINGS[1]) == true
+
+
+def test_statements_of_a_true_caption_are_true_of_the_scene() -> None:
+    true = texts.captions(SCENE)
+    parts = [s.text for s in statements(true["long_caption"])]
+    assert len(parts) == 1 + len(THINGS) + 1
+    assert all(models.is_true_of_scene(text, SCENE) for text in [*parts, true["short_caption"]])
+    for wrong in (
+        "Two objects stand on a table",
+        "a blue hat on the left",
+        "a blue mug, quite small, on the left",
+        "a blue mug in the middle",
+        "Three objects on a wooden table, among them a red hat and a blue mug.",
+    ):
+        assert not models.is_true_of_scene(wrong, SCENE), wrong
+
+
+def test_captions_are_judged_as_wrongly_as_regions() -> None:
+    said = [models.caption_verdict(str(n), SCENE, "a blue mug on the left") for n in range(1000)]
+    assert np.mean(said) == pytest.approx(1 - RATES.verdicts_wrong, abs=0.03)
 
 
 def test_a_false_phrase_gets_the_box_of_what_is_like_it() -> None:

@@ -6,7 +6,8 @@ says.
 
 published   `finehard build` by the published recipe's choices: no verification, no rules for swaps,
             no balance; trained on the first four boxes
-ours        `finehard build` with rules, verification, correction and balance; random boxes
+ours        `finehard build` with rules, verification of captions, regions and negatives, correction
+            and balance; random boxes
 truth       the renderer's texts and boxes, and ten valid negatives a region; random boxes
 
 All are trained from scratch for as many steps, and measured on unseen scenes by the benchmark
@@ -69,7 +70,7 @@ RECIPES = {
         "random",
         {
             "negatives": {"prompt": "negatives.v2", "balance": True},
-            "verify": {"prompt": "verify.v3", "policy": "correct"},
+            "verify": {"prompt": "verify.v3", "policy": "correct", "captions": "drop"},
         },
     ),
     "truth": Recipe("random"),

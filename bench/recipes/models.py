@@ -28,6 +28,11 @@ _SIZES = ("small", "large")
 _UNFIT = {"color": ("light black", "dark white"), "pattern": ("dot", "stripe")}
 _HINT = re.compile(r"([^,|]+?) \((color|pattern)\): (\d+)")
 _TABLE = " on a "
+_NAMED = re.compile(
+    rf"an? (?:{'|'.join(COLORS)}) (?:(?:{'|'.join(PATTERNS)}) )?(?:{'|'.join(KINDS)})"
+    "(?:(?:, quite (?:small|large),)? (?P<place>on the left|in the middle|on the right))?"
+)
+"""How captions of scenes name an object."""
 _MOST_THINGS = len(texts.COUNT_WORDS)
 
 
@@ -150,6 +155,26 @@ def verdict(name: str, scene: Scene, thing: int, statement: str) -> bool:
     claim = statement.partition(_TABLE)[0].lower().split()[1:]
     wrong = chance("verdict", name, thing, *claim).random() < RATES.verdicts_wrong
     return is_true(statement, scene.things[thing]) != wrong
+
+
+def caption_verdict(name: str, scene: Scene, statement: str) -> bool:
+    """Returns whether verification calls a statement of a caption true of the whole image."""
+    claim = re.findall(r"\w+", statement.lower())
+    wrong = chance("caption verdict", name, *claim).random() < RATES.verdicts_wrong
+    return is_true_of_scene(statement, scene) != wrong
+
+
+def is_true_of_scene(statement: str, scene: Scene) -> bool:
+    """Whether a statement of a caption of `texts` says nothing false of a scene: its number of
+    objects, if it begins with one, and all that it names, with size where it tells the place."""
+    statement = statement.lower()
+    counts = [word.lower() for word in texts.COUNT_WORDS]
+    first = statement.split()[0]
+    if first in counts and counts.index(first) + 1 != len(scene.things):
+        return False
+    phrases = {texts.thing_phrase(thing) for thing in scene.things}
+    whole = {texts.listed_thing(thing, scene) for thing in scene.things}
+    return all(m[0] in (whole if m["place"] else phrases) for m in _NAMED.finditer(statement))
 
 
 def is_true(text: str, thing: Thing) -> bool:

@@ -1,4 +1,4 @@
-"""How true a dataset of rendered scenes is: its boxes, the texts of its regions, its negatives."""
+"""How true a dataset of rendered scenes is: its captions, boxes, texts of regions, negatives."""
 
 from __future__ import annotations
 
@@ -7,20 +7,23 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.recipes.models import is_true
+from bench.recipes.models import is_true, is_true_of_scene
 from bench.recipes.world import World
 from finehard.boxes import iou
 from finehard.dataset.reader import open_dataset
 from finehard.demo.world import KINDS
+from finehard.texts.statements import statements
 
 FIGURES = (
-    "images", "regions an image", "boxes right", "region texts true", "region captions true",
-    "negatives a region", "negatives true too", "negatives with another noun",
+    "images", "caption statements", "caption statements true", "long captions true",
+    "short captions true", "regions an image", "boxes right", "region texts true",
+    "region captions true", "negatives a region", "negatives true too", "negatives with another noun",
 )  # fmt: skip
 
 
 def quality(dataset: Path, world: World) -> dict[str, float]:
-    """Returns `FIGURES`: numbers, and shares of the regions or of the negatives.
+    """Returns `FIGURES`: numbers, and shares of the captions' statements, the captions, the regions
+    or the negatives. Statements are those of the long caption, counted an image.
 
     A region is one of the object that its box overlaps most. A box is right with an IoU of 0.5. A
     negative with another noun swaps no attribute; one that is "true too" is no negative at all.
@@ -29,6 +32,11 @@ def quality(dataset: Path, world: World) -> dict[str, float]:
     for sample in open_dataset(str(dataset)):
         counts["images"] += 1
         scene = world.scenes[sample.json["image"]["sha256"]]
+        said = [is_true_of_scene(s.text, scene) for s in statements(sample.json["long_caption"])]
+        counts["statements"] += len(said)
+        counts["statements true"] += sum(said)
+        counts["long true"] += all(said)
+        counts["short true"] += is_true_of_scene(sample.json["short_caption"], scene)
         sides = (scene.width, scene.height) * 2
         boxes = np.array([thing.box for thing in scene.things]) / sides
         for region in sample.json["regions"]:
@@ -42,9 +50,12 @@ def quality(dataset: Path, world: World) -> dict[str, float]:
                 counts["negatives"] += 1
                 counts["true too"] += is_true(negative["text"], thing)
                 counts["noun"] += negative["original"] in KINDS
+    images, told = max(1, counts["images"]), max(1, counts["statements"])
     regions, negatives = max(1, counts["regions"]), max(1, counts["negatives"])
     values = (
-        counts["images"], regions / max(1, counts["images"]), counts["right"] / regions,
+        counts["images"], told / images, counts["statements true"] / told,
+        counts["long true"] / images, counts["short true"] / images,
+        regions / images, counts["right"] / regions,
         counts["true"] / regions, counts["captions"] / regions, negatives / regions,
         counts["true too"] / negatives, counts["noun"] / negatives,
     )  # fmt: skip

@@ -26,10 +26,13 @@ class Answers:
         if name in ("negatives", "correct_negatives"):
             return {number: models.swaps(lines[number]) for number in schema["required"]}
         shown = [base64.b64decode(url.partition(",")[2]) for url in images]
-        if name == "caption":
-            whole = self._world.of_file(shown[0])
-            if whole is not None:
-                return models.captions(whole, self._world.scenes[whole])
+        whole = self._world.of_file(shown[0])
+        if name == "caption" and whole is not None:
+            return models.captions(whole, self._world.scenes[whole])
+        if name == "verify_caption" and whole is not None:
+            scene = self._world.scenes[whole]
+            said = {n: models.caption_verdict(whole, scene, lines[n]) for n in schema["required"]}
+            return {n: "yes" if true else "no" for n, true in said.items()}
         views = [self._world.of_view(data) for data in shown]
         found = [view for view in views if view is not None]
         if name == "caption" or not found or len(found) < len(views):  # the rehearsal's picture

@@ -58,15 +58,18 @@ def long_caption(scene: Scene) -> str:
     """Returns a caption with every object's color, pattern, size and position, and the setting."""
     count = COUNT_WORDS[len(scene.things) - 1]
     verb = "object stands" if len(scene.things) == 1 else "objects stand"
-    named = ";".join(
-        f" {thing_phrase(t)}{SIZE_TAIL[t.size]}{PLACE[scene.position(t)]}" for t in listed(scene)
-    )
+    named = ";".join(f" {listed_thing(thing, scene)}" for thing in listed(scene))
     other = "right" if scene.light == "left" else "left"
     return (
         f"{count} {verb} on a {scene.surface} table in front of a {scene.wall} wall:{named}. "
         f"The light comes from the {scene.light}, and soft shadows fall to the {other} "
         "across the table."
     )
+
+
+def listed_thing(thing: Thing, scene: Scene) -> str:
+    """Returns an object as the long caption names it: its phrase, size and position."""
+    return f"{thing_phrase(thing)}{SIZE_TAIL[thing.size]}{PLACE[scene.position(thing)]}"
 
 
 def region_caption(thing: Thing, scene: Scene) -> str:

@@ -208,7 +208,8 @@ def other_drops(
 
     Left out are lost boxes, which have steps of their own, and the stages `without`.
     """
-    titles = {"caption": "cut from captions", "verify_caption": "statements of captions not confirmed",
+    titles = {"caption": "cut from captions",
+              "verify_caption": "statements of captions not confirmed",
               "phrases": "phrases left out",
               "regions": "cut from region texts", "negatives": "hard negatives refused by rules",
               "verify": "not confirmed by verification",

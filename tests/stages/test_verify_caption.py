@@ -1,4 +1,4 @@
-"""Verification of captions: what is asked, and what becomes of statements that are not confirmed."""
+"""Verification of captions: what is asked, and what becomes of unconfirmed statements."""
 
 from __future__ import annotations
 
@@ -28,9 +28,7 @@ LONG = (
     "A red mug stands on a wooden table. A white cat lies beside it. It has green eyes. "
     "Mr. Brown's lamp hangs above the table."
 )
-LIST = (
-    "Three things stand on a table: a red mug; a blue bowl, quite small; a white lamp. It is day."
-)
+LIST = "Three things stand on a table: a red mug; a blue bowl, quite small; a white lamp. It rains."
 
 
 rejects.declare(VerifyCaption.reject_reasons)
@@ -107,11 +105,11 @@ def test_a_false_item_of_a_list_goes_alone() -> None:
     head, first, middle, last = (
         "Three things stand on a table", "a red mug", "a blue bowl, quite small", "a white lamp",
     )  # fmt: skip
-    assert _asked(_record(LIST))[1:] == [head, first, middle, last, "It is day."]
+    assert _asked(_record(LIST))[1:] == [head, first, middle, last, "It rains."]
     cut = {
-        (middle,): "Three things stand on a table: a red mug; a white lamp. It is day.",
+        (middle,): "Three things stand on a table: a red mug; a white lamp. It rains.",
         (last,): "Three things stand on a table: a red mug; a blue bowl, quite small.",
-        (head,): "A red mug; a blue bowl, quite small; a white lamp. It is day.",
+        (head,): "A red mug; a blue bowl, quite small; a white lamp. It rains.",
         (first, middle, last): "Three things stand on a table.",
         (head, first, middle, last, SHORT): None,
     }
