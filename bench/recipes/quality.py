@@ -17,7 +17,8 @@ from finehard.texts.statements import statements
 FIGURES = (
     "images", "caption statements", "caption statements true", "long captions true",
     "short captions true", "regions an image", "boxes right", "region texts true",
-    "region captions true", "negatives a region", "negatives true too", "negatives with another noun",
+    "region captions true", "negatives a region", "negatives true too",
+    "negatives with another noun",
 )  # fmt: skip
 
 
