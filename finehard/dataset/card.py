@@ -158,6 +158,12 @@ _VERIFIED = {
     "drop": "A model was asked about each; what it did not confirm was left out.",
     "correct": "A model was asked about each; what it did not confirm was corrected or left out.",
 }
+_CAPTIONS_VERIFIED = {
+    "drop": " A model was asked about each statement of the captions; what it did not confirm was "
+    "cut out.",
+    "mark": " A model was asked about each statement of the captions; `extra.verify_caption` has "
+    "its answers.",
+}
 
 
 def card(manifest: dict[str, Any], figures: str = "") -> str:
@@ -174,13 +180,14 @@ def card(manifest: dict[str, Any], figures: str = "") -> str:
     unread = one_line(unread_line(manifest["unread"])) if manifest.get("unread") else ""
     about = manifest.get("published")
     name = about["name"] if about else "finehard dataset"
-    policy = manifest["config"].get("verify", {}).get("policy", "skip")
+    verify = manifest["config"].get("verify", {})
+    verified = _VERIFIED.get(verify.get("policy"), _VERIFIED["skip"])
     contact = about and about.get("contact")
     return template.render(
         m=manifest, c=counts, size=size, pattern=pattern, unread=unread, features=_FEATURES,
         title=json.dumps(name, ensure_ascii=False) if about else name, heading=_heading(name),
         about=about, figures=figures, license=_license(about["license"] if about else "unknown"),
-        verified=_VERIFIED.get(policy, _VERIFIED["skip"]),
+        verified=verified + _CAPTIONS_VERIFIED.get(verify.get("captions"), ""),
         contact=f"write to {_code(contact)}." if contact else "open a discussion on this page.",
     )  # fmt: skip
 

@@ -118,6 +118,13 @@ def test_a_false_item_of_a_list_goes_alone() -> None:
         assert (made.long_caption if isinstance(made, Record) else None) == left
 
 
+def test_what_refers_to_a_true_statement_stays() -> None:
+    made = _kept("Mr. Brown's lamp hangs above the table.")
+    assert made.long_caption == LONG.partition(" Mr. Brown")[0]
+    chain = "A man sits. The other stands. He smiles. A dog sleeps. It snores."
+    assert _kept("A man sits.", long=chain).long_caption == "A dog sleeps. It snores."
+
+
 def test_a_false_short_caption_becomes_the_first_true_statement() -> None:
     made = _kept(SHORT, "A red mug stands on a wooden table.")
     assert made.short_caption == "A white cat lies beside it."
