@@ -79,8 +79,8 @@ def _lists(swaps: list[dict[str, str]]) -> list[str]:
 class Simulated:
     """The server's state and handlers."""
 
-    def __init__(self, args: argparse.Namespace, answer: Answer) -> None:
-        self._answer = answer
+    def __init__(self, args: argparse.Namespace, answer: Answer, text: int) -> None:
+        self._answer, self._text = answer, text
         slots, least_s, most_s, log = args.slots, args.least_s, args.most_s, args.log
         self._broken = args.broken
         self._share: float = args.faults
@@ -101,7 +101,7 @@ class Simulated:
     async def chat(self, request: web.Request) -> web.StreamResponse:
         """Answers a chat request."""
         body = await request.json()
-        text, images = _read(body["messages"])
+        text, images = _read(body["messages"], self._text)
         if "response_format" not in body:  # a probe
             message = {"role": "assistant", "content": "yes"}
             return web.json_response({"model": MODEL, "choices": [{"message": message}]})
@@ -183,18 +183,22 @@ class Simulated:
         return app
 
 
-def _read(messages: list[dict[str, Any]]) -> tuple[str, list[str]]:
+def _read(messages: list[dict[str, Any]], which: int) -> tuple[str, list[str]]:
     content = messages[0]["content"]
     if isinstance(content, str):
         return content, []
     images = [part["image_url"]["url"] for part in content if part["type"] == "image_url"]
-    *_, text = (part["text"] for part in content if part["type"] == "text")  # after "Image 1:"
-    return text, images
+    texts = [part["text"] for part in content if part["type"] == "text"]
+    return texts[which], images
 
 
-async def serve(args: argparse.Namespace, answer: Answer = answer) -> None:
-    """Serves until standard input ends; prints the base URL first."""
-    server = Simulated(args, answer)
+async def serve(args: argparse.Namespace, answer: Answer = answer, text: int = 0) -> None:
+    """Serves until standard input ends; prints the base URL first.
+
+    Of a message with several texts, such as "Image 1:" before the question, `answer` gets number
+    `text`: the first, as when the journals that tests go on with were recorded.
+    """
+    server = Simulated(args, answer, text)
     runner = web.AppRunner(server.app(), access_log=None, shutdown_timeout=0.1)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", args.port)

@@ -55,4 +55,4 @@ if __name__ == "__main__":
     parser = simulated_server.arguments()
     parser.add_argument("--world", required=True, help="the file of a `World`")
     args = parser.parse_args()
-    asyncio.run(simulated_server.serve(args, Answers(World(args.world))))
+    asyncio.run(simulated_server.serve(args, Answers(World(args.world)), text=-1))
