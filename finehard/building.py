@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-import os
 import pickle
 import shlex
 import time
@@ -28,6 +27,7 @@ from finehard.stages.stage import Stage
 from finehard.state import checkpoints, current_run, members
 from finehard.state.finished import finished_manifest, save_finished
 from finehard.state.lock import locked
+from finehard.state.runs import new_run, record_run
 from finehard.state.settings_snapshot import refuse_changes, settings_digest
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ def join(
         if finished is not None:
             return finished
         with joined(watch, begun.ready, this, begun.settings, begun.options, progress) as is_writer:
-            return _write(begun, replace(this, run=_run_name()), progress) if is_writer else None
+            return _write(begun, replace(this, run=new_run()), progress) if is_writer else None
 
 
 class _Begun(NamedTuple):
@@ -228,7 +228,7 @@ def _this_build(
         input=ready.source,
         output=output,
         shards=shard_count(ready.images, ready.config.shards),
-        run=_run_name(),
+        run=new_run(),
         pickled_stages=pickle.dumps(ready.stages),
         code=registry.user_code(),
         bundled=ready.pipeline.bundled,
@@ -237,10 +237,6 @@ def _this_build(
         storage=stores,
         checkpoints=json_digest([settings, [stage.limits.regions for stage in ready.stages]]),
     )
-
-
-def _run_name() -> str:
-    return f"{time.strftime('%Y%m%dT%H%M%S')}-{os.urandom(3).hex()}"
 
 
 def _start_server(config: Config, stack: contextlib.ExitStack) -> Config:
@@ -284,7 +280,6 @@ def _ask_servers(
 def _write_report(output: str, run: str, seconds: float, counts: dict[str, Any]) -> None:
     """Writes report.html; a dataset is whole without one, so a failure is only logged."""
     from finehard.report import report
-    from finehard.state.runs import record_run
 
     try:
         record_run(output, run, seconds, counts["stages"])

@@ -55,6 +55,13 @@ def side_files(output: str, run: str, kind: str) -> str:
     return "/".join([output.rstrip("/"), JOURNAL, kind, run])
 
 
+def split_key(key: str) -> tuple[str, int]:
+    """Returns the key that an image came with, and the how many-eth of that key it is ("KEY~2"):
+    what samples are sorted by."""
+    base, _, number = key.partition("~")
+    return base, int(number) if number.isdecimal() else 1
+
+
 def shard_count(samples: int, config: ShardsConfig) -> int:
     """Returns the number of shards for `samples` inputs."""
     return max(1, -(-samples // config.samples_per_shard))

@@ -14,7 +14,16 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from finehard.dataset.layout import CARD, CROISSANT, INDEX, MANIFEST, SIZES, shard_name, shard_of
+from finehard.dataset.layout import (
+    CARD,
+    CROISSANT,
+    INDEX,
+    MANIFEST,
+    SIZES,
+    shard_name,
+    shard_of,
+    split_key,
+)
 from finehard.dataset.tables import INDEX_SCHEMA, REJECT_SCHEMA, described
 from finehard.dataset.validate_regions import regions_problems
 from finehard.errors import UsageError, error_line
@@ -157,7 +166,7 @@ def _shard(
         yield f"{name}: {problem}"
     if len(samples) != shard["samples"]:
         yield f"{name} holds {len(samples)} samples, the manifest says {shard['samples']}"
-    if list(samples) != sorted(samples, key=_order):
+    if list(samples) != sorted(samples, key=split_key):
         yield f"{name}: its keys are not sorted"
     for key in sorted(indexed.keys() - samples.keys(), key=str):
         yield f"{INDEX} has {key}, which is not in {name}"
@@ -167,18 +176,12 @@ def _shard(
             yield f"{name}: {key} belongs to another shard"
         if key in rejected:
             yield f"{name}: {key} is among the rejects too"
-        base, number = _order(key)
+        base, number = split_key(key)
         previous = base if number == 2 else f"{base}~{number - 1}"
         if number > 1 and previous not in samples and previous not in rejected:
             yield f"{name}: {key} is there without {previous}"
         for problem in _sample(uri, key, parts, indexed.get(key)):
             yield f"{name}: {key}: {problem}"
-
-
-def _order(key: str) -> tuple[str, int]:
-    """The sort key of a sample's key: duplicates ("key~2") follow the key itself."""
-    base, _, number = key.partition("~")
-    return base, int(number) if number.isdecimal() else 1
 
 
 def _members(uri: str, samples: dict[str, dict[str, Member]]) -> Iterator[str]:

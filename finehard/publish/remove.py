@@ -27,6 +27,7 @@ from finehard.dataset.layout import (
     REMOVING,
     REPORT,
     SIZES,
+    split_key,
 )
 from finehard.dataset.reader import LOCATION, Dataset, dropped_examples, open_dataset
 from finehard.dataset.removals import (
@@ -230,12 +231,7 @@ def _write_rejects(uri: str, gone: list[dict[str, Any]]) -> None:
     if storage.exists(uri):
         with storage.open_read(uri) as file:
             rows = {row["key"]: row for row in read_table(file).to_pylist()} | rows
-
-    def place(key: str) -> tuple[str, int]:
-        base, _, number = key.partition("~")
-        return base, int(number or 1)
-
-    write_table(uri, [rows[key] for key in sorted(rows, key=place)], REJECT_SCHEMA)
+    write_table(uri, [rows[key] for key in sorted(rows, key=split_key)], REJECT_SCHEMA)
 
 
 def _write_index(

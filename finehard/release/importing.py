@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import struct
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -39,6 +38,7 @@ from finehard.release.make_sample import REASONS, STAGE, ReleaseConfig, SampleMa
 from finehard.release.url_table import url_table
 from finehard.stages.provenance import Provenance
 from finehard.state.lock import locked
+from finehard.state.runs import new_run
 
 COUNTS = "release.json"
 """In the dataset: items, samples, missing images and other rejects by sub-set."""
@@ -118,7 +118,7 @@ def _import(
     workers: int | None, progress: Progress,
 ) -> Imported:  # fmt: skip
     begin(output)
-    run = f"{time.strftime('%Y%m%dT%H%M%S')}-{os.urandom(3).hex()}"
+    run = new_run()
     tables = Path(side_files(output, run, "_images"))
     tables.mkdir(parents=True)
     counts: Counter[str] = Counter()

@@ -44,7 +44,7 @@ def leased(output: str) -> Iterator[None]:
     me = f"process {os.getpid()} on {socket.gethostname()}, {os.urandom(4).hex()}"
     lease = _acquire(uri, me, _left_behind(output))
     if lease is None:
-        raise _held(output, _read(uri))
+        raise built_by(output, _holder(_read(uri)))
     ended = threading.Event()
 
     def keep() -> None:
@@ -74,6 +74,13 @@ def refuse_leased(output: str) -> None:
     _left_behind(output)
 
 
+def built_by(output: str, holder: str) -> FinehardError:
+    """Returns the error for an output that `holder` is building."""
+    return FinehardError(
+        f"{output} is being built by {holder}: wait for it, or choose another output"
+    )
+
+
 def _left_behind(output: str) -> _Lease | None:
     """Returns the lease of a build that was killed. Raises `FinehardError` if it is running."""
     before = _read(_uri(output))
@@ -86,7 +93,7 @@ def _left_behind(output: str) -> _Lease | None:
     time.sleep(3 * HEARTBEAT_S)
     now = _read(_uri(output))
     if now not in (before, None):
-        raise _held(output, now)
+        raise built_by(output, _holder(now))
     return now
 
 
@@ -147,11 +154,8 @@ def _read(uri: str) -> _Lease | None:
         return _Lease("another process", -1, version)
 
 
-def _held(output: str, lease: _Lease | None) -> FinehardError:
-    holder = lease.holder if lease else "another process"
-    return FinehardError(
-        f"{output} is being built by {holder}: wait for it, or choose another output"
-    )
+def _holder(lease: _Lease | None) -> str:
+    return lease.holder if lease else "another process"
 
 
 def _stop(output: str, lease: _Lease | None) -> None:

@@ -1,14 +1,21 @@
-"""The successful runs of a build: how long each took, and what its stages asked."""
+"""The runs of a build: their names, how long each took, and what its stages asked."""
 
 from __future__ import annotations
 
 import json
+import os
+import time
 from typing import Any
 
 from finehard.io import storage
 
 _FOLDER = "_runs"
 """Folder in the journal with a file for each run."""
+
+
+def new_run() -> str:
+    """Returns a name for a run that begins now; names sort by time."""
+    return f"{time.strftime('%Y%m%dT%H%M%S')}-{os.urandom(3).hex()}"
 
 
 def record_run(output: str, run: str, seconds: float, stages: dict[str, Any]) -> None:

@@ -48,9 +48,9 @@ def test_duplicate_keys_are_sorted_after_the_first(tmp_path: Path) -> None:
     made = shard(tmp_path, [store.sample(k, n) for n, k in enumerate(("k", "k", "k-1", "k0"))])
     with tarfile.open(tmp_path / "shards" / f"{made.name}.tar") as tar:
         names = [m.name.split(".")[0] for m in tar][::2]
-    from finehard.dataset.validate import _order
+    from finehard.dataset.layout import split_key
 
-    assert names == ["k", "k~2", "k-1", "k0"] == sorted(names, key=_order)
+    assert names == ["k", "k~2", "k-1", "k0"] == sorted(names, key=split_key)
 
 
 def test_a_folder_without_dataset_is_reported(tmp_path: Path) -> None:
