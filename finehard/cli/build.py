@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import shlex
 import signal
@@ -14,6 +13,7 @@ from typing import Any
 
 from finehard.building import Built, build, join
 from finehard.config import Config
+from finehard.console.messages import log_to_stderr
 from finehard.console.progress import ProgressDisplay
 from finehard.dataset.unread import unread_line
 
@@ -44,26 +44,9 @@ def run_build(
 @contextlib.contextmanager
 def running() -> Iterator[ProgressDisplay]:
     """Shows messages and progress on standard error, and stops on signals, while the block runs."""
-    _log_to_stderr()
+    log_to_stderr()
     with _stops_on_signals(), ProgressDisplay() as progress:
         yield progress
-
-
-class _Formatter(logging.Formatter):
-    """Prefixes warnings and errors with "finehard: "; other messages are plain lines."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        message = record.getMessage()
-        return message if record.levelno < logging.WARNING else f"finehard: {message}"
-
-
-def _log_to_stderr() -> None:
-    handler = logging.StreamHandler()
-    handler.setFormatter(_Formatter())
-    # Beam says so on every start where its extra for Google Cloud is not installed
-    handler.addFilter(lambda record: "apitools not found" not in str(record.msg))
-    logging.basicConfig(handlers=[handler], level=logging.WARNING)
-    logging.getLogger("finehard").setLevel(logging.INFO)
 
 
 @contextlib.contextmanager

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import logging
 import sys
 
 from finehard.console.arguments import Parser
+from finehard.console.messages import log_to_stderr
 
 TEXT = "write a dataset without copies, images of evaluation sets and poor ones"
 FINGERPRINT_TEXT = "write a file of an evaluation set's pictures, by which copies are found"
@@ -28,8 +28,7 @@ def run(chosen: argparse.Namespace) -> int:
     """Curates, and prints how many samples were left out, by reason."""
     from finehard.curating import curate, load_curate_config
 
-    logging.basicConfig(level=logging.WARNING, format="finehard: %(message)s")
-    logging.getLogger("finehard").setLevel(logging.INFO)
+    log_to_stderr()
     done = curate(
         chosen.dataset, chosen.output, load_curate_config(chosen.config, chosen.set), chosen.beam
     )

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import logging
 
 from finehard.console.arguments import Parser
+from finehard.console.messages import log_to_stderr
 
 TEXT = "upload a published dataset to the Hugging Face Hub; the same command continues"
 
@@ -25,8 +25,7 @@ def run(chosen: argparse.Namespace) -> int:
     """Uploads, and prints what was uploaded and where it is."""
     from finehard.publish.push import push
 
-    logging.basicConfig(format="finehard: %(message)s", level=logging.WARNING)
-    logging.getLogger("finehard").setLevel(logging.INFO)
+    log_to_stderr()
     pushed = push(chosen.repo, chosen.data, chosen.public, chosen.squash_history)
     print(
         f"{pushed.committed:,} files committed, {pushed.there:,} were there, {pushed.deleted:,} "
