@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from finehard.dataset.removals import below
@@ -67,11 +67,7 @@ class Places:
 
     def values(self, value: Any) -> Any:
         """Returns JSON values with `text` of every string, also of keys."""
-        if isinstance(value, str):
-            return self.text(value)
-        if isinstance(value, dict):
-            return {self.text(key): self.values(inner) for key, inner in value.items()}
-        return [self.values(inner) for inner in value] if isinstance(value, list) else value
+        return _changed(value, self.text)
 
     def sample(self, sample: dict[str, Any]) -> dict[str, Any]:
         """Returns a sample without paths: in its source, its provenance, and what a user's stages
@@ -82,16 +78,17 @@ class Places:
                  "url": url if url and not _is_local(url) else None}  # fmt: skip
         made = {"image": image}
         for name in sample.keys() - made.keys():
-            told = self.values if name in _OF_STAGES else self._known_values
-            made[name] = told(sample[name])
+            made[name] = _changed(sample[name], self.text if name in _OF_STAGES else self.known)
         return {name: made[name] for name in sample}
 
-    def _known_values(self, value: Any) -> Any:
-        if isinstance(value, str):
-            return self.known(value)
-        if isinstance(value, dict):
-            return {self.known(key): self._known_values(inner) for key, inner in value.items()}
-        return [self._known_values(v) for v in value] if isinstance(value, list) else value
+
+def _changed(value: Any, change: Callable[[str], str]) -> Any:
+    """Returns JSON values with every string changed, also keys."""
+    if isinstance(value, str):
+        return change(value)
+    if isinstance(value, dict):
+        return {change(key): _changed(inner, change) for key, inner in value.items()}
+    return [_changed(inner, change) for inner in value] if isinstance(value, list) else value
 
 
 def _is_local(url: str) -> bool:

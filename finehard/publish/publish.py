@@ -26,7 +26,7 @@ from finehard.dataset.layout import (
 from finehard.dataset.packed import Finished
 from finehard.dataset.reader import Dataset, open_dataset
 from finehard.dataset.regions import RegionWriter, region_rows, regions_part
-from finehard.dataset.removals import recorded
+from finehard.dataset.removals import RECORD, recorded
 from finehard.dataset.shard import UnreadableSample
 from finehard.dataset.tables import INDEX_SCHEMA, REJECT_SCHEMA, index_part, write_table
 from finehard.dataset.writer import Hashed, write_sample
@@ -36,6 +36,7 @@ from finehard.images import ImagesConfig
 from finehard.io import storage
 from finehard.io.parquet import read_table
 from finehard.io.processes import Processes
+from finehard.preflight import check_output
 from finehard.publish.about import About
 from finehard.publish.citation import CITATION, citation
 from finehard.publish.figures import card_figures
@@ -107,8 +108,7 @@ def _check(source: Dataset, output: str) -> None:
     """Raises `UsageError` where the copy cannot be written to `output`."""
     if "published" in source.manifest:
         raise UsageError(f"{source.uri} is a published copy: give the dataset that it was made of")
-    if f"{output}/".startswith(f"{source.uri}/") or f"{source.uri}/".startswith(f"{output}/"):
-        raise UsageError(f"output {output} and dataset {source.uri} overlap: choose another folder")
+    check_output(output, source.uri)
     if storage.exists(storage.join(output, JOURNAL, REMOVING)):
         raise UsageError(f"{output}: complete the removal first (finehard remove {output} ...)")
     manifest = storage.join(output, MANIFEST)
@@ -125,7 +125,7 @@ def _check(source: Dataset, output: str) -> None:
     if left := set(recorded(output)) - set(recorded(source.uri)):
         raise UsageError(
             f"{len(left)} removals from {output} were not made in {source.uri}: first finehard "
-            f"remove {source.uri} --list {storage.join(output, JOURNAL, 'removed.csv')}"
+            f"remove {source.uri} --list {storage.join(output, JOURNAL, RECORD)}"
         )
 
 

@@ -179,15 +179,19 @@ def test_what_is_removed_later_leaves_the_copy_too(made: Path, tmp_path: Path) -
 def test_wrong_arguments_are_one_line_each(
     made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "other").mkdir()
-    (tmp_path / "other" / "file").write_text("")
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "file").write_text("")
     out = str(tmp_path / "out")
+    named = ["--name", "a", "--license", "mit"]
     for arguments, said in (
         ([str(made), out, "--name", "a\nb", "--license", "mit"], "--name"),
         ([str(made), out, "--name", "a", "--license", "my own"], "--license"),
-        ([str(made), str(made / "out"), "--name", "a", "--license", "mit"], "overlap"),
-        ([str(made), str(tmp_path / "other"), "--name", "a", "--license", "mit"], "other files"),
-        ([str(tmp_path / "no"), out, "--name", "a", "--license", "mit"], "does not exist"),
+        ([str(made), str(made / "out"), *named], "lies inside"),
+        ([str(made), str(other), *named], "other files"),
+        ([str(made), str(other / "file"), *named], "is a file"),
+        ([str(other / "file"), out, *named], "is a file"),
+        ([str(tmp_path / "no"), out, *named], "does not exist"),
     ):
         assert main(["publish", *arguments]) == 2
         [line] = capsys.readouterr().err.splitlines()
