@@ -52,9 +52,7 @@ def freeze(model: Network, tower: Literal["none", "vision", "text"]) -> None:
                 parameter.requires_grad_(False)
 
 
-def make_optimizer(
-    model: Network, config: OptimizerConfig, device: torch.device
-) -> torch.optim.AdamW:
+def make_optimizer(model: Network, config: OptimizerConfig) -> torch.optim.AdamW:
     """Returns AdamW, with weight decay for parameters of two or more dimensions, and with
     `decay_scales` for all but biases and norms. Parameters without gradients are left out.
 

@@ -112,7 +112,7 @@ def train(
     objective = Objective(network, config.objective).to(device).train()
     if run.gradient_checkpointing:
         network.gradient_checkpointing_enable({"use_reentrant": False})
-    optimizer = make_optimizer(network, config.optimizer, device)
+    optimizer = make_optimizer(network, config.optimizer)
     average = None
     if config.optimizer.ema:
         average = WeightAverage(network, config.optimizer.ema, state["ema"] if state else None)
@@ -357,8 +357,7 @@ def _batches(
         if distributed.rank() == 0:
             print(f"only {order.total} samples: steps of {total} images", file=sys.stderr)
     part = Part(total // shares, distributed.rank(), world)
-    batches = Batches(source, order, part, Tokens(tokenizer), limits)
-    return batches
+    return Batches(source, order, part, Tokens(tokenizer), limits)
 
 
 def _steps(config: OptimizerConfig, per_epoch: int) -> int:

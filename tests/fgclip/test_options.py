@@ -77,7 +77,7 @@ def test_parts_with_a_frozen_tower_have_the_same_loss(dataset, start, tmp_path):
 def test_each_tower_has_its_own_learning_rate():
     factors = {"lr_text": 0.5, "lr_vision": 0.1, "lr_heads": 10.0}
     model = build(tiny_config())
-    optimizer = make_optimizer(model, config(optimizer=factors).optimizer, torch.device("cpu"))
+    optimizer = make_optimizer(model, config(optimizer=factors).optimizer)
     set_rate(optimizer, 2.0)
     rates = {id(p): g["lr"] for g in optimizer.param_groups for p in g["params"]}
     named = {n: rates[id(p)] for n, p in model.named_parameters() if id(p) in rates}

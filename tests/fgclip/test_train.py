@@ -284,7 +284,7 @@ def test_learning_rate_warms_up_and_falls_to_zero():
 def test_weight_decay_spares_norms_and_biases(published):
     model = build(tiny_config())
     settings = config(optimizer={"decay_scales": published}).optimizer
-    decayed = make_optimizer(model, settings, torch.device("cpu")).param_groups[0]["params"]
+    decayed = make_optimizer(model, settings).param_groups[0]["params"]
     names = {n for n, p in model.named_parameters() if any(p is q for q in decayed)}
     assert "vision_model.embeddings.position_embedding.weight" in names
     assert not any("norm" in n or n.endswith("bias") for n in names)
