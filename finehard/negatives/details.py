@@ -20,7 +20,7 @@ from finehard.digest import number
 from finehard.errors import UsageError
 from finehard.io import storage
 from finehard.negatives.half_truths import is_one_thing
-from finehard.negatives.heads import words
+from finehard.negatives.heads import Word, words
 from finehard.negatives.listed import listed
 from finehard.phrases.lexicon import broader, category, reading
 
@@ -110,7 +110,7 @@ def _usable(texts: Iterable[str], checked: bool) -> Iterator[Detail]:
         found = words(text)
         if not found:
             continue
-        if checked and not _is_seldom_left_out(text):
+        if checked and not _is_seldom_left_out(found):
             continue
         kind: set[str] = set()
         for word in found:
@@ -119,8 +119,7 @@ def _usable(texts: Iterable[str], checked: bool) -> Iterator[Detail]:
         yield Detail(text, frozenset(kind | {found[-1].lower}))
 
 
-def _is_seldom_left_out(text: str) -> bool:
-    found = words(text)
+def _is_seldom_left_out(found: tuple[Word, ...]) -> bool:
     noun = reading(found[-1].lower).noun
     return (
         found[0].lower in ("a", "an")

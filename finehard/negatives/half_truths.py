@@ -32,11 +32,11 @@ _OPPOSITES = {
 }  # fmt: skip
 """Relations and what excludes them. "on" stands last: it is part of others."""
 _TURNED = {**_OPPOSITES, **{b: a for a, b in reversed(_OPPOSITES.items())}}
-_ROLES = listed(
-    "riding chasing carrying holding pulling pushing kicking following feeding leading "
-    "under behind above below over"
+ACTIONS = listed(
+    "riding chasing carrying holding pulling pushing kicking following feeding leading"
 )
-"""Words between two things that hold in one direction only."""
+_ROLES = ACTIONS | listed("under behind above below over")
+"""Words between two things that hold in one direction only; the first are done by one of them."""
 _WHOLE = listed("a an the two three four five some")
 
 
@@ -85,9 +85,15 @@ def _exchanged(text: str) -> str:
     left, right = (text[s[0].start : s[-1].end] for s in (first, second))
     if left.lower() == right.lower():
         return ""
-    if left[0].isupper():
-        left, right = left[0].lower() + left[1:], right[0].upper() + right[1:]
+    left, right = exchanged_case(left, right)
     return f"{right} {found[place].lower} {left}"
+
+
+def exchanged_case(left: str, right: str) -> tuple[str, str]:
+    """Returns two phrases that are to be exchanged, the capital of the first given to the other."""
+    if not left[0].isupper():
+        return left, right
+    return left[0].lower() + left[1:], right[0].upper() + right[1:]
 
 
 def is_one_thing(some: tuple[Word, ...]) -> bool:

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from finehard.digest import number
 from finehard.negatives.falsehood import Falsehood, is_thing, sentences
+from finehard.negatives.half_truths import ACTIONS, exchanged_case
 from finehard.negatives.heads import Word, words
 from finehard.negatives.listed import listed
 from finehard.phrases.lexicon import reading
@@ -29,10 +30,6 @@ _POSTURES = listed(
     "positioned located situated set laid"
 )
 """Words that may stand between a thing and where it is."""
-_ACTIONS = listed(
-    "riding chasing carrying holding pulling pushing kicking following feeding leading"
-)
-"""Between two things, these hold in one direction only."""
 _MORE = listed("another other second third fourth remaining last next")
 _LETTERS = re.compile(r"[a-z]+")
 _SHOWS = listed("is are shows features depicts captures displays")
@@ -121,7 +118,7 @@ def _exchanged(sentence: str) -> Iterator[_Change]:
     """Yields a change for each action between two things of one noun each, both in the singular."""
     found = words(sentence)
     for place, word in enumerate(found):
-        if word.lower not in _ACTIONS:
+        if word.lower not in ACTIONS:
             continue
         first = _before(sentence, found, place, _ARTICLES, listed("is"))
         second = _after(found, place + 1, _ARTICLES)
@@ -135,8 +132,7 @@ def _exchanged(sentence: str) -> Iterator[_Change]:
         between = sentence[found[first.end - 1].end : found[second.start].start]
         if left.lower() == right.lower():
             continue
-        if left[0].isupper():
-            left, right = left[0].lower() + left[1:], right[0].upper() + right[1:]
+        left, right = exchanged_case(left, right)
         new = f"{right}{between}{left}"
         yield a, b, new, new
 
