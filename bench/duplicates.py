@@ -32,7 +32,7 @@ from finehard.curate.clusters import clusters
 from finehard.curate.compare import Look
 from finehard.curate.config import CopiesConfig
 from finehard.curate.copies import TOGETHER
-from finehard.curate.evaluation import SCHEMA, Evaluation, Printed, row_of
+from finehard.curate.evaluation import SCHEMA, Evaluation, EvaluationPicture, row_of
 from finehard.curate.fingerprint import Fingerprint, fingerprint
 from finehard.demo.render import encode, render
 from finehard.images import ANY_SIDE, decode
@@ -145,7 +145,7 @@ def measure_evaluation(others: list[Fingerprint], unseen: list[Any], copied: lis
     """Looks for the alterations of unseen scenes among all others; prints recall, precision."""
     import pyarrow as pa
 
-    rows = [row_of("unseen", Printed(str(n), "", each)) for n, each in enumerate(unseen)]
+    rows = [row_of("unseen", EvaluationPicture(str(n), "", each)) for n, each in enumerate(unseen)]
     evaluation = Evaluation(pa.Table.from_pylist(rows, SCHEMA), CopiesConfig())
     planted: list[Fingerprint] = list(chain.from_iterable(copied))
     pictures = [*planted, *others]

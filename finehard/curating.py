@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import os
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import partial
@@ -22,7 +21,7 @@ from finehard.curate import copies
 from finehard.curate.bands import BANDS
 from finehard.curate.candidates import best
 from finehard.curate.config import CurateConfig
-from finehard.curate.judge import Judge, reasons
+from finehard.curate.judge import Judge, content, reasons
 from finehard.curate.measured import Measured, all_staying, measure_shard, measured
 from finehard.curate.reason import Reason
 from finehard.curate.rewritten import save_left_out
@@ -30,13 +29,14 @@ from finehard.curate.work import Work
 from finehard.dataset.complete import Origin, begin, remove_side_files
 from finehard.dataset.layout import JOURNAL, ShardsConfig, shard_count
 from finehard.dataset.reader import Dataset, open_dataset
-from finehard.digest import folder_revision, json_digest, source_hash
+from finehard.digest import json_digest, source_hash
 from finehard.errors import FinehardError, UsageError, error_line
 from finehard.io import storage
 from finehard.preflight import check_output
 from finehard.settings.read import checked, overridden, read_yaml
 from finehard.stages.provenance import Provenance
 from finehard.state.lock import locked
+from finehard.state.runs import new_run
 
 _log = logging.getLogger(__name__)
 
@@ -81,7 +81,7 @@ def curate(
     old, target = open_dataset(dataset), storage.local(output)
     check_output(target, old.uri)
     work = _work(old, target, config, given)
-    Judge(config)  # what is missing is told before anything is written
+    Judge(config), work.embedder()  # what is missing is told before anything is written
     with locked(target):
         return _curate(old, work, options)
 
@@ -92,15 +92,14 @@ def _work(old: Dataset, target: str, config: CurateConfig, stores: Mapping[str, 
             "curate.columns: a finished dataset does not have the columns of its source; they work "
             "in a build"
         )
-    named = [*config.evaluation, *(m.model for m in (config.similarity, config.embeddings) if m)]
-    content = [folder_revision(storage.local(each)) or each for each in named]
     shards = [shard["sha256"] for shard in old.manifest["shards"]]
     own = reasons(config)  # imports the user's checks
     code = registry.user_code()
-    decided = [asdict(config), content, shards, source_hash(PACKAGE_FOLDER), code.sources, own]
+    named, source = content(config), source_hash(PACKAGE_FOLDER)
+    decided = [asdict(config), named, shards, source, code.sources, own]
     return Work(
-        old.uri, target, f"{time.strftime('%Y%m%dT%H%M%S')}-{os.urandom(3).hex()}",
-        json_digest(decided), len(shards), config, code=code, storage=stores,
+        old.uri, target, new_run(), json_digest(decided), len(shards), config, code=code,
+        storage=stores,
     )  # fmt: skip
 
 
@@ -174,8 +173,8 @@ def _save_by_shard(found: Measured, left_out: dict[int, Reason]) -> None:
     """Saves for each shard which of its pictures, numbered from its first, are copies."""
     of: list[dict[int, Reason]] = [{} for _ in range(found.work.shards)]
     for number, reason in left_out.items():
-        shard = int(np.searchsorted(found.starts, number, "right")) - 1
-        of[shard][number - int(found.starts[shard])] = reason
+        shard, row = found.place(number)
+        of[shard][row] = reason
     for shard, reasons_of_shard in enumerate(of):
         save_left_out(found.work, shard, reasons_of_shard)
 

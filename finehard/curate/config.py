@@ -13,7 +13,7 @@ from finehard.settings.ranges import Amount, Aspect, Count, Share
 
 @dataclass(frozen=True)
 class CopiesConfig:
-    """When two pictures are copies of each other. The defaults are measured (bench/duplicates)."""
+    """When two pictures are copies of each other. `bench.duplicates` measures the defaults."""
 
     distance: Annotated[int, Ge(0), Le(14)] = 10
     """Most bits of 64 in which the hashes of two views may differ."""

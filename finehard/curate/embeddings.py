@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -65,7 +66,8 @@ def _load_script(path: str) -> Any:
     except ImportError as error:
         raise FinehardError(f"{error}: install finehard[detect]") from None
     try:
-        return torch.jit.load(path, map_location="cpu").eval()
+        with warnings.catch_warnings(action="ignore", category=FutureWarning):
+            return torch.jit.load(path, map_location="cpu").eval()  # what SSCD is published as
     except (RuntimeError, ValueError, OSError) as error:
         line = error_line(error, 160)
         raise FinehardError(f"curate.embeddings.model: no TorchScript in {path}: {line}") from None

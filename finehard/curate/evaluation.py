@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from finehard.curate.bands import BANDS, Hashes
-from finehard.curate.candidates import Between, best, verified
+from finehard.curate.candidates import Between, verified
 from finehard.curate.compare import Look
 from finehard.curate.config import CopiesConfig
 from finehard.curate.fingerprint import THUMBNAIL, VERSION, VIEWS, Fingerprint
@@ -36,7 +36,7 @@ SCHEMA = pa.schema(
 _ROWS = 4096
 
 
-class Printed(NamedTuple):
+class EvaluationPicture(NamedTuple):
     """A picture of an evaluation set: its key there, the SHA-256 of its file, its fingerprint."""
 
     key: str
@@ -44,7 +44,7 @@ class Printed(NamedTuple):
     fingerprint: Fingerprint
 
 
-def write_prints(uri: str, name: str, pictures: Iterable[Printed]) -> int:
+def write_fingerprints(uri: str, name: str, pictures: Iterable[EvaluationPicture]) -> int:
     """Writes the file of set `name`, whole or not at all; returns how many pictures it has."""
     count = 0
     rows: list[dict[str, object]] = []
@@ -62,7 +62,7 @@ def write_prints(uri: str, name: str, pictures: Iterable[Printed]) -> int:
     return count
 
 
-def row_of(name: str, picture: Printed) -> dict[str, object]:
+def row_of(name: str, picture: EvaluationPicture) -> dict[str, object]:
     """Returns the row of a picture of set `name`, as in `SCHEMA`."""
     hashes, thumbnail, (top, bottom) = picture.fingerprint
     return {
@@ -102,7 +102,7 @@ class Evaluation:
     def copies(self, hashes: Hashes, looks: Sequence[Look]) -> dict[int, Reason]:
         """Returns the reasons for those of some pictures, by number, that are copies of one in the
         sets; `hashes` is (m, VIEWS)."""
-        pairs = best(self._between.pairs(hashes))
+        pairs = self._between.pairs(hashes)
         found: dict[int, tuple[float, Reason]] = {}
         for ours, number, distance, difference in verified(
             pairs, self._look, looks.__getitem__, self._config
@@ -127,9 +127,9 @@ def _bytes(table: pa.Table, column: str) -> np.ndarray:
     return np.frombuffer(b"".join(values.to_pylist()), np.uint8)
 
 
-def read_prints(files: Sequence[str]) -> pa.Table:
-    """Returns the rows of files that `write_prints` wrote. Raises `UsageError` where one is none,
-    or is of another version of finehard's fingerprints."""
+def read_fingerprints(files: Sequence[str]) -> pa.Table:
+    """Returns the rows of files that `write_fingerprints` wrote. Raises `UsageError` where one is
+    none, or is of another version of finehard's fingerprints."""
     tables = []
     for uri in files:
         try:

@@ -6,13 +6,13 @@ import hashlib
 import os
 from collections.abc import Callable, Iterator, Sequence
 
-from finehard.curate.evaluation import Printed, write_prints
+from finehard.curate.evaluation import EvaluationPicture, write_fingerprints
 from finehard.curate.fingerprint import fingerprint
 from finehard.errors import UsageError
 from finehard.images import ANY_SIDE, ImageError, decode, stored
 from finehard.io import storage
 from finehard.records import Reject
-from finehard.sources import SourceConfig, read, survey, units
+from finehard.sources import SourceConfig, SourceFile, read, survey, units
 
 Unread = Callable[[str], None]
 """Gets a line for each image that cannot be read."""
@@ -29,29 +29,29 @@ def fingerprint_images(
     """
     target = storage.local(output)
     name = name or os.path.basename(target).rpartition(".")[0] or os.path.basename(target)
-    count = write_prints(target, name, _pictures(sources, unread))
+    config = SourceConfig()
+    files = [file for source in sources for file in survey(source, config).files]
+    count = write_fingerprints(target, name, _pictures(files, config, unread))
     if not count:
         storage.delete([target])
         raise UsageError(f"no image of {', '.join(sources)} can be read: {output} is not written")
     return count
 
 
-def _pictures(sources: Sequence[str], unread: Unread) -> Iterator[Printed]:
-    config = SourceConfig()
-    for source in sources:
-        files, _ = survey(storage.local(source), config)
-        for file in files:
-            for unit in units(file, config):
-                for item in read(unit, config):
-                    if isinstance(item, Reject):
-                        unread(f"{item.source}: {item.detail}")
-                        continue
-                    try:
-                        # as a build stores it, so that the SHA-256 is that of a sample
-                        data = stored(item.data, ANY_SIDE).data
-                        picture = decode(data, ANY_SIDE).pixels
-                    except ImageError as error:
-                        unread(f"{item.record.source}: {error}")
-                        continue
-                    sha256 = hashlib.sha256(data).hexdigest()
-                    yield Printed(item.record.key, sha256, fingerprint(picture))
+def _pictures(
+    files: Sequence[SourceFile], config: SourceConfig, unread: Unread
+) -> Iterator[EvaluationPicture]:
+    every = (unit for file in files for unit in units(file, config))
+    for item in (item for unit in every for item in read(unit, config)):
+        if isinstance(item, Reject):
+            unread(f"{item.source}: {item.detail}")
+            continue
+        try:
+            # as a build stores it, so that the SHA-256 is that of a sample
+            data = stored(item.data, ANY_SIDE).data
+            picture = decode(data, ANY_SIDE).pixels
+        except ImageError as error:
+            unread(f"{item.record.source}: {error}")
+            continue
+        sha256 = hashlib.sha256(data).hexdigest()
+        yield EvaluationPicture(item.record.key, sha256, fingerprint(picture))

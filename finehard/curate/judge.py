@@ -11,6 +11,8 @@ from finehard.curate.config import CurateConfig
 from finehard.curate.consent import column_reason, license_reason
 from finehard.curate.quality import quality_reason, size_reason
 from finehard.curate.reason import REASONS, Reason
+from finehard.digest import folder_revision
+from finehard.io import storage
 from finehard.records import Record
 
 if TYPE_CHECKING:
@@ -31,9 +33,9 @@ class Judge:
             self._similarity = Similarity(config.similarity)
         self._evaluation = None
         if config.evaluation:
-            from finehard.curate.evaluation import Evaluation, read_prints
+            from finehard.curate.evaluation import Evaluation, read_fingerprints
 
-            self._evaluation = Evaluation(read_prints(config.evaluation), config.copies)
+            self._evaluation = Evaluation(read_fingerprints(config.evaluation), config.copies)
 
     def reason(
         self, record: Record, picture: Image.Image, printed: Fingerprint | None = None
@@ -61,6 +63,13 @@ class Judge:
 
         same = self._evaluation.copied(record.sha256)
         return same or self._evaluation.copy(printed or fingerprint(picture))
+
+
+def content(config: CurateConfig) -> list[str]:
+    """Returns the content of each file and model that `config` names, or its name where it is no
+    local one."""
+    named = [*config.evaluation, *(m.model for m in (config.similarity, config.embeddings) if m)]
+    return [folder_revision(storage.local(each)) or each for each in named]
 
 
 def reasons(config: CurateConfig) -> dict[str, str]:

@@ -116,6 +116,11 @@ class Measured(NamedTuple):
     work: Work
     starts: np.ndarray
 
+    def place(self, number: int) -> tuple[int, int]:
+        """Returns the shard of a picture, and its number among those of the shard that stay."""
+        shard = int(np.searchsorted(self.starts, number, "right")) - 1
+        return shard, number - int(self.starts[shard])
+
     def hashes(self, shard: int) -> Hashes:
         """Returns the hashes of a shard's pictures, (n, VIEWS)."""
         data = storage.read_all(self.work.file("hashes", shard))
@@ -123,8 +128,8 @@ class Measured(NamedTuple):
 
     def look(self, number: int) -> Look:
         """Returns the thumbnail and edges of a picture."""
-        shard = int(np.searchsorted(self.starts, number, "right")) - 1
-        at = 1 + (number - int(self.starts[shard])) * _LOOK.itemsize
+        shard, row = self.place(number)
+        at = 1 + row * _LOOK.itemsize
         data = storage.read(Bytes(self.work.file("looks", shard), at, _LOOK.itemsize))
         found = np.frombuffer(data, _LOOK)[0]
         return found["thumbnail"], (float(found["edges"][0]), float(found["edges"][1]))
@@ -136,10 +141,10 @@ class Measured(NamedTuple):
 
     def vector(self, number: int) -> NDArray[np.float32]:
         """Returns the embedding of a picture, (d,), of length 1."""
-        shard = int(np.searchsorted(self.starts, number, "right")) - 1
-        uri, first = self.work.file("vectors", shard), int(self.starts[shard])
-        size = (storage.size(uri) - 1) // (int(self.starts[shard + 1]) - first)
-        data = storage.read(Bytes(uri, 1 + (number - first) * size, size))
+        shard, row = self.place(number)
+        uri = self.work.file("vectors", shard)
+        size = (storage.size(uri) - 1) // int(self.starts[shard + 1] - self.starts[shard])
+        data = storage.read(Bytes(uri, 1 + row * size, size))
         return np.frombuffer(data, "<f2").astype(np.float32)
 
 

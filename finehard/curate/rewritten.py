@@ -10,16 +10,15 @@ import orjson
 
 from finehard.curate.measured import as_record, reasons_of
 from finehard.curate.reason import Reason
+from finehard.curate.stage import Curate
 from finehard.curate.work import Work
-from finehard.dataset.layout import shard_of, side_files
+from finehard.dataset.layout import shard_of, side_files, split_key
 from finehard.dataset.packed import pack
 from finehard.dataset.pointers import Pointer
 from finehard.dataset.reader import open_dataset
 from finehard.io import storage
 from finehard.io.parquet import read_table
 from finehard.records import Bytes
-
-STAGE = "curate"
 
 
 def save_left_out(work: Work, shard: int, copied: dict[int, Reason]) -> None:
@@ -39,8 +38,8 @@ def pointers(work: Work, shard: int) -> Iterator[tuple[int, Pointer]]:
         offset = file.write(b"\n")  # some object stores cannot hold an empty file
         for key, item in _items(work, shard, copied):
             data = pack(item)
-            base, _, number = key.partition("~")
-            pointer = Pointer(base, f"{int(number or 1):09d}", Bytes(uri, offset, len(data)))
+            base, number = split_key(key)
+            pointer = Pointer(base, f"{number:09d}", Bytes(uri, offset, len(data)))
             placed.append((shard_of(base, work.new_shards), pointer))
             offset += file.write(data)
     yield from placed
@@ -61,7 +60,7 @@ def _items(
             continue
         row = {
             "source": as_record(sample).source,
-            "stage": STAGE,
+            "stage": Curate.name,
             "reason": reason.name,
             "detail": reason.detail[:300],
         }

@@ -9,10 +9,8 @@ from PIL import Image
 
 from finehard.curate.config import CopiesConfig, CurateConfig
 from finehard.curate.consent import without_value
-from finehard.curate.judge import Judge, reasons
-from finehard.digest import folder_revision
+from finehard.curate.judge import Judge, content, reasons
 from finehard.errors import UsageError
-from finehard.io import storage
 from finehard.records import Record, Reject, reject
 from finehard.stages.stage import Settings, Stage
 
@@ -60,8 +58,4 @@ class Curate(Stage):
 
     def identity(self) -> dict[str, Any]:
         """Returns the settings, and the content of the files and the model that they name."""
-        named = list(self.config.evaluation)
-        if self.config.similarity is not None:
-            named.append(self.config.similarity.model)
-        content = [folder_revision(storage.local(each)) or each for each in named]
-        return {**asdict(self.config), "content": content, "version": self.version}
+        return {**asdict(self.config), "content": content(self.config), "version": self.version}

@@ -12,12 +12,12 @@ import pytest
 
 from bench.altered import ALTERATIONS
 from finehard.cli import main
-from finehard.curate.config import CopiesConfig, CurateConfig
+from finehard.curate.config import CopiesConfig, CurateConfig, EmbeddingsConfig
 from finehard.curate.fingerprinting import fingerprint_images
 from finehard.curating import curate, load_curate_config
 from finehard.dataset.reader import open_dataset
 from finehard.dataset.validate import validate
-from finehard.errors import UsageError
+from finehard.errors import FinehardError, UsageError
 from tests.curate.pictures import dataset, folder, jpeg, scene
 from tests.dataset import finished
 
@@ -155,4 +155,15 @@ def test_what_a_finished_dataset_lacks_is_refused(tmp_path: Path) -> None:
     pq.write_table(pq.read_table(old / "index.parquet"), other)
     with pytest.raises(UsageError, match="not written by finehard fingerprint"):
         curate(str(old), str(tmp_path / "new"), CurateConfig(evaluation=(str(other),)))
-    assert not (tmp_path / "new" / "shards").exists()
+    gone = EmbeddingsConfig(str(tmp_path / "gone.pt"))
+    with pytest.raises(FinehardError, match="no TorchScript in .*gone.pt"):
+        curate(str(old), str(tmp_path / "new"), CurateConfig(embeddings=gone))
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_missing_source_is_told_before_any_is_read(tmp_path: Path) -> None:
+    images = folder(tmp_path / "set", {"a": jpeg(scene(1))})
+    output = tmp_path / "prints" / "set.parquet"
+    with pytest.raises(UsageError, match="gone does not exist"):
+        fingerprint_images([str(images), str(tmp_path / "gone")], str(output))
+    assert not output.parent.exists()
