@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import re
 import threading
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
@@ -47,8 +46,7 @@ def run_pipeline(ready: Ready, build: Build, options: Any, progress: Progress | 
             run.run(lambda graph: ready.pipeline.construct(graph, ready.files, build), options)
         except FinehardError as error:
             rehearsed.forget(build.output)
-            line = re.sub(r" \[while running '[^']*'\]$", "", str(error))  # Beam's
-            raise FinehardError(counts_of(ready, build)["fatal"] or line) from error
+            raise FinehardError(counts_of(ready, build)["fatal"] or str(error)) from error
 
 
 def counts_of(ready: Ready, build: Build) -> dict[str, Any]:

@@ -162,8 +162,9 @@ def run(construct: Callable[[beam.Pipeline], Any], parsed: PipelineOptions) -> A
             result = pipeline.run()
             _tell_of_job(result, parsed)
             state = result.wait_until_finish()
-    except FinehardError:
-        raise
+    except FinehardError as error:
+        kind = UsageError if isinstance(error, UsageError) else FinehardError
+        raise kind(_plain(str(error))) from error
     except Exception as error:
         raise FinehardError(root_cause(error)) from error
     if state not in (None, "DONE"):

@@ -289,7 +289,8 @@ def open_dataset(path: str | os.PathLike[str], cache: ShardCache | None = None) 
     """
     uri = storage.local(os.fspath(path))
     if not storage.is_dir(uri):
-        raise UsageError(f"dataset {uri} does not exist")
+        what = "is a file, not a folder" if storage.exists(uri) else "does not exist"
+        raise UsageError(f"dataset {uri} {what}")
     return Dataset(uri, cache)
 
 

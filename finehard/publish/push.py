@@ -62,6 +62,8 @@ def push(repo: str, dataset: str, public: bool = False, squash: bool = False) ->
     `UsageError` for a dataset that is not published or a missing token, `FinehardError` if the Hub
     refuses or cannot be reached.
     """
+    if storage.is_remote(dataset):
+        raise UsageError(f"{dataset}: push uploads from a local folder")
     opened = open_dataset(dataset)
     files = _files(opened)
     hub = _Hub(repo)
@@ -87,8 +89,6 @@ def push(repo: str, dataset: str, public: bool = False, squash: bool = False) ->
 def _files(dataset: Dataset) -> list[str]:
     """Returns the names of the files to upload. Raises `UsageError` if they are not all there, or
     may tell local paths."""
-    if storage.is_remote(dataset.uri):
-        raise UsageError(f"{dataset.uri}: push uploads from a local folder")
     if "published" not in dataset.manifest:
         raise UsageError(
             f"{dataset.uri} is no published copy and tells local paths: first finehard publish "
