@@ -14,7 +14,9 @@ _SHOWN = ("r@1", "acc1", "mean_per_class_recall", "mean_average_precision", "top
 _NAMED = 5
 _LATEX = {
     **{mark: f"\\{mark}" for mark in "&%_#${}"},
-    **{"~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "\\": r"\textbackslash{}"},
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "\\": r"\textbackslash{}",
 }
 
 Cells = list[list[str]]
