@@ -13,7 +13,7 @@ from finehard.fgclip.batch import Batch
 from finehard.fgclip.evaluate import limits_of
 from finehard.fgclip.model import Network, load
 from finehard.fgclip.naflex import Patches
-from finehard.fgclip.objective import MEAN, STD
+from finehard.fgclip.objective import pixel_scale
 from finehard.fgclip.packing import LONG, SHORT, Packing, pack
 from finehard.fgclip.padded import PaddedTexts, pad_texts
 from finehard.fgclip.tokenizer import Tokens, load_tokenizer
@@ -34,9 +34,7 @@ class Teacher:
                 f"objective.teacher: {folder} takes images of another kind than the model: give "
                 "a teacher with the same backbone"
             )
-        self._mean, self._std = (
-            (torch.tensor(values, device=device) * 255)[:, None, None] for values in (MEAN, STD)
-        )
+        self._mean, self._std = pixel_scale(device)
 
     @torch.no_grad()
     def see(self, batch: Batch) -> Batch:

@@ -18,7 +18,7 @@ from finehard import registry
 from finehard.fgclip.batch import Batch
 from finehard.fgclip.data import Batches, Limits, Part, Source, stream
 from finehard.fgclip.model import Network
-from finehard.fgclip.objective import MEAN, STD
+from finehard.fgclip.objective import pixel_scale
 from finehard.fgclip.sampler import Sampler, Shard
 from finehard.fgclip.targets import SampleConfig
 from finehard.fgclip.tokenizer import Tokens
@@ -101,7 +101,7 @@ class EvalData:
     def batches(self) -> Iterator[Batch]:
         """Yields the batches, on the model's device, with `pixels` normalised for the model."""
         self.images = self.skipped = 0
-        mean, std = (torch.tensor(x, device=self.device)[:, None, None] * 255 for x in (MEAN, STD))
+        mean, std = pixel_scale(self.device)
         for batch in stream(self._batches, range(self._batches.per_epoch), self._workers):
             self.images += len(batch.keys)
             batch = batch.to(self.device)

@@ -16,7 +16,7 @@ from finehard.errors import FinehardError
 from finehard.fgclip.evaluate import limits_of, sample_config
 from finehard.fgclip.model import Network, load
 from finehard.fgclip.naflex import Naflex, batch_of, picture
-from finehard.fgclip.objective import MEAN, STD
+from finehard.fgclip.objective import pixel_scale
 from finehard.fgclip.packing import LONG, SHORT, pack
 from finehard.fgclip.padded import pad_texts
 from finehard.fgclip.siglip2 import FGCLIP2
@@ -70,7 +70,7 @@ def _dense(model: Network, data: bytes, sample: SampleConfig) -> tuple[Tensor, B
         height, width = patches.shapes[0].tolist()
         return patches.features[0, : height * width].T.unflatten(1, (height, width)), whole
     pixels, (whole,) = square(data, limits.side, sample.fit, everything, False)
-    mean, std = (torch.tensor(x)[:, None, None] * 255 for x in (MEAN, STD))
+    mean, std = pixel_scale()
     _, dense = model.encode_images(((torch.from_numpy(pixels) - mean) / std)[None])
     assert dense is not None
     return dense[0], whole

@@ -29,6 +29,13 @@ BIAS = -10.0
 """The sigmoid loss's first bias (SigLIP, arXiv 2303.15343, algorithm 1)."""
 
 
+def pixel_scale(device: torch.device | None = None) -> tuple[Tensor, Tensor]:
+    """Returns what is subtracted from pixels of 0 to 255 and what they are divided by then, each
+    (3, 1, 1)."""
+    mean, std = (torch.tensor(x, device=device)[:, None, None] * 255 for x in (MEAN, STD))
+    return mean, std
+
+
 class Features(NamedTuple):
     """Normalised float32 features of images, texts and regions, and the learned scalars.
 
@@ -121,8 +128,8 @@ class Objective(nn.Module):
         self.mean: Tensor
         self.std: Tensor
         self.register_buffer("threshold", torch.zeros(()))
-        self.register_buffer("mean", torch.tensor(MEAN)[:, None, None] * 255, persistent=False)
-        self.register_buffer("std", torch.tensor(STD)[:, None, None] * 255, persistent=False)
+        for name, values in zip(("mean", "std"), pixel_scale(), strict=True):
+            self.register_buffer(name, values, persistent=False)
         # DDP expects a gradient for every parameter, also for those that a batch does not use.
         towers = ("text_model.encoder", "text_model.embeddings.token", "vision_model")
         self._heads = [p for n, p in model.named_parameters() if not n.startswith(towers)]

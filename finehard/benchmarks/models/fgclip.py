@@ -15,7 +15,7 @@ from finehard.benchmarks.model import Features, TextKind
 from finehard.benchmarks.models.forward import TEXTS, ForwardModel, Place, features, pieces_of
 from finehard.fgclip.evaluate import limits_of
 from finehard.fgclip.model import FGCLIP
-from finehard.fgclip.objective import MEAN, STD
+from finehard.fgclip.objective import pixel_scale
 from finehard.fgclip.packing import LONG, SHORT, pack
 from finehard.fgclip.tokenizer import UNCUT, Tokens
 from finehard.fgclip.transform import Fit, fitted
@@ -33,9 +33,7 @@ class FGClipModel(ForwardModel):
         self._model, self._fit = model, fit
         self._tokenizer, self._tokens = tokenizer, Tokens(tokenizer)
         self._limits = limits_of(model)
-        self._mean, self._std = (
-            torch.tensor(values, device=where.device)[:, None, None] * 255 for values in (MEAN, STD)
-        )
+        self._mean, self._std = pixel_scale(where.device)
 
     def pieces(self, text: str) -> list[str]:
         return pieces_of(self._tokenizer, text)
