@@ -26,7 +26,7 @@ from typing import Any
 from finehard.demo import texts
 from finehard.demo.render import render
 from finehard.demo.world import COLORS, KINDS, Scene, Thing
-from finehard.negatives.half_truths_stage import HalfTruthsConfig, MadeHalfTruths
+from finehard.negatives.half_truths import HalfTruthsConfig, MadeHalfTruths
 from finehard.records import Bytes, Record, Region
 
 LEFT_OUT = (0.0, 0.15, 0.3)

@@ -23,7 +23,7 @@ from finehard.errors import UsageError
 from finehard.images import ImagesConfig
 from finehard.lmm.config import NEWER, ModelConfig
 from finehard.negatives import NegativesConfig
-from finehard.negatives.half_truths_stage import HalfTruthsConfig
+from finehard.negatives.half_truths import HalfTruthsConfig
 from finehard.phrases import PhrasesConfig
 from finehard.serve import ServeConfig
 from finehard.settings.dataflow import DataflowConfig

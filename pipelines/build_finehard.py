@@ -18,7 +18,7 @@ from finehard.curate.stage import Curate
 from finehard.detect.stage import Detect
 from finehard.negatives import Negatives
 from finehard.negatives.correct import CorrectNegatives
-from finehard.negatives.half_truths_stage import HalfTruths
+from finehard.negatives.half_truths import HalfTruths
 from finehard.phrases.stage import Phrases
 from finehard.sources import SourceFile
 from finehard.stages.caption import Caption

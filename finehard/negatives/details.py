@@ -19,9 +19,9 @@ import pyarrow.parquet as pq
 from finehard.digest import number
 from finehard.errors import UsageError
 from finehard.io import storage
-from finehard.negatives.half_truths import is_one_thing
 from finehard.negatives.heads import Word, words
 from finehard.negatives.listed import listed
+from finehard.negatives.other_kinds import is_one_thing
 from finehard.phrases.lexicon import broader, category, reading
 
 BUNDLED = Path(__file__).parent / "data" / "details.txt"

@@ -14,9 +14,9 @@ from typing import Any, Literal
 
 from finehard.digest import digest
 from finehard.errors import UsageError
-from finehard.negatives.half_truths import additions, relations
 from finehard.negatives.hints import line
 from finehard.negatives.lexicon import VERSION, likely_swaps, swaps
+from finehard.negatives.other_kinds import additions, relations
 from finehard.negatives.reply import REPLY_FORMS, named_swaps
 from finehard.negatives.swap import Swap, normal, pick
 from finehard.records import HardNegative, Record, Region

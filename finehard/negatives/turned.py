@@ -12,9 +12,9 @@ from typing import NamedTuple
 
 from finehard.digest import number
 from finehard.negatives.falsehood import Falsehood, is_thing, sentences
-from finehard.negatives.half_truths import ACTIONS, exchanged_case
 from finehard.negatives.heads import Word, words
 from finehard.negatives.listed import listed
+from finehard.negatives.other_kinds import ACTIONS, exchanged_case
 from finehard.phrases.lexicon import reading
 
 _PAIRS = (
