@@ -46,7 +46,9 @@ def fault(endpoints: Sequence[str]) -> str | None:
         if listed.startswith("file:/"):
             return None
         return f"endpoint {listed!r} needs an absolute path: every worker reads it"
-    return None if _DNS.fullmatch(listed) else f"endpoint {listed!r} is not dns+http://NAME:PORT/v1"
+    if _DNS.fullmatch(listed):
+        return None
+    return f"endpoint {listed.rpartition('@')[2]!r} is not dns+http://NAME:PORT/v1"
 
 
 async def first(listed: str, model: str) -> tuple[str, ...]:

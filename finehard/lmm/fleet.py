@@ -141,7 +141,7 @@ class Fleet:
 
     def timed_out(self, endpoint: Endpoint, sent: float) -> None:
         """Records that a request sent to `endpoint` at `sent` was not answered in time."""
-        endpoint.window.cut(sent)
+        endpoint.window.timed_out(sent)
         self.failed(endpoint)
 
     def has_other(self, endpoint: Endpoint) -> bool:

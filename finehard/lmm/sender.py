@@ -121,7 +121,7 @@ class Sender:
                 request = changed
                 continue
             tally.retries += 1
-            if isinstance(error, Transient) and error.lost and error.connected:
+            if error.lost and error.connected:
                 broken_since = broken_since or time.monotonic()
                 broken += 1
             attempt += await self._counts_against_request(error, endpoint, started, first_sent)
@@ -132,7 +132,7 @@ class Sender:
             refused = isinstance(error, Refused)
             if refused and error.elsewhere and not last and self.fleet.has_other(endpoint):
                 self.fleet.failed(endpoint)
-            elif refused or endpoint.unhealthy or last:
+            elif refused or (endpoint.unhealthy and not error.lost) or last:
                 accepts = await self._controls.accepts(endpoint, question.stage, time.monotonic())
                 if accepts and last:
                     self._count_failed(question.stage, error)

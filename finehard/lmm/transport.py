@@ -81,6 +81,8 @@ class Refused(Exception):
     """
 
     retry_after_s = None
+    connected = True
+    lost = False
 
     def __init__(self, reason: str, detail: str, words: str, elsewhere: bool) -> None:
         super().__init__(detail)

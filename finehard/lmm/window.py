@@ -1,7 +1,7 @@
 """How many requests an endpoint gets at once, by the latency of its answers.
 
-An endpoint is shared with other processes, whose number nobody tells. A window starts at one
-request and doubles each round trip while answers take about as long as they ever did, then grows
+An endpoint is shared with other processes, whose number nobody tells. A window starts at two
+requests and doubles each round trip while answers take about as long as they ever did, then grows
 slowly, and is cut where the server says that it has too much, lets requests time out, or has become
 several times slower.
 """
@@ -11,6 +11,9 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 
+START = 2.0
+"""Requests at once before anything is known; with one, a hanging request would stop its endpoint."""
+
 LOADED = 1.5
 """Latency, relative to its floor, from which on a window grows slowly. A server with slots has a
 queue by then; an engine that works in batches answers more per second up to several times the
@@ -19,8 +22,13 @@ floor (`bench.fleet`), so the window is not held there."""
 OVERLOADED = 4.0
 """Latency, relative to its floor, at which a window is cut."""
 
-IN_TIME = 0.5
-"""Share of the timeout. Slower answers do not let a window grow where there is a queue."""
+QUICK, IN_TIME = 1 / 8, 1 / 2
+"""Shares of the timeout. Only answers quicker than the first double a window, so that many processes
+that begin together do not overrun a server; and only those in time let it grow under load."""
+
+UNLOADED = 1.1
+"""Latency, relative to its floor, up to which answers that are not in time let a window grow: then
+each of them takes that long."""
 
 BACKOFF_FACTOR = 0.7
 """Multiplies a window that is cut (as in RFC 9438, section 4.6)."""
@@ -62,12 +70,17 @@ class EndpointWindow:
 
     most: int
     timeout_s: float
-    size: float = 1.0
+    size: float = START
     cut_at: float = 0.0
     """When it was last cut (time.monotonic); 0 if never."""
+    ceiling: float = float("inf")
+    """What requests that timed out left of it; beyond, it grows much more slowly."""
     pressure: float = 1.0
     """Latency relative to its floor, smoothed over answers of all kinds."""
     _levels: dict[tuple[str, int], _Level] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.size = min(self.size, self.most)
 
     def answered(self, stage: str, tokens: int, sent: float, busy: int) -> None:
         """Grows or cuts the window for an answer of `tokens` tokens to a request that was sent at
@@ -96,11 +109,20 @@ class EndpointWindow:
         self.cut_at = time.monotonic()
         return True
 
+    def timed_out(self, sent: float) -> None:
+        """Cuts the window for a request sent at `sent` that was not answered in time."""
+        if self.cut(sent):
+            self.ceiling = self.size
+
     def _growth(self, latency_s: float) -> float:
         """Returns what an answer adds: 1 doubles the window in a round trip."""
-        in_time = latency_s < IN_TIME * self.timeout_s
-        if self.pressure < LOADED:
-            if not in_time:
-                return 1 / 16  # either each request takes that long, or there always was a queue
-            return 0.5 if self.cut_at else 1.0
-        return 1 / 8 if in_time else 0.0
+        share = latency_s / self.timeout_s
+        if share >= IN_TIME:
+            if self.pressure >= UNLOADED:
+                return 0.0
+            return 1 / 16 if self.size < self.ceiling else 1 / 256
+        if self.pressure >= LOADED:
+            return 1 / 8
+        if share >= QUICK:
+            return 1 / 4
+        return 1 / 2 if self.cut_at else 1.0

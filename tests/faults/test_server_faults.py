@@ -97,7 +97,7 @@ def test_permanent_faults_reject_only_their_own_samples(
     tmp_path: Path, server: Faulty, source: Path, undisturbed: Path
 ) -> None:
     server.control(faults=0.06, kinds=sorted(STAYS), sticky=True)
-    model = {"attempts": 3, "timeout_s": 0.7}
+    model = {"attempts": 3, "timeout_s": 0.7, "outage_s": 5}
     made = built(settings(server.url, model=model), source, tmp_path / "out")
     _adds_up(made, tmp_path / "out")
     assert set(made["rejects"]) <= set(STAYS.values())
