@@ -12,7 +12,7 @@ import time
 from dataclasses import dataclass, field
 
 START = 2.0
-"""Requests at once before anything is known; with one, a hanging request would stop its endpoint."""
+"""Requests at once before anything is known. With one, a first one that hangs would stop all."""
 
 LOADED = 1.5
 """Latency, relative to its floor, from which on a window grows slowly. A server with slots has a
@@ -23,8 +23,8 @@ OVERLOADED = 4.0
 """Latency, relative to its floor, at which a window is cut."""
 
 QUICK, IN_TIME = 1 / 8, 1 / 2
-"""Shares of the timeout. Only answers quicker than the first double a window, so that many processes
-that begin together do not overrun a server; and only those in time let it grow under load."""
+"""Shares of the timeout. Only answers quicker than the first double a window, so that many
+processes that begin together do not overrun a server; only those in time let it grow under load."""
 
 UNLOADED = 1.1
 """Latency, relative to its floor, up to which answers that are not in time let a window grow: then
