@@ -1,17 +1,22 @@
 """A server that vanishes without a word, as when a machine loses its power or its link.
 
 A packet filter on the server's sockets drops all that arrives, so its kernel acknowledges nothing;
-unlike a firewall it needs no rights.
+unlike a firewall it needs no rights. With rights, a network link is taken down.
 """
 
 from __future__ import annotations
 
 import ctypes
+import os
+import shutil
 import socket
 import struct
+import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -97,3 +102,73 @@ def test_a_body_that_is_read_late_is_no_dead_connection(client: Make) -> None:
         read = connection.recv(65536)
         assert read.startswith(b"POST")
         connection.close()
+
+
+SILENT = """
+import asyncio
+from aiohttp import web
+
+async def silent(request):
+    await request.read()
+    await asyncio.sleep(60)
+
+async def main():
+    app = web.Application()
+    app.router.add_post("/v1/chat/completions", silent)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "10.231.7.2", 8000).start()
+    print("ready", flush=True)
+    await asyncio.sleep(300)
+
+asyncio.run(main())
+"""
+
+
+@pytest.fixture
+def linked() -> Iterator[Any]:
+    """A server that never answers, on the other end of a network link."""
+    if os.geteuid() != 0 or shutil.which("ip") is None:
+        pytest.skip("network namespaces need root and iproute2")
+    space, here, there = (f"fh{os.getpid() % 100_000}{end}" for end in "sab")
+
+    def ip(*arguments: str, inside: bool = False) -> None:
+        prefix = ["ip", "netns", "exec", space] if inside else []
+        subprocess.run([*prefix, "ip", *arguments], check=True, capture_output=True)
+
+    try:
+        ip("netns", "add", space)
+        ip("link", "add", here, "type", "veth", "peer", "name", there, "netns", space)
+    except subprocess.CalledProcessError as error:
+        subprocess.run(["ip", "netns", "del", space], capture_output=True)
+        pytest.skip(f"no network namespaces: {error.stderr.decode().strip()}")
+    try:
+        ip("addr", "add", "10.231.7.1/24", "dev", here)
+        ip("link", "set", here, "up")
+        ip("addr", "add", "10.231.7.2/24", "dev", there, inside=True)
+        ip("link", "set", there, "up", inside=True)
+        command = ["ip", "netns", "exec", space, sys.executable, "-c", SILENT]
+        with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+            assert process.stdout is not None and process.stdout.readline() == b"ready\n"
+            down = ("link", "set", there, "down")
+            yield SimpleNamespace(
+                url="http://10.231.7.2:8000/v1", vanish=lambda: ip(*down, inside=True)
+            )
+            process.kill()
+    finally:
+        ip("netns", "del", space)
+
+
+@pytest.mark.slow
+def test_a_link_that_goes_down_stops_no_answers(
+    linked: Any, server: FaultyServer, client: Make
+) -> None:
+    asking = client(linked, server, timeout_s=100.0, attempts=1)
+    futures = [asking.submit(question(str(i), affinity=str(i))) for i in range(20)]
+    time.sleep(1.0)
+    assert not all(future.done() for future in futures)
+    linked.vanish()
+    started = time.monotonic()
+    for future in futures:
+        assert future.result(60).value == {"ok": True}
+    assert time.monotonic() - started < 7
