@@ -30,7 +30,7 @@ class ModelConfig:
     """Attempts of a request before its sample is rejected; lost connections do not count."""
     outage_s: float = 300.0
     """Seconds without any success after which the build stops instead of rejecting everything;
-    also the time after which a request whose connections are lost again and again is given up."""
+    a request whose connections break for a tenth of that, while others are answered, fails."""
     temperature: float = 0.0
     seed: int = 0
     extra_body: dict[str, Any] = field(default_factory=dict)

@@ -29,6 +29,10 @@ SERVER_CHECK_S = 2.0
 UNANSWERED = 30
 """Requests of a stage that may be given up before one of them is answered."""
 
+BROKEN_SHARE = 0.1
+"""Share of `outage_s` for which a request's connections must break, and `attempts` times at least,
+before it may be at fault: it is, if the endpoint then answers another."""
+
 LEAST_TOKENS = 16
 """A reply that may only have fewer tokens is not asked for."""
 
@@ -127,7 +131,7 @@ class Sender:
             attempt += await self._counts_against_request(error, endpoint, started, first_sent)
             last = attempt >= self._attempts(error) or (
                 broken >= self.config.attempts
-                and time.monotonic() - broken_since > self.config.outage_s
+                and time.monotonic() - broken_since > BROKEN_SHARE * self.config.outage_s
             )
             refused = isinstance(error, Refused)
             if refused and error.elsewhere and not last and self.fleet.has_other(endpoint):
