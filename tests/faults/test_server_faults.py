@@ -126,7 +126,7 @@ def test_a_build_outlives_an_endpoint_that_dies_and_comes_back(
 
         healing = threading.Thread(target=heals)
         healing.start()
-        model = {"outage_s": 20}
+        model = {"outage_s": 10}
         made = built(settings(server.url, other.url, model=model), source, tmp_path / "out")
         healing.join()
         well = other.answered()
