@@ -87,6 +87,8 @@ class Simulated:
         self._kinds: list[str] = args.kinds.split(",")
         self._sticky: bool = args.sticky
         self._slower = 1.0
+        self._batched: float = args.batched
+        self._slots_taken = 0
         self.faults: Counter[str] = Counter()
         self._slots = asyncio.Semaphore(slots)
         self._free_since = [0.0] * slots
@@ -110,12 +112,15 @@ class Simulated:
         async with self._slots:
             self.first = self.first or time.time()
             seconds = self._chance.uniform(*self._times) * self._slower
+            seconds *= 1 + self._batched * self._slots_taken
+            self._slots_taken += 1
             # starts when the slot became free, even if this task was scheduled later
             done = max(arrived, heapq.heappop(self._free_since)) + seconds
             try:
                 await asyncio.sleep(done - time.monotonic())
             finally:  # a cancelled request frees its slot too
                 heapq.heappush(self._free_since, done)
+                self._slots_taken -= 1
             self.requests += 1
             self.busy_s += seconds
             self.last = time.time()
@@ -215,6 +220,12 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--slots", type=int, default=64)
     parser.add_argument("--least-s", type=float, default=0.2)
     parser.add_argument("--most-s", type=float, default=0.2)
+    parser.add_argument(
+        "--batched",
+        type=float,
+        default=0.0,
+        help="share of its time by which a request takes longer for each other one in work",
+    )
     parser.add_argument("--log", help="file for a line per answer: time, stage, question")
     parser.add_argument(
         "--broken", action="store_true", help="give replies that do not fit the schema"

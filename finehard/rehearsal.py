@@ -126,7 +126,7 @@ def measure_speeds(
     speeds = {}
     for name, dialect in dialects.items():
         model = config.models[name]
-        client = Client(replace(model, endpoints=model.endpoints[:1]), dialect=dialect)
+        client = Client(replace(model, endpoints=(responding(model)[0],)), dialect=dialect)
         samples = [
             sample_record(config.images, config.detect.max_boxes, seed)
             for seed in range(min(_AT_ONCE, model.window))

@@ -46,10 +46,8 @@ class AskModel(beam.DoFn):
         self._model = str(self._stage.model)
 
     def start_bundle(self) -> None:
-        """Opens a window of requests, twice as many as the server has slots for, so that one is
-        filled the moment it is free."""
-        served = self._build.config.models[self._model]
-        self._window = Window(2 * served.window * max(1, len(served.endpoints)))
+        """Opens a window of requests."""
+        self._window = Window(2 * self._build.config.models[self._model].window)
 
     def process(self, record: Record | Reject) -> Iterator[Record | Reject]:
         """Asks about `record`, and yields whatever has been answered by now."""
@@ -80,6 +78,8 @@ class AskModel(beam.DoFn):
             return
         with self._runtime.ending_the_build():
             client = self._runtime.client(self._model)
+        # twice as many as there are slots, so that one is filled the moment it is free
+        self._window.size = 2 * client.window
         replies = Replies(journaled)
         for index, (key, question) in enumerate(zip(keys, questions, strict=True)):
             if question is not None:

@@ -7,12 +7,14 @@ they go on while the pipeline's thread decodes images.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
 
 from finehard.errors import FinehardError, typed_error_line
+from finehard.lmm import endpoints
 from finehard.lmm.choices import probabilities
 from finehard.lmm.config import ModelConfig
 from finehard.lmm.dialect import Dialect
@@ -22,6 +24,8 @@ from finehard.lmm.question import Answer, Question, RequestFailed
 from finehard.lmm.reply import InvalidReply, RefusedInProse, parse_reply
 from finehard.lmm.sender import Sender, Tally
 from finehard.records import Usage
+
+_log = logging.getLogger(__name__)
 
 ASK_AGAIN = (
     "That reply is not usable: {why}. "
@@ -34,8 +38,8 @@ class Client:
 
     `dialect` is what is known of the servers; what they refuse is left out of later requests.
     `check` is called when a request fails; if it raises `FinehardError` (a supervised server was
-    given up), the build stops. Raises `FinehardError` if `config` has no endpoints, or if the
-    environment variable with its API key is not set.
+    given up), the build stops. Raises `FinehardError` if `config` has no endpoints, or their list
+    stays empty, or if the environment variable with its API key is not set.
     """
 
     def __init__(
@@ -52,15 +56,21 @@ class Client:
         self.config = config
         self.tally: dict[str, Tally] = {}
         """Counts by stage."""
-        self._sender = Sender(config, dialect, check)
+        listed = endpoints.endpoint_list(config.endpoints)
+        urls = on_loop(endpoints.first(listed, config.model)) if listed else config.endpoints
+        self._sender = Sender(config, urls, dialect, check)
         self._submitted: deque[tuple[Question, Future[Answer]]] = deque()
         self._wakeup_scheduled = False
         self._tasks: set[asyncio.Task[None]] = set()  # a loop references its tasks weakly
+        self._following: Future[None] | None = None
+        if listed:
+            follow = self._follow(listed)
+            self._following = asyncio.run_coroutine_threadsafe(follow, event_loop())
 
     @property
     def window(self) -> int:
-        """The most requests in flight at once."""
-        return self.config.window * len(self.config.endpoints)
+        """The most requests in flight at once, on the endpoints that are there now."""
+        return self.config.window * len(self._sender.fleet.endpoints)
 
     @property
     def dialect(self) -> Dialect:
@@ -102,7 +112,30 @@ class Client:
 
     def close(self) -> None:
         """Closes the connections."""
+        if self._following is not None:
+            self._following.cancel()
         on_loop(self._sender.transport.close())
+
+    async def _follow(self, listed: str) -> None:
+        """Keeps the fleet as `listed` names it. A list that cannot be read, or names no endpoint,
+        changes nothing."""
+        fleet, told = self._sender.fleet, ""
+        while True:
+            await asyncio.sleep(endpoints.READ_AGAIN_S)
+            try:
+                urls = await endpoints.read(listed)
+            except FinehardError as error:
+                if str(error) != told:
+                    told = str(error)
+                    _log.warning("%s; the endpoints of before stay", told)
+                continue
+            before = {endpoint.url for endpoint in fleet.endpoints}
+            if urls and set(urls) != before:
+                fleet.update(urls)
+                _log.info(
+                    "model %s: %d endpoints, %d joined, %d left",
+                    self.config.model, len(urls), len(set(urls) - before), len(before - set(urls)),
+                )  # fmt: skip
 
     async def _problems(self) -> dict[str, str | None]:
         urls = [endpoint.url for endpoint in self._sender.fleet.endpoints]

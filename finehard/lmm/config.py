@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 from finehard.errors import UsageError
+from finehard.lmm import endpoints
 
 
 @dataclass(frozen=True)
@@ -16,17 +17,20 @@ class ModelConfig:
     model: str = ""
     revision: str | None = None
     endpoints: tuple[str, ...] = ()
-    """Base URLs ending in /v1; empty if `server` starts one."""
+    """Base URLs ending in /v1; empty if `server` starts one. Or one entry that lists them and is
+    read again while the build runs: file:PATH (a URL a line) or dns+http://NAME:PORT/v1 (an
+    endpoint for each address of NAME)."""
     api_key_env: str | None = None
     """Environment variable with the API key; the key itself is never written anywhere."""
     window: int = 64
-    """Requests in flight per endpoint and process."""
+    """The most requests in flight per endpoint and process; see `finehard.lmm.window`."""
     timeout_s: float = 120.0
     """Timeout of one request."""
     attempts: int = 6
-    """Attempts of a request before its sample is rejected."""
+    """Attempts of a request before its sample is rejected; lost connections do not count."""
     outage_s: float = 300.0
-    """Seconds without any success after which the build stops instead of rejecting everything."""
+    """Seconds without any success after which the build stops instead of rejecting everything;
+    a request whose connections break for a tenth of that, while others are answered, fails."""
     temperature: float = 0.0
     seed: int = 0
     extra_body: dict[str, Any] = field(default_factory=dict)
@@ -63,13 +67,8 @@ class ModelConfig:
                     f"models: {name} of model {self.model!r} must be a number of at least {least}, "
                     f"not {value}"
                 )
-        for url in self.endpoints:
-            if not re.fullmatch(r"https?://[^\s@/]+(/[^\s@]*)?", url):
-                raise UsageError(
-                    f"models: endpoint {url.rpartition('@')[2]!r} of model {self.model!r} is not "
-                    "http(s)://HOST:PORT/v1 (keys and passwords belong in the environment "
-                    "variable named by api_key_env)"
-                )
+        if problem := endpoints.fault(self.endpoints):
+            raise UsageError(f"models: model {self.model!r}: {problem}")
 
     def identity(self) -> dict[str, Any]:
         """Returns the settings that change the answers; they are part of fingerprints."""

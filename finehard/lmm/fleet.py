@@ -1,19 +1,22 @@
 """Distributes requests over endpoints: by cache affinity first, then to any free endpoint.
 
-Every endpoint has a queue and a number of slots. A request joins the queue of its preferred
-endpoint (rendezvous hashing of its affinity); a free slot serves its own queue first, then the
+Every endpoint has a queue and a window. A request joins the queue of its preferred endpoint
+(rendezvous hashing of its affinity); a free slot of a window serves its own queue first, then the
 longest other one. So caches hit while all endpoints are healthy, and no request waits for one that
-is slow, cooling down, or dead.
+is slow, cooling down, or dead. Endpoints may join and leave at any time.
 """
 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from finehard.digest import number
+from finehard.lmm.window import EndpointWindow
 
 UNHEALTHY_AFTER = 3
 """Consecutive failures after which an endpoint is unhealthy; fewer may be the requests' fault.
@@ -22,34 +25,27 @@ Also the consecutive overload responses after which an endpoint gets a pause."""
 COOLDOWN_S = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0)
 """Seconds an unhealthy endpoint gets no requests, longer each time; then one request tests it."""
 
-BACKOFF_FACTOR = 0.7
-"""Multiplies an endpoint's limit after an overload response (as in RFC 9438, section 4.6)."""
-
 
 @dataclass(eq=False)
 class Endpoint:
     """One server: its queue, its load and its health."""
 
     url: str
-    slots: int
+    window: EndpointWindow
     queue: deque[asyncio.Future[Endpoint]] = field(default_factory=deque)
     busy: int = 0
     failures: int = 0
     """Consecutive failures."""
     cooldown_until: float = 0.0
     """No requests before this time (time.monotonic)."""
-    limit: float = 0.0
-    """Requests allowed at once: `slots`, or fewer after overload responses."""
-    limited_at: float = 0.0
     overloads: int = 0
     """Consecutive overload responses."""
     accepted: float = 0.0
     """When the latest request that it answered was sent (time.monotonic)."""
     refuses: bool = False
     """Whether it refused even a control since its last success."""
-
-    def __post_init__(self) -> None:
-        self.limit = self.slots
+    left: bool = False
+    """Whether it is no longer one of the fleet's: it gets no more requests."""
 
     @property
     def unhealthy(self) -> bool:
@@ -58,17 +54,39 @@ class Endpoint:
 
     def has_free_slot(self, now: float) -> bool:
         """Returns whether it may get a request at time `now` (time.monotonic)."""
-        limit = 1 if self.unhealthy else self.limit
-        return self.busy + 1 <= limit and now >= self.cooldown_until
+        limit = 1 if self.unhealthy else self.window.size
+        return self.busy + 1 <= limit and now >= self.cooldown_until and not self.left
 
 
 class Fleet:
     """Grants slots of endpoints. Used on one event loop only."""
 
-    def __init__(self, urls: list[str], slots: int) -> None:
-        self.endpoints = [Endpoint(url.rstrip("/"), slots) for url in urls]
+    def __init__(self, urls: Sequence[str], window: int, timeout_s: float) -> None:
+        self.endpoints: list[Endpoint] = []
         self.last_success = time.monotonic()
+        self._window = window
+        self._timeout_s = timeout_s
         self._error: Exception | None = None
+        self.update(urls)
+
+    def update(self, urls: Sequence[str]) -> None:
+        """Makes `urls` the fleet's endpoints. One that joins gets waiting requests at once; one
+        that leaves gets no more, and those that wait for it go to others."""
+        known = {endpoint.url: endpoint for endpoint in self.endpoints}
+        before = self.endpoints
+        self.endpoints = [
+            known.get(url) or Endpoint(url, EndpointWindow(self._window, self._timeout_s))
+            for url in dict.fromkeys(url.rstrip("/") for url in urls)
+        ]
+        others = itertools.cycle(self.endpoints)
+        for endpoint in before:
+            if endpoint not in self.endpoints:
+                endpoint.left = True
+                while endpoint.queue:
+                    next(others).queue.append(endpoint.queue.popleft())
+        for endpoint in self.endpoints:
+            if endpoint.url not in known and before:  # else nothing waits yet
+                self._grant(endpoint)
 
     async def acquire(self, affinity: str, avoid: Endpoint | None) -> Endpoint:
         """Waits for a slot and returns its endpoint; the caller must `release` it.
@@ -97,15 +115,19 @@ class Fleet:
         endpoint.busy -= 1
         self._grant(endpoint)
 
+    def answered(self, endpoint: Endpoint, stage: str, tokens: int, sent: float) -> None:
+        """Records an answer of `endpoint`, of `tokens` tokens, to a request of `stage` that was
+        sent at `sent`; its window follows the latency."""
+        endpoint.window.answered(stage, tokens, sent, endpoint.busy)
+        self.succeeded(endpoint, sent)
+
     def succeeded(self, endpoint: Endpoint, sent: float = 0.0) -> None:
-        """Records a response of `endpoint` to a request sent at `sent`: it is healthy, with all
-        its slots."""
+        """Records a response of `endpoint` to a request sent at `sent`: it is healthy."""
         endpoint.accepted = max(endpoint.accepted, sent)
         if endpoint.unhealthy:
             endpoint.cooldown_until = 0.0
         endpoint.failures = endpoint.overloads = 0
         endpoint.refuses = False
-        endpoint.limit = min(endpoint.slots, endpoint.limit + 0.5)
         self.last_success = time.monotonic()
 
     def failed(self, endpoint: Endpoint) -> None:
@@ -116,6 +138,11 @@ class Fleet:
         if endpoint.unhealthy:
             step = min(endpoint.failures - UNHEALTHY_AFTER, len(COOLDOWN_S) - 1)
             self._cool_down(endpoint, COOLDOWN_S[step])
+
+    def timed_out(self, endpoint: Endpoint, sent: float) -> None:
+        """Records that a request sent to `endpoint` at `sent` was not answered in time."""
+        endpoint.window.timed_out(sent)
+        self.failed(endpoint)
 
     def has_other(self, endpoint: Endpoint) -> bool:
         """Returns whether an endpoint other than `endpoint` is healthy."""
@@ -129,15 +156,13 @@ class Fleet:
         return all(e.refuses for e in self.endpoints)
 
     def overloaded(self, endpoint: Endpoint, retry_after_s: float, sent: float) -> None:
-        """Records that `endpoint` refused a request sent at `sent`, and lowers its limit.
+        """Records that `endpoint` refused a request sent at `sent`, and cuts its window.
 
         After several refusals without a success between them, it cools down for the
         `retry_after_s` seconds it asked for. If it still answers others (many servers behind one
         address), a pause would waste capacity.
         """
-        if sent >= endpoint.limited_at:  # earlier requests were sent under the previous limit
-            endpoint.limit = max(1.0, endpoint.limit * BACKOFF_FACTOR)
-            endpoint.limited_at = time.monotonic()
+        endpoint.window.cut(sent)
         endpoint.overloads += 1
         if endpoint.overloads >= UNHEALTHY_AFTER:
             self._cool_down(endpoint, retry_after_s)

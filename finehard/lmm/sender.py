@@ -6,7 +6,7 @@ import asyncio
 import random
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, NoReturn
 
@@ -18,7 +18,7 @@ from finehard.lmm.config import ModelConfig
 from finehard.lmm.control import Controls
 from finehard.lmm.dialect import Dialect
 from finehard.lmm.fleet import Endpoint, Fleet
-from finehard.lmm.message import content
+from finehard.lmm.message import content, token_counts
 from finehard.lmm.question import Question, RequestFailed
 from finehard.lmm.reply import InvalidReply, parse_reply
 from finehard.lmm.transport import Refused, Transient, Transport, trivial
@@ -28,6 +28,10 @@ SERVER_CHECK_S = 2.0
 
 UNANSWERED = 30
 """Requests of a stage that may be given up before one of them is answered."""
+
+BROKEN_SHARE = 0.1
+"""Share of `outage_s` for which a request's connections must break, and `attempts` times at least,
+before it may be at fault: it is, if the endpoint then answers another."""
 
 LEAST_TOKENS = 16
 """A reply that may only have fewer tokens is not asked for."""
@@ -65,17 +69,21 @@ class _Request(NamedTuple):
 class Sender:
     """Sends requests to one model, on all its endpoints. Used on one event loop only.
 
-    `check` is called when a request fails; if it raises `FinehardError` (a supervised server was
-    given up), the build stops.
+    `urls` are the endpoints to begin with. `check` is called when a request fails; if it raises
+    `FinehardError` (a supervised server was given up), the build stops.
     """
 
     def __init__(
-        self, config: ModelConfig, dialect: Dialect | None, check: Callable[[], None] | None
+        self,
+        config: ModelConfig,
+        urls: Sequence[str],
+        dialect: Dialect | None,
+        check: Callable[[], None] | None,
     ) -> None:
         self.config = config
         self.dialect = dialect or dialects.configured(config)
         self.transport = Transport(config)
-        self.fleet = Fleet(list(config.endpoints), config.window)
+        self.fleet = Fleet(urls, config.window, config.timeout_s)
         self.cut: dict[str, int] = {}
         """By stage, the fewest tokens that the context's length left for a reply."""
         self._controls = Controls(self._send_control)
@@ -93,7 +101,8 @@ class Sender:
         """
         avoid: Endpoint | None = None
         first_sent = time.monotonic()
-        attempt = 0
+        attempt = broken = 0
+        broken_since = 0.0
         request = self._request(question, turns, question.max_tokens)
         while True:
             started = time.monotonic()
@@ -101,7 +110,7 @@ class Sender:
             if request.dialect != self.dialect:  # learnt while this one waited for a slot
                 request = self._request(question, turns, request.max_tokens)
             try:
-                reply = await self._post(endpoint, request.encoded, tally)
+                reply = await self._post(endpoint, question.stage, request.encoded, tally)
             except (Refused, Transient) as failed:
                 error: Refused | Transient = failed
             else:
@@ -116,12 +125,18 @@ class Sender:
                 request = changed
                 continue
             tally.retries += 1
+            if error.lost and error.connected:
+                broken_since = broken_since or time.monotonic()
+                broken += 1
             attempt += await self._counts_against_request(error, endpoint, started, first_sent)
-            last = attempt >= self._attempts(error)
+            last = attempt >= self._attempts(error) or (
+                broken >= self.config.attempts
+                and time.monotonic() - broken_since > BROKEN_SHARE * self.config.outage_s
+            )
             refused = isinstance(error, Refused)
             if refused and error.elsewhere and not last and self.fleet.has_other(endpoint):
                 self.fleet.failed(endpoint)
-            elif refused or endpoint.unhealthy or last:
+            elif refused or (endpoint.unhealthy and not error.lost) or last:
                 accepts = await self._controls.accepts(endpoint, question.stage, time.monotonic())
                 if accepts and last:
                     self._count_failed(question.stage, error)
@@ -130,7 +145,7 @@ class Sender:
                     self._end(str(error), "the server refuses every request now")
             await self._give_up_if_down(str(error), first_sent)
             avoid = endpoint
-            backoff_s = min(20.0, 0.25 * 2**attempt) * random.uniform(0.5, 1.0)
+            backoff_s = min(20.0, 0.25 * 2 ** min(attempt + broken, 7)) * random.uniform(0.5, 1.0)
             await asyncio.sleep(max(backoff_s, min(error.retry_after_s or 0.0, 120.0)))
 
     async def try_dialects(self, question: Question) -> bool:
@@ -180,22 +195,26 @@ class Sender:
         self.dialect = dialect
         return self._request(question, turns, request.max_tokens)
 
-    async def _post(self, endpoint: Endpoint, body: bytes, tally: Tally) -> dict[str, Any]:
-        """Sends `body` to `endpoint` once, and records the outcome in the fleet."""
+    async def _post(
+        self, endpoint: Endpoint, stage: str, body: bytes, tally: Tally
+    ) -> dict[str, Any]:
+        """Sends `body`, a request of `stage`, to `endpoint` once, and records the outcome."""
         tally.requests += 1
         tally.in_flight += 1
         sent = time.monotonic()
         try:
             reply = await self.transport.chat(endpoint.url, body)
         except Transient as error:
-            if error.retry_after_s is None:
-                self.fleet.failed(endpoint)
-            else:
+            if error.retry_after_s is not None:
                 self.fleet.overloaded(endpoint, error.retry_after_s, sent)
+            elif error.reason == "timeout" and error.connected:
+                self.fleet.timed_out(endpoint, sent)
+            else:
+                self.fleet.failed(endpoint)
             raise
         finally:
             tally.in_flight -= 1
-        self.fleet.succeeded(endpoint, sent)
+        self.fleet.answered(endpoint, stage, token_counts(reply)[1], sent)
         return reply
 
     async def _send_control(self, endpoint: Endpoint, question: Question | None) -> None:
@@ -215,10 +234,13 @@ class Sender:
     async def _counts_against_request(
         self, error: Refused | Transient, endpoint: Endpoint, started: float, first_sent: float
     ) -> bool:
-        """Returns whether a failure uses up an attempt: not if its server is down or busy."""
+        """Returns whether a failure uses up an attempt: not if its server is down, busy or has
+        left, and never for a lost connection, which says nothing of the request."""
+        if endpoint.left and error.elsewhere:
+            return False
         if isinstance(error, Refused):
             return True
-        if not error.connected:
+        if error.lost:
             return False
         if error.retry_after_s is not None:
             return time.monotonic() - first_sent > self.config.outage_s

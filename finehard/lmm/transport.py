@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 from typing import Any
@@ -12,9 +13,13 @@ import orjson
 from finehard.errors import FinehardError
 from finehard.lmm.config import ModelConfig
 from finehard.lmm.message import error
+from finehard.lmm.sockets import WATCH_S, Sockets
 
 MAX_BODY = 4 << 20
 """The most bytes read of a response; no valid one is longer."""
+
+CONNECT_S = 5.0
+"""The longest that making a connection may take."""
 
 _NOT_CONNECTED = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
 
@@ -42,9 +47,9 @@ class Transient(Exception):
     """A failure that a retry may cure.
 
     `reason` is the reject reason, `words` are the server's own, `retry_after_s` is the pause that
-    an overloaded server asked for. `connected` is false if no connection was made, so that the
-    request cannot be at fault. `stated` is true where the server itself says that it failed, in a
-    response with status 200.
+    an overloaded server asked for. `lost` is true if the connection broke before a response, or was
+    not made at all (`connected` is false then). `stated` is true where the server itself says that
+    it failed, in a response with status 200.
     """
 
     elsewhere = True
@@ -56,6 +61,7 @@ class Transient(Exception):
         words: str = "",
         retry_after_s: float | None = None,
         connected: bool = True,
+        lost: bool = False,
         stated: bool = False,
     ) -> None:
         super().__init__(detail)
@@ -63,6 +69,7 @@ class Transient(Exception):
         self.words = words
         self.retry_after_s = retry_after_s
         self.connected = connected
+        self.lost = lost
         self.stated = stated
 
 
@@ -74,6 +81,8 @@ class Refused(Exception):
     """
 
     retry_after_s = None
+    connected = True
+    lost = False
 
     def __init__(self, reason: str, detail: str, words: str, elsewhere: bool) -> None:
         super().__init__(detail)
@@ -97,6 +106,7 @@ class Transport:
                 f"the API key of model {config.model}"
             )
         self._session: aiohttp.ClientSession | None = None
+        self._sockets = Sockets()
 
     async def close(self) -> None:
         """Closes the connections."""
@@ -120,8 +130,10 @@ class Transport:
         except (aiohttp.ClientError, TimeoutError, OSError) as failure:
             reason = "timeout" if isinstance(failure, TimeoutError) else "server_error"
             connected = not isinstance(failure, _NOT_CONNECTED)
+            broken = isinstance(failure, (aiohttp.ClientConnectionError, OSError))
+            lost = not connected or (broken and reason != "timeout")
             detail = f"{url}: {_describe(failure)}"
-            raise Transient(reason, detail, connected=connected) from None
+            raise Transient(reason, detail, connected=connected, lost=lost) from None
         try:
             reply = orjson.loads(data)
         except ValueError:
@@ -202,13 +214,24 @@ class Transport:
             headers = {"Content-Type": "application/json", "Accept-Encoding": "identity"}
             timeout_s = self._config.timeout_s
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=30),
+                connector=aiohttp.TCPConnector(
+                    limit=0, keepalive_timeout=30, socket_factory=self._sockets.make
+                ),
                 headers=headers | authorization,
-                timeout=aiohttp.ClientTimeout(total=timeout_s, sock_connect=min(10.0, timeout_s)),
+                timeout=aiohttp.ClientTimeout(
+                    total=timeout_s, sock_connect=min(CONNECT_S, timeout_s)
+                ),
                 auto_decompress=False,
                 trust_env=self._config.trust_env,
             )
+            self._watch(self._session)
         return self._session
+
+    def _watch(self, session: aiohttp.ClientSession) -> None:
+        """Breaks dead connections every second until `session` is closed."""
+        if not session.closed:
+            self._sockets.break_dead()
+            asyncio.get_running_loop().call_later(WATCH_S, self._watch, session)
 
     def _status_error(
         self, url: str, status: int, retry_after_s: float | None, data: bytes

@@ -97,7 +97,7 @@ def test_permanent_faults_reject_only_their_own_samples(
     tmp_path: Path, server: Faulty, source: Path, undisturbed: Path
 ) -> None:
     server.control(faults=0.06, kinds=sorted(STAYS), sticky=True)
-    model = {"attempts": 3, "timeout_s": 0.7}
+    model = {"attempts": 3, "timeout_s": 0.7, "outage_s": 20}
     made = built(settings(server.url, model=model), source, tmp_path / "out")
     _adds_up(made, tmp_path / "out")
     assert set(made["rejects"]) <= set(STAYS.values())
@@ -126,7 +126,8 @@ def test_a_build_outlives_an_endpoint_that_dies_and_comes_back(
 
         healing = threading.Thread(target=heals)
         healing.start()
-        made = built(settings(server.url, other.url), source, tmp_path / "out")
+        model = {"outage_s": 10}
+        made = built(settings(server.url, other.url, model=model), source, tmp_path / "out")
         healing.join()
         well = other.answered()
     _adds_up(made, tmp_path / "out")

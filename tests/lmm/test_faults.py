@@ -122,7 +122,7 @@ def test_a_persistent_failure_rejects_only_its_request(
     assert sum("poison" in str(a) for a in server.asked) <= 8  # bounded
 
 
-@pytest.mark.parametrize("name", ["500", "reset", "half a reply", "broken JSON"])
+@pytest.mark.parametrize("name", ["500", "half a reply", "broken JSON"])
 def test_a_lone_request_that_always_fails_is_rejected(
     name: str, server: FaultyServer, client: Make
 ) -> None:
@@ -130,6 +130,23 @@ def test_a_lone_request_that_always_fails_is_rejected(
     server.on_question["well?"] = fault
     assert failure(client(server)).reason == reason
     assert len(questions(server)) == 3
+
+
+def test_lost_connections_use_up_no_attempts(server: FaultyServer, client: Make) -> None:
+    server.play(reset, reset, reset)
+    answer = client(server, attempts=1).submit(question()).result(30)
+    assert answer.value == {"ok": True} and len(questions(server)) == 4
+
+
+def test_a_request_whose_connections_all_break_is_given_up(
+    server: FaultyServer, client: Make
+) -> None:
+    server.on_question["poison"] = reset
+    asking = client(server, outage_s=10.0)
+    others = [asking.submit(question(str(i))) for i in range(20)]
+    assert failure(asking, "poison").reason == "server_error"
+    assert len(questions(server)) < 20 + 8  # with longer and longer pauses
+    assert all(future.result(30).value == {"ok": True} for future in others)
 
 
 @pytest.mark.parametrize("code", [400, 401, 402, 403, 404, 413, 422])

@@ -95,6 +95,11 @@ def test_results_arrive_as_they_complete(server: FaultyServer, client: Make) -> 
 def test_questions_on_one_image_go_to_one_endpoint(start: Start, client: Make) -> None:
     servers = [start() for _ in range(4)]
     asking = client(*servers, window=24)
+    growing = [asking.submit(question("grow", f"other {number}")) for number in range(400)]
+    for future in growing:
+        future.result(30)
+    for server in servers:
+        server.asked.clear()
     for turn in range(4):
         futures = [asking.submit(question(f"image {i}.", f"image {i}")) for i in range(24)]
         for future in futures[turn:] + futures[:turn]:
