@@ -6,7 +6,7 @@ says.
 
 published   `finehard build` by the published recipe's choices: no verification, no rules for swaps,
             no balance; trained on the first four boxes
-ours        `finehard build` with rules, verification of regions and negatives, correction and balance;
+ours        `finehard build` with rules, verification of regions and negatives, correction, balance;
             random boxes
 captions    the same, and statements of captions that verification calls false are cut out
 truth       the renderer's texts and boxes, and ten valid negatives a region; random boxes
