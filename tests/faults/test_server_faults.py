@@ -124,7 +124,7 @@ def test_a_build_outlives_an_endpoint_that_dies_and_comes_back(
                 time.sleep(0.05)
             other.control(faults=0.0)
 
-        healing = threading.Thread(target=heals)
+        healing = threading.Thread(target=heals, daemon=True)  # a build may fail before
         healing.start()
         model = {"outage_s": 10}
         made = built(settings(server.url, other.url, model=model), source, tmp_path / "out")
