@@ -38,14 +38,13 @@ from finehard.stages.verify import CorrectionConfig, VerifyConfig
 
 @dataclass(frozen=True)
 class ServerConfig:
-    """The server that finehard starts itself for models without endpoints.
-
-    `where` is "driver" (on the machine of the command) or "worker" (one on each machine with
-    workers, shared by its processes). Without this section every model needs endpoints.
-    """
+    """The server that finehard starts itself for models without endpoints. Without this section
+    every model needs endpoints."""
 
     engine: ServeConfig
     where: typing.Literal["driver", "worker"] = "driver"
+    """On the machine of the command ("driver"), or one on each machine with workers, which its
+    processes share ("worker")."""
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ import finehard
 from finehard.config import Config, as_dict, load_config, parse_config, resolved
 from finehard.errors import UsageError
 from finehard.pipeline import load_pipeline, make_stages
+from finehard.settings import reference
 
 ROOT = Path(__file__).parents[1]
 MODEL = {"model": "tiny", "endpoints": ["http://127.0.0.1:1/v1"]}
@@ -239,3 +240,8 @@ def test_settings_at_their_default_are_not_in_the_manifest() -> None:
     config = load_config("gpu-node")
     assert "left_to_lexicon" not in as_dict(config)["negatives"]
     assert "regions_per_request" not in as_dict(config)["verify"]
+
+
+def test_the_page_of_all_keys_is_that_of_the_code() -> None:
+    """If it is not: python -m finehard.settings.reference > docs/configuration.md"""
+    assert (ROOT / "docs" / "configuration.md").read_text("utf-8") == reference.page()

@@ -15,7 +15,9 @@ class ModelConfig:
     """A model and where it is served."""
 
     model: str = ""
+    """Its name at the server; empty if `server` starts one."""
     revision: str | None = None
+    """Part of what answers are saved under; change it when the weights behind the name change."""
     endpoints: tuple[str, ...] = ()
     """Base URLs ending in /v1; empty if `server` starts one. Or one entry that lists them and is
     read again while the build runs: file:PATH (a URL a line) or dns+http://NAME:PORT/v1 (an
@@ -32,7 +34,9 @@ class ModelConfig:
     """Seconds without any success after which the build stops instead of rejecting everything;
     a request whose connections break for a tenth of that, while others are answered, fails."""
     temperature: float = 0.0
+    """Sent with every request."""
     seed: int = 0
+    """Sent with every request."""
     extra_body: dict[str, Any] = field(default_factory=dict)
     """Added to the body of every request, for an engine's own options; null leaves a field out."""
     response_format: Literal[

@@ -12,44 +12,41 @@ ENGINES = ("auto", "vllm", "transformers", "command")
 class ServeConfig:
     """One model server on this machine. Two equal configs share one server.
 
-    engine          "auto", "vllm", "transformers" or "command". "auto" is vLLM if this machine
-                    has a GPU and vLLM is installed, else `transformers serve`
-    model           local folder or hub name
-    revision        branch, tag or commit of a hub model
-    args            arguments of the engine, appended to those that finehard sets
-    command         engine "command" only: the command line of any server with the OpenAI
-                    protocol; "{port}" is replaced by the port to listen on (127.0.0.1), "{model}"
-                    by the model
-    env             additional environment of the engine; never logged or written to disk
-    python          interpreter with the engine installed; default: this one if it has it, else
-                    that of .venv-vllm-gpu or .venv-vllm beside the project
-    port            port of the first replica, 0 for any free one
-    replicas        processes, each with the whole model and its own port; for `transformers
-                    serve`, which handles one image request at a time (vLLM has
-                    --data-parallel-size)
-    startup_timeout_s   seconds from the start of the engine to its first reply
-    max_crashes     consecutive crashes after which the server is given up
-    unresponsive_s  seconds without a successful health check after which the engine is restarted
-    linger_s        seconds for which the engine runs on after its last user has left
-    stop_grace_s    seconds between SIGTERM and SIGKILL
-
-    Raises UsageError if a value is invalid.
+    Raises `UsageError` if a value is invalid.
     """
 
     engine: str = "auto"
+    """"auto", "vllm", "transformers" or "command". "auto" is vLLM if this machine has a GPU and
+    vLLM is installed, else `transformers serve`."""
     model: str = ""
+    """A local folder or a hub name."""
     revision: str | None = None
+    """A branch, tag or commit of a hub model."""
     args: tuple[str, ...] = ()
+    """Arguments of the engine, appended to those that finehard sets."""
     command: tuple[str, ...] = ()
+    """With engine "command": the command line of any server with the OpenAI protocol. "{port}" is
+    replaced by the port to listen on (127.0.0.1), "{model}" by the model."""
     env: dict[str, str] = field(default_factory=dict, repr=False, hash=False)
+    """Additional environment of the engine; never logged or written to disk."""
     python: str | None = None
+    """The interpreter with the engine installed; None: this one if it has it, else that of
+    .venv-vllm-gpu or .venv-vllm beside the project."""
     port: int = 0
+    """The port of the first replica, 0 for any free one."""
     replicas: int = 1
+    """Processes, each with the whole model and its own port; for `transformers serve`, which
+    handles one image request at a time (vLLM has --data-parallel-size)."""
     startup_timeout_s: float = 600
+    """Seconds from the start of the engine to its first reply."""
     max_crashes: int = 5
+    """Consecutive crashes after which the server is given up."""
     unresponsive_s: float = 300
+    """Seconds without a successful health check after which the engine is restarted."""
     linger_s: float = 2
+    """Seconds for which the engine runs on after its last user has left."""
     stop_grace_s: float = 10
+    """Seconds between SIGTERM and SIGKILL."""
 
     def __post_init__(self) -> None:
         for name in ("args", "command"):
