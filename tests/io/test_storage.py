@@ -430,7 +430,7 @@ def test_a_journal_lives_on_an_object_store(bucket: str) -> None:
         journal = Journal(output)
         journal.put("caption/0123", "u", key, Entry({"says": key}, Usage(1, 2, 3)))
         journal.close()
-    folder = f"{output}/_journal/caption/0123"
+    folder = f"{output}/_journal/caption/0123/u"  # a folder for the unit's first two digits
     assert len(storage.glob(folder, "part-u-")) == 2
     journal = Journal(output)
     assert journal.get("caption/0123", "u", "a") == Entry({"says": "a"}, Usage(1, 2, 3))
