@@ -184,7 +184,7 @@ def _journal(folder: Path, chance: random.Random) -> Iterator[Case]:
     for key, entry in rows.items():
         journal.put("caption/0", "u", key, entry)
     journal.close()
-    [part] = (folder / "_journal/caption/0").iterdir()
+    [part] = (folder / "_journal/caption/0").rglob("part-*")
     good = part.read_bytes()
 
     def case(data: bytes) -> None:
