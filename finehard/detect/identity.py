@@ -8,8 +8,8 @@ from typing import Any
 from finehard.detect.config import DetectConfig
 from finehard.digest import content_hash
 
-CODE_VERSION = 1
-"""Increase it when a backend's code changes its output."""
+CODE_VERSIONS = {"owlv2": 2}
+"""Of backends whose code has changed its output, others have 1. 2: padding of OWLv2 is black."""
 
 
 def _model_identity(name: str, key: str) -> dict[str, Any]:
@@ -29,7 +29,7 @@ def detector_identity(config: DetectConfig) -> dict[str, Any]:
     """
     identity: dict[str, Any] = {
         "backend": config.backend,
-        "code_version": CODE_VERSION,
+        "code_version": CODE_VERSIONS.get(config.backend, 1),
         **_model_identity(config.model, "model"),
         "revision": config.revision,
         "dtype": config.dtype,

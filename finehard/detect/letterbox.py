@@ -19,7 +19,7 @@ class Placement(NamedTuple):
 def letterbox(
     image: Image.Image, size: int, fill: int, centred: bool
 ) -> tuple[NDArray[np.uint8], Placement]:
-    """Scales the longest side of `image` to `size`, and pads with grey `fill` to a square.
+    """Scales the longest side of `image` to `size`, and pads it to a square, all channels `fill`.
 
     Returns the canvas, (size, size, 3) uint8 RGB, and the image's placement: centred, or in the
     upper left corner. The aspect ratio is kept, but each side has at least one pixel.

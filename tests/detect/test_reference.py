@@ -53,6 +53,19 @@ def test_owl_agrees_with_transformers(name, tiny, photos):
     assert_same(detector.detect(photos[:1], [PHRASES])[0], expected)
 
 
+def test_owlv2_pads_images_as_transformers_does(tiny):
+    from transformers import AutoImageProcessor
+
+    detector = load_detector(tiny("owlv2"))
+    wide = Image.new("RGB", (200, 100), (10, 200, 90))
+    processor = AutoImageProcessor.from_pretrained(detector._config.model)
+    theirs = processor([wide], return_tensors="pt").pixel_values[0].numpy()
+    canvas, _ = detector._canvas(wide)
+    ours = (canvas.transpose(2, 0, 1) - detector._mean[0].numpy()) / detector._std[0].numpy()
+    below = slice(theirs.shape[1] * 3 // 5, None)  # the image ends in the middle
+    assert np.allclose(theirs[:, below], ours[:, below], atol=1e-5)
+
+
 @pytest.mark.parametrize("name", ["grounding_dino", "mm_grounding_dino"])
 def test_grounding_dino_agrees_with_transformers(name, tiny, photos):
     import torch
