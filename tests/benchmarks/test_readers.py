@@ -34,7 +34,8 @@ from tests.benchmarks.layouts import (
     webdataset,
 )
 
-DATA, PHOTOS = Path("/work/shared/data"), Path("/work/shared/photos")
+SHARED = Path(__file__).parents[3] / "shared"
+DATA, PHOTOS = SHARED / "data", SHARED / "photos"
 NAMES = "red\nblue\ngreen\nyellow\nblack\n"
 TEMPLATES = "a {c} thing\n{c}\n"
 
