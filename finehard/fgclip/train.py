@@ -11,7 +11,7 @@ import math
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import groupby
@@ -21,10 +21,8 @@ from typing import Any
 import torch
 import yaml
 from torch import Tensor, nn
-from torch.distributed import ProcessGroup
 from torch.nn.parallel import DistributedDataParallel
 
-from finehard import registry
 from finehard.console.errors import exit_code
 from finehard.digest import digest
 from finehard.errors import FinehardError, UsageError
@@ -46,9 +44,10 @@ from finehard.fgclip.config import (
 from finehard.fgclip.data import Batches, Part, Source, stream
 from finehard.fgclip.distill import Teacher
 from finehard.fgclip.ema import WeightAverage
-from finehard.fgclip.evaluate import evaluate, limits_of, table
-from finehard.fgclip.evaluators import Evaluator, load_evaluators
+from finehard.fgclip.evaluate import limits_of
+from finehard.fgclip.evaluators import load_evaluators
 from finehard.fgclip.gpu import Gpu
+from finehard.fgclip.in_training import evaluate_samples, load_benchmarks, measure_benchmarks
 from finehard.fgclip.metrics import Failure, StepMetrics
 from finehard.fgclip.model import Network, build, load
 from finehard.fgclip.nonfinite import describe
@@ -72,8 +71,6 @@ from finehard.fgclip.tokenizer import (
     make_tokenizer,
     texts_of,
 )
-
-_BENCHMARKS = "finehard.benchmarks.training:TrainingBenchmarks"
 
 STOPPED = 143
 """Exit code after SIGTERM: 128 + 15, as in shells."""
@@ -104,7 +101,7 @@ def train(
     out = folder.path
     shards, weights = find_weighted(data)
     eval_shards = find_shards(eval_data) if eval_data else []
-    benchmarks = _benchmarks(run.evaluate, benchmark_data)
+    benchmarks = load_benchmarks(run.evaluate, benchmark_data)
     fingerprint = _fingerprint(config, shards, weights)
     network, tokenizer, state = _start(config, out, model, shards, fingerprint)
     step = state["step"] if state else 0
@@ -139,10 +136,10 @@ def train(
 
     patient = distributed.patient_group() if eval_shards or benchmarks else None
     evaluation = partial(
-        _evaluate, config, evaluators, network, tokenizer, eval_shards, logger, patient
+        evaluate_samples, config, evaluators, network, tokenizer, eval_shards, logger, patient
     )
     benchmarking = partial(
-        _measure, benchmarks, config, network, tokenizer, device, logger, patient
+        measure_benchmarks, benchmarks, config, network, tokenizer, device, logger, patient
     )
     result: dict[str, Any] = {"step": step, "steps": steps, "stopped": False}
     result |= {"skipped": 0, "dropped": 0}
@@ -387,69 +384,6 @@ def _line(failure: Failure, samples: str, out: Path) -> str:
     where = f"the last checkpoint is {latest.folder}" if latest else "there is no checkpoint"
     values = ", ".join(f"{name} is {value}" for name, value in failure.values.items())
     return f"step {failure.step}: {values}: {samples}; the step was not applied, {where}"
-
-
-def _evaluate(
-    config: TrainConfig,
-    evaluators: Mapping[str, Evaluator],
-    model: Network,
-    tokenizer: Any,
-    shards: list[Shard],
-    logger: RunLogger | None,
-    group: ProcessGroup | None,
-    step: int,
-    samples: int | None,
-) -> dict[str, float]:
-    """Evaluates in the first process, for which the others wait; returns {} in the others, and
-    where there are no `shards`."""
-    metrics: dict[str, float] = {}
-    if not shards:
-        return metrics
-    if logger:
-        metrics = evaluate(
-            model, tokenizer, shards, config.sample, evaluators, samples=samples,
-            workers=config.run.workers, cache_gb=config.run.cache_gb,
-        )  # fmt: skip
-        logger.log(step, metrics, "eval")
-        logger.print(f"step {step}\n{table(metrics)}")
-    distributed.wait_for_all(group)
-    return metrics
-
-
-def _benchmarks(names: Sequence[str], root: str | None) -> Any:
-    """Returns the benchmarks that each evaluation measures, None if there are none."""
-    if not names and root is None:
-        return None
-    if root is None:
-        raise UsageError("run.evaluate: give --benchmark-data, the folder of the benchmarks")
-    if not names:
-        raise UsageError("--benchmark-data: run.evaluate names no benchmark")
-    # By name: the room of benchmarks imports this one.
-    known: dict[str, Callable[[], Any]] = {}
-    return registry.load(_BENCHMARKS, known, "run.evaluate")(names, root)
-
-
-def _measure(
-    benchmarks: Any,
-    config: TrainConfig,
-    model: Network,
-    tokenizer: Any,
-    device: torch.device,
-    logger: RunLogger | None,
-    group: ProcessGroup | None,
-    step: int,
-) -> dict[str, float]:
-    """Measures the model on `benchmarks`, if there are any, by all processes together."""
-    if benchmarks is None:
-        return {}
-    figures = benchmarks.measure(
-        model, tokenizer, config.sample, device, config.run.precision, group
-    )
-    if logger:
-        logger.log(step, figures, "benchmark")
-        lines = [f"{name}: {value:.3f}" for name, value in figures.items()]
-        logger.print("\n".join([f"step {step}", *lines]))
-    return figures
 
 
 @contextlib.contextmanager
