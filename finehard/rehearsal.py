@@ -92,6 +92,7 @@ def rehearse(
     that does not respond is passed over, unless a model has no other, also one that is not asked.
     """
     dialects: dict[str, Dialect] = {}
+    doubts: dict[str, None] = {}
     for name, model in config.models.items():
         asking = [stage for stage in stages if stage.model == name]
         urls = responding(model) if model.endpoints else []
@@ -107,6 +108,9 @@ def rehearse(
         dialects[name] = reduce(merged, (result.dialect for result in results))
         for stage in asking:
             stage.limits = _smallest([result.limits[stage.name] for result in results])
+        doubts |= dict.fromkeys(doubt for result in results for doubt in result.doubts)
+    for doubt in doubts:  # servers of one model say the same
+        _log.warning("%s", doubt)
     return Rehearsal(dialects, {stage.name: stage.limits for stage in stages})
 
 
@@ -169,10 +173,11 @@ def responding(model: ModelConfig) -> list[str]:
 
 
 class _Endpoint(NamedTuple):
-    """What one endpoint takes."""
+    """What one endpoint takes, and what is doubtful about it, a line each."""
 
     dialect: Dialect
     limits: dict[str, Limits]
+    doubts: list[str]
 
 
 def _try_endpoint(
@@ -186,20 +191,23 @@ def _try_endpoint(
     )  # fmt: skip
     client = Client(limited, dialect=dialect)
     own = [copy.copy(stage) for stage in stages]  # endpoints are tried at the same time
+    doubts: list[str] = []
     try:
         for stage in own:
-            stage.limits = _try_stage(config, name, stage, client)
-        return _Endpoint(client.dialect, {stage.name: stage.limits for stage in own})
+            stage.limits = _try_stage(config, name, stage, client, doubts)
+        return _Endpoint(client.dialect, {stage.name: stage.limits for stage in own}, doubts)
     except ServerGone as gone:
         raise FinehardError(f"model {name} cannot be asked: {gone.cause}") from gone
     finally:
         client.close()
 
 
-def _try_stage(config: Config, name: str, stage: Stage, client: Client) -> Limits:
+def _try_stage(
+    config: Config, name: str, stage: Stage, client: Client, doubts: list[str]
+) -> Limits:
     """Asks the largest question of `stage`, with fewer regions until the answer can be used.
 
-    Returns the limits that this takes.
+    Returns the limits that this takes. Adds to `doubts` what keeps no build from starting.
     """
     most = config.detect.max_boxes
     regions = allowed = min(most, config.models[name].regions_per_request or most)
@@ -225,15 +233,15 @@ def _try_stage(config: Config, name: str, stage: Stage, client: Client) -> Limit
                 if not client.try_dialects(question) and failed.reason not in _NO_PROOF:
                     raise FinehardError(problem) from None
             elif failed.reason in _NO_PROOF or failed.reason == "refused_by_model":
-                _log.warning(
-                    "%s; this was a sample: the build goes on, and ends if it meets the images too",
-                    problem,
+                doubts.append(
+                    f"{problem}; this was a sample: the build goes on, and ends if it meets the "
+                    "images too"
                 )
                 return Limits(allowed if allowed < most else None)
             elif failed.reason in ("invalid_reply", "truncated_reply") and not seed:
                 seed = 1  # one bad reply proves nothing
             elif failed.reason == "invalid_reply" and not failed.detail.startswith(NOT_JSON):
-                _log.warning("the model may be too weak for it: %s", problem)
+                doubts.append(f"the model may be too weak for it: {problem}")
                 return stage.limits
             else:
                 raise FinehardError(problem) from None

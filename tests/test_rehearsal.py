@@ -155,6 +155,17 @@ def test_a_fault_that_proves_nothing_is_only_a_warning(
     assert "cannot do stage caption" in caplog.text and "this was a sample" in caplog.text
 
 
+def test_servers_with_the_same_doubt_tell_it_once(caplog: pytest.LogCaptureFixture) -> None:
+    refusing = raw(json.dumps({"choices": [REFUSAL]}).encode())
+    with FaultyServer() as one, FaultyServer() as other:
+        for server in (one, other):
+            server.always = says("yes")
+            server.on_question["image_url"] = refusing
+        settings = config(one, other)
+        rehearse(settings, stages(settings)[:1])
+    assert len([line for line in caplog.messages if "was a sample" in line]) == 1
+
+
 def test_what_was_found_is_not_asked_again(tmp_path: Path) -> None:
     with FaultyServer() as server:
         server.always = answering()

@@ -153,15 +153,19 @@ _LICENSES = frozenset(
 )  # fmt: skip
 """Licences of data that the Hub knows (hf.co/docs/hub/repositories-licenses)."""
 _VERIFIED = {
-    "skip": "No model verified them.",
-    "mark": "A model was asked about each, and `verified` is its answer; nothing was left out.",
-    "drop": "A model was asked about each; what it did not confirm was left out.",
-    "correct": "A model was asked about each; what it did not confirm was corrected or left out.",
+    "skip": "No model verified the region texts and hard negatives.",
+    "mark": "A model was asked about each region text and hard negative, and `verified` is its "
+    "answer; nothing was left out.",
+    "drop": "A model was asked about each region text and hard negative; what it did not confirm "
+    "was left out.",
+    "correct": "A model was asked about each region text and hard negative; what it did not "
+    "confirm was corrected or left out.",
 }
 _CAPTIONS_VERIFIED = {
-    "drop": " A model was asked about each statement of the captions; what it did not confirm was "
+    "skip": "No model verified the captions.",
+    "drop": "A model was asked about each statement of the captions; what it did not confirm was "
     "cut out.",
-    "mark": " A model was asked about each statement of the captions; `extra.verify_caption` has "
+    "mark": "A model was asked about each statement of the captions; `extra.verify_caption` has "
     "its answers.",
 }
 
@@ -181,13 +185,14 @@ def card(manifest: dict[str, Any], figures: str = "") -> str:
     about = manifest.get("published")
     name = about["name"] if about else "finehard dataset"
     verify = manifest["config"].get("verify", {})
-    verified = _VERIFIED.get(verify.get("policy"), _VERIFIED["skip"])
+    of_regions = _VERIFIED.get(verify.get("policy"), _VERIFIED["skip"])
+    of_captions = _CAPTIONS_VERIFIED.get(verify.get("captions"), _CAPTIONS_VERIFIED["skip"])
     contact = about and about.get("contact")
     return template.render(
         m=manifest, c=counts, size=size, pattern=pattern, unread=unread, features=_FEATURES,
         title=json.dumps(name, ensure_ascii=False) if about else name, heading=_heading(name),
         about=about, figures=figures, license=_license(about["license"] if about else "unknown"),
-        verified=verified + _CAPTIONS_VERIFIED.get(verify.get("captions"), ""),
+        verified=f"{of_regions} {of_captions}",
         contact=f"write to {_code(contact)}." if contact else "open a discussion on this page.",
     )  # fmt: skip
 

@@ -10,7 +10,7 @@ from finehard.images import ImagesConfig, jpeg
 from finehard.records import Box, Bytes, HardNegative, Phrase, Record, Region
 
 _COLORS = ("red", "blue", "green", "yellow", "white", "black", "brown", "orange", "gray", "purple")
-_THINGS = ("mug", "bowl", "book", "lamp", "chair", "clock", "bottle", "shoe", "box", "plate")
+_THINGS = ("mug", "bowl", "book", "lamp", "ball", "clock", "bottle", "vase", "box", "candle")
 _COLUMNS = 4
 
 
