@@ -7,6 +7,9 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from typing import Any
 
+Each = Callable[[Callable[[Any], Any], Iterable[Any]], Iterator[Any]]
+"""Maps a function over items, in order, as `map` does."""
+
 
 class Processes:
     """`with Processes(workers) as each` gives `map`; what it maps has to be picklable."""
@@ -14,7 +17,7 @@ class Processes:
     def __init__(self, workers: int) -> None:
         self._pool = ProcessPoolExecutor(workers, get_context("spawn")) if workers > 1 else None
 
-    def __enter__(self) -> Callable[[Callable[[Any], Any], Iterable[Any]], Iterator[Any]]:
+    def __enter__(self) -> Each:
         return self._pool.map if self._pool else map
 
     def __exit__(self, *error: object) -> None:

@@ -21,6 +21,7 @@ import orjson
 from finehard.dataset.complete import Origin, begin, complete, remove_side_files
 from finehard.dataset.layout import JOURNAL, shard_count, shard_of, side_files
 from finehard.dataset.packed import pack
+from finehard.dataset.parts import part_count
 from finehard.dataset.pointers import Pointer
 from finehard.dataset.removals import Removals, recorded
 from finehard.dataset.summary import ShardSummary
@@ -154,10 +155,10 @@ def _import(
         {kind: number for kind, number in counts.items() if number},
     )
     read = sum(subset["items"] for subset in by_subset.values())
-    summaries.sort(key=lambda summary: summary.index)
     text = orjson.dumps(by_subset, option=orjson.OPT_INDENT_2)
     storage.write(storage.join(output, COUNTS), text)
-    manifest = complete(output, run, origin, summaries, read)
+    with Processes(min(workers or os.cpu_count() or 1, part_count(shards))) as each:
+        manifest = complete(output, run, origin, summaries, read, each)
     remove_side_files(output, run)
     return Imported(manifest, by_subset)
 

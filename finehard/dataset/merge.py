@@ -1,0 +1,160 @@
+"""Merges what the shards of a part left into one part of each table, and one small summary.
+
+The parts of a dataset are merged by different workers; what completes the dataset sees of each only
+its `PartSummary`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, TypeVar
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from finehard.dataset.layout import INDEX, REGIONS
+from finehard.dataset.parts import (
+    SHARDS_PER_PART,
+    part_count,
+    part_name,
+    part_of,
+    remove_other_parts,
+)
+from finehard.dataset.regions import REGION_SCHEMA, region_tables, regions_part
+from finehard.dataset.summary import EXAMPLES, ShardSummary
+from finehard.dataset.tables import INDEX_SCHEMA, index_part
+from finehard.io import storage
+from finehard.io.ordered_map import ordered_map
+from finehard.io.parquet import read_table
+from finehard.io.processes import Each
+
+T = TypeVar("T")
+
+_GROUP_ROWS, _GROUP_BYTES = 100_000, 64 << 20
+"""Rows, and bytes in memory, from which on a row group of a table with parts is full."""
+
+
+@dataclass
+class PartSummary:
+    """What the manifest says of the shards of a part, and their counts in sum."""
+
+    part: int
+    parts: int
+    shards: list[dict[str, Any]]
+    counts: Counter[str] = field(default_factory=Counter)
+    """Of the counts of the manifest, those of samples that were written and of rejects."""
+    reasons: Counter[str] = field(default_factory=Counter)
+    dropped: Counter[str] = field(default_factory=Counter)
+    usage: dict[str, list[int]] = field(default_factory=dict)
+    examples: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
+
+
+def by_part(of_shards: Sequence[T], most: int = SHARDS_PER_PART) -> list[list[T]]:
+    """Returns what there is of each shard, given in their order, by part: at most `most` in
+    each."""
+    shards, parts = len(of_shards), part_count(len(of_shards), most)
+    found: list[list[T]] = [[] for _ in range(parts)]
+    for number, each in enumerate(of_shards):
+        found[part_of(number, shards, parts)].append(each)
+    return found
+
+
+def merge_part(
+    output: str, run: str, part: int, parts: int, summaries: Iterable[ShardSummary]
+) -> PartSummary:
+    """Writes part `part` of `parts` of the two tables, from the rows that `run` wrote for the
+    shards that `summaries` are of. May be repeated, also at the same time: the bytes are the same,
+    and each file appears whole."""
+    ordered = sorted(summaries, key=lambda summary: summary.index)
+    merge_rows(output, run, part, parts, [summary.name for summary in ordered])
+    made = PartSummary(part, parts, [_listed(summary) for summary in ordered])
+    for summary in ordered:
+        made.counts.update(
+            written=summary.samples,
+            rejected=summary.rejects,
+            renamed_keys=summary.renamed,
+            regions=summary.regions,
+            hard_negatives=summary.hard_negatives,
+        )
+        _add(made, summary)
+    return made
+
+
+def summed(parts: Iterable[PartSummary]) -> PartSummary:
+    """Returns the counts and examples of all `parts`, in their order; its shards are all."""
+    total = PartSummary(0, 1, [])
+    for part in parts:
+        total.shards += part.shards
+        total.counts.update(part.counts)
+        _add(total, part)
+    return total
+
+
+def _add(total: PartSummary, other: ShardSummary | PartSummary) -> None:
+    total.reasons.update(other.reasons)
+    total.dropped.update(other.dropped)
+    for stage, spent in other.usage.items():
+        before = total.usage.get(stage, [0, 0, 0])
+        total.usage[stage] = [a + b for a, b in zip(before, spent, strict=True)]
+    for rule, dropped in other.examples.items():
+        total.examples[rule] = [*total.examples.get(rule, ()), *dropped][:EXAMPLES]
+
+
+def _listed(summary: ShardSummary) -> dict[str, Any]:
+    return {"name": f"{summary.name}.tar", "samples": summary.samples, "bytes": summary.bytes,
+            "sha256": summary.sha256}  # fmt: skip
+
+
+def merge_tables(
+    output: str, run: str, names: Sequence[str], each: Each, most: int = SHARDS_PER_PART
+) -> None:
+    """Writes both tables from the rows that `run` wrote for all shards, `names` in their order;
+    parts are merged with `each`."""
+    grouped = list(enumerate(by_part(names, most)))
+    list(each(partial(_merge_rows, output, run, len(grouped)), grouped))
+    remove_other_parts(output, len(grouped))
+
+
+def _merge_rows(output: str, run: str, parts: int, group: tuple[int, list[str]]) -> None:
+    merge_rows(output, run, group[0], parts, group[1])
+
+
+def merge_rows(output: str, run: str, part: int, parts: int, names: Sequence[str]) -> None:
+    """Writes a part of the index and of the regions from the rows of the shards `names`. Memory
+    holds a row group and the rows of a few shards."""
+    index = ordered_map(storage.read_all, (index_part(output, run, name) for name in names))
+    of_index = (read_table(pa.BufferReader(data), schema=INDEX_SCHEMA) for data in index)
+    uri = storage.join(output, part_name(INDEX, part, parts))
+    _write(uri, INDEX_SCHEMA, of_index if parts == 1 else _filled(of_index))
+    regions = ordered_map(
+        storage.read_all, (regions_part(output, run, name) for name in names), at_once=2
+    )
+    of_regions = (table for data in regions for table in region_tables(pa.BufferReader(data)))
+    uri = storage.join(output, part_name(REGIONS, part, parts))
+    _write(uri, REGION_SCHEMA, of_regions if parts == 1 else _filled(of_regions))
+
+
+def _filled(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    """Yields the rows of `tables` in full row groups, cut where a table ends."""
+    held: list[pa.Table] = []
+    for table in tables:
+        held.append(table)
+        rows = sum(each.num_rows for each in held)
+        if rows >= _GROUP_ROWS or sum(each.nbytes for each in held) >= _GROUP_BYTES:
+            yield pa.concat_tables(held)
+            held = []
+    if held:
+        yield pa.concat_tables(held)
+
+
+def _write(uri: str, schema: pa.Schema, groups: Iterable[pa.Table]) -> None:
+    """Writes a Parquet file with a row group for each of `groups`."""
+    with (
+        storage.writing(uri) as file,
+        pq.ParquetWriter(file, schema, compression="zstd") as table,
+    ):
+        for group in groups:
+            table.write_table(group)
