@@ -34,6 +34,7 @@ from finehard.dataset.merge import PartSummary, by_part, merge_part, summed
 from finehard.dataset.parts import (
     SHARDS_PER_PART,
     listed_tables,
+    part_count,
     remove_other_parts,
     table_names,
 )
@@ -86,9 +87,9 @@ def complete(
     """Merges the tables of all shards, part by part with `each`, then as `finish`. A part has at
     most `most` shards."""
     ordered = sorted(summaries, key=lambda summary: summary.index)
-    grouped = list(enumerate(by_part(ordered, most)))
-    parts = list(each(partial(_merged, output, run, len(grouped)), grouped))
-    return finish(output, origin, parts, read)
+    parts = part_count(len(ordered), most)
+    grouped = enumerate(by_part(ordered, parts))
+    return finish(output, origin, list(each(partial(_merged, output, run, parts), grouped)), read)
 
 
 def _merged(

@@ -17,8 +17,6 @@ import pyarrow.parquet as pq
 
 from finehard.dataset.layout import INDEX, REGIONS
 from finehard.dataset.parts import (
-    SHARDS_PER_PART,
-    part_count,
     part_name,
     part_of,
     remove_other_parts,
@@ -52,13 +50,11 @@ class PartSummary:
     examples: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
 
 
-def by_part(of_shards: Sequence[T], most: int = SHARDS_PER_PART) -> list[list[T]]:
-    """Returns what there is of each shard, given in their order, by part: at most `most` in
-    each."""
-    shards, parts = len(of_shards), part_count(len(of_shards), most)
+def by_part(of_shards: Sequence[T], parts: int) -> list[list[T]]:
+    """Returns what there is of each shard, given in their order, by part."""
     found: list[list[T]] = [[] for _ in range(parts)]
     for number, each in enumerate(of_shards):
-        found[part_of(number, shards, parts)].append(each)
+        found[part_of(number, len(of_shards), parts)].append(each)
     return found
 
 
@@ -108,14 +104,12 @@ def _listed(summary: ShardSummary) -> dict[str, Any]:
             "sha256": summary.sha256}  # fmt: skip
 
 
-def merge_tables(
-    output: str, run: str, names: Sequence[str], each: Each, most: int = SHARDS_PER_PART
-) -> None:
-    """Writes both tables from the rows that `run` wrote for all shards, `names` in their order;
-    parts are merged with `each`."""
-    grouped = list(enumerate(by_part(names, most)))
-    list(each(partial(_merge_rows, output, run, len(grouped)), grouped))
-    remove_other_parts(output, len(grouped))
+def merge_tables(output: str, run: str, names: Sequence[str], parts: int, each: Each) -> None:
+    """Writes both tables in `parts` parts, which are merged with `each`, from the rows that `run`
+    wrote for all shards, `names` in their order."""
+    grouped = list(enumerate(by_part(names, parts)))
+    list(each(partial(_merge_rows, output, run, parts), grouped))
+    remove_other_parts(output, parts)
 
 
 def _merge_rows(output: str, run: str, parts: int, group: tuple[int, list[str]]) -> None:

@@ -111,16 +111,17 @@ def _counts(dataset: str, manifest: dict[str, Any]) -> Iterator[str]:
 
 def _tables(dataset: str, manifest: dict[str, Any]) -> Iterator[str]:
     """Yields where the tables' files are not those that the manifest names."""
-    named = manifest.get("tables", {})
     for table in TABLES:
-        listed = named.get(table.removesuffix(".parquet"), [{"name": table}])
         there = table_names(dataset, table)
-        if there and there != [part["name"] for part in listed]:
-            yield f"{there[0]} is there, and {MANIFEST} names {listed[0]['name']}"
+        listed = manifest.get("tables", {}).get(table.removesuffix(".parquet"), [])
+        names = [part["name"] for part in listed] or [table]
+        if there != names and (there or listed):
+            yield f"{(there or ['no file'])[0]} is there, and {MANIFEST} names {names[0]}"
             continue
-        for part in listed if there else ():
-            size = storage.size(storage.join(dataset, part["name"]))
-            if size != part.get("bytes", size):
+        for part in listed:
+            uri = storage.join(dataset, part["name"])
+            size = storage.size(uri) if storage.exists(uri) else 0
+            if size != part["bytes"]:
                 yield f"{part['name']} has {size} bytes, not {part['bytes']}"
 
 

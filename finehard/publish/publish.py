@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from finehard.audit.store import load_audit, save_audit
 from finehard.dataset.complete import describe, write_sizes
 from finehard.dataset.layout import (
+    INDEX,
     JOURNAL,
     MANIFEST,
     REMOVING,
@@ -25,7 +26,7 @@ from finehard.dataset.layout import (
 )
 from finehard.dataset.merge import merge_tables
 from finehard.dataset.packed import Finished
-from finehard.dataset.parts import listed_tables, part_count
+from finehard.dataset.parts import listed_tables, table_names
 from finehard.dataset.reader import Dataset, open_dataset
 from finehard.dataset.regions import RegionWriter, region_rows, regions_part
 from finehard.dataset.removals import RECORD, recorded
@@ -91,8 +92,9 @@ def publish(
         storage.delete([storage.join(target, file) for file in (MANIFEST, REPORT)])
         shards = _write_shards(work, source, workers)
         names = [shard["name"].removesuffix(".tar") for shard in shards]
-        with Processes(min(workers or os.cpu_count() or 1, part_count(len(names)))) as each:
-            merge_tables(target, run, names, each)
+        parts = max(1, len(table_names(source.uri, INDEX)))
+        with Processes(min(workers or os.cpu_count() or 1, parts)) as each:
+            merge_tables(target, run, names, parts, each)
         write_sizes(target, shards)
         made = _manifest(target, manifest, places, about, shards)
         storage.write(storage.join(target, CITATION), citation(made))
