@@ -10,7 +10,7 @@ import os
 import struct
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from finehard.dataset.complete import Origin, begin, complete, remove_side_files
-from finehard.dataset.layout import JOURNAL, shard_count, shard_of, side_files
+from finehard.dataset.layout import JOURNAL, shard_count, shard_of, shard_size, side_files
 from finehard.dataset.packed import pack
 from finehard.dataset.parts import part_count
 from finehard.dataset.pointers import Pointer
@@ -130,6 +130,8 @@ def _import(
     counts["images of no known URL or path"] += found.unnamed
     progress(f"{len(found):,} images found")
     stages = {STAGE: _provenance(config)}
+    size = shard_size(len(found), config.shards)
+    config = replace(config, shards=replace(config.shards, samples_per_shard=size))
     shards = shard_count(len(found), config.shards)
     work = _Work(output, run, str(release), str(images), shards, config, stages)
     for number in range(_BUCKETS):
