@@ -3,13 +3,13 @@ what is left of them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import apache_beam as beam
 
 from finehard.dataset.complete import Origin, finish
-from finehard.dataset.merge import PartSummary, merge_part
+from finehard.dataset.merge import Check, PartSummary, at_will, merge_part
 from finehard.dataset.parts import SHARDS_PER_PART, part_count, part_of
 from finehard.dataset.summary import ShardSummary
 
@@ -18,8 +18,7 @@ class FinishDataset(beam.PTransform):
     """From the `ShardSummary`s of all `shards` shards that `run` wrote to `output`: the tables, in
     parts of at most `most` shards, and what describes the dataset.
 
-    `read` is the number of inputs, or a side input. `check` is called before each step writes, and
-    raises if it must not.
+    `read` is the number of inputs, or a side input.
     """
 
     def __init__(
@@ -29,7 +28,7 @@ class FinishDataset(beam.PTransform):
         shards: int,
         origin: Origin,
         read: Any,
-        check: Callable[[], None] = lambda: None,
+        check: Check = at_will,
         most: int = SHARDS_PER_PART,
     ) -> None:
         super().__init__()
@@ -57,18 +56,17 @@ def _merge(
     output: str,
     run: str,
     parts: int,
-    check: Callable[[], None],
+    check: Check,
 ) -> PartSummary:
     check()
-    return merge_part(output, run, group[0], parts, group[1])
+    return merge_part(output, run, group[0], parts, group[1], check)
 
 
 def _finish(
     group: tuple[None, Iterable[PartSummary]],
     output: str,
     origin: Origin,
-    check: Callable[[], None],
+    check: Check,
     read: int,
 ) -> None:
-    check()
-    finish(output, origin, group[1], read)
+    finish(output, origin, group[1], read, check)

@@ -30,7 +30,7 @@ from finehard.dataset.layout import (
     SIZES,
     side_files,
 )
-from finehard.dataset.merge import PartSummary, by_part, merge_part, summed
+from finehard.dataset.merge import Check, PartSummary, at_will, by_part, merge_part, summed
 from finehard.dataset.parts import (
     SHARDS_PER_PART,
     listed_tables,
@@ -98,7 +98,13 @@ def _merged(
     return merge_part(output, run, group[0], parts, group[1])
 
 
-def finish(output: str, origin: Origin, parts: Iterable[PartSummary], read: int) -> dict[str, Any]:
+def finish(
+    output: str,
+    origin: Origin,
+    parts: Iterable[PartSummary],
+    read: int,
+    check: Check = at_will,
+) -> dict[str, Any]:
     """Writes what describes the dataset, whose tables are written, the manifest last, and returns
     the manifest. Memory holds a row for each shard.
 
@@ -114,10 +120,12 @@ def finish(output: str, origin: Origin, parts: Iterable[PartSummary], read: int)
             f"{read} inputs were read, but {written} written and {rejected} rejected: {output} is "
             "not complete; run the same command again, and please report this"
         )
+    check()
     _remove_strangers(output, total.shards)
     remove_other_parts(output, len(parts))
     write_sizes(output, total.shards)
     manifest = _manifest(output, origin, total, read)
+    check()
     describe(output, manifest)
     examples = json.dumps(dict(sorted(total.examples.items()))).encode()
     storage.write(storage.join(output, JOURNAL, DROPPED), examples)

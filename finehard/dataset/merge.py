@@ -7,7 +7,7 @@ its `PartSummary`.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar
@@ -30,9 +30,15 @@ from finehard.io.parquet import read_table
 from finehard.io.processes import Each
 
 T = TypeVar("T")
+Check = Callable[[], None]
+"""Called before a file is replaced; raises if another run is to write the dataset."""
 
 _GROUP_ROWS, _GROUP_BYTES = 100_000, 64 << 20
 """Rows, and bytes in memory, from which on a row group of a table with parts is full."""
+
+
+def at_will() -> None:
+    """The `Check` of a dataset that nobody else writes."""
 
 
 @dataclass
@@ -59,15 +65,26 @@ def by_part(of_shards: Sequence[T], parts: int) -> list[list[T]]:
 
 
 def merge_part(
-    output: str, run: str, part: int, parts: int, summaries: Iterable[ShardSummary]
+    output: str,
+    run: str,
+    part: int,
+    parts: int,
+    summaries: Iterable[ShardSummary],
+    check: Check = at_will,
 ) -> PartSummary:
     """Writes part `part` of `parts` of the two tables, from the rows that `run` wrote for the
     shards that `summaries` are of. May be repeated, also at the same time: the bytes are the same,
     and each file appears whole."""
     ordered = sorted(summaries, key=lambda summary: summary.index)
-    merge_rows(output, run, part, parts, [summary.name for summary in ordered])
-    made = PartSummary(part, parts, [_listed(summary) for summary in ordered])
+    merge_rows(output, run, part, parts, [summary.name for summary in ordered], check)
+    return of_part(part, parts, ordered)
+
+
+def of_part(part: int, parts: int, ordered: Iterable[ShardSummary]) -> PartSummary:
+    """Returns what `ordered`, the summaries of all shards of a part, come to."""
+    made = PartSummary(part, parts, [])
     for summary in ordered:
+        made.shards.append(_listed(summary))
         made.counts.update(
             written=summary.samples,
             rejected=summary.rejects,
@@ -116,19 +133,26 @@ def _merge_rows(output: str, run: str, parts: int, group: tuple[int, list[str]])
     merge_rows(output, run, group[0], parts, group[1])
 
 
-def merge_rows(output: str, run: str, part: int, parts: int, names: Sequence[str]) -> None:
+def merge_rows(
+    output: str,
+    run: str,
+    part: int,
+    parts: int,
+    names: Sequence[str],
+    check: Check = at_will,
+) -> None:
     """Writes a part of the index and of the regions from the rows of the shards `names`. Memory
     holds a row group and the rows of a few shards."""
     index = ordered_map(storage.read_all, (index_part(output, run, name) for name in names))
     of_index = (read_table(pa.BufferReader(data), schema=INDEX_SCHEMA) for data in index)
     uri = storage.join(output, part_name(INDEX, part, parts))
-    _write(uri, INDEX_SCHEMA, of_index if parts == 1 else _filled(of_index))
+    _write(uri, INDEX_SCHEMA, of_index if parts == 1 else _filled(of_index), check)
     regions = ordered_map(
         storage.read_all, (regions_part(output, run, name) for name in names), at_once=2
     )
     of_regions = (table for data in regions for table in region_tables(pa.BufferReader(data)))
     uri = storage.join(output, part_name(REGIONS, part, parts))
-    _write(uri, REGION_SCHEMA, of_regions if parts == 1 else _filled(of_regions))
+    _write(uri, REGION_SCHEMA, of_regions if parts == 1 else _filled(of_regions), check)
 
 
 def _filled(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
@@ -144,11 +168,10 @@ def _filled(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
         yield pa.concat_tables(held)
 
 
-def _write(uri: str, schema: pa.Schema, groups: Iterable[pa.Table]) -> None:
+def _write(uri: str, schema: pa.Schema, groups: Iterable[pa.Table], check: Check) -> None:
     """Writes a Parquet file with a row group for each of `groups`."""
-    with (
-        storage.writing(uri) as file,
-        pq.ParquetWriter(file, schema, compression="zstd") as table,
-    ):
-        for group in groups:
-            table.write_table(group)
+    with storage.writing(uri) as file:
+        with pq.ParquetWriter(file, schema, compression="zstd") as table:
+            for group in groups:
+                table.write_table(group)
+        check()
