@@ -15,10 +15,12 @@ import os
 import pickle
 import resource
 import shutil
+import sys
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -27,11 +29,12 @@ from typing import Any, NamedTuple
 import apache_beam as beam
 
 from bench.care import STAGES, item
+from bench.measure import verdict
 from finehard.beam import run
 from finehard.beam.finish import FinishDataset
 from finehard.dataset.complete import Origin, complete, finish
 from finehard.dataset.layout import shard_name
-from finehard.dataset.merge import PartSummary, merge_part, of_part
+from finehard.dataset.merge import PartSummary, merge_part
 from finehard.dataset.parts import SHARDS_PER_PART, TABLES, part_count, part_name, part_of
 from finehard.dataset.regions import RegionWriter, region_rows, regions_part
 from finehard.dataset.summary import EXAMPLES, ShardSummary
@@ -40,6 +43,7 @@ from finehard.io import storage
 from finehard.records import Bytes
 from finehard.stages.provenance import Provenance
 
+GOAL_KB = 1.0
 _RULES, _STAGES = 40, 10
 _LINKS = 30_000
 """Links to a file, at most; file systems have a limit."""
@@ -50,10 +54,10 @@ _RUN = "run"
 
 
 class Measured(NamedTuple):
-    """What a process returned, its seconds and its peak memory in MB."""
+    """What a process returned, its seconds of CPU and its peak memory in MB."""
 
     result: Any
-    seconds: float
+    cpu: float
     megabytes: float
 
 
@@ -107,6 +111,16 @@ def of_shards(shards: int, samples: int, part: int) -> list[ShardSummary]:
     return [summary(samples, n, shards) for n in numbers]
 
 
+def _like(first: PartSummary, part: int, shards: int) -> PartSummary:
+    """Returns the summary of another part than the first, with the same counts."""
+    start, number = part * len(first.shards), len(first.shards)
+    listed = [
+        {**shard, "name": f"{shard_name(start + n, shards)}.tar", "sha256": f"{start + n:064x}"}
+        for n, shard in zip(range(number), first.shards, strict=True)
+    ]
+    return replace(first, part=part, shards=listed)
+
+
 def last_step(output: str, shards: int, samples: int, summaries: str) -> None:
     """What completes the dataset."""
     with open(summaries, "rb") as file:
@@ -130,10 +144,10 @@ def _summary(samples: int, shards: int, index: int) -> ShardSummary:
 
 
 def _measured(function: Callable[[], Any]) -> Measured:
-    began = time.perf_counter()
+    began = time.process_time()
     result = function()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return Measured(result, time.perf_counter() - began, peak)
+    return Measured(result, time.process_time() - began, peak)
 
 
 def _alone(function: Callable[..., Any], *arguments: Any) -> Measured:
@@ -147,14 +161,14 @@ def _row(shards: int, how: str, step: str, done: Measured, output: str = "") -> 
     tables = [p for f in files for p in ([f] if f.is_file() else f.iterdir())]
     size = sum(p.stat().st_size for p in tables)
     told = f"{len(tables):6} {size / 1e6:9.1f}" if output else ""
-    print(f"{shards:9,} {how:9} {step:12} {done.seconds:9.1f} {done.megabytes:9,.0f} {told}",
+    print(f"{shards:9,} {how:9} {step:12} {done.cpu:9.1f} {done.megabytes:9,.0f} {told}",
           flush=True)  # fmt: skip
     for path in files:
         shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
-def measure(folder: Path, shards: int, samples: int, workers: int) -> None:
-    """Prints the rows of one number of shards."""
+def measure(folder: Path, shards: int, samples: int, workers: int) -> float:
+    """Prints the rows of one number of shards; returns the last step's peak memory in MB."""
     output, parts = str(folder / f"{shards}"), part_count(shards)
     given = (output, shards, samples)
     every = shards <= _MERGED
@@ -163,12 +177,10 @@ def measure(folder: Path, shards: int, samples: int, workers: int) -> None:
         _row(shards, "one step", "all", _alone(one_step, *given), output)
         _row(shards, "Beam", "one part", _alone(on_beam, *given, shards), output)
         _row(shards, "Beam", "parts", _alone(on_beam, *given, SHARDS_PER_PART), output)
-    began = time.perf_counter()
     tasks = [partial(merged, *given, part) for part in range(parts if every else 1)]
     with get_context("spawn").Pool(workers) as pool:
         done = pool.map(_measured, tasks, chunksize=1)
-    taken = time.perf_counter() - began
-    most = max(each.megabytes for each in done)
+    taken, most = sum(each.cpu for each in done), max(each.megabytes for each in done)
     _row(shards, "parts", "merge" if every else "merge one", Measured(None, taken, most))
     for table in TABLES if not every else ():
         for part in range(1, parts):
@@ -177,23 +189,27 @@ def measure(folder: Path, shards: int, samples: int, workers: int) -> None:
     summaries = f"{output}.pickle"
     with open(summaries, "wb") as file:
         for part in range(parts):
-            pickle.dump(of_part(part, parts, of_shards(shards, samples, part)), file)
-    _row(shards, "parts", "last step", _alone(last_step, *given, summaries), output)
+            pickle.dump(done[part].result if every else _like(done[0].result, part, shards), file)
+    last = _alone(last_step, *given, summaries)
+    _row(shards, "parts", "last step", last, output)
     shutil.rmtree(output)
+    return last.megabytes
 
 
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--shards", type=int, nargs="+", default=[1_000, 12_000, 200_000])
     parser.add_argument("--samples", type=int, default=5, help="of a shard (default: %(default)s)")
     parser.add_argument("--workers", type=int, default=2)
     args = parser.parse_args()
-    print(f"{'shards':>9} {'how':9} {'step':12} {'seconds':>9} {'peak MB':>9} {'tables':>6} "
+    print(f"{'shards':>9} {'how':9} {'step':12} {'CPU s':>9} {'peak MB':>9} {'tables':>6} "
           f"{'MB':>9}")  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:
         for shards in args.shards:
-            measure(Path(folder), shards, args.samples, args.workers)
+            peak = measure(Path(folder), shards, args.samples, args.workers)
+    grown = 1000 * (peak - _alone(int).megabytes) / shards
+    return 0 if verdict("LAST_STEP_KB_A_SHARD", grown, GOAL_KB, False, " KB") else 1
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -158,12 +158,13 @@ def merge_rows(
 def _filled(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
     """Yields the rows of `tables` in full row groups, cut where a table ends."""
     held: list[pa.Table] = []
+    rows = size = 0
     for table in tables:
         held.append(table)
-        rows = sum(each.num_rows for each in held)
-        if rows >= _GROUP_ROWS or sum(each.nbytes for each in held) >= _GROUP_BYTES:
+        rows, size = rows + table.num_rows, size + table.nbytes
+        if rows >= _GROUP_ROWS or size >= _GROUP_BYTES:
             yield pa.concat_tables(held)
-            held = []
+            held, rows, size = [], 0, 0
     if held:
         yield pa.concat_tables(held)
 
