@@ -57,7 +57,7 @@ def make(folder: Path, samples: int) -> str:
         pointers, offset = [], 0
         with packed.open("wb") as file:
             for key in keys:
-                size = file.write(pack(_item(folder, key, sha256, len(data))))
+                size = file.write(pack(item(Bytes(str(picture), 0, len(data)), key, sha256)))
                 pointers.append(Pointer(key, key, Bytes(str(packed), offset, size)))
                 offset += size
         summaries.append(write_shard(output, "run", index, count, pointers, shards, ImagesConfig()))
@@ -67,13 +67,14 @@ def make(folder: Path, samples: int) -> str:
     return output
 
 
-def _item(folder: Path, key: str, sha256: str, size: int) -> dict[str, Any]:
+def item(image: Bytes, key: str, sha256: str) -> dict[str, Any]:
+    """Returns a finished sample whose image is at `image`."""
     colors = ("red", "blue", "green", "white", "black", "brown", "grey", "pink", "gold", "beige")
     negatives = tuple(HardNegative(f"a {c} cup", "color", "old", c, None) for c in colors)
     box = (0.1, 0.1, 0.5, 0.5)
     region = Region(box, 0.5, "cup", "an old cup", f"an old cup, number {key}", negatives)
     record = Record(
-        key, f"{folder}/in.tar#{key}.jpg", "u", Bytes(str(folder / "picture.jpg"), 0, size), sha256,
+        key, f"{image.uri.rpartition('/')[0]}/in.tar#{key}.jpg", "u", image, sha256,
         url=f"https://example.org/{key}.jpg", format="jpg", width=96, height=64,
         short_caption="four cups", long_caption=f"Four old cups, {key}. " * 20,
         regions=(region,) * 4,

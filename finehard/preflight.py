@@ -15,12 +15,13 @@ from finehard.io import storage
 from finehard.pipeline import Pipeline, load_pipeline, make_stages
 from finehard.sources import SourceFile, survey
 from finehard.stages.stage import Stage
+from finehard.state.settings_snapshot import with_shard_size
 
 
 class Ready(NamedTuple):
-    """What a build and a plan start from. `config` has every model's revision; `unread` counts
-    by kind what was found in the input and is not read; `removals` is what the config's list
-    names."""
+    """What a build and a plan start from. `config` has every model's revision and the size of
+    shards; `unread` counts by kind what was found in the input and is not read; `removals` is what
+    the config's list names."""
 
     config: Config
     source: str
@@ -59,7 +60,7 @@ def preflight(
     images = sum(file.samples or 0 for file in files)
     if images == 0:
         raise FinehardError(f"{source} holds no images")
-    made = resolved(config)
+    made = with_shard_size(resolved(config), output, images)
     return Ready(made, source, output, chosen, stages, files, images, unread, removals)
 
 

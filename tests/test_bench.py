@@ -24,6 +24,7 @@ ROOT = Path(__file__).parents[1]
         "demo_detector --scenes 4",
         "detect_select --images 50",
         pytest.param("faults --minutes 0.01 --images 40", marks=pytest.mark.full),
+        pytest.param("finish --shards 3 --samples 2", marks=pytest.mark.full),
         "fuzz --minutes 0.02",
         pytest.param("join --images 12", marks=pytest.mark.full),
         "loader --samples 64",
@@ -34,6 +35,7 @@ ROOT = Path(__file__).parents[1]
         pytest.param("report_size --samples 2000", marks=pytest.mark.full),
         pytest.param("resume --images 200 --built 40", marks=pytest.mark.full),
         pytest.param("saturation --images 40", marks=pytest.mark.full),
+        pytest.param("shard_reads --samples 40", marks=pytest.mark.full),
         pytest.param(
             "stages --scenes 64 --regions 64 --unseen 32 --steps 1 1 --seeds 1",
             marks=pytest.mark.full,

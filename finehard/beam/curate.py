@@ -8,10 +8,11 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 
+from finehard.beam.finish import FinishDataset
 from finehard.beam.run import run
 from finehard.curate.rewritten import pointers
 from finehard.curate.work import Work
-from finehard.dataset.complete import Origin, complete
+from finehard.dataset.complete import Origin
 from finehard.dataset.layout import ShardsConfig
 from finehard.dataset.pointers import Pointer
 from finehard.dataset.summary import ShardSummary
@@ -46,8 +47,7 @@ def run_rewrite(work: Work, origin: Origin, read: int, options: PipelineOptions)
             | "collect" >> beam.Flatten()
             | "by shard" >> beam.GroupByKey()
             | "write" >> beam.Map(_write, work)
-            | "one" >> beam.GroupBy(lambda _: None)
-            | "complete" >> beam.Map(_complete, work, origin, read)
+            | "finish" >> FinishDataset(work.output, work.run, work.new_shards, origin, read)
         )
 
     run(construct, options)
@@ -63,10 +63,3 @@ def _write(shard: tuple[int, Iterable[Pointer | None]], work: Work) -> ShardSumm
         work.output, work.run, index, work.new_shards,
         [pointer for pointer in located if pointer is not None], ShardsConfig(), ANY_SIDE,
     )  # fmt: skip
-
-
-def _complete(
-    group: tuple[None, Iterable[ShardSummary]], work: Work, origin: Origin, read: int
-) -> None:
-    summaries = sorted(group[1], key=lambda summary: summary.index)
-    complete(work.output, work.run, origin, summaries, read)

@@ -12,10 +12,11 @@ from apache_beam.transforms.window import GlobalWindow
 from apache_beam.utils.timestamp import MIN_TIMESTAMP
 from apache_beam.utils.windowed_value import WindowedValue
 
+from finehard.beam.finish import FinishDataset
 from finehard.beam.gpu import on_gpu
 from finehard.beam.read import Counted
 from finehard.config import as_dict
-from finehard.dataset.complete import Origin, complete
+from finehard.dataset.complete import Origin
 from finehard.dataset.layout import shard_of, side_files
 from finehard.dataset.packed import pack
 from finehard.dataset.pointers import Pointer, SampleChangedError
@@ -26,7 +27,7 @@ from finehard.negatives import NegativesConfig
 from finehard.negatives.balance import Balance, Drawn, Sampler, balanced, merged
 from finehard.records import Bytes, Record, Reject, sample_json
 from finehard.rejects import MAY_PASS
-from finehard.stages.provenance import Provenance, provenance
+from finehard.stages.provenance import provenance
 from finehard.state import checkpoints, current_run
 from finehard.state.checkpoints import Checkpoint, Row
 from finehard.worker.runtime import Attempt, Build, runtime
@@ -77,8 +78,15 @@ class WriteShards(beam.PTransform):
             | "collect" >> beam.Flatten()
             | "by shard" >> beam.GroupByKey()
             | "write" >> beam.ParDo(_Write(build), beam.pvalue.AsSingleton(balance))
-            | "one" >> beam.GroupBy(lambda _: None)
-            | "complete" >> beam.Map(_complete, build, self._made_by, beam.pvalue.AsSingleton(read))
+            | "finish"
+            >> FinishDataset(
+                build.output,
+                build.run,
+                build.shards,
+                Origin(build.input, as_dict(build.config), self._made_by, build.unread),
+                beam.pvalue.AsSingleton(read),
+                partial(current_run.check_current, build.output, build.run),
+            )
         )
 
 
@@ -256,15 +264,3 @@ class _Write(beam.DoFn):
         except SampleChangedError as error:
             checkpoints.forget(error.side_file)
             raise
-
-
-def _complete(
-    group: tuple[None, Iterable[ShardSummary]],
-    build: Build,
-    made_by: Provenance,
-    read: int,
-) -> None:
-    current_run.check_current(build.output, build.run)
-    summaries = sorted(group[1], key=lambda summary: summary.index)
-    origin = Origin(build.input, as_dict(build.config), made_by, build.unread)
-    complete(build.output, build.run, origin, summaries, read)

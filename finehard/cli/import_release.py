@@ -20,8 +20,8 @@ def add_arguments(command: Parser) -> None:
                          "texts with defects, or mark them (default: %(default)s)")  # fmt: skip
     command.add_argument("--min-regions", type=int, default=0, metavar="N",
                          help="reject items with fewer regions (default: %(default)s)")  # fmt: skip
-    command.add_argument("--samples-per-shard", type=int, default=1000, metavar="N",
-                         help="about (default: %(default)s)")  # fmt: skip
+    command.add_argument("--samples-per-shard", type=int, metavar="N", help="about "
+                         "(default: 1,000; 10,000 from 10 million images on)")  # fmt: skip
     command.add_argument("--workers", type=int, metavar="N", help="processes (default: one a core)")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import gc
 import json
+import os
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -91,8 +92,11 @@ def _parser() -> argparse.ArgumentParser:
                        "stage: what can it do, and how fast is it?")  # fmt: skip
     added = command("fetch", _fetch, "fetch the weights of the config's detector, and check them")
     _add_config(added)
-    added = command("validate", _validate, "check a dataset against the data contract")
+    added = command("validate", _validate, "check a dataset against the data contract; Beam options"
+                    " go after --")  # fmt: skip
     added.add_argument("dataset")
+    added.add_argument("--workers", type=int, metavar="N", help="processes without Beam options "
+                       "(default: one a core, and fewer for few shards)")  # fmt: skip
     added = command("report", _report, "write report.html: pictures, numbers, rejects, cost")
     added.add_argument("dataset")
     added.add_argument("--output", help="file to write (default: DATASET/report.html)")
@@ -222,9 +226,16 @@ def _fetch(chosen: argparse.Namespace) -> int:
 
 
 def _validate(chosen: argparse.Namespace) -> int:
-    from finehard.dataset.validate import validate
+    if chosen.workers is not None and chosen.workers < 1:
+        raise UsageError(f"--workers {chosen.workers} is less than 1")
+    if chosen.beam:
+        from finehard.beam.validate import validate_on_runner
 
-    problems = validate(chosen.dataset)
+        problems = validate_on_runner(chosen.dataset, chosen.beam)
+    else:
+        from finehard.dataset.validate import validate
+
+        problems = validate(chosen.dataset, chosen.workers or os.cpu_count() or 1)
     for problem in problems[:100]:
         print(problem)
     if len(problems) > 100:

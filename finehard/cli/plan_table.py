@@ -18,7 +18,7 @@ def print_plan(plan: Plan) -> None:
     if not console.is_terminal:
         console.width = 120  # nothing is cut short in a file
     console.print(
-        f"{plan.images:,} images in {plan.files} files, into {plan.shards} shards; mean size "
+        f"{plan.images:,} images in {plan.files} files, into {plan.shards:,} shards; mean size "
         f"{plan.width} x {plan.height} px ({plan.sampled} looked at)",
         soft_wrap=True,
     )

@@ -90,7 +90,8 @@ A sample is `KEY.jpg` (or `.png`, `.webp`) and `KEY.json`; boxes are x1, y1, x2,
 the displayed image's width and height. Images that came in another format are PNG files of what
 they show, of an animation the first frame.
 
-`index.parquet` has a row per sample, `manifest.json` the full config, the prompts and the SHA-256
+{{ "`index/*.parquet` have" if m.tables else "`index.parquet` has" }} a row per sample, \
+`manifest.json` the full config, the prompts and the SHA-256
 of every shard, `croissant.json` the metadata for tools, `rejected/` the inputs that were left out
 and why, and `report.html` samples and statistics.
 

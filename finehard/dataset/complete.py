@@ -7,13 +7,10 @@ import hashlib
 import json
 import os
 import re
-from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from functools import partial
 from types import MappingProxyType
 from typing import Any, NamedTuple
-
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from finehard import __version__
 from finehard.dataset.card import card
@@ -33,13 +30,19 @@ from finehard.dataset.layout import (
     SIZES,
     side_files,
 )
-from finehard.dataset.regions import merge_regions, regions_part
-from finehard.dataset.summary import EXAMPLES, ShardSummary
-from finehard.dataset.tables import INDEX_SCHEMA, index_part
+from finehard.dataset.merge import Check, PartSummary, at_will, by_part, merge_part, summed
+from finehard.dataset.parts import (
+    SHARDS_PER_PART,
+    listed_tables,
+    part_count,
+    remove_other_parts,
+    table_names,
+)
+from finehard.dataset.summary import ShardSummary
 from finehard.errors import FinehardError
 from finehard.io import storage
-from finehard.io.ordered_map import ordered_map
-from finehard.io.parquet import read_table
+from finehard.io.json_file import write_json
+from finehard.io.processes import Each
 from finehard.stages.provenance import Provenance
 
 
@@ -73,53 +76,75 @@ def remove_side_files(output: str, run: str) -> None:
 
 
 def complete(
-    output: str, run: str, origin: Origin, summaries: list[ShardSummary], read: int
+    output: str,
+    run: str,
+    origin: Origin,
+    summaries: Iterable[ShardSummary],
+    read: int,
+    each: Each = map,
+    most: int = SHARDS_PER_PART,
 ) -> dict[str, Any]:
-    """Writes what describes the dataset, the manifest last, and returns the manifest.
+    """Merges the tables of all shards, part by part with `each`, then as `finish`. A part has at
+    most `most` shards."""
+    ordered = sorted(summaries, key=lambda summary: summary.index)
+    parts = part_count(len(ordered), most)
+    grouped = enumerate(by_part(ordered, parts))
+    return finish(output, origin, list(each(partial(_merged, output, run, parts), grouped)), read)
+
+
+def _merged(
+    output: str, run: str, parts: int, group: tuple[int, list[ShardSummary]]
+) -> PartSummary:
+    return merge_part(output, run, group[0], parts, group[1])
+
+
+def finish(
+    output: str,
+    origin: Origin,
+    parts: Iterable[PartSummary],
+    read: int,
+    check: Check = at_will,
+) -> dict[str, Any]:
+    """Writes what describes the dataset, whose tables are written, the manifest last, and returns
+    the manifest. Memory holds a row for each shard.
 
     May be repeated: runners do so after a failure. `read` is the number of inputs, counted where
     they are read. Raises `FinehardError` when it is not the number of samples and rejects: then
     something was lost, and no manifest is written.
     """
-    written = sum(s.samples for s in summaries)
-    rejected = sum(s.rejects for s in summaries)
+    parts = sorted(parts, key=lambda part: part.part)
+    total = summed(parts)
+    written, rejected = total.counts["written"], total.counts["rejected"]
     if read != written + rejected:
         raise FinehardError(
             f"{read} inputs were read, but {written} written and {rejected} rejected: {output} is "
             "not complete; run the same command again, and please report this"
         )
-    _remove_strangers(output, summaries)
-    merge_tables(output, run, {s.name: s.samples for s in summaries})
-    manifest = _manifest(origin, summaries, read)
+    check()
+    _remove_strangers(output, total.shards)
+    remove_other_parts(output, len(parts))
+    write_sizes(output, total.shards)
+    manifest = _manifest(output, origin, total, read)
+    check()
     describe(output, manifest)
-    storage.write(storage.join(output, JOURNAL, DROPPED), json.dumps(_examples(summaries)).encode())
+    examples = json.dumps(dict(sorted(total.examples.items()))).encode()
+    storage.write(storage.join(output, JOURNAL, DROPPED), examples)
     return manifest
 
 
-def merge_tables(output: str, run: str, samples: Mapping[str, int]) -> None:
-    """Writes the index, the regions and the sizes from the parts of the shards that `run` wrote,
-    given by their names with their numbers of samples."""
-    with (
-        storage.writing(storage.join(output, INDEX)) as file,
-        pq.ParquetWriter(file, INDEX_SCHEMA, compression="zstd") as index,
-    ):
-        for data in ordered_map(storage.read_all, (index_part(output, run, n) for n in samples)):
-            index.write_table(read_table(pa.BufferReader(data), schema=INDEX_SCHEMA))
-    of_shards = (regions_part(output, run, name) for name in samples)
-    merge_regions(output, ordered_map(storage.read_all, of_shards))
-    sizes = {f"{name}.tar": number for name, number in samples.items()}
-    storage.write(storage.join(output, SIZES), json.dumps(sizes, indent=1).encode())
+def write_sizes(output: str, shards: Iterable[Mapping[str, Any]]) -> None:
+    """Writes sizes.json, from the shards as the manifest lists them."""
+    write_json(storage.join(output, SIZES), {shard["name"]: shard["samples"] for shard in shards})
 
 
 def describe(output: str, manifest: dict[str, Any], figures: str = "") -> None:
     """Writes the card and Croissant's metadata of a dataset that is whole, and last the manifest
     that they are made from. `figures` is what a published dataset's card says of its content."""
     storage.write(storage.join(output, CARD), card(manifest, figures).encode("utf-8", "replace"))
-    index_sha256 = _sha256(storage.join(output, INDEX))
-    described = json.dumps(croissant(manifest, index_sha256), indent=1, ensure_ascii=False)
-    storage.write(storage.join(output, CROISSANT), described.encode("utf-8", "replace"))
-    text = json.dumps(manifest, indent=1, ensure_ascii=False, sort_keys=False)
-    storage.write(storage.join(output, MANIFEST), text.encode())
+    whole = table_names(output, INDEX) == [INDEX]
+    index_sha256 = _sha256(storage.join(output, INDEX)) if whole else None
+    write_json(storage.join(output, CROISSANT), croissant(manifest, index_sha256))
+    write_json(storage.join(output, MANIFEST), manifest)
 
 
 def _sha256(uri: str) -> str:
@@ -130,58 +155,33 @@ def _sha256(uri: str) -> str:
     return sha256.hexdigest()
 
 
-def _manifest(origin: Origin, summaries: list[ShardSummary], read: int) -> dict[str, Any]:
-    reasons: Counter[str] = Counter()
-    dropped: Counter[str] = Counter()
-    usage: dict[str, list[int]] = {}
-    for summary in summaries:
-        reasons.update(summary.reasons)
-        dropped.update(summary.dropped)
-        for stage, spent in summary.usage.items():
-            total = usage.setdefault(stage, [0, 0, 0])
-            usage[stage] = [a + b for a, b in zip(total, spent, strict=True)]
+def _manifest(output: str, origin: Origin, total: PartSummary, read: int) -> dict[str, Any]:
+    counts = ("written", "rejected", "renamed_keys", "regions", "hard_negatives")
+    tables = listed_tables(output)
     return {
         "schema_version": SCHEMA_VERSION,
         "finehard": __version__,
         "input": origin.source,
-        "counts": {
-            "read": read,
-            "written": sum(s.samples for s in summaries),
-            "rejected": sum(s.rejects for s in summaries),
-            "renamed_keys": sum(s.renamed for s in summaries),
-            "regions": sum(s.regions for s in summaries),
-            "hard_negatives": sum(s.hard_negatives for s in summaries),
-        },
-        "rejects": dict(sorted(reasons.items())),
-        "dropped": dict(sorted(dropped.items())),
+        "counts": {"read": read, **{name: total.counts[name] for name in counts}},
+        "rejects": dict(sorted(total.reasons.items())),
+        "dropped": dict(sorted(total.dropped.items())),
         "usage": {
             stage: dict(zip(("requests", "prompt_tokens", "completion_tokens"), spent, strict=True))
-            for stage, spent in sorted(usage.items())
+            for stage, spent in sorted(total.usage.items())
         },
         "stages": origin.made_by.stages,
         "prompts": {p.name: {"sha256": p.sha256, "text": p.text} for p in origin.made_by.prompts},
         "config": origin.config,
-        "shards": [
-            {"name": f"{s.name}.tar", "samples": s.samples, "bytes": s.bytes, "sha256": s.sha256}
-            for s in summaries
-        ],
+        **({"tables": tables} if tables else {}),
+        "shards": total.shards,
         **({"unread": dict(origin.unread)} if origin.unread else {}),
         **origin.made_by.own,
     }
 
 
-def _examples(summaries: list[ShardSummary]) -> dict[str, list[tuple[str, str]]]:
-    """Returns the first samples' keys of which each rule dropped something, and what it was."""
-    examples: dict[str, list[tuple[str, str]]] = {}
-    for summary in summaries:
-        for rule, dropped in summary.examples.items():
-            examples[rule] = [*examples.get(rule, ()), *dropped][:EXAMPLES]
-    return dict(sorted(examples.items()))
-
-
-def _remove_strangers(output: str, summaries: list[ShardSummary]) -> None:
+def _remove_strangers(output: str, shards: Iterable[Mapping[str, Any]]) -> None:
     """Deletes shards and rejects of an earlier build with another number of shards."""
-    ours = {summary.name for summary in summaries}
+    ours = {shard["name"].removesuffix(".tar") for shard in shards}
     for folder, suffix in (("shards", ".tar"), ("rejected", ".parquet")):
         names = re.compile(SHARD_NAME.pattern + re.escape(suffix))
         files = storage.glob(storage.join(output, folder), "")

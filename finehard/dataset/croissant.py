@@ -1,7 +1,8 @@
 """Croissant metadata of a dataset: croissant.json, version 1.0 of MLCommons' format.
 
 It lists all shards with their SHA-256 and has one record set that `mlcroissant` can read, "index":
-the rows of index.parquet.
+the rows of index.parquet. A dataset whose tables have parts has file sets instead of lists: the
+manifest lists its shards.
 """
 
 from __future__ import annotations
@@ -52,29 +53,14 @@ _CONTEXT = {
 """The JSON-LD context prescribed by the format."""
 
 
-def croissant(manifest: dict[str, Any], index_sha256: str) -> dict[str, Any]:
-    """Returns the metadata as JSON-LD, from the manifest and the SHA-256 of index.parquet."""
-    shards = [
-        {
-            "@type": "cr:FileObject",
-            "@id": shard["name"],
-            "name": shard["name"],
-            "contentUrl": f"shards/{shard['name']}",
-            "contentSize": f"{shard['bytes']} B",
-            "encodingFormat": "application/x-tar",
-            "sha256": shard["sha256"],
-        }
-        for shard in manifest["shards"]
-    ]
-    index = {
-        "@type": "cr:FileObject",
-        "@id": INDEX,
-        "name": INDEX,
-        "description": "a row per sample: where it lies, sizes, counts",
-        "contentUrl": INDEX,
-        "encodingFormat": "application/x-parquet",
-        "sha256": index_sha256,
-    }
+_INDEX_FILES = "index-files"
+_ROWS = "a row per sample: where it lies, sizes, counts"
+
+
+def croissant(manifest: dict[str, Any], index_sha256: str | None) -> dict[str, Any]:
+    """Returns the metadata as JSON-LD, from the manifest and the SHA-256 of index.parquet; None if
+    the index has parts."""
+    files = _file_sets() if index_sha256 is None else _files(manifest, index_sha256)
     counts = manifest["counts"]
     about = manifest.get("published")
     license = "each image's own: image.license in the samples, where the source gave one"
@@ -91,12 +77,48 @@ def croissant(manifest: dict[str, Any], index_sha256: str) -> dict[str, Any]:
         ),
         "license": f"annotations: {about['license']}; images: {license}" if about else license,
         "keywords": ["image-text", "region-captions", "hard-negatives", "webdataset"],
-        "distribution": [index, *shards],
-        "recordSet": [_index()],
+        "distribution": files,
+        "recordSet": [_index("fileObject" if index_sha256 else "fileSet")],
     }
 
 
-def _index() -> dict[str, Any]:
+def _files(manifest: dict[str, Any], index_sha256: str) -> list[dict[str, Any]]:
+    shards = [
+        {
+            "@type": "cr:FileObject",
+            "@id": shard["name"],
+            "name": shard["name"],
+            "contentUrl": f"shards/{shard['name']}",
+            "contentSize": f"{shard['bytes']} B",
+            "encodingFormat": "application/x-tar",
+            "sha256": shard["sha256"],
+        }
+        for shard in manifest["shards"]
+    ]
+    index = {
+        "@type": "cr:FileObject",
+        "@id": INDEX,
+        "name": INDEX,
+        "description": _ROWS,
+        "contentUrl": INDEX,
+        "encodingFormat": "application/x-parquet",
+        "sha256": index_sha256,
+    }
+    return [index, *shards]
+
+
+def _file_sets() -> list[dict[str, Any]]:
+    sets = ((_INDEX_FILES, "index/*.parquet", "application/x-parquet", _ROWS),
+            ("shards", "shards/*.tar", "application/x-tar", "the samples"))  # fmt: skip
+    return [
+        {"@type": "cr:FileSet", "@id": name, "name": name, "description": what, "includes": files,
+         "encodingFormat": kind}
+        for name, files, kind, what in sets
+    ]  # fmt: skip
+
+
+def _index(kind: str) -> dict[str, Any]:
+    """Returns the record set; `kind` says what the index is, "fileObject" or "fileSet"."""
     return {
         "@type": "cr:RecordSet",
         "@id": "index",
@@ -108,7 +130,7 @@ def _index() -> dict[str, Any]:
                 "name": column.name,
                 "dataType": "sc:Text" if str(column.type) == "string" else "sc:Integer",
                 "source": {
-                    "fileObject": {"@id": INDEX},
+                    kind: {"@id": INDEX if kind == "fileObject" else _INDEX_FILES},
                     "extract": {"column": column.name},
                 },
             }

@@ -36,8 +36,9 @@ has claimed and done."""
 class ShardsConfig:
     """How samples are written."""
 
-    samples_per_shard: Positive = 1000
-    """About; keys are spread over shards by hash."""
+    samples_per_shard: Positive | None = None
+    """About; keys are spread over shards by hash. None: 1,000, or 10,000 from 10 million inputs on;
+    a dataset that was begun keeps what it has."""
     min_regions: Count = 0
     """Samples with fewer regions are rejected; FineHARD itself has 1."""
     image_side: Positive | None = None
@@ -46,6 +47,9 @@ class ShardsConfig:
     """JPEG quality where images are resized."""
 
 
+_SMALL, _LARGE = 1_000, 10_000
+_LARGE_FROM = 10_000_000
+"""Inputs from which on shards have `_LARGE` samples, unless the config says how many."""
 SHARD_NAME = re.compile("finehard-[0-9]{5,}-of-[0-9]{5,}")
 """What `shard_name` returns."""
 
@@ -62,9 +66,14 @@ def split_key(key: str) -> tuple[str, int]:
     return base, int(number) if number.isdecimal() else 1
 
 
+def shard_size(samples: int, config: ShardsConfig) -> int:
+    """Returns how many samples a shard is to have, of `samples` inputs."""
+    return config.samples_per_shard or (_LARGE if samples >= _LARGE_FROM else _SMALL)
+
+
 def shard_count(samples: int, config: ShardsConfig) -> int:
     """Returns the number of shards for `samples` inputs."""
-    return max(1, -(-samples // config.samples_per_shard))
+    return max(1, -(-samples // shard_size(samples, config)))
 
 
 def shard_of(key: str, count: int) -> int:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property, lru_cache
@@ -29,6 +29,7 @@ from finehard.dataset.layout import (
     shard_name,
     shard_of,
 )
+from finehard.dataset.parts import table_files, with_shard
 from finehard.dataset.shard import Entry, Sample, ShardSamples, scan_shard
 from finehard.dataset.shard_cache import ShardCache
 from finehard.errors import FinehardError, UsageError, error_line
@@ -150,7 +151,7 @@ class Dataset:
 
     def keys(self) -> Iterator[str]:
         """The keys of all samples in the order of the shards."""
-        if self._has_index:
+        if self._tables:
             for batch in self.rows(["key"]):
                 yield from batch.column("key").to_pylist()
         else:
@@ -175,12 +176,27 @@ class Dataset:
         return storage.join(self.uri, "shards", shard_name(shard_of(key, count), count) + ".tar")
 
     def rows(self, columns: list[str], batch_size: int = 65_536) -> Iterator[pa.RecordBatch]:
-        """Some columns of index.parquet, in record batches of at most `batch_size` rows.
+        """Some columns of the index, in record batches of at most `batch_size` rows.
 
         Raises `UsageError` if the index is missing or damaged.
         """
-        with self._index() as file:
-            yield from pq.ParquetFile(file).iter_batches(batch_size, columns=columns)
+        for uri in self._tables:
+            with _opened(uri) as file:
+                yield from pq.ParquetFile(file).iter_batches(batch_size, columns=columns)
+
+    def rows_of(self, shards: Sequence[str], columns: list[str]) -> pa.Table:
+        """Some columns of the index for `shards`, file names of tars. Raises as `rows`."""
+        of_file: dict[str, list[str]] = {}
+        for shard in shards:
+            for uri in with_shard(self._tables, shard):
+                of_file.setdefault(uri, []).append(shard)
+        tables = []
+        for uri in self._tables:
+            if names := of_file.get(uri):
+                with _opened(uri) as file:
+                    only = [("shard", "in", names)]
+                    tables.append(read_table(file, columns=columns, filters=only))
+        return pa.concat_tables(tables)
 
     def sample_at(self, row: dict[str, Any]) -> Sample:
         """The sample of an index row that has the columns `LOCATION`."""
@@ -203,21 +219,13 @@ class Dataset:
             raise FinehardError(f"cannot read shard {uri}: {error}") from None
 
     @cached_property
-    def _has_index(self) -> bool:
-        return storage.exists(storage.join(self.uri, INDEX))
+    def _tables(self) -> list[str]:
+        """The files of the index; none if there is no index."""
+        return table_files(self.uri, INDEX)
 
     @cached_property
     def _has_manifest(self) -> bool:
         return storage.exists(storage.join(self.uri, MANIFEST))
-
-    @contextmanager
-    def _index(self) -> Iterator[BinaryIO]:
-        uri = storage.join(self.uri, INDEX)
-        try:
-            with storage.open_read(uri) as file:
-                yield file
-        except (pa.ArrowException, OSError) as error:
-            raise UsageError(f"{uri} cannot be read: {error_line(error, 160)}") from None
 
     def _sizes(self) -> dict[str, int]:
         uri = storage.join(self.uri, SIZES)
@@ -249,15 +257,14 @@ class Dataset:
         return len(samples)
 
     def _locate(self, uri: str) -> ShardSamples:
-        if not self._has_index:
+        if not self._tables:
             return self.scan(uri)
-        with self._index() as file:
-            rows = read_table(file, columns=LOCATION, filters=[("shard", "=", _name(uri))])
+        rows = self.rows_of([_name(uri)], LOCATION)
         entries = [_entry(uri, row) for row in rows.to_pylist()]
         return ShardSamples(uri, entries, from_index=True, limits=self.limits)
 
     def _samples(self) -> Iterator[Sample]:
-        if self._has_index:
+        if self._tables:
             for batch in self.rows(LOCATION, 4096):
                 yield from map(self.sample_at, batch.to_pylist())
             return
@@ -305,6 +312,15 @@ def dropped_examples(uri: str) -> dict[str, list[tuple[str, str]]]:
                 for rule, pairs in examples.items()}  # fmt: skip
     except (OSError, ValueError, TypeError, AttributeError):
         return {}
+
+
+@contextmanager
+def _opened(uri: str) -> Iterator[BinaryIO]:
+    try:
+        with storage.open_read(uri) as file:
+            yield file
+    except (pa.ArrowException, OSError) as error:
+        raise UsageError(f"{uri} cannot be read: {error_line(error, 160)}") from None
 
 
 def _report(line: str) -> None:

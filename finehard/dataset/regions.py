@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from types import TracebackType
 from typing import IO, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from finehard.dataset.layout import REGIONS, side_files
+from finehard.dataset.layout import side_files
 from finehard.io import storage
 
 REGION_SCHEMA = pa.schema(
@@ -90,21 +90,8 @@ class RegionWriter:
             self._rows = []
 
 
-def merge_regions(output: str, parts: Iterable[bytes]) -> None:
-    """Writes regions.parquet from the bytes of the shards' parts, one part in memory at a time."""
-    with (
-        storage.writing(storage.join(output, REGIONS)) as file,
-        pq.ParquetWriter(file, REGION_SCHEMA, compression="zstd") as regions,
-    ):
-        for part in parts:
-            for batch in pq.ParquetFile(pa.BufferReader(part)).iter_batches(
-                _ROWS, use_threads=False
-            ):
-                regions.write_batch(batch)
-
-
-def read_regions(file: Any) -> Iterator[dict[str, Any]]:
-    """Yields the rows of an opened regions.parquet.
+def region_tables(file: Any) -> Iterator[pa.Table]:
+    """Yields the rows of an opened Parquet file of regions, some thousands at a time.
 
     Raises `ValueError` if the columns are not those of `REGION_SCHEMA`.
     """
@@ -112,4 +99,4 @@ def read_regions(file: Any) -> Iterator[dict[str, Any]]:
     if not parquet.schema_arrow.equals(REGION_SCHEMA):
         raise ValueError("other columns than expected")
     for batch in parquet.iter_batches(_ROWS, use_threads=False):
-        yield from batch.to_pylist()
+        yield pa.Table.from_batches([batch])

@@ -1,18 +1,17 @@
 """Checks a dataset against every rule of the data contract, and lists the violations.
 
-Reads shards and index itself and not through `open_dataset`, which trusts the index.
+Reads shards and tables itself and not through `open_dataset`, which trusts the index. A shard is a
+task, so that processes, or the workers of a Beam runner, share them.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
+from collections import Counter
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
-import orjson
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from finehard.dataset.layout import (
     CARD,
@@ -22,28 +21,36 @@ from finehard.dataset.layout import (
     SIZES,
     shard_name,
     shard_of,
-    split_key,
 )
-from finehard.dataset.tables import INDEX_SCHEMA, REJECT_SCHEMA, described
+from finehard.dataset.parts import TABLES, table_files, table_names, with_shard
+from finehard.dataset.runs import Run, runs
+from finehard.dataset.tables import INDEX_SCHEMA, REJECT_SCHEMA
 from finehard.dataset.validate_regions import regions_problems
+from finehard.dataset.validate_shard import Found, RegionRows, Task, check_shard
 from finehard.errors import UsageError, error_line
-from finehard.images import ImageError, ImagesConfig, header
 from finehard.io import storage
 from finehard.io.parquet import read_table
-from finehard.negatives.swap import normal
-from finehard.records import Bytes
+from finehard.io.processes import Each, Processes
 from finehard.rejects import REASONS
 from finehard.schemas import why_invalid
-from finehard.sources.tar import Damage, Member, members
 
-_LIMITS = ImagesConfig(max_pixels=1 << 40, min_side=1, max_bytes=1 << 40)
+_SHARDS_EACH = 4
+"""A process is started for so many shards, at least: its start takes as long as they do."""
 
 
-def validate(dataset: str) -> list[str]:
+def validate(dataset: str, workers: int = 1) -> list[str]:
     """The violations in `dataset`, one line each; empty if it is valid. Nothing is written.
 
-    Memory holds the keys of one shard at a time. Raises `UsageError` if there is no such folder.
+    `workers` processes, at most, share the shards; memory of each holds one shard's keys and rows.
+    Raises `UsageError` if there is no such folder.
     """
+    shards = len(storage.glob(storage.join(storage.local(dataset), "shards"), ""))
+    with Processes(min(workers, -(-shards // _SHARDS_EACH))) as each:
+        return validate_with(dataset, each)
+
+
+def validate_with(dataset: str, each: Each) -> list[str]:
+    """As `validate`; `each` maps the checks of single files over what is to be checked."""
     dataset = storage.local(dataset)
     if not storage.is_dir(dataset):
         raise UsageError(f"dataset {dataset} does not exist")
@@ -53,12 +60,13 @@ def validate(dataset: str) -> list[str]:
     wrong = why_invalid(manifest, "manifest")
     if wrong:
         return [f"{MANIFEST}: {wrong}"]
-    problems = list(_files(dataset, manifest))
+    problems = list(_files(dataset, manifest)) or list(_tables(dataset, manifest))
     if problems:
         return problems
-    problems = [*_counts(dataset, manifest), *_shards(dataset, manifest)]
-    regions = [] if problems else regions_problems(dataset)
-    return [*problems, *regions, *_rejects(dataset, manifest)]
+    expected: dict[str, RegionRows] = {}
+    problems = [*_counts(dataset, manifest), *_shards(dataset, manifest, expected, each)]
+    regions = [] if problems else regions_problems(dataset, expected, each)
+    return [*problems, *regions, *_rejects(dataset, manifest, each)]
 
 
 def _json(uri: str) -> Any:
@@ -69,7 +77,7 @@ def _json(uri: str) -> Any:
 
 
 def _files(dataset: str, manifest: dict[str, Any]) -> Iterator[str]:
-    for name in (INDEX, SIZES, CARD, CROISSANT):
+    for name in (*(table_names(dataset, INDEX) or [INDEX]), SIZES, CARD, CROISSANT):
         if not storage.exists(storage.join(dataset, name)):
             yield f"{name} is missing"
     listed = {shard["name"]: shard for shard in manifest["shards"]}
@@ -101,215 +109,137 @@ def _counts(dataset: str, manifest: dict[str, Any]) -> Iterator[str]:
         yield f"{SIZES} does not agree with the manifest"
 
 
-def _index(dataset: str) -> Iterator[dict[str, list[dict[str, Any]]]]:
-    """The rows of the index by shard, one shard at a time."""
-    with storage.open_read(storage.join(dataset, INDEX)) as file:
-        opened = pq.ParquetFile(file)
-        if not opened.schema_arrow.equals(INDEX_SCHEMA):
-            raise ValueError("other columns than expected")
-        rows: dict[str, list[dict[str, Any]]] = {}
-        for batch in opened.iter_batches(4096):
-            for row in batch.to_pylist():
-                if row["shard"] not in rows and rows:
-                    yield rows
-                    rows = {}
-                rows.setdefault(row["shard"], []).append(row)
-        yield rows
+def _tables(dataset: str, manifest: dict[str, Any]) -> Iterator[str]:
+    """Yields where the tables' files are not those that the manifest names."""
+    for table in TABLES:
+        there = table_names(dataset, table)
+        listed = manifest.get("tables", {}).get(table.removesuffix(".parquet"), [])
+        names = [part["name"] for part in listed] or [table]
+        if there != names and (there or listed):
+            yield f"{(there or ['no file'])[0]} is there, and {MANIFEST} names {names[0]}"
+            continue
+        for part in listed:
+            uri = storage.join(dataset, part["name"])
+            size = storage.size(uri) if storage.exists(uri) else 0
+            if size != part["bytes"]:
+                yield f"{part['name']} has {size} bytes, not {part['bytes']}"
 
 
-def _shards(dataset: str, manifest: dict[str, Any]) -> Iterator[str]:
+def _shards(
+    dataset: str, manifest: dict[str, Any], expected: dict[str, RegionRows], each: Each
+) -> Iterator[str]:
+    """Yields what is wrong with index and shards; fills `expected` with what the rows of each
+    shard's regions should be."""
     shards = {shard["name"]: shard for shard in manifest["shards"]}
+    index = _Index(dataset)
+    known = [run for run in index.runs if run.shard in shards]
+    listed = {run.shard for run in known}
+    left = [name for name in shards if name not in listed] if not index.unreadable else []
+    tasks = [
+        *(Task(dataset, shards[run.shard], len(shards), index.name(run), run) for run in known),
+        *(Task(dataset, shards[name], len(shards), INDEX, None) for name in left),
+    ]
+    found = each(check_shard, tasks)
+    counted: Counter[str] = Counter()
     checked: set[str] = set()
-    counted = {"regions": 0, "hard_negatives": 0}
-    try:
-        for of_shard in _index(dataset):
-            for name, rows in of_shard.items():
-                if name not in shards:
-                    yield f"{INDEX} names shard {name}, which the manifest does not"
-                    continue
-                if name in checked:
-                    yield f"{INDEX}: the rows of {name} do not stand together"
-                checked.add(name)
-                if any(value is None for row in rows for value in row.values()):
-                    yield f"{INDEX}: a row of {name} has no value in some column"
-                for column in counted:
-                    counted[column] += sum(row[column] or 0 for row in rows)
-                yield from _shard(dataset, shards[name], rows, len(shards))
-    except (pa.ArrowException, OSError, ValueError) as error:
-        yield f"{INDEX} cannot be read: {error_line(error, 160)}"
+    for run in [*index.runs, *(None for _ in left)]:
+        if run is not None and run.shard not in shards:
+            yield f"{index.name(run)} names shard {run.shard}, which the manifest does not"
+            continue
+        of_shard: Found = next(found)
+        if run is not None:
+            yield from index.misplaced(run, run.shard in checked)
+            checked.add(run.shard)
+        if of_shard.unreadable:
+            yield f"{INDEX} cannot be read: {of_shard.unreadable}"
+            return
+        yield from of_shard.problems
+        counted.update(regions=of_shard.regions, hard_negatives=of_shard.hard_negatives)
+        if run is not None and of_shard.expected:
+            expected[run.shard] = of_shard.expected
+    if index.unreadable:
+        yield f"{INDEX} cannot be read: {index.unreadable}"
         return
-    for name, shard in shards.items():
-        if name not in checked:
-            yield from _shard(dataset, shard, [], len(shards))
-    for column, number in counted.items():
-        if number != (other := manifest["counts"][column]):
-            yield f"{INDEX} counts {number} {column}, the manifest {other}"
+    for column in ("regions", "hard_negatives"):
+        if counted[column] != (other := manifest["counts"][column]):
+            yield f"{INDEX} counts {counted[column]} {column}, the manifest {other}"
 
 
-def _shard(
-    dataset: str, shard: dict[str, Any], rows: list[dict[str, Any]], count: int
-) -> Iterator[str]:
-    name = f"shards/{shard['name']}"
-    uri = storage.join(dataset, name)
-    sha256 = hashlib.sha256()
-    with storage.open_read(uri) as file:
-        while chunk := file.read(1 << 20):
-            sha256.update(chunk)
-    if sha256.hexdigest() != shard["sha256"]:
-        yield f"{name} is damaged: its SHA-256 is not the manifest's"
-        return
-    indexed = {row["key"]: row for row in rows}
-    if len(indexed) != len(rows):
-        yield f"{INDEX}: a key occurs twice in {shard['name']}"
-    samples: dict[str, dict[str, Member]] = {}
-    for problem in _members(uri, samples):
-        yield f"{name}: {problem}"
-    if len(samples) != shard["samples"]:
-        yield f"{name} holds {len(samples)} samples, the manifest says {shard['samples']}"
-    if list(samples) != sorted(samples, key=split_key):
-        yield f"{name}: its keys are not sorted"
-    for key in sorted(indexed.keys() - samples.keys(), key=str):
-        yield f"{INDEX} has {key}, which is not in {name}"
-    rejected = _rejected_keys(dataset, shard["name"])
-    for key, parts in samples.items():
-        if shard_of(key, count) != int(shard["name"].split("-")[1]):
-            yield f"{name}: {key} belongs to another shard"
-        if key in rejected:
-            yield f"{name}: {key} is among the rejects too"
-        base, number = split_key(key)
-        previous = base if number == 2 else f"{base}~{number - 1}"
-        if number > 1 and previous not in samples and previous not in rejected:
-            yield f"{name}: {key} is there without {previous}"
-        for problem in _sample(uri, key, parts, indexed.get(key)):
-            yield f"{name}: {key}: {problem}"
+class _Index:
+    """The runs of all files of the index, up to where they cannot be read, and why they cannot."""
 
-
-def _members(uri: str, samples: dict[str, dict[str, Member]]) -> Iterator[str]:
-    """Fills `samples` with the members by key and suffix; yields what is wrong with the tar."""
-    previous = ""
-    with storage.open_read(uri) as file:
-        for member in members(file, 0, storage.size(uri)):
-            if isinstance(member, Damage):
-                yield f"is no whole tar: at byte {member.offset}, {member.detail}"
-                continue
-            key, _, suffix = member.name.partition(".")
-            if not member.regular:
-                yield f"{member.name} is no regular file"
-            elif suffix in samples.get(key, ()):
-                yield f"{member.name} occurs twice"
-            elif key in samples and key != previous:
-                yield f"the members of {key} do not stand together"
-            samples.setdefault(key, {})[suffix] = member
-            previous = key
-
-
-def _rejected_keys(dataset: str, shard: str) -> set[str]:
-    uri = storage.join(dataset, "rejected", shard.removesuffix(".tar") + ".parquet")
-    try:
-        with storage.open_read(uri) as file:
-            return set(read_table(file, columns=["key"]).column("key").to_pylist())
-    except (pa.ArrowException, OSError, ValueError):
-        return set()  # it need not exist; `_rejects` reports one that cannot be read
-
-
-def _sample(
-    uri: str, key: str, parts: dict[str, Member], row: dict[str, Any] | None
-) -> Iterator[str]:
-    images = [suffix for suffix in parts if suffix != "json"]
-    if "json" not in parts or len(images) != 1:
-        yield f"has members {', '.join(parts)}, not one image and .json"
-        return
-    [suffix] = images
-    if row is None:
-        yield f"is not in {INDEX}"
-        return
-    for member, name in ((parts[suffix], "image"), (parts["json"], "json")):
-        if (member.offset_data, member.size) != (row[f"{name}_offset"], row[f"{name}_size"]):
-            yield f"{INDEX} points beside its {name}"
-    data = storage.read(Bytes(uri, parts[suffix].offset_data, parts[suffix].size))
-    text = storage.read(Bytes(uri, parts["json"].offset_data, parts["json"].size))
-    try:
-        sample = orjson.loads(text)  # strict: refuses NaN, which would pass every comparison
-    except ValueError:
-        yield "its .json is not JSON"
-        return
-    wrong = why_invalid(sample, "sample")
-    if wrong:
-        yield wrong
-        return
-    yield from _agrees(key, suffix, data, sample, row)
-
-
-def _agrees(
-    key: str, suffix: str, data: bytes, sample: dict[str, Any], row: dict[str, Any]
-) -> Iterator[str]:
-    image = sample["image"]
-    if sample["key"] != key:
-        yield f"its .json is of {sample['key']}"
-    if hashlib.sha256(data).hexdigest() != image["sha256"]:
-        yield "its image is not the one whose SHA-256 the .json gives"
-    else:
+    def __init__(self, dataset: str) -> None:
+        self._dataset = dataset
+        self._files = table_files(dataset, INDEX)
+        self.runs: list[Run] = []
+        self.unreadable = ""
         try:
-            read = header(data, _LIMITS)
-            if tuple(read) != (image["format"], image["width"], image["height"]):
-                yield f"its image is {read.format} of {read.width} x {read.height} px"
-        except ImageError as error:
-            yield f"its image cannot be read: {error}"
-    if suffix != image["format"]:
-        yield f"its image is called .{suffix}, but is {image['format']}"
-    for number, region in enumerate(sample["regions"]):
-        for problem in _region(region):
-            yield f"regions[{number}]: {problem}"
-    differing = [name for name, value in described(sample).items() if row[name] != value]
-    if differing:
-        yield f"{INDEX} gives another {', '.join(differing)}"
-
-
-def _region(region: dict[str, Any]) -> Iterator[str]:
-    x1, y1, x2, y2 = region["box"]
-    if not (x1 < x2 and y1 < y2):
-        yield f"box {region['box']} is empty"
-    texts = {normal(region["short_expr"])}
-    for negative in region["hard_negatives"]:
-        text = normal(negative["text"])
-        if text == normal(region["short_expr"]):
-            yield "a hard negative says the same as short_expr"
-        elif text in texts:
-            yield f"hard negative {negative['text']!r} occurs twice"
-        elif normal(negative["replacement"]) not in text:
-            yield f"hard negative {negative['text']!r} is without its replacement"
-        texts.add(text)
-
-
-def _rejects(dataset: str, manifest: dict[str, Any]) -> Iterator[str]:
-    known = {*REASONS, *manifest.get("reject_reasons", ())}
-    total, reasons = 0, dict.fromkeys(manifest["rejects"], 0)
-    shards = [shard["name"] for shard in manifest["shards"]]
-    for file in storage.glob(storage.join(dataset, "rejected"), ""):
-        name = "rejected/" + file.uri.rsplit("/", 1)[1]
-        try:
-            with storage.open_read(file.uri) as opened:
-                table = read_table(opened)
+            for uri in self._files:
+                self.runs += runs(uri, INDEX_SCHEMA)
         except (pa.ArrowException, OSError, ValueError) as error:
-            yield f"{name} cannot be read: {error_line(error, 160)}"
-            continue
-        if table.schema.names != REJECT_SCHEMA.names:
-            yield f"{name} has other columns than {', '.join(REJECT_SCHEMA.names)}"
-            continue
-        total += len(table)
-        keys = table.column("key").to_pylist()
-        if len(set(keys)) != len(keys):
-            yield f"{name}: a key occurs twice"
-        of = name.removeprefix("rejected/").removesuffix(".parquet") + ".tar"
-        if of not in shards:
-            yield f"{name} belongs to no shard of the manifest"
-        elif any(shard_of(str(key), len(shards)) != shards.index(of) for key in keys):
-            yield f"{name}: a key belongs to another shard"
-        for reason in map(str, table.column("reason").to_pylist()):
-            if reason not in known:
-                yield f"{name}: unknown reason {reason!r}"
-            reasons[reason] = reasons.get(reason, 0) + 1
+            self.unreadable = error_line(error, 160)
+
+    def name(self, run: Run) -> str:
+        """The name of the file that `run` is in."""
+        return run.uri[len(self._dataset) :].lstrip("/")
+
+    def misplaced(self, run: Run, again: bool) -> Iterator[str]:
+        """Yields what is wrong with the place of `run`; `again` if its shard has another before
+        it."""
+        if again:
+            yield f"{self.name(run)}: the rows of {run.shard} do not stand together"
+        elif run.uri not in with_shard(self._files, run.shard):
+            yield f"{self.name(run)}: the rows of {run.shard} belong to another part"
+
+
+class _Rejects(NamedTuple):
+    """What was found of a file of rejects: violations, rows, and their reasons."""
+
+    problems: list[str]
+    rows: int = 0
+    reasons: Counter[str] = Counter()
+
+
+def _rejects(dataset: str, manifest: dict[str, Any], each: Each) -> Iterator[str]:
+    known = {*REASONS, *manifest.get("reject_reasons", ())}
+    total, reasons = 0, Counter(dict.fromkeys(manifest["rejects"], 0))
+    numbers = {shard["name"]: number for number, shard in enumerate(manifest["shards"])}
+    uris = [file.uri for file in storage.glob(storage.join(dataset, "rejected"), "")]
+    tasks = [(uri, numbers.get(_shard_of_rejects(uri)), len(numbers), known) for uri in uris]
+    for found in each(_check_rejects, tasks):
+        yield from found.problems
+        total += found.rows
+        reasons.update(found.reasons)
     if total != manifest["counts"]["rejected"]:
         yield f"rejected/ holds {total} rows, the manifest counts {manifest['counts']['rejected']}"
-    if reasons != manifest["rejects"]:
+    if dict(reasons) != manifest["rejects"]:
         yield "rejected/ has other reasons than the manifest counts"
+
+
+def _shard_of_rejects(uri: str) -> str:
+    return uri.rsplit("/", 1)[1].removesuffix(".parquet") + ".tar"
+
+
+def _check_rejects(task: tuple[str, int | None, int, set[str]]) -> _Rejects:
+    """Checks a file of rejects; `task` is its URI, the number of its shard, how many there are, and
+    the reasons that may occur."""
+    uri, number, shards, known = task
+    name = "rejected/" + uri.rsplit("/", 1)[1]
+    try:
+        with storage.open_read(uri) as opened:
+            table = read_table(opened)
+    except (pa.ArrowException, OSError, ValueError) as error:
+        return _Rejects([f"{name} cannot be read: {error_line(error, 160)}"])
+    if table.schema.names != REJECT_SCHEMA.names:
+        return _Rejects([f"{name} has other columns than {', '.join(REJECT_SCHEMA.names)}"])
+    problems = []
+    keys = table.column("key").to_pylist()
+    if len(set(keys)) != len(keys):
+        problems.append(f"{name}: a key occurs twice")
+    if number is None:
+        problems.append(f"{name} belongs to no shard of the manifest")
+    elif any(shard_of(str(key), shards) != number for key in keys):
+        problems.append(f"{name}: a key belongs to another shard")
+    reasons = list(map(str, table.column("reason").to_pylist()))
+    problems += [f"{name}: unknown reason {r!r}" for r in reasons if r not in known]
+    return _Rejects(problems, len(table), Counter(reasons))

@@ -14,12 +14,14 @@ AT_ONCE = 16
 """Calls in flight; as many results again may wait to be taken."""
 
 
-def ordered_map(function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
-    """Yields `function` of each item, in the order of `items`.
+def ordered_map(
+    function: Callable[[T], R], items: Iterable[T], at_once: int = AT_ONCE
+) -> Iterator[R]:
+    """Yields `function` of each item, in the order of `items`; `at_once` calls are in flight.
 
     An error, also one in getting an item, is raised after the results before it.
     """
-    with ThreadPoolExecutor(AT_ONCE) as pool:
+    with ThreadPoolExecutor(at_once) as pool:
         in_flight: deque[Future[R]] = deque()
         try:
             error = None
@@ -33,7 +35,7 @@ def ordered_map(function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
                     error = raised
                     break
                 in_flight.append(pool.submit(function, item))
-                if len(in_flight) == 2 * AT_ONCE:
+                if len(in_flight) == 2 * at_once:
                     yield in_flight.popleft().result()
             while in_flight:
                 yield in_flight.popleft().result()

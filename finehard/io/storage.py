@@ -21,6 +21,7 @@ from finehard.records import Bytes
 
 Options = Mapping[str, Mapping[str, Any]]
 """Scheme -> options of its store, under fsspec's names (s3fs, gcsfs, adlfs, HfFileSystem)."""
+_given: Options = {}
 JOURNAL = "_journal"
 """The folder in a dataset that no other folder has; see `finehard.dataset.layout`."""
 
@@ -36,8 +37,15 @@ def configure(*layers: Options) -> dict[str, dict[str, Any]]:
     for layer in layers:
         for scheme, options in layer.items():
             merged.setdefault(scheme, {}).update(options)
+    global _given
+    _given = merged
     _remote().configure(merged)
     return merged
+
+
+def configured() -> Options:
+    """Returns the options that `configure` set, for a process that this one starts."""
+    return _given
 
 
 def is_remote(uri: str) -> bool:

@@ -13,8 +13,9 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from finehard.audit.store import load_audit, save_audit
-from finehard.dataset.complete import describe, merge_tables
+from finehard.dataset.complete import describe, write_sizes
 from finehard.dataset.layout import (
+    INDEX,
     JOURNAL,
     MANIFEST,
     REMOVING,
@@ -23,7 +24,9 @@ from finehard.dataset.layout import (
     ShardsConfig,
     side_files,
 )
+from finehard.dataset.merge import merge_tables
 from finehard.dataset.packed import Finished
+from finehard.dataset.parts import listed_tables, table_names
 from finehard.dataset.reader import Dataset, open_dataset
 from finehard.dataset.regions import RegionWriter, region_rows, regions_part
 from finehard.dataset.removals import RECORD, recorded
@@ -88,9 +91,12 @@ def publish(
     with locked(target):
         storage.delete([storage.join(target, file) for file in (MANIFEST, REPORT)])
         shards = _write_shards(work, source, workers)
-        rejects = [shard["name"].removesuffix(".tar") for shard in manifest["shards"]]
-        merge_tables(target, run, dict(zip(rejects, (s["samples"] for s in shards), strict=True)))
-        made = _manifest(manifest, places, about, shards)
+        names = [shard["name"].removesuffix(".tar") for shard in shards]
+        parts = max(1, len(table_names(source.uri, INDEX)))
+        with Processes(min(workers or os.cpu_count() or 1, parts)) as each:
+            merge_tables(target, run, names, parts, each)
+        write_sizes(target, shards)
+        made = _manifest(target, manifest, places, about, shards)
         storage.write(storage.join(target, CITATION), citation(made))
         if storage.exists(counts := storage.join(source.uri, COUNTS)):
             storage.write(storage.join(target, COUNTS), storage.read_all(counts))
@@ -195,7 +201,11 @@ def _write_rejects(work: _Work, stem: str) -> None:
 
 
 def _manifest(
-    manifest: dict[str, Any], places: Places, about: About, shards: list[dict[str, Any]]
+    output: str,
+    manifest: dict[str, Any],
+    places: Places,
+    about: About,
+    shards: list[dict[str, Any]],
 ) -> dict[str, Any]:
     """Returns the manifest of the copy. Addresses of model servers are left out too."""
     made = {
@@ -208,6 +218,8 @@ def _manifest(
         name: {**prompt, "text": places.known(prompt["text"])}
         for name, prompt in manifest["prompts"].items()
     }
+    if "tables" in made:
+        made["tables"] = listed_tables(output)
     source = places.source(manifest["input"])
     return {**made, "input": source, "prompts": prompts, "shards": shards,
             "published": about.published()}  # fmt: skip

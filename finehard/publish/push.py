@@ -22,6 +22,7 @@ from finehard.dataset.layout import (
     SHARD_NAME,
     SIZES,
 )
+from finehard.dataset.parts import TABLES, is_part, table_names
 from finehard.dataset.reader import Dataset, open_dataset
 from finehard.errors import FinehardError, UsageError, error_line
 from finehard.io import storage
@@ -100,11 +101,13 @@ def _files(dataset: Dataset) -> list[str]:
         if not os.path.isfile(path) or os.path.getsize(path) != shard["bytes"]:
             raise UsageError(f"{path} is not what the manifest says: finehard validate tells more")
     stems = [shard["name"].removesuffix(".tar") for shard in shards]
+    parts = (name for table in TABLES for name in table_names(dataset.uri, table))
     pictures = (file.uri for file in storage.glob(os.path.join(dataset.uri, PICTURES), ""))
     names = [
         *(f"shards/{shard['name']}" for shard in shards),
         *(f"rejected/{stem}.parquet" for stem in stems),
         *(f"{PICTURES}/{os.path.basename(path)}" for path in pictures),
+        *(name for name in parts if is_part(name)),
         *_OTHERS,
     ]
     return [name for name in names if os.path.isfile(os.path.join(dataset.uri, name))]
@@ -112,6 +115,8 @@ def _files(dataset: Dataset) -> list[str]:
 
 def _is_ours(name: str) -> bool:
     """Returns whether a file of this name in a repository is one that finehard writes."""
+    if is_part(name):
+        return True
     folder, _, last = name.rpartition("/")
     stem, _, suffix = last.partition(".")
     if folder == PICTURES:

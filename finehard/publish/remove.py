@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
-from typing import IO, Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from finehard.dataset.complete import describe
+from finehard.dataset.complete import describe, write_sizes
 from finehard.dataset.layout import (
     DROPPED,
     INDEX,
@@ -26,9 +26,9 @@ from finehard.dataset.layout import (
     REGIONS,
     REMOVING,
     REPORT,
-    SIZES,
     split_key,
 )
+from finehard.dataset.parts import listed_tables, table_files, with_shard
 from finehard.dataset.reader import LOCATION, Dataset, dropped_examples, open_dataset
 from finehard.dataset.removals import (
     Entry,
@@ -143,11 +143,14 @@ def _write(uri: str, plan: dict[str, Any]) -> None:
         gone[row["shard"]].append(row)
     written = dict(zip(gone, ordered_map(lambda s: _write_shard(uri, s, gone[s]), gone),
                        strict=True))  # fmt: skip
-    _write_index(uri, gone, written)
-    _write_regions(uri, gone)
+    for path, of_part in _by_file(uri, INDEX, gone):
+        _write_index(path, of_part, written)
+    for path, of_part in _by_file(uri, REGIONS, gone):
+        _write_regions(path, of_part)
     manifest = _manifest(plan, written)
-    sizes = {shard["name"]: shard["samples"] for shard in manifest["shards"]}
-    storage.write(storage.join(uri, SIZES), json.dumps(sizes, indent=1).encode())
+    if "tables" in manifest:
+        manifest["tables"] = listed_tables(uri)
+    write_sizes(uri, manifest["shards"])
     keys = {row["key"] for row in plan["samples"]}
     if examples := dropped_examples(uri):
         left = {rule: [e for e in of if e[0] not in keys] for rule, of in examples.items()}
@@ -234,11 +237,23 @@ def _write_rejects(uri: str, gone: list[dict[str, Any]]) -> None:
     write_table(uri, [rows[key] for key in sorted(rows, key=split_key)], REJECT_SCHEMA)
 
 
+def _by_file(
+    uri: str, table: str, gone: dict[str, list[dict[str, Any]]]
+) -> Iterator[tuple[str, dict[str, list[dict[str, Any]]]]]:
+    """Yields the files of a table that have rows of the shards in `gone`, with what is gone from
+    each."""
+    files = table_files(uri, table)
+    found: dict[str, dict[str, list[dict[str, Any]]]] = defaultdict(dict)
+    for shard, rows in gone.items():
+        for path in with_shard(files, shard):
+            found[path][shard] = rows
+    yield from found.items()
+
+
 def _write_index(
-    uri: str, gone: dict[str, list[dict[str, Any]]], written: dict[str, _Shard]
+    path: str, gone: dict[str, list[dict[str, Any]]], written: dict[str, _Shard]
 ) -> None:
-    """Replaces the index; rows of other shards are copied."""
-    path = storage.join(uri, INDEX)
+    """Replaces a file of the index; rows of other shards are copied."""
     taken: Counter[str] = Counter()
 
     def moved(table: pa.Table, name: str) -> pa.Table:
@@ -265,21 +280,15 @@ def _write_index(
             index.write_table(pa.concat_tables(parts) if parts else table)
 
 
-def _write_regions(uri: str, gone: dict[str, list[dict[str, Any]]]) -> None:
-    path = storage.join(uri, REGIONS)
-    if not storage.exists(path):
-        return  # as in datasets that were finished before there was one
+def _write_regions(path: str, gone: dict[str, list[dict[str, Any]]]) -> None:
+    """Replaces a file of the regions."""
     with storage.open_read(path) as old, storage.writing(path) as file:
-        _copy_left(old, file, gone)
-
-
-def _copy_left(old: BinaryIO, file: IO[bytes], gone: dict[str, list[dict[str, Any]]]) -> None:
-    schema = pq.read_schema(old)
-    old.seek(0)
-    with pq.ParquetWriter(file, schema, compression="zstd") as new:
-        for table in _left(old, gone):
-            if table.num_rows:
-                new.write_table(table)
+        schema = pq.read_schema(old)
+        old.seek(0)
+        with pq.ParquetWriter(file, schema, compression="zstd") as new:
+            for table in _left(old, gone):
+                if table.num_rows:
+                    new.write_table(table)
 
 
 def _left(file: BinaryIO, gone: dict[str, list[dict[str, Any]]]) -> Iterator[pa.Table]:

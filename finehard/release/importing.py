@@ -10,7 +10,7 @@ import os
 import struct
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -19,8 +19,9 @@ from typing import Any, NamedTuple
 import orjson
 
 from finehard.dataset.complete import Origin, begin, complete, remove_side_files
-from finehard.dataset.layout import JOURNAL, shard_count, shard_of, side_files
+from finehard.dataset.layout import JOURNAL, shard_count, shard_of, shard_size, side_files
 from finehard.dataset.packed import pack
+from finehard.dataset.parts import part_count
 from finehard.dataset.pointers import Pointer
 from finehard.dataset.removals import Removals, recorded
 from finehard.dataset.summary import ShardSummary
@@ -129,6 +130,8 @@ def _import(
     counts["images of no known URL or path"] += found.unnamed
     progress(f"{len(found):,} images found")
     stages = {STAGE: _provenance(config)}
+    size = shard_size(len(found), config.shards)
+    config = replace(config, shards=replace(config.shards, samples_per_shard=size))
     shards = shard_count(len(found), config.shards)
     work = _Work(output, run, str(release), str(images), shards, config, stages)
     for number in range(_BUCKETS):
@@ -154,10 +157,10 @@ def _import(
         {kind: number for kind, number in counts.items() if number},
     )
     read = sum(subset["items"] for subset in by_subset.values())
-    summaries.sort(key=lambda summary: summary.index)
     text = orjson.dumps(by_subset, option=orjson.OPT_INDENT_2)
     storage.write(storage.join(output, COUNTS), text)
-    manifest = complete(output, run, origin, summaries, read)
+    with Processes(min(workers or os.cpu_count() or 1, part_count(shards))) as each:
+        manifest = complete(output, run, origin, summaries, read, each)
     remove_side_files(output, run)
     return Imported(manifest, by_subset)
 

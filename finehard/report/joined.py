@@ -8,11 +8,7 @@ from math import ceil, gcd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from finehard.dataset.layout import INDEX
 from finehard.dataset.reader import LOCATION, Dataset
-from finehard.errors import UsageError, error_line
-from finehard.io import storage
-from finehard.io.parquet import read_table
 
 _ROWS = 1_000_000
 """Rows of an index that are joined at once, about, where shards allow it."""
@@ -42,11 +38,6 @@ def joined(one: Dataset, other: Dataset) -> Iterator[pa.Table]:
 def _rows(dataset: Dataset, part: int, parts: int) -> pa.Table:
     """Returns the index of the shards whose number is `part` modulo `parts`."""
     names = [shard["name"] for shard in dataset.manifest["shards"]]
-    uri = storage.join(dataset.uri, INDEX)
-    try:
-        with storage.open_read(uri) as file:
-            rows = read_table(file, columns=LOCATION, filters=[("shard", "in", names[part::parts])])
-    except (pa.ArrowException, OSError) as error:
-        raise UsageError(f"{uri} cannot be read: {error_line(error, 160)}") from None
+    rows = dataset.rows_of(names[part::parts], LOCATION)
     numbers = pc.index_in(rows.column("shard"), pa.array(names))
     return rows.set_column(LOCATION.index("shard"), "shard", numbers)

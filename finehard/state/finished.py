@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 from finehard.dataset.layout import INDEX, JOURNAL, MANIFEST, SIZES
+from finehard.dataset.parts import table_names
 from finehard.errors import FinehardError
 from finehard.io import storage
 from finehard.rejects import MAY_PASS
@@ -68,7 +69,8 @@ def _files(output: str) -> dict[str, Any]:
     folders = [storage.join(output, name) for name in ("shards", "rejected")]
     listed = [file for folder in folders for file in storage.glob(folder, "")]
     named = {file.uri[len(output) :]: _state(file.uri, file.size) for file in listed}
-    named |= {name: file_state(storage.join(output, name)) for name in (INDEX, SIZES)}
+    tables = table_names(output, INDEX) or [INDEX]
+    named |= {name: file_state(storage.join(output, name)) for name in (*tables, SIZES)}
     return {"manifest": hashlib.sha256(manifest).hexdigest(), "files": named}
 
 

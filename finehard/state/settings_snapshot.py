@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from finehard.config import PACKAGE_FOLDER, Config, as_dict
-from finehard.dataset.layout import JOURNAL, MANIFEST
+from finehard.dataset.layout import JOURNAL, MANIFEST, shard_size
 from finehard.digest import json_digest, source_hash
 from finehard.errors import FinehardError, UsageError
 from finehard.io import storage
@@ -48,6 +49,17 @@ def refuse_changes(output: str, config: Config, stages: Sequence[Stage]) -> None
     ]
     if changed or redone:
         raise UsageError(_message(output, changed, redone, order))
+
+
+def with_shard_size(config: Config, output: str | None, images: int) -> Config:
+    """Returns `config` with a number of samples per shard where it has none: that which `output`
+    was begun with, else by the number of `images`."""
+    if config.shards.samples_per_shard is not None:
+        return config
+    before = (_load_settings(output) if output else None) or {"config": {}}
+    begun = (before["config"].get("shards") or {}).get("samples_per_shard")
+    size = begun if type(begun) is int and begun > 0 else shard_size(images, config.shards)
+    return replace(config, shards=replace(config.shards, samples_per_shard=size))
 
 
 def save_settings(output: str, config: Config, stages: Sequence[Stage]) -> None:

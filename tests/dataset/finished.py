@@ -10,6 +10,7 @@ from finehard.config import as_dict, parse_config
 from finehard.dataset.complete import Origin, complete, remove_side_files
 from finehard.dataset.layout import ShardsConfig, shard_of
 from finehard.dataset.packed import pack
+from finehard.dataset.parts import SHARDS_PER_PART
 from finehard.dataset.pointers import Pointer
 from finehard.dataset.summary import ShardSummary
 from finehard.dataset.writer import write_shard
@@ -75,8 +76,9 @@ def shard(
     return write_shard(str(output), "run", index, count, pointers, config, ImagesConfig())
 
 
-def dataset(folder: Path, count: int = 3) -> Path:
-    """A finished dataset of 16 samples and 4 rejects in `count` shards, with a key met twice."""
+def dataset(folder: Path, count: int = 3, most: int = SHARDS_PER_PART) -> Path:
+    """A finished dataset of 16 samples and 4 rejects in `count` shards, with a key met twice; at
+    most `most` shards are in a part of its tables."""
     store = Store(folder / "in")
     pointers = [store.sample(f"k{n:02d}", n, ("JPEG", "PNG", "WEBP")[n % 3]) for n in range(15)]
     pointers += [store.sample("k04", 20), store.reject("k04", 21), store.reject("bad", 22)]
@@ -89,7 +91,7 @@ def dataset(folder: Path, count: int = 3) -> Path:
         shard(output, [p for p in pointers if shard_of(p.key, count) == n], n, count)
         for n in range(count)
     ]
-    complete(str(output), "run", origin, summaries, len(pointers))
+    complete(str(output), "run", origin, summaries, len(pointers), most=most)
     remove_side_files(str(output), "run")
     return output
 
