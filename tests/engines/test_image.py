@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -42,14 +43,14 @@ class Made(NamedTuple):
 
 
 def base_python() -> str:
-    """The Python that the base image has, of this machine."""
+    """The Python of this machine that the base image's is made of; also one of pyenv's."""
     assert CONFIG.dataflow is not None
-    version = CONFIG.dataflow.python
-    managed = sorted(Path.home().glob(f".pyenv/versions/{version}.*/bin/python{version}"))
-    found = shutil.which(f"python{version}") or (str(managed[-1]) if managed else None)
-    if found is None:
-        pytest.skip(f"there is no python{version}")
-    return found
+    name = f"python{CONFIG.dataflow.python}"
+    pyenv = Path.home() / ".pyenv" / "versions"
+    for found in (shutil.which(name), *sorted(map(str, pyenv.glob(f"*/bin/{name}")))):
+        if found and subprocess.run([found, "-c", ""], capture_output=True).returncode == 0:
+            return found
+    pytest.skip(f"there is no {name}")
 
 
 @pytest.fixture(scope="module")
