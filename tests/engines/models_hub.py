@@ -43,17 +43,22 @@ class _Handler(BaseHTTPRequestHandler):
         asked = re.fullmatch("/api/models/([^/]+/[^/]+)(?:/(revision|tree)/.*)?", path)
         if asked is None or asked[1] not in self.models:
             return self._answer(404, b"", {"X-Error-Code": "RepoNotFound"})
-        files = sorted(p for p in self.models[asked[1]].iterdir() if p.is_file())
-        listed = [{"type": "file", "path": p.name, "size": p.stat().st_size, "oid": _COMMIT}
-                  for p in files]  # fmt: skip
-        described = {"id": asked[1], "sha": _COMMIT, "siblings": [{"rfilename": p.name} for p in files]}
-        found = listed if asked[2] == "tree" else described
+        files = [file for file in self.models[asked[1]].iterdir() if file.is_file()]
+        found: object = [
+            {"type": "file", "path": file.name, "size": file.stat().st_size, "oid": _COMMIT}
+            for file in files
+        ]
+        if asked[2] != "tree":
+            siblings = [{"rfilename": file.name} for file in files]
+            found = {"id": asked[1], "sha": _COMMIT, "siblings": siblings}
         self._answer(200, json.dumps(found).encode(), {"Content-Type": "application/json"})
 
     def _file(self, model: str, name: str) -> None:
         file = self.models[model] / name if model in self.models else None
         if file is None or not file.is_file():
-            return self._answer(404, b"", {"X-Error-Code": "EntryNotFound", "X-Repo-Commit": _COMMIT})
+            return self._answer(
+                404, b"", {"X-Error-Code": "EntryNotFound", "X-Repo-Commit": _COMMIT}
+            )
         data = file.read_bytes()
         tag = hashlib.sha256(data).hexdigest()
         self._answer(200, data, {"ETag": f'"{tag}"', "X-Repo-Commit": _COMMIT})
