@@ -106,7 +106,7 @@ def test_an_environment_has_its_python_and_fitting_packages(made: Made, python: 
     made.image.run(python, "-m", "pip", "check")
 
 
-def test_the_module_that_starts_vllm_is_of_the_base_images_version(made: Made) -> None:
+def test_vllm_is_the_base_images_and_has_what_starts_it(made: Made) -> None:
     """It is only imported: without a GPU vLLM does not even print its help."""
     code = "import vllm.entrypoints.openai.api_server, vllm; print(vllm.__version__)"
     told = made.image.run(CONFIG.server.engine.python, "-c", code)
