@@ -1,7 +1,7 @@
 """Carries out a Dockerfile without docker; the file system of this machine stands for its base.
 
 What is written goes to a folder. Each command runs in namespaces of its own with an overlay over
-`/`, so that neither mounts nor processes outlive it.
+`/`, so that neither mounts nor processes outlive it, or this process.
 """
 
 from __future__ import annotations
@@ -18,7 +18,15 @@ from typing import Any
 
 from tests.engines.dockerfile import copied, instructions
 
-_NAMESPACES = ("unshare", "--mount", "--pid", "--fork", "--kill-child")
+_NAMESPACES = (
+    "setpriv",
+    "--pdeathsig=KILL",
+    "unshare",
+    "--mount",
+    "--pid",
+    "--fork",
+    "--kill-child",
+)
 _ENTER = """
 folder=$1 cwd=$2; shift 2; root=$folder/root
 mount -t overlay overlay -o "lowerdir=/,upperdir=$folder/upper,workdir=$folder/work" "$root"
