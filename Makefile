@@ -29,7 +29,8 @@ setup-vllm: .venv-vllm/.ready ## create .venv-vllm, for vLLM on the CPU
 setup-vllm-gpu: .venv-vllm-gpu/.ready ## create .venv-vllm-gpu, for vLLM on GPUs
 
 .venv/bin/python:
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "finehard needs Python 3.11 or newer: make PYTHON=python3.11 ..."; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2> /dev/null || \
+		{ echo "$(PYTHON) does not run here, or is older than 3.11: make PYTHON=/path/to/python$(if $(ON_DATAFLOW),3.12,3.11) ..."; exit 1; }
 	@$(PYTHON) -m venv .venv
 
 .venv/.ready: pyproject.toml constraints.txt | .venv/bin/python

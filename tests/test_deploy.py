@@ -1,6 +1,7 @@
 """The files in deploy/ match the code: valid configs, commands and versions.
 
-They are not executed; tests/test_slurm.py runs those for Slurm.
+They are not executed; tests/test_slurm.py runs those for Slurm, tests/engines/test_image.py the
+Dockerfile.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import yaml
 from finehard.cli.main import _parser
 from finehard.config import load_config
 from finehard.serve import ServeConfig
+from tests.engines.dockerfile import copied, instructions
 
 ROOT = Path(__file__).parents[1]
 DEPLOY = ROOT / "deploy"
@@ -76,6 +78,23 @@ def test_image_is_the_one_that_the_dataflow_config_speaks_of() -> None:
         load_config(name)
     model = config.server.engine.model
     assert f"MODEL={model} " in text
+
+
+def test_image_gets_what_the_wheel_is_made_of_and_nothing_else() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    wheel = project["tool"]["hatch"]["build"]["targets"]["wheel"]
+    folders = {*wheel["packages"], *wheel["force-include"]}
+    files = {project["project"]["readme"], "LICENSE", "pyproject.toml", "constraints.txt"}
+    given = copied(ROOT)
+    assert {file.split("/")[0] for file in given} == folders | files
+    assert not any(file.startswith(tuple(wheel["exclude"])) for file in given)
+    # before the sources, their dependencies: from these files, and folders without content
+    text = (DEPLOY / "Dockerfile").read_text("utf-8")
+    steps = [f"{name} {words}" for name, words in instructions(text)]
+    [first, last] = [at for at, step in enumerate(steps) if re.match(r"COPY [^-]", step)]
+    assert set(steps[first].split()) == {"COPY", *files, "./"} and steps[last] == "COPY . ."
+    [made] = [step for step in steps[first:last] if step.startswith("RUN mkdir")]
+    assert set(made.split("&&")[0].split()) == {"RUN", "mkdir", *folders}
 
 
 def test_all_files_name_one_version_of_vllm() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import shutil
+import subprocess
 import tomllib
 from pathlib import Path
 
@@ -137,3 +139,13 @@ def test_a_cpu_build_from_source_needs_no_gpu(
     _environment(nowhere / ".venv-vllm", "vllm-0.33.0+cpu")
     monkeypatch.setattr(engines, "has_gpu", lambda: False)
     assert engines.build_engine(ServeConfig(engine="vllm", model="some/model")).name == "vllm"
+
+
+@pytest.mark.parametrize(("config", "python"), [("dataflow", "python3.12"), ("demo", "python3.11")])
+def test_make_names_a_python_that_is_not_there(tmp_path: Path, config: str, python: str) -> None:
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    command = ["make", "-s", ".venv/bin/python", f"CONFIG={config}", "PYTHON=python3.99"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 2 and not (tmp_path / ".venv").exists()
+    assert done.stdout.startswith("python3.99 does not run here")
+    assert f"make PYTHON=/path/to/{python} " in done.stdout and done.stdout.count("\n") == 1
