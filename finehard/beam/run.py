@@ -40,15 +40,22 @@ _log = logging.getLogger(__name__)
 
 def options(arguments: list[str]) -> PipelineOptions:
     """Returns the Beam options after `--`. Raises `UsageError` if one is unknown; what Beam does
-    not know may be an option of the runner's job server, if it has one."""
+    not know may be an option of the runner's job server, if it has one. A runner that would lose
+    data is refused too, and one without what it needs."""
     parsed = PipelineOptions(arguments)
     standard = parsed.view_as(StandardOptions)
-    _refuse_unknown(arguments, (standard.runner or "").rpartition(".")[2])
+    name = (standard.runner or "").rpartition(".")[2]
+    if name == "DaskRunner":
+        raise UsageError(
+            "runner DaskRunner: it drops what steps emit at the end of a bundle, so most samples "
+            "would be lost; for many machines without a Beam cluster see --join (docs/cluster.md)"
+        )
+    _refuse_unknown(arguments, name)
     if standard.runner in (None, "DirectRunner", "direct"):
         standard.runner = IN_PROCESS
     else:
         _known_runner(standard.runner)
-        _refuse_missing_job_server(parsed)
+        _refuse_missing_job_server(name, parsed)
     direct = parsed.view_as(DirectOptions)
     if (direct.direct_num_workers or 1) != 1 and direct.direct_running_mode == "in_memory":
         direct.direct_running_mode = "multi_processing"
@@ -97,8 +104,7 @@ def _known_runner(name: str) -> None:
         raise UsageError(f"runner {name}: {error_line(error)}") from None
 
 
-def _refuse_missing_job_server(parsed: PipelineOptions) -> None:
-    runner = parsed.view_as(StandardOptions).runner.rpartition(".")[2]
+def _refuse_missing_job_server(runner: str, parsed: PipelineOptions) -> None:
     endpoint = parsed.view_as(PortableOptions).job_endpoint
     if runner == "PortableRunner" and not endpoint:
         raise UsageError("runner PortableRunner: give its job server by --job_endpoint=HOST:PORT")

@@ -88,3 +88,8 @@ def test_a_job_server_that_does_not_answer_is_named() -> None:
     )
     with pytest.raises(FinehardError, match=f"the job server at {address} does not answer: "):
         run.run(lambda pipeline: pipeline | beam.Create([1]), parsed)
+
+
+def test_a_runner_that_would_lose_samples_is_refused() -> None:
+    with pytest.raises(UsageError, match="DaskRunner: it drops what steps emit .* see --join"):
+        run.options(["--runner=apache_beam.runners.dask.dask_runner.DaskRunner"])
