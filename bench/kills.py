@@ -101,8 +101,7 @@ def sums(output: Path) -> dict[str, str]:
 
 
 def _start(settings: Path, source: Path, output: Path, *beam: str) -> subprocess.Popen[str]:
-    command = build_command(settings, source, output)
-    command += ["--", *beam] if beam else []
+    command = build_command(settings, source, output, *beam)
     return subprocess.Popen(
         command,
         stdout=subprocess.PIPE,

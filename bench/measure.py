@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import resource
@@ -69,15 +70,21 @@ def control(url: str, changes: dict[str, Any]) -> None:
     urllib.request.urlopen(request, timeout=10).close()
 
 
-def build_command(settings: Path, source: Path, output: Path) -> list[str]:
-    """Returns the command line of a build."""
-    return [sys.executable, "-m", "finehard.cli", "build", "--config", str(settings),
-            "--input", str(source), "--output", str(output)]  # fmt: skip
+def build_command(settings: Path, source: Path, output: Path, *beam: str) -> list[str]:
+    """Returns the command line of a build, with options for Beam."""
+    command = [sys.executable, "-m", "finehard.cli", "build", "--config", str(settings),
+               "--input", str(source), "--output", str(output)]  # fmt: skip
+    return [*command, "--", *beam] if beam else command
+
+
+def add_beam_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the argument `beam`: options for Beam, after `--`."""
+    parser.add_argument("beam", nargs="*", metavar="-- BEAM_OPTION", help="as for a build")
 
 
 def build(settings: Path, source: Path, output: Path, *beam: str) -> Run:
     """Runs `finehard build` and measures it. Raises `SystemExit` if it fails."""
-    command = [*build_command(settings, source, output), *beam]
+    command = build_command(settings, source, output, *beam)
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     started = time.monotonic()
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)

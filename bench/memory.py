@@ -17,15 +17,15 @@ from pathlib import Path
 import psutil
 
 from bench.inputs import write_tars
-from bench.measure import WORK, build_command, config, server, verdict
+from bench.measure import WORK, add_beam_options, build_command, config, server, verdict
 
 GROWTH_GOAL = 0.15
 PEAK_GOAL_GB = 1.5
 
 
-def peak(settings: Path, source: Path, output: Path) -> tuple[float, float]:
+def peak(settings: Path, source: Path, output: Path, *beam: str) -> tuple[float, float]:
     """Returns the peak resident memory of all processes of a build in GB, and its wall time."""
-    command = build_command(settings, source, output)
+    command = build_command(settings, source, output, *beam)
     started = time.monotonic()
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     highest = 0
@@ -46,6 +46,7 @@ def peak(settings: Path, source: Path, output: Path) -> tuple[float, float]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--images", type=int, nargs=2, default=(2000, 20000))
+    add_beam_options(parser)
     args = parser.parse_args()
     print(f"{'images':>8} {'KB each':>8} {'wall s':>8} {'peak GB':>8}")
     peaks = []
@@ -57,7 +58,7 @@ def main() -> int:
             output = WORK / "memory" / "out"
             shutil.rmtree(output, ignore_errors=True)
             size = sum(f.stat().st_size for f in source.glob("*.tar")) / images / 1000
-            highest, wall = peak(settings, source, output)
+            highest, wall = peak(settings, source, output, *args.beam)
             peaks.append(highest)
             print(f"{images:8d} {size:8.0f} {wall:8.1f} {highest:8.3f}", flush=True)
             shutil.rmtree(output)

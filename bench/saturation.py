@@ -3,7 +3,7 @@
 The simulated server has 64 slots and takes 200 ms, or 50 to 500 ms, per request. The share is the
 time that slots were busy, divided by slots x the build's wall time, from the start of the command
 to its end, shards included. For comparison, a bare asyncio client that has all requests ready uses
-the same server: this is the upper bound.
+the same server: this is the upper bound. Other runners: `-- --runner=...`, as for a build.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import sys
 import time
 
 from bench.inputs import write_tars
-from bench.measure import WORK, build, config, server, stats, verdict
+from bench.measure import WORK, add_beam_options, build, config, server, stats, verdict
 
 SLOTS = 64
 JSON = {"Content-Type": "application/json"}
@@ -56,6 +56,7 @@ def bare_client(url: str, requests: int) -> float:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--images", type=int, default=12000)
+    add_beam_options(parser)
     args = parser.parse_args()
     source = WORK / f"tiny-{args.images}"
     write_tars(source, args.images, 96, 64)
@@ -71,7 +72,7 @@ def main() -> int:
             settings = config(WORK / "saturation", url)
             output = WORK / "saturation" / "out"
             shutil.rmtree(output, ignore_errors=True)
-            run = build(settings, source, output)
+            run = build(settings, source, output, *args.beam)
             counted = stats(url)
         shares[name] = counted["busy_s"] / SLOTS / run.wall_s
         per_request = 1000 * run.cpu_s / counted["requests"]

@@ -1,4 +1,4 @@
-"""Runs a Beam pipeline: chooses the runner, passes its options, reports a failure in one line."""
+"""Runs a Beam pipeline: chooses the runner and passes its options."""
 
 from __future__ import annotations
 
@@ -7,10 +7,8 @@ import contextlib
 import difflib
 import logging
 import os
-import re
-import sys
-import threading
-from collections.abc import Callable, Iterator
+import zipfile
+from collections.abc import Callable
 from typing import Any
 
 import apache_beam as beam
@@ -18,12 +16,15 @@ from apache_beam.options.pipeline_options import (
     DirectOptions,
     GoogleCloudOptions,
     PipelineOptions,
+    PortableOptions,
+    PrismRunnerOptions,
     SetupOptions,
     StandardOptions,
     _BeamArgumentParser,
 )
 from apache_beam.runners.runner import create_runner
 
+from finehard.beam.failures import plain, root_cause, silence_beam, watched_threads
 from finehard.errors import FinehardError, UsageError, error_line
 
 IN_PROCESS = "FnApiRunner"
@@ -36,24 +37,25 @@ _SAME_NAME = 0.9
 
 _log = logging.getLogger(__name__)
 
-WORKER_GONE = (
-    "a worker process died (killed, or out of memory?); everything answered so far is kept: run "
-    "the same command again, perhaps with fewer workers"
-)
-WORKER_GONE_S = 10.0
-"""Seconds that the runner gets to end by itself after a worker died."""
-
 
 def options(arguments: list[str]) -> PipelineOptions:
     """Returns the Beam options after `--`. Raises `UsageError` if one is unknown; what Beam does
-    not know may be an option of the runner's job server, if it has one."""
+    not know may be an option of the runner's job server, if it has one. A runner that would lose
+    data is refused too, and one without what it needs."""
     parsed = PipelineOptions(arguments)
     standard = parsed.view_as(StandardOptions)
-    _refuse_unknown(arguments, (standard.runner or "").rpartition(".")[2])
+    name = (standard.runner or "").rpartition(".")[2]
+    if name == "DaskRunner":
+        raise UsageError(
+            "runner DaskRunner: it drops what steps emit at the end of a bundle, so most samples "
+            "would be lost; for many machines without a Beam cluster see --join (docs/cluster.md)"
+        )
+    _refuse_unknown(arguments, name)
     if standard.runner in (None, "DirectRunner", "direct"):
         standard.runner = IN_PROCESS
     else:
         _known_runner(standard.runner)
+        _refuse_missing_job_server(name, parsed)
     direct = parsed.view_as(DirectOptions)
     if (direct.direct_num_workers or 1) != 1 and direct.direct_running_mode == "in_memory":
         direct.direct_running_mode = "multi_processing"
@@ -102,6 +104,22 @@ def _known_runner(name: str) -> None:
         raise UsageError(f"runner {name}: {error_line(error)}") from None
 
 
+def _refuse_missing_job_server(runner: str, parsed: PipelineOptions) -> None:
+    endpoint = parsed.view_as(PortableOptions).job_endpoint
+    if runner == "PortableRunner" and not endpoint:
+        raise UsageError("runner PortableRunner: give its job server by --job_endpoint=HOST:PORT")
+    prism = parsed.view_as(PrismRunnerOptions).prism_location
+    if runner != "PrismRunner" or endpoint or not prism or "://" in prism:
+        return
+    if not os.path.isfile(prism):
+        raise UsageError(f"--prism_location={prism}: no such file")
+    if zipfile.is_zipfile(prism):
+        name = os.path.splitext(os.path.basename(prism))[0]
+        with zipfile.ZipFile(prism) as archive:
+            if name not in archive.namelist():  # as Beam unpacks it
+                raise UsageError(f"--prism_location={prism}: has no {name} in it; unpack the zip")
+
+
 def _refuse_unknown(arguments: list[str], runner: str) -> None:
     parser = _all_options()
     unknown = parser.parse_known_args(arguments)[1]
@@ -128,45 +146,21 @@ def _all_options() -> _BeamArgumentParser:
     return parser
 
 
-@contextlib.contextmanager
-def _ended_with_a_worker() -> Iterator[None]:
-    """Ends this process if one of its worker processes dies: Beam would wait for it forever.
-
-    Beam's thread that waits for a worker raises if the worker ended with an error. It does so too
-    if the pipeline failed and is about to raise: that gets `WORKER_GONE_S` to happen.
-    """
-    before, done = threading.excepthook, threading.Event()
-
-    def on_thread_error(failed: threading.ExceptHookArgs) -> None:
-        if failed.thread is None or failed.thread.name != "run_worker":
-            before(failed)
-        elif not done.wait(WORKER_GONE_S):
-            print(f"finehard: {WORKER_GONE}", file=sys.stderr, flush=True)
-            os._exit(1)
-
-    threading.excepthook = on_thread_error
-    try:
-        yield
-    finally:
-        done.set()
-        threading.excepthook = before
-
-
 def run(construct: Callable[[beam.Pipeline], Any], parsed: PipelineOptions) -> Any:
     """Constructs a pipeline and runs it to its end. Raises `FinehardError` if it fails."""
-    logging.getLogger("apache_beam").setLevel(logging.CRITICAL)  # failures are one line here
+    silence_beam()
     try:
         pipeline = beam.Pipeline(options=parsed)
         construct(pipeline)
-        with _ended_with_a_worker():
+        with watched_threads():
             result = pipeline.run()
             _tell_of_job(result, parsed)
             state = result.wait_until_finish()
     except FinehardError as error:
         kind = UsageError if isinstance(error, UsageError) else FinehardError
-        raise kind(_plain(str(error))) from error
+        raise kind(plain(str(error))) from error
     except Exception as error:
-        raise FinehardError(root_cause(error)) from error
+        raise FinehardError(root_cause(error, parsed)) from error
     if state not in (None, "DONE"):
         raise FinehardError(f"the runner ended in state {state}")
     return result
@@ -180,33 +174,3 @@ def _tell_of_job(result: Any, parsed: PipelineOptions) -> None:
             "Dataflow job: https://console.cloud.google.com/dataflow/jobs/%s/%s?project=%s",
             cloud.region, result.job_id(), cloud.project,
         )  # fmt: skip
-
-
-_RAISED = re.compile(r"^(?:finehard\.errors\.)?(?:FinehardError|UsageError): (.*)$", re.MULTILINE)
-
-_EXCEPTION = re.compile(r"(?:\w+\.)*\w*(?:Error|Exception|Exit|Interrupt)\b(?:: |$)")
-
-
-def root_cause(error: BaseException) -> str:
-    """Returns the message for the user from the error that a runner wrapped around it."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, FinehardError):
-            return _plain(str(cause))
-        cause = cause.__cause__ or cause.__context__
-    messages = _RAISED.findall(str(error))
-    if messages:
-        return _plain(messages[-1])
-    if "Channel closed prematurely" in str(error):
-        return WORKER_GONE
-    lines = [line for line in str(error).splitlines() if line.strip()]
-    # a traceback's last exception, whose text may have several lines
-    start = max((n for n, line in enumerate(lines) if _EXCEPTION.match(line)), default=0)
-    last = " ".join(lines[start:]) if lines else type(error).__name__
-    return _plain(f"the pipeline failed: {last} (--debug shows more)")
-
-
-def _plain(line: str) -> str:
-    """Returns `line` without the step name that Beam adds."""
-    line = re.sub(r"\s*\[while running '[^']*'\]", "", line)
-    return " ".join(line.split())[:500]
