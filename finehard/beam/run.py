@@ -152,16 +152,32 @@ def _ended_with_a_worker() -> Iterator[None]:
         threading.excepthook = before
 
 
-def run(construct: Callable[[beam.Pipeline], Any], parsed: PipelineOptions) -> Any:
-    """Constructs a pipeline and runs it to its end. Raises `FinehardError` if it fails."""
-    logging.getLogger("apache_beam").setLevel(logging.CRITICAL)  # failures are one line here
-    try:
+def run(
+    construct: Callable[[beam.Pipeline], Any],
+    parsed: PipelineOptions,
+    submitted: Callable[[Any], bool] = lambda _: True,
+) -> Any:
+    """Constructs a pipeline and runs it to its end. `submitted` gets the result as soon as it runs,
+    and returns whether to wait for it. Raises `FinehardError` if it fails."""
+
+    def begin() -> Any:
         pipeline = beam.Pipeline(options=parsed)
         construct(pipeline)
+        result = pipeline.run()
+        _tell_of_job(result, parsed)
+        return result if submitted(result) else None
+
+    return wait_for(begin)
+
+
+def wait_for(begin: Callable[[], Any]) -> Any:
+    """Begins a run, waits for its end and returns it, unless `begin` returns None. Raises
+    `FinehardError` if it fails."""
+    logging.getLogger("apache_beam").setLevel(logging.CRITICAL)  # failures are one line here
+    try:
         with _ended_with_a_worker():
-            result = pipeline.run()
-            _tell_of_job(result, parsed)
-            state = result.wait_until_finish()
+            result = begin()
+            state = None if result is None else result.wait_until_finish()
     except FinehardError as error:
         kind = UsageError if isinstance(error, UsageError) else FinehardError
         raise kind(_plain(str(error))) from error
