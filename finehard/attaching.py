@@ -24,6 +24,10 @@ _LOOK_S = 1.0
 def recorder(output: str, run: str, options: Any, detach: bool) -> Callable[[Any], bool]:
     """Returns a function of the result of `run` that records its job, if that outlives this
     command, and tells whether to wait for its end: not if `detach`, once its work has begun."""
+    from finehard.beam.run import in_this_process
+
+    if in_this_process(options):
+        return lambda _: True
     from finehard.beam import jobs
 
     jobs.name_job(options, run)

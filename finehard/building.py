@@ -72,19 +72,19 @@ def start(
 ) -> Built | Job:
     """As `build`, but returns the job as soon as it runs, and leaves it to itself: the same call,
     or `build`, finds it. Raises `UsageError` if the build would end with this process."""
-    from finehard.beam import jobs
+    from finehard.beam import jobs, run
 
-    begun = _begin(config, source, output, pipeline, beam, limit)
-    if not jobs.lasts(begun.options):
+    if not jobs.lasts(run.options(list(beam))):
         raise UsageError(
             "--detach: the build would end with this command; it needs Dataflow, or a job service "
             "(--job_endpoint) with workers of its own (--environment_type)"
         )
-    if _serves_here(begun.ready.config):
+    if _serves_here(config):
         raise UsageError(
-            "--detach: the config's model server would end with this command: start one of its "
-            "own, and list it in models.*.endpoints, or set server.where: worker"
+            "--detach: the config's model server would end with this command: start one that "
+            "stays, and list it in models.*.endpoints, or set server.where: worker"
         )
+    begun = _begin(config, source, output, pipeline, beam, limit)
     return _build(begun, progress, detach=True)
 
 

@@ -49,9 +49,11 @@ def cancel_followed() -> None:
 
 def why_cancelled() -> str:
     """Returns a message if the job that this command waits for was cancelled, else ""."""
+    if _followed is None:
+        return ""
     from finehard.beam import jobs
 
-    if _followed is None or not jobs.is_cancelled(_followed.result):
+    if not jobs.is_cancelled(_followed.result):
         return ""
     return (
         f"{_followed.job} was cancelled; everything answered so far is kept: to go on, run the "

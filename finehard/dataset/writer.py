@@ -65,8 +65,8 @@ def write_shard(
     selects the hard negatives. Samples in `removals` become rejects; `source` is their input.
 
     Samples are sorted by key; a repeated key becomes "key~2", "key~3". One sample at a time is held
-    in memory. `check` is called before the shard is replaced. Raises `SampleChangedError` if a sample's bytes have
-    changed or are gone.
+    in memory. `check` is called before the shard is replaced. Raises `SampleChangedError` if a
+    sample's bytes have changed or are gone.
     """
     summary = ShardSummary(index, shard_name(index, count))
     rows: list[dict[str, Any]] = []

@@ -19,6 +19,7 @@ from apache_beam.portability.api import beam_job_api_pb2_grpc as grpc_api
 
 from finehard.serve.replica import free_port
 from finehard.state import current_run
+from tests.pipelines.test_resume import UNFLUSHED_S
 from tests.pipelines.world import Server
 
 
@@ -66,6 +67,14 @@ def asked_twice(server: Server) -> int:
     """How many questions were answered more than once."""
     counts = Counter((stage, question) for _, stage, question in server.answered())
     return sum(number > 1 for number in counts.values())
+
+
+def saved_and_asked_again(server: Server, before: list[tuple[float, str, str]]) -> int:
+    """How many questions answered `before`, when a job ended, were asked again, other than those of
+    its last moments."""
+    last = max(at for at, *_ in before)
+    saved = {(stage, question) for at, stage, question in before if at < last - UNFLUSHED_S}
+    return len(saved & {(s, question) for _, s, question in server.answered()[len(before) :]})
 
 
 class Road:

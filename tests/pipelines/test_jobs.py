@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
+import json
 import re
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from finehard import building
+from finehard.attaching import cancel
+from finehard.cli.main import main
+from finehard.config import Config, parse_config
 from finehard.dataset.validate import validate
+from finehard.errors import FinehardError
 from finehard.state import current_run
 from tests.pipelines import services
-from tests.pipelines.jobs import Jobs, asked_twice, at_work, jobs_at, road, until
-from tests.pipelines.world import ROOT, Server, build, config, images, manifest, start
+from tests.pipelines.jobs import (
+    Jobs,
+    asked_twice,
+    at_work,
+    jobs_at,
+    road,
+    saved_and_asked_again,
+    until,
+)
+from tests.pipelines.world import Server, build, config, images, manifest, start
 
 pytestmark = pytest.mark.slow
 IMAGES = 240
@@ -28,16 +40,19 @@ def jobs() -> Iterator[Jobs]:
         yield jobs_at(options)
 
 
-def finehard(*words: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "finehard.cli", *words]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+def loaded(settings: Path) -> Config:
+    return parse_config(json.loads(settings.read_text()), "test")
+
+
+def built_here(settings: Path, source: Path, output: Path, beam: list[str]) -> building.Built:
+    """Builds in this process."""
+    return building.build(loaded(settings), str(source), str(output), beam=beam)
 
 
 def is_finished(output: Path) -> bool:
-    """Whether the dataset is whole, and nothing is left of the run that made it."""
-    left = [*output.glob("_journal/_records/*"), *output.glob("_journal/_status/*")]
-    finished = (output / "_journal/finished.json").exists() and (output / "report.html").exists()
-    return finished and not left and not current_run.last(str(output)) and not validate(str(output))
+    """Whether the dataset is whole, and known to be."""
+    assert validate(str(output)) == [] and (output / "report.html").exists()
+    return (output / "_journal/finished.json").exists() and not current_run.last(str(output))
 
 
 def test_a_killed_commands_job_is_attached_to_and_finished_once(
@@ -53,11 +68,12 @@ def test_a_killed_commands_job_is_attached_to_and_finished_once(
     second = start(settings, source, output, *jobs.options)
     assert second.stderr is not None
     assert re.match(rf"job \S+ at \S+ builds {output} already", second.stderr.readline())
-    third = build(settings, source, output, *jobs.options)
-    assert third.returncode == 1 and f"being built by process {second.pid}" in third.stderr
+    with pytest.raises(FinehardError, match=f"being built by process {second.pid}"):
+        built_here(settings, source, output, jobs.options)
     out, err = second.communicate(timeout=120)
     assert second.returncode == 0 and f"{IMAGES} read = " in out, err
     assert jobs.state() == "DONE" and asked_twice(server) == 0 and is_finished(output)
+    assert not list(output.glob("_journal/_records/*"))
     assert len(list(output.glob("_journal/_runs/*"))) == 1
 
 
@@ -73,47 +89,50 @@ def test_a_job_that_ended_alone_is_finished_without_a_question(
         r"job \S+ at \S+ goes on by itself\. To watch and finish it: (.*); to cancel it: (.*)", line
     ).groups()  # type: ignore[union-attr]
     assert "--detach" not in watched and cancelled == f"finehard cancel {output}"
-    for options, said in (
-        (["--set", "detect.score=0.9"], "with other settings or input"),
-        (["--join"], "which no process can join"),
-    ):
-        beam = () if "--join" in options else jobs.options
-        other = build(settings, source, output, *beam, options=options)
-        refused = rf"{output} is being built by job \S+ at \S+, {said}: wait .* finehard cancel "
-        assert other.returncode == 1 and re.search(refused, other.stderr), other.stderr
+    by = rf"{output} is being built by job \S+ at \S+,"
+    with pytest.raises(FinehardError, match=f"{by} which no process can join: .* finehard cancel "):
+        building.join(loaded(settings), str(source), str(output))
+    other = config(output, server.url, verify={"text_true": 0.9})
+    with pytest.raises(FinehardError, match=f"{by} with other settings or input: wait .* cancel "):
+        built_here(other, source, output, [])
     until(lambda: jobs.state() == "DONE")
     asked, written = len(server.answered()), (output / "manifest.json").stat()
-    assert asked_twice(server) == 0 and not is_finished(output)
+    assert asked_twice(server) == 0 and current_run.last(str(output))
     done = build(settings, source, output, *jobs.options)
     assert done.returncode == 0 and f"{IMAGES} read = " in done.stdout, done.stderr
     assert re.search(r"\n[1-9]\d* requests", done.stdout), "those of the job"
     assert len(server.answered()) == asked and is_finished(output)
     assert (output / "manifest.json").stat() == written
-    assert finehard("cancel", str(output)).stderr == f"finehard: no job builds {output}\n"
+    with pytest.raises(FinehardError, match=f"^no job builds {output}$"):
+        cancel(str(output))
 
 
-@pytest.mark.parametrize("how", ["SIGINT", "SIGTERM", "finehard cancel"])
+@pytest.mark.parametrize("how", ["SIGINT", "cancel"])
 def test_a_cancelled_job_ends_and_the_command_goes_on(
-    tmp_path: Path, server: Server, jobs: Jobs, how: str
+    tmp_path: Path, server: Server, jobs: Jobs, how: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     settings, source = config(tmp_path, server.url), images(tmp_path / "in", IMAGES)
     output = tmp_path / "out"
     first = start(settings, source, output, *jobs.options)
     until(lambda: at_work(output), first)
-    if how == "finehard cancel":
-        done = finehard("cancel", str(output))
-        assert re.match(r"cancelled job \S+ at \S+; everything", done.stdout), done.stderr
+    if how == "cancel":
+        assert main(["cancel", str(output)]) == 0
+        assert re.match(r"cancelled job \S+ at \S+; everything", capsys.readouterr().out)
     else:
-        first.send_signal(signal.Signals[how])
-    _, err = first.communicate(timeout=30)
-    code = {"SIGINT": 130, "SIGTERM": 143}.get(how, 1)
-    assert first.returncode == code and len(re.findall("(?m)^finehard: ", err)) == 1, err
+        first.send_signal(signal.SIGINT)
+    _, err = first.communicate(timeout=60)
+    assert (
+        first.returncode == (1 if how == "cancel" else 130)
+        and len(re.findall("(?m)^finehard: ", err)) == 1
+    ), err
     assert re.search(r"cancelled job|was cancelled; everything answered so far is kept", err)
     assert not (output / "manifest.json").exists() and not current_run.last(str(output))
     until(lambda: jobs.state() == "FAILED")  # this service only calls a job cancelled
     if how == "SIGINT":
+        before = server.answered()
         again = build(settings, source, output)
-        assert again.returncode == 0 and asked_twice(server) == 0 and is_finished(output)
+        assert again.returncode == 0 and is_finished(output), again.stderr
+        assert saved_and_asked_again(server, before) == 0
 
 
 def test_a_job_out_of_reach_is_superseded_and_destroys_nothing(
@@ -127,12 +146,11 @@ def test_a_job_out_of_reach_is_superseded_and_destroys_nothing(
         way.block()
         first.send_signal(signal.SIGINT)
         first.send_signal(signal.SIGINT)
-        until(lambda: first.poll() is None or True)
-        _, err = first.communicate(timeout=30)
+        _, err = first.communicate(timeout=60)
         assert first.returncode == 130 and "may go on; to cancel it: finehard cancel" in err
     assert jobs.state() == "RUNNING"
-    same = build(settings, source, output, *options)
-    assert same.returncode == 1 and "cannot ask about job" in same.stderr, same.stderr
+    with pytest.raises(FinehardError, match="cannot ask about job"):
+        built_here(settings, source, output, options)
     assert jobs.state() == "RUNNING"
     here = start(settings, source, output)
     until(lambda: jobs.state() == "FAILED", here)
