@@ -40,11 +40,11 @@ def followed() -> Followed | None:
 def cancel_followed() -> None:
     """Cancels the job that this command waits for. Its workers end at their next unit even where
     the runner only says that it is cancelled."""
-    if _followed is not None:
+    if (job := _followed) is not None:
         try:
-            _followed.result.cancel()
+            job.result.cancel()
         finally:
-            current_run.end(_followed.output, _followed.run)
+            current_run.end(job.output, job.run)
 
 
 def why_cancelled() -> str:

@@ -61,16 +61,18 @@ def watched(
     ready: Ready, output: str, run: str, progress: Progress | None, wait: Callable[[], Any]
 ) -> Any:
     """Returns what `wait` returns at the end of `run`, whose progress is told until then. Raises
-    `FinehardError` if it fails: then the next run asks the servers what they take."""
+    `FinehardError` if it fails, after which the next run asks the servers what they take, or if its
+    job is cancelled."""
     from finehard.state import rehearsed
 
     with _polled(lambda: counts_of(ready, output, run), progress):
         try:
             return wait()
         except FinehardError as error:
+            if cancelled := why_cancelled():
+                raise FinehardError(cancelled) from error
             rehearsed.forget(output)
-            fatal = why_cancelled() or counts_of(ready, output, run)["fatal"]
-            raise FinehardError(fatal or str(error)) from error
+            raise FinehardError(counts_of(ready, output, run)["fatal"] or str(error)) from error
 
 
 def counts_of(ready: Ready, output: str, run: str) -> dict[str, Any]:
