@@ -3,46 +3,39 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import pickle
-import shlex
 import time
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from finehard import registry
+from finehard.attaching import earlier_run, recorder, refuse_job
 from finehard.config import Config
 from finehard.dataset import complete
-from finehard.dataset.layout import JOURNAL, MANIFEST, shard_count
+from finehard.dataset.layout import JOURNAL, shard_count
 from finehard.digest import json_digest
-from finehard.errors import FinehardError, UsageError, error_line
+from finehard.ending import Built, built, end_run
+from finehard.errors import FinehardError, UsageError
+from finehard.following import followed, unfollow
 from finehard.io import storage
 from finehard.lmm.dialect import Dialect
 from finehard.preflight import Ready, preflight
-from finehard.running import Progress, counts_of, removals_of, run_pipeline, save_asked, with_zeros
+from finehard.running import Progress, removals_of, run_pipeline, save_asked, with_zeros
 from finehard.sources.identity import input_identity
 from finehard.stages.stage import Stage
 from finehard.state import checkpoints, current_run, members
-from finehard.state.finished import finished_manifest, save_finished
+from finehard.state.current_run import Job, MadeOf
+from finehard.state.finished import finished_manifest
 from finehard.state.lock import locked
-from finehard.state.runs import new_run, record_run
+from finehard.state.runs import new_run
 from finehard.state.settings_snapshot import refuse_changes, settings_digest
 
 if TYPE_CHECKING:
     from finehard.worker.runtime import Build
 
 _log = logging.getLogger(__name__)
-
-
-class Built(NamedTuple):
-    """A finished build. `counts` are those that `Progress` got last."""
-
-    output: str
-    manifest: dict[str, Any]
-    counts: dict[str, Any]
-    seconds: float
 
 
 def build(
@@ -62,12 +55,54 @@ def build(
     anything is written, `FinehardError` when it fails; the same call then continues where it
     stopped.
     """
+    made = _build(_begin(config, source, output, pipeline, beam, limit), progress, detach=False)
+    assert isinstance(made, Built)
+    return made
+
+
+def start(
+    config: Config,
+    source: str,
+    output: str,
+    *,
+    pipeline: str | None = None,
+    beam: Sequence[str] = (),
+    limit: int | None = None,
+    progress: Progress | None = None,
+) -> Built | Job:
+    """As `build`, but returns the job as soon as it runs, and leaves it to itself: the same call,
+    or `build`, finds it. Raises `UsageError` if the build would end with this process."""
+    from finehard.beam import jobs, run
+
+    if not jobs.lasts(run.options(list(beam))):
+        raise UsageError(
+            "--detach: the build would end with this command; it needs Dataflow, or a job service "
+            "(--job_endpoint) with workers of its own (--environment_type)"
+        )
+    if _serves_here(config):
+        raise UsageError(
+            "--detach: the config's model server would end with this command: start one that "
+            "stays, and list it in models.*.endpoints, or set server.where: worker"
+        )
     begun = _begin(config, source, output, pipeline, beam, limit)
+    return _build(begun, progress, detach=True)
+
+
+def _build(begun: _Begun, progress: Progress | None, detach: bool) -> Built | Job:
     with locked(begun.output), contextlib.ExitStack() as stack:
+        stack.callback(unfollow)
+        made_of = _made_of(begun)
+        left = earlier_run(begun.ready, begun.output, made_of, begun.options, progress, detach)
+        if isinstance(left, Job):
+            return left
+        if left is not None:
+            return end_run(
+                begun.ready, begun.output, left.name, left.began, made_of, begun.identity
+            )
         finished = _finished(begun)
         if finished is not None:
             return finished
-        return _write(begun, _prepare(begun, stack), progress)
+        return _write(begun, _prepare(begun, stack), progress, detach)
 
 
 def join(
@@ -97,6 +132,7 @@ def join(
     watch = members.Watch(begun.output)
     if is_written(watch):
         return None
+    refuse_job(begun.output, begun.options)
     with contextlib.ExitStack() as stack:
         finished = _finished(begun)
         if finished is not None:
@@ -106,7 +142,9 @@ def join(
         if finished is not None:
             return finished
         with joined(watch, begun.ready, this, begun.settings, begun.options, progress) as is_writer:
-            return _write(begun, replace(this, run=new_run()), progress) if is_writer else None
+            made = _write(begun, replace(this, run=new_run()), progress) if is_writer else None
+            assert not isinstance(made, Job)
+            return made
 
 
 class _Begun(NamedTuple):
@@ -150,7 +188,7 @@ def _finished(begun: _Begun) -> Built | None:
     if not manifest:
         return None
     _log.info("%s is complete: same input, same settings; nothing is done", output)
-    return _built(output, manifest, with_zeros({}, ready), 0.0)
+    return built(output, manifest, with_zeros({}, ready), 0.0)
 
 
 def _prepare(begun: _Begun, stack: contextlib.ExitStack) -> Build:
@@ -165,46 +203,40 @@ def _prepare(begun: _Begun, stack: contextlib.ExitStack) -> Build:
     return _this_build(ready, output, begun.stores, dialects, begun.settings)
 
 
-def _write(begun: _Begun, this: Build, progress: Progress | None) -> Built:
-    """Runs the whole pipeline and completes the dataset. Nobody else may build it meanwhile."""
-    from finehard.worker import status
+def _write(
+    begun: _Begun, this: Build, progress: Progress | None, detach: bool = False
+) -> Built | Job:
+    """Runs the whole pipeline and completes the dataset. Nobody else may build it meanwhile.
+
+    If `detach`, it returns the job instead as soon as that runs.
+    """
     from finehard.worker.runtime import close_all
 
     ready, output = begun.ready, begun.output
+    save_asked(output, ready)  # before the old manifest is removed
+    made_of, began = _made_of(begun), time.time()
+    current_run.begin(output, this.run, made_of)  # workers of earlier runs end
     for folder in (JOURNAL, "shards", "rejected"):
         storage.sweep(storage.join(output, folder))
-    save_asked(output, ready)  # before the old manifest is removed
     complete.begin(output)
-    current_run.begin(output, this.run)
     checkpoints.prepare(output, this.checkpoints)
-    started = time.monotonic()
     _log.info("building %d images from %s into %s", ready.images, ready.source, output)
-    run_pipeline(ready, this, begun.options, progress)
+    submitted = recorder(output, this.run, begun.options, detach)
+    waited = run_pipeline(ready, this, begun.options, progress, submitted)
+    if not waited and (job := followed()) is not None:
+        return job.job
     try:
         close_all()
     except FinehardError as error:  # concerns only what is saved for a later run
         _log.warning("%s; the dataset is complete", error)
-    manifest = json.loads(storage.read_all(storage.join(output, MANIFEST)))
-    complete.remove_side_files(output, this.run)
-    current_run.end(output, this.run)
-    members.forget(output)
-    counts, seconds = counts_of(ready, this), time.monotonic() - started
-    storage.delete_tree(status.folder(output, this.run))
-    _write_report(output, this.run, seconds, counts)
-    if begun.identity:
-        removed = removals_of(output, ready).digest()
-        save_finished(output, begun.settings, begun.identity, removed)
-    return _built(output, manifest, counts, seconds)
+    return end_run(ready, output, this.run, began, made_of, begun.identity)
 
 
-def _built(output: str, manifest: dict[str, Any], counts: dict[str, Any], seconds: float) -> Built:
-    if manifest["counts"]["written"] == 0:
-        [(reason, number)] = sorted(manifest["rejects"].items(), key=lambda r: -r[1])[:1]
-        raise FinehardError(
-            f"nothing could be written: all {manifest['counts']['read']} images were "
-            f"rejected, {number} for {reason}; see {storage.join(output, 'rejected')}"
-        )
-    return Built(output, manifest, counts, seconds)
+def _made_of(begun: _Begun) -> MadeOf:
+    ready = begun.ready
+    known = begun.identity or json_digest([ready.source, ready.images, dict(ready.unread)])
+    removals = removals_of(begun.output, ready).digest()
+    return {"settings": begun.settings, "input": known, "removals": removals}
 
 
 def _input_identity(ready: Ready) -> str | None:
@@ -239,16 +271,22 @@ def _this_build(
     )
 
 
+def _serves_here(config: Config) -> bool:
+    """Returns whether there is to be a server beside the command."""
+    here = config.server is not None and config.server.where == "driver"
+    return here and not all(model.endpoints for model in config.models.values())
+
+
 def _start_server(config: Config, stack: contextlib.ExitStack) -> Config:
     """Starts this machine's server where the config has one beside the command.
 
     Returns `config` with its address as the endpoint of the models it serves.
     """
-    unserved = {name: m for name, m in config.models.items() if not m.endpoints}
-    if not unserved or config.server is None or config.server.where != "driver":
+    if config.server is None or not _serves_here(config):
         return config
     from finehard.serve import ensure_server
 
+    unserved = {name: m for name, m in config.models.items() if not m.endpoints}
     _log.info("starting a server for %s ...", next(iter(unserved.values())).model)
     server = stack.enter_context(ensure_server(config.server.engine))  # workers here join it
     served = {
@@ -275,18 +313,3 @@ def _ask_servers(
     for line in found.lines():
         _log.info("%s", line)
     return found.dialects
-
-
-def _write_report(output: str, run: str, seconds: float, counts: dict[str, Any]) -> None:
-    """Writes report.html; a dataset is whole without one, so a failure is only logged."""
-    from finehard.report import report
-
-    try:
-        record_run(output, run, seconds, counts["stages"])
-        report(output)
-    except Exception as error:
-        line = error_line(error, 200)
-        _log.warning(
-            "no report.html (%s: %s); the dataset is complete, try: finehard report %s",
-            type(error).__name__, line, shlex.quote(output),
-        )  # fmt: skip

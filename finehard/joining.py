@@ -91,7 +91,7 @@ def _bring_through(ready: Ready, build: Build, options: Any, progress: Progress 
         run_pipeline(ready, build, options, progress)
         here.journal.flush()
     close_all()
-    counts = counts_of(ready, build)
+    counts = counts_of(ready, build.output, build.run)
     _log.info("%d images brought through here; all units are done", counts["done"])
     record_run(build.output, build.run, time.monotonic() - started, counts["stages"])
     storage.delete_tree(status.folder(build.output, build.run))

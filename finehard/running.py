@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from finehard.dataset.removals import Removals, record, recorded
 from finehard.errors import FinehardError
+from finehard.following import why_cancelled
 from finehard.preflight import Ready
 from finehard.state.settings_snapshot import save_settings
 
@@ -35,25 +36,50 @@ def save_asked(output: str, ready: Ready) -> None:
         record(output, removals)
 
 
-def run_pipeline(ready: Ready, build: Build, options: Any, progress: Progress | None) -> None:
-    """Runs the pipeline of `ready` as `build`, with `options` for Beam. Raises `FinehardError` if
-    it fails: then the next run asks the servers what they take."""
+def run_pipeline(
+    ready: Ready,
+    build: Build,
+    options: Any,
+    progress: Progress | None,
+    submitted: Callable[[Any], bool] = lambda _: True,
+) -> bool:
+    """Runs the pipeline of `ready` as `build`, with `options` for Beam. `submitted` gets Beam's
+    result once it runs, and returns whether to wait for its end; so does this. Raises
+    `FinehardError` if it fails: then the next run asks the servers what they take."""
     from finehard.beam import run
+
+    def construct(graph: Any) -> Any:
+        return ready.pipeline.construct(graph, ready.files, build)
+
+    def to_its_end() -> Any:
+        return run.run(construct, options, submitted)
+
+    return watched(ready, build.output, build.run, progress, to_its_end) is not None
+
+
+def watched(
+    ready: Ready, output: str, run: str, progress: Progress | None, wait: Callable[[], Any]
+) -> Any:
+    """Returns what `wait` returns at the end of `run`, whose progress is told until then. Raises
+    `FinehardError` if it fails, after which the next run asks the servers what they take, or if its
+    job is cancelled."""
     from finehard.state import rehearsed
 
-    with _polled(lambda: counts_of(ready, build), progress):
+    with _polled(lambda: counts_of(ready, output, run), progress):
         try:
-            run.run(lambda graph: ready.pipeline.construct(graph, ready.files, build), options)
+            return wait()
         except FinehardError as error:
-            rehearsed.forget(build.output)
-            raise FinehardError(counts_of(ready, build)["fatal"] or str(error)) from error
+            if cancelled := why_cancelled():
+                raise FinehardError(cancelled) from error
+            rehearsed.forget(output)
+            raise FinehardError(counts_of(ready, output, run)["fatal"] or str(error)) from error
 
 
-def counts_of(ready: Ready, build: Build) -> dict[str, Any]:
-    """Returns what `Progress` gets, from the counts of the workers of `build`."""
+def counts_of(ready: Ready, output: str, run: str) -> dict[str, Any]:
+    """Returns what `Progress` gets, from the counts of the workers of `run`."""
     from finehard.worker import status
 
-    return with_zeros(status.total(build.output, build.run), ready)
+    return with_zeros(status.total(output, run), ready)
 
 
 def with_zeros(total: dict[str, Any], ready: Ready) -> dict[str, Any]:

@@ -146,16 +146,32 @@ def _all_options() -> _BeamArgumentParser:
     return parser
 
 
-def run(construct: Callable[[beam.Pipeline], Any], parsed: PipelineOptions) -> Any:
-    """Constructs a pipeline and runs it to its end. Raises `FinehardError` if it fails."""
-    silence_beam()
-    try:
+def run(
+    construct: Callable[[beam.Pipeline], Any],
+    parsed: PipelineOptions,
+    submitted: Callable[[Any], bool] = lambda _: True,
+) -> Any:
+    """Constructs a pipeline and runs it to its end. `submitted` gets the result as soon as it runs,
+    and returns whether to wait for it. Raises `FinehardError` if it fails."""
+
+    def begin() -> Any:
         pipeline = beam.Pipeline(options=parsed)
         construct(pipeline)
+        result = pipeline.run()
+        _tell_of_job(result, parsed)
+        return result if submitted(result) else None
+
+    return wait_for(begin, parsed)
+
+
+def wait_for(begin: Callable[[], Any], parsed: PipelineOptions) -> Any:
+    """Begins a run with the options `parsed`, waits for its end and returns it, unless `begin`
+    returns None. Raises `FinehardError` if it fails."""
+    silence_beam()
+    try:
         with watched_threads():
-            result = pipeline.run()
-            _tell_of_job(result, parsed)
-            state = result.wait_until_finish()
+            result = begin()
+            state = None if result is None else result.wait_until_finish()
     except FinehardError as error:
         kind = UsageError if isinstance(error, UsageError) else FinehardError
         raise kind(plain(str(error))) from error

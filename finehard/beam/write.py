@@ -87,6 +87,7 @@ class WriteShards(beam.PTransform):
                 beam.pvalue.AsSingleton(read),
                 partial(current_run.check_current, build.output, build.run),
             )
+            | "completed" >> beam.Map(_completed, build)
         )
 
 
@@ -247,7 +248,8 @@ class _Write(beam.DoFn):
     ) -> Iterator[ShardSummary]:
         index, pointers = shard
         build = self._build
-        current_run.check_current(build.output, build.run)
+        check = partial(current_run.check_current, build.output, build.run)
+        check()
         try:
             yield write_shard(
                 build.output,
@@ -260,7 +262,12 @@ class _Write(beam.DoFn):
                 balance,
                 runtime(build).removals,
                 build.input,
+                check,
             )
         except SampleChangedError as error:
             checkpoints.forget(error.side_file)
             raise
+
+
+def _completed(_: None, build: Build) -> None:
+    current_run.completed(build.output, build.run)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from finehard import __version__
 from finehard.cli import (
+    cancel,
     curate,
     export,
     import_release,
@@ -81,9 +82,13 @@ def _parser() -> argparse.ArgumentParser:
     added.add_argument("--join", action="store_true", help="build together with all processes that "
                        "run this command, on any machines: each asks its own servers about images "
                        "that no other does, and one writes the shards")  # fmt: skip
+    _add_detach(added)
     added = command("submit", submit.run, submit.TEXT)
     _add_build_arguments(added, output_required=True)
     submit.add_arguments(added)
+    _add_detach(added)
+    added = command("cancel", cancel.run, cancel.TEXT)
+    cancel.add_arguments(added)
     text = "check everything, and estimate requests, GPU hours and cost"
     added = command("plan", _plan, text)
     _add_build_arguments(added, output_required=False)
@@ -159,6 +164,11 @@ def _add_build_arguments(command: Parser, output_required: bool) -> None:
     command.add_argument("--limit", type=int, metavar="N", help="only the first N images")
 
 
+def _add_detach(command: Parser) -> None:
+    command.add_argument("--detach", action="store_true", help="return once the job runs; the same "
+                         "command without it watches and finishes the job")  # fmt: skip
+
+
 def _add_config(command: Parser) -> None:
     command.add_argument("--config", help="YAML file or bundled config (default: demo)")
     _add_set(command)
@@ -188,7 +198,7 @@ def _build(chosen: argparse.Namespace) -> int:
 
     run_build(
         _config(chosen), chosen.input, chosen.output, chosen.pipeline, chosen.beam, chosen.limit,
-        chosen.join,
+        chosen.join, chosen.detach,
     )  # fmt: skip
     return 0
 

@@ -41,7 +41,10 @@ def run(chosen: argparse.Namespace) -> int:
     if chosen.print:
         print(shlex.join(_command(chosen, beam)))
         return 0
-    run_build(config, chosen.input, chosen.output, chosen.pipeline, beam, chosen.limit)
+    run_build(
+        config, chosen.input, chosen.output, chosen.pipeline, beam, chosen.limit,
+        detach=chosen.detach,
+    )  # fmt: skip
     return 0
 
 
@@ -54,4 +57,6 @@ def _command(chosen: argparse.Namespace, beam: list[str]) -> list[str]:
         words += ["--pipeline", chosen.pipeline]
     if chosen.limit is not None:
         words += ["--limit", str(chosen.limit)]
+    if chosen.detach:
+        words += ["--detach"]
     return [*words, "--", *beam]

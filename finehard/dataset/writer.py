@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import IO, Any
 
 from finehard.dataset.layout import ShardsConfig, shard_name
+from finehard.dataset.merge import Check, at_will
 from finehard.dataset.packed import Finished, around_image, json_place
 from finehard.dataset.pointers import Pointer, in_order
 from finehard.dataset.regions import RegionWriter, region_rows, regions_part
@@ -58,12 +59,14 @@ def write_shard(
     balance: Balance | None = None,
     removals: Removals = NOTHING,
     source: str = "",
+    check: Check = at_will,
 ) -> ShardSummary:
     """Writes shard `index` of `count`, its rows of the tables and its rejects; `balance`, if given,
     selects the hard negatives. Samples in `removals` become rejects; `source` is their input.
 
     Samples are sorted by key; a repeated key becomes "key~2", "key~3". One sample at a time is held
-    in memory. Raises `SampleChangedError` if a sample's bytes have changed or are gone.
+    in memory. `check` is called before the shard is replaced. Raises `SampleChangedError` if a
+    sample's bytes have changed or are gone.
     """
     summary = ShardSummary(index, shard_name(index, count))
     rows: list[dict[str, Any]] = []
@@ -91,6 +94,7 @@ def write_shard(
             summary.regions += row["regions"]
             summary.hard_negatives += row["hard_negatives"]
         hashed.end_tar()
+        check()
     summary.samples, summary.rejects = len(rows), len(rejects)
     summary.bytes, summary.sha256 = hashed.written, hashed.sha256.hexdigest()
     write_table(index_part(output, run, summary.name), rows, INDEX_SCHEMA)

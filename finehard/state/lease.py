@@ -48,13 +48,15 @@ def leased(output: str) -> Iterator[None]:
     ended = threading.Event()
 
     def keep() -> None:
-        held = lease
+        held, failed = lease, False
         while not ended.wait(HEARTBEAT_S):
-            with contextlib.suppress(OSError, FinehardError):  # the next one may succeed
-                renewed = _renew(uri, held)
+            try:
+                renewed = _renew(uri, held, failed)
                 if renewed is None and not ended.is_set():
                     _stop(output, _read(uri))
-                held = renewed or held
+                held, failed = renewed or held, False
+            except (OSError, FinehardError):  # the next one may succeed
+                failed = True
 
     thread = threading.Thread(target=keep, name="finehard-lease", daemon=True)
     thread.start()
@@ -111,14 +113,22 @@ def _acquire(uri: str, me: str, before: _Lease | None) -> _Lease | None:
         return _still(me, _read(uri))
 
 
-def _renew(uri: str, held: _Lease) -> _Lease | None:
-    """Writes the next heartbeat. Returns the new lease; None if the lease is lost."""
+def _renew(uri: str, held: _Lease, failed: bool = False) -> _Lease | None:
+    """Writes the next heartbeat. Returns the new lease; None if the lease is lost.
+
+    Where the store has no conditional writes it looks first, and does not write if this process
+    stood still since, in which time the lease may have been taken over. After a heartbeat that
+    `failed`, the lease may be missing without another's doing.
+    """
     number = held.heartbeat + 1
     if held.version is not None:
         return _write_if(uri, held.holder, number, held.version)
+    looked = time.monotonic()
     now = _read(uri)
-    if now is not None and now.holder != held.holder:  # none: a write failed half-way
+    if _still(held.holder, now) is None and not (now is None and failed):
         return None
+    if time.monotonic() - looked >= HEARTBEAT_S:
+        return held
     storage.write(uri, _encode(held.holder, number))
     return held._replace(heartbeat=number)
 

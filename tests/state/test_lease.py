@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
 import textwrap
@@ -114,6 +116,29 @@ def test_a_build_that_lost_its_lease_ends_in_one_line(output: tuple[str, str]) -
         assert process.returncode == 1
         assert "was taken over by somebody else" in error and error.count("\n") == 1
         assert b"somebody else" in storage.read_all(uri)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("ended", [False, True], ids=["still-built", "built-and-free"])
+def test_a_stalled_build_that_was_superseded_ends(output: tuple[str, str], ended: bool) -> None:
+    command = [sys.executable, "-c", textwrap.dedent(HOLDS), *output]
+    pipe = subprocess.PIPE
+    uri = f"{output[0]}/_journal/lease.json"
+    with subprocess.Popen(command, cwd=ROOT, stdout=pipe, stderr=pipe, text=True) as process:
+        assert process.stdout is not None and process.stdout.readline()
+        process.send_signal(signal.SIGSTOP)
+        with locked(output[0]):
+            if not ended:
+                process.send_signal(signal.SIGCONT)
+                _, error = process.communicate(timeout=20)
+                assert f"process {os.getpid()} ".encode() in storage.read_all(uri)
+        if ended:
+            process.send_signal(signal.SIGCONT)
+            _, error = process.communicate(timeout=20)
+            assert not storage.exists(uri)
+        assert process.returncode == 1 and error.count("\n") == 1
+        said = "is free: its lease was deleted" if ended else f"taken over by process {os.getpid()}"
+        assert said in error and "which stops therefore" in error
 
 
 @pytest.mark.slow
