@@ -14,11 +14,11 @@ from concurrent.futures import Future
 from typing import Any
 
 from finehard.errors import FinehardError, typed_error_line
-from finehard.lmm import endpoints
+from finehard.fleet import endpoints
+from finehard.fleet.loop import event_loop, on_loop
 from finehard.lmm.choices import probabilities
 from finehard.lmm.config import ModelConfig
 from finehard.lmm.dialect import Dialect
-from finehard.lmm.loop import event_loop, on_loop
 from finehard.lmm.message import content, refusal, token_counts
 from finehard.lmm.question import Answer, Question, RequestFailed
 from finehard.lmm.reply import InvalidReply, RefusedInProse, parse_reply

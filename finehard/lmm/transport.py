@@ -11,9 +11,9 @@ import aiohttp
 import orjson
 
 from finehard.errors import FinehardError
+from finehard.fleet.sockets import WATCH_S, Sockets
 from finehard.lmm.config import ModelConfig
 from finehard.lmm.message import error
-from finehard.lmm.sockets import WATCH_S, Sockets
 
 MAX_BODY = 4 << 20
 """The most bytes read of a response; no valid one is longer."""

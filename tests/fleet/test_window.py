@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from finehard.lmm import window as module
-from finehard.lmm.window import EndpointWindow
+from finehard.fleet import window as module
+from finehard.fleet.window import EndpointWindow
 
 
 class Clock:

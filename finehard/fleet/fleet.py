@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from finehard.digest import number
-from finehard.lmm.window import EndpointWindow
+from finehard.fleet.window import EndpointWindow
 
 UNHEALTHY_AFTER = 3
 """Consecutive failures after which an endpoint is unhealthy; fewer may be the requests' fault.

@@ -1,4 +1,4 @@
-"""Where a model's endpoints are: URLs in the config, or a file or DNS name that lists them.
+"""Where servers are: URLs in the config, or a file or DNS name that lists them.
 
 A list is read again while the build runs, so servers may join and leave.
 """
