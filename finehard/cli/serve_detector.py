@@ -13,8 +13,8 @@ PORT = 8100
 
 def add_arguments(command: Parser) -> None:
     """Adds the arguments beside those of the config."""
-    command.add_argument("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 for "
-                         "other machines, which need no password (default: %(default)s)")  # fmt: skip
+    command.add_argument("--host", default="127.0.0.1", help="address; 0.0.0.0 for "
+                         "other machines, without a password (default: %(default)s)")  # fmt: skip
     command.add_argument("--port", type=int, default=PORT, help="0: any (default: %(default)s)")
     command.add_argument("--devices", help="such as cuda:0,cuda:1 (default: the config's; where "
                          "that is auto, all GPUs, or else the CPU)")  # fmt: skip
