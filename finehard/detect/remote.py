@@ -95,7 +95,7 @@ class RemoteDetector:
                 self._fleet.give_up(fault)
                 raise
             else:
-                self._fleet.answered(endpoint, "detect", 1, sent)
+                self._fleet.taken(endpoint, sent)
                 self._known = asked
                 return found
             finally:

@@ -121,6 +121,12 @@ class Fleet:
         endpoint.window.answered(stage, tokens, sent, endpoint.busy)
         self.succeeded(endpoint, sent)
 
+    def taken(self, endpoint: Endpoint, sent: float) -> None:
+        """Records an answer of `endpoint`, one that turns away what it cannot take, to a request
+        that was sent at `sent`; its window follows that, not the latency."""
+        endpoint.window.taken(sent, endpoint.busy)
+        self.succeeded(endpoint, sent)
+
     def succeeded(self, endpoint: Endpoint, sent: float = 0.0) -> None:
         """Records a response of `endpoint` to a request sent at `sent`: it is healthy."""
         endpoint.accepted = max(endpoint.accepted, sent)

@@ -27,6 +27,17 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[Clock]:
     yield made
 
 
+def test_a_server_that_turns_away_is_not_cut_for_latency(clock: Clock) -> None:
+    """A detector works its queue off: twice the requests take twice as long."""
+    window = EndpointWindow(32, 120.0)
+    for _ in range(40):
+        sent, busy = clock.now, int(window.size)
+        clock.now += busy / 60
+        window.taken(sent, busy)
+    assert window.size == 32
+    assert window.cut(clock.now) and window.size < 32
+
+
 def round_trip(
     window: EndpointWindow, clock: Clock, latency_s: float, stage: str = "caption", tokens: int = 50
 ) -> None:
