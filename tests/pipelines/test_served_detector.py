@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -67,7 +68,7 @@ def test_bytes_are_those_of_a_local_detector(world: World, tmp_path: Path) -> No
 def test_one_of_two_servers_killed_costs_no_image(world: World, tmp_path: Path) -> None:
     first, second = (world.serve(SLEEPS_S="0.3") for _ in range(2))
     process = start(world.config(first.url, second.url), world.source, tmp_path / "out")
-    _wait_for_boxes(tmp_path / "out")
+    _wait_for_boxes(process, tmp_path / "out")
     first.kill()
     out, err = process.communicate(timeout=300)
     assert process.returncode == 0, out + err
@@ -78,7 +79,7 @@ def test_without_servers_it_ends_and_the_command_goes_on(world: World, tmp_path:
     first = world.serve(SLEEPS_S="0.5")
     settings, output = world.config(first.url, outage_s=3), tmp_path / "out"
     process = start(settings, world.source, output)
-    _wait_for_boxes(output)
+    _wait_for_boxes(process, output)
     first.kill()
     _, err = process.communicate(timeout=300)
     assert process.returncode == 1 and "Traceback" not in err
@@ -93,7 +94,7 @@ def test_servers_join_and_leave_by_a_file(world: World, tmp_path: Path) -> None:
     listed = tmp_path / "detectors"
     listed.write_text(f"# one a line\n{first.url}\n")
     process = start(world.config(f"file:{listed}"), world.source, tmp_path / "out")
-    _wait_for_boxes(tmp_path / "out")
+    _wait_for_boxes(process, tmp_path / "out")
     listed.write_text(f"{second.url}\n")
     time.sleep(7)  # the list is read every 5 s
     first.kill()
@@ -110,8 +111,9 @@ def test_another_detector_ends_before_anything_is_written(world: World, tmp_path
     assert not (tmp_path / "out").exists()
 
 
-def _wait_for_boxes(output: Path) -> None:
+def _wait_for_boxes(process: subprocess.Popen[str], output: Path) -> None:
     until = time.monotonic() + 240
     while not list(output.glob("_journal/detect/**/*")):
+        assert process.poll() is None, process.communicate()
         assert time.monotonic() < until
         time.sleep(0.05)
