@@ -187,6 +187,9 @@ def as_dict(config: Config) -> dict[str, Any]:
     for name in ("sent_min_side", "sent_max_aspect"):
         if values["images"][name] == getattr(ImagesConfig, name):
             del values["images"][name]
+    for name in ("endpoints", "timeout_s", "outage_s"):
+        if values["detect"][name] == getattr(DetectConfig, name):
+            del values["detect"][name]
     for model in values["models"].values():
         for name in [n for n, default in NEWER.items() if model[n] == default]:
             del model[name]

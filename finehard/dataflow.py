@@ -73,12 +73,15 @@ def missing(job: Job, config: Config, python: tuple[int, ...] = sys.version_info
 
 
 def _unserved(config: Config) -> list[str]:
-    """Returns the models that workers would not reach, a line each."""
+    """Returns the models and detectors that workers would not reach, a line each."""
     lines = []
     for name, model in config.models.items():
         local = [url for url in model.endpoints if urlsplit(url).hostname in _THIS_MACHINE]
         if local:
             lines.append(f"models.{name}.endpoints: {local[0]} is another machine for each worker")
+    here = [url for url in config.detect.endpoints if urlsplit(url).hostname in _THIS_MACHINE]
+    if here:
+        lines.append(f"detect.endpoints: {here[0]} is another machine for each worker")
     served_here = config.server is not None and config.server.where == "driver"
     if served_here and not all(model.endpoints for model in config.models.values()):
         lines.append("server.where: the server would run on this machine: worker")

@@ -23,6 +23,7 @@ ROOT = Path(__file__).parents[1]
         pytest.param("cpu_per_image --images 20", marks=pytest.mark.full),
         "demo_detector --scenes 4",
         "detect_select --images 50",
+        pytest.param("detector_service --images 80", marks=pytest.mark.full),
         pytest.param("faults --minutes 0.01 --images 40", marks=pytest.mark.full),
         pytest.param("finish --shards 3 --samples 2", marks=pytest.mark.full),
         "fuzz --minutes 0.02",

@@ -47,6 +47,19 @@ def test_kubernetes_pods_join_with_valid_arguments() -> None:
     assert load_config(chosen.config, chosen.set).server
 
 
+def test_kubernetes_detector_is_where_a_build_finds_it() -> None:
+    service, detector = documents("detector.yaml")
+    [container] = detector["spec"]["template"]["spec"]["containers"]
+    program, *arguments = container["command"]
+    chosen = _parser().parse_args(arguments)
+    assert program == "finehard" and chosen.host == "0.0.0.0"
+    assert service["spec"]["clusterIP"] == "None"
+    assert chosen.port == service["spec"]["ports"][0]["port"]
+    endpoint = f"dns+http://{service['metadata']['name']}:{chosen.port}"
+    assert endpoint in (ROOT / "docs" / "cluster.md").read_text("utf-8")
+    load_config("cluster", [f"detect.endpoints=[{endpoint}]"])
+
+
 def test_kubernetes_servers_match_the_cluster_config() -> None:
     service, _, servers = documents("vllm.yaml")
     name, port = servers["metadata"]["name"], service["spec"]["ports"][0]["port"]

@@ -67,6 +67,7 @@ def test_beam_is_imported_in_one_folder_only() -> None:
 
 def test_packages_do_not_import_what_they_need_not_know() -> None:
     unknown = {
+        "finehard.fleet": ("lmm", "stages", "beam", "worker", "state", "dataset", "detect"),
         "finehard.lmm": ("stages", "beam", "worker", "state", "dataset", "phrases", "detect"),
         "finehard.io": ("stages", "beam", "worker", "state", "dataset", "lmm", "sources"),
         "finehard.stages": ("beam", "worker", "state", "dataset", "sources", "report", "config"),

@@ -12,6 +12,7 @@ from apache_beam.utils.timestamp import MIN_TIMESTAMP
 from apache_beam.utils.windowed_value import WindowedValue
 
 from finehard.detect import Detection
+from finehard.detect.remote import DetectionFailed
 from finehard.detect.stage import Detect
 from finehard.digest import digest
 from finehard.errors import FinehardError
@@ -40,7 +41,7 @@ class AskDetector(beam.DoFn):
 
     def start_bundle(self) -> None:
         """Opens a window of images, a few batches long."""
-        self._window = Window(4 * self._build.config.detect.batch_size)
+        self._window = Window(self._runtime.detector_window())
 
     def process(self, record: Record | Reject) -> Iterator[Record | Reject]:
         """Submits `record` to the detector, and yields whatever has been detected by now."""
@@ -58,14 +59,14 @@ class AskDetector(beam.DoFn):
             yield self._selected(record, journaled.value, from_journal=True)
             return
         try:
-            image = self._runtime.images.pixels(record)
+            detected = self._runtime.detected(record, phrases)
         except ImageError as error:
             yield reject(record, self._name, error.reason, error.detail)
             return
         except (OSError, EOFError) as error:
             yield reject(record, self._name, "unreadable_image", str(error))
             return
-        detected = self._runtime.detections().submit(image, phrases)
+        self._window.size = self._runtime.detector_window()
         self._window.add(record, self._saved(detected, record.unit, key))
         for item, raw in self._window.finished():
             yield self._answered(item, raw)
@@ -97,6 +98,8 @@ class AskDetector(beam.DoFn):
                 return self._selected(record, saved.result(), from_journal=False)
         except FinehardError:
             raise
+        except DetectionFailed as error:
+            return reject(record, self._name, "detector_failed", str(error))
         except Exception as error:  # a detector can fail on one image in any way
             line = " ".join(f"{type(error).__name__}: {error}".split())
             return reject(record, self._name, "detector_failed", line)

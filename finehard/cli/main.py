@@ -20,6 +20,7 @@ from finehard.cli import (
     push,
     remove,
     repair,
+    serve_detector,
     submit,
 )
 from finehard.console.arguments import Parser
@@ -146,6 +147,9 @@ def _parser() -> argparse.ArgumentParser:
         module.add_arguments(added)
     added = command("serve", _serve, "run the config's model server in the foreground")
     _add_config(added)
+    added = command("serve-detector", serve_detector.run, serve_detector.TEXT)
+    _add_config(added)
+    serve_detector.add_arguments(added)
     command("train", _unreached, "train FG-CLIP on a dataset")
     command("export-features", _unreached, "write features of classes or images for detectors")
     command("evaluate", _unreached, "evaluate a model, also on benchmarks, or a dataset")

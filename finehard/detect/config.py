@@ -4,10 +4,11 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Annotated, Literal
 
-from annotated_types import Ge
+from annotated_types import Ge, Gt, Lt
 
 from finehard.errors import UsageError
-from finehard.settings.ranges import Positive, Share
+from finehard.fleet import endpoints
+from finehard.settings.ranges import Amount, Positive, Share
 
 BACKENDS = {
     "owlv2": "finehard.detect.owl:load_owl",
@@ -36,6 +37,14 @@ class DetectConfig:
     """yolo_world only: the CLIP text model that embeds the phrases."""
     allow_pickle: bool = False
     """yolo_world only: unpickle the .pt file without restrictions, which runs any code in it."""
+    endpoints: tuple[str, ...] = ()
+    """Where `finehard serve-detector` runs: base URLs such as http://HOST:8100, or one entry that
+    lists them and is read again while the build runs, file:PATH (a URL a line) or
+    dns+http://NAME:PORT. Empty: each process of the build has a detector of its own."""
+    timeout_s: Annotated[float, Gt(0), Lt(float("inf"))] = 120.0
+    """Timeout of one request to an endpoint."""
+    outage_s: Amount = 300.0
+    """Seconds without any boxes from the endpoints after which the build stops."""
     device: str = "auto"
     """auto | cpu | cuda | cuda:N | mps"""
     dtype: Literal["float32", "float16", "bfloat16"] = "float32"
@@ -79,6 +88,8 @@ class DetectConfig:
                 f"detect.backend: unknown backend {self.backend!r}; {hint} "
                 "Your own detector is given as module:function."
             )
+        if problem := endpoints.fault(self.endpoints):
+            raise UsageError(f"detect.endpoints: {problem}")
         if self.min_area > self.max_area:
             raise UsageError("detect.min_area is larger than detect.max_area: no box would be left")
         if self.score < self.floor:

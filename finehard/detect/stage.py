@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from finehard.detect import DetectConfig, Detection, check_detector, detector_identity, select
+from finehard.detect.served import served_identity
 from finehard.digest import digest
 from finehard.records import Record, Region
 from finehard.stages.stage import Settings, Stage
@@ -17,13 +18,19 @@ class Detect(Stage):
     name = "detect"
     config_type = DetectConfig
 
+    _served: dict[str, Any] | None = None
+
     def check(self, settings: Settings) -> None:
-        """Raises `FinehardError` if the detector cannot be loaded; loads no weights."""
-        check_detector(self.config)
+        """Raises `FinehardError` if the detector cannot be loaded, or its servers are not it; loads
+        no weights."""
+        if self.config.endpoints:
+            self._served = served_identity(self.config, settings.images)
+        else:
+            check_detector(self.config)
 
     def identity(self) -> dict[str, Any]:
         """Returns everything that changes the detector's raw boxes."""
-        return detector_identity(self.config)
+        return self._served or detector_identity(self.config)
 
     def provenance(self, settings: Settings) -> dict[str, Any]:
         """Returns the detector, and its content hash or revision."""

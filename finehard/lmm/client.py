@@ -7,25 +7,23 @@ they go on while the pipeline's thread decodes images.
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
-from typing import Any
+from typing import Any, NoReturn
 
 from finehard.errors import FinehardError, typed_error_line
-from finehard.lmm import endpoints
+from finehard.fleet import endpoints
+from finehard.fleet.following import follow
+from finehard.fleet.loop import event_loop, on_loop
 from finehard.lmm.choices import probabilities
 from finehard.lmm.config import ModelConfig
 from finehard.lmm.dialect import Dialect
-from finehard.lmm.loop import event_loop, on_loop
 from finehard.lmm.message import content, refusal, token_counts
 from finehard.lmm.question import Answer, Question, RequestFailed
 from finehard.lmm.reply import InvalidReply, RefusedInProse, parse_reply
 from finehard.lmm.sender import Sender, Tally
 from finehard.records import Usage
-
-_log = logging.getLogger(__name__)
 
 ASK_AGAIN = (
     "That reply is not usable: {why}. "
@@ -57,15 +55,16 @@ class Client:
         self.tally: dict[str, Tally] = {}
         """Counts by stage."""
         listed = endpoints.endpoint_list(config.endpoints)
-        urls = on_loop(endpoints.first(listed, config.model)) if listed else config.endpoints
+        served = f"model {config.model!r}"
+        urls = on_loop(endpoints.first(listed, served)) if listed else config.endpoints
         self._sender = Sender(config, urls, dialect, check)
         self._submitted: deque[tuple[Question, Future[Answer]]] = deque()
         self._wakeup_scheduled = False
         self._tasks: set[asyncio.Task[None]] = set()  # a loop references its tasks weakly
-        self._following: Future[None] | None = None
+        self._following: Future[NoReturn] | None = None
         if listed:
-            follow = self._follow(listed)
-            self._following = asyncio.run_coroutine_threadsafe(follow, event_loop())
+            following = follow(self._sender.fleet, listed, served)
+            self._following = asyncio.run_coroutine_threadsafe(following, event_loop())
 
     @property
     def window(self) -> int:
@@ -115,27 +114,6 @@ class Client:
         if self._following is not None:
             self._following.cancel()
         on_loop(self._sender.transport.close())
-
-    async def _follow(self, listed: str) -> None:
-        """Keeps the fleet as `listed` names it. A list that cannot be read, or names no endpoint,
-        changes nothing."""
-        fleet, told = self._sender.fleet, ""
-        while True:
-            await asyncio.sleep(endpoints.READ_AGAIN_S)
-            try:
-                urls = await endpoints.read(listed)
-            except FinehardError as error:
-                if str(error) != told:
-                    told = str(error)
-                    _log.warning("%s; the endpoints of before stay", told)
-                continue
-            before = {endpoint.url for endpoint in fleet.endpoints}
-            if urls and set(urls) != before:
-                fleet.update(urls)
-                _log.info(
-                    "model %s: %d endpoints, %d joined, %d left",
-                    self.config.model, len(urls), len(set(urls) - before), len(before - set(urls)),
-                )  # fmt: skip
 
     async def _problems(self) -> dict[str, str | None]:
         urls = [endpoint.url for endpoint in self._sender.fleet.endpoints]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 from finehard.errors import UsageError
-from finehard.lmm import endpoints
+from finehard.fleet import endpoints
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class ModelConfig:
     api_key_env: str | None = None
     """Environment variable with the API key; the key itself is never written anywhere."""
     window: int = 64
-    """The most requests in flight per endpoint and process; see `finehard.lmm.window`."""
+    """The most requests in flight per endpoint and process; see `finehard.fleet.window`."""
     timeout_s: float = 120.0
     """Timeout of one request."""
     attempts: int = 6

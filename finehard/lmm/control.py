@@ -10,7 +10,7 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
-from finehard.lmm.fleet import Endpoint
+from finehard.fleet.fleet import Endpoint
 from finehard.lmm.question import Question
 from finehard.lmm.transport import Refused, Transient
 

@@ -13,11 +13,11 @@ from typing import Any, NamedTuple, NoReturn
 import orjson
 
 from finehard.errors import FinehardError
+from finehard.fleet.fleet import Endpoint, Fleet
 from finehard.lmm import dialect as dialects
 from finehard.lmm.config import ModelConfig
 from finehard.lmm.control import Controls
 from finehard.lmm.dialect import Dialect
-from finehard.lmm.fleet import Endpoint, Fleet
 from finehard.lmm.message import content, token_counts
 from finehard.lmm.question import Question, RequestFailed
 from finehard.lmm.reply import InvalidReply, parse_reply

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import re
 from typing import Any
@@ -11,17 +10,21 @@ import aiohttp
 import orjson
 
 from finehard.errors import FinehardError
+from finehard.fleet.connections import (
+    FAILURES,
+    NOT_CONNECTED,
+    Connections,
+    TooLong,
+    describe,
+    is_lost,
+    read_body,
+    retry_after,
+)
 from finehard.lmm.config import ModelConfig
 from finehard.lmm.message import error
-from finehard.lmm.sockets import WATCH_S, Sockets
 
 MAX_BODY = 4 << 20
 """The most bytes read of a response; no valid one is longer."""
-
-CONNECT_S = 5.0
-"""The longest that making a connection may take."""
-
-_NOT_CONNECTED = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
 
 _FILTERED = re.compile(
     r"content.?filter|content management policy|content.?policy|moderation|flagged|responsible.?ai"
@@ -39,8 +42,6 @@ _NO_CREDIT = re.compile(
 """Words of a 429 that no waiting cures, as OpenAI sends them."""
 
 _TAGS = re.compile(rb"<(style|script)\b.*?</\1>|<[^>]*>", re.IGNORECASE | re.DOTALL)
-
-_SECONDS = re.compile(r"[0-9]+(\.[0-9]+)?")
 
 
 class Transient(Exception):
@@ -105,14 +106,16 @@ class Transport:
                 f"the environment variable {config.api_key_env} is not set: it must contain "
                 f"the API key of model {config.model}"
             )
-        self._session: aiohttp.ClientSession | None = None
-        self._sockets = Sockets()
+        authorization = {"Authorization": f"Bearer {self._key}"} if self._key else {}
+        self._connections = Connections(
+            config.timeout_s,
+            {"Content-Type": "application/json"} | authorization,
+            config.trust_env,
+        )
 
     async def close(self) -> None:
         """Closes the connections."""
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+        await self._connections.close()
 
     async def chat(self, url: str, body: bytes) -> dict[str, Any]:
         """Returns the response of the endpoint at `url` to a chat request.
@@ -120,20 +123,20 @@ class Transport:
         Raises `Transient` or `Refused`.
         """
         try:
-            async with self._http().post(
+            async with self._connections.session().post(
                 f"{url}/chat/completions", data=body, allow_redirects=False
             ) as response:
-                data = await _body(response)
+                data = await read_body(response, MAX_BODY)
                 if response.status != 200:
-                    retry_after_s = _retry_after(response)
+                    retry_after_s = retry_after(response)
                     raise self._status_error(url, response.status, retry_after_s, data)
-        except (aiohttp.ClientError, TimeoutError, OSError) as failure:
+        except TooLong as failure:
+            raise Transient("server_error", str(failure)) from None
+        except FAILURES as failure:
             reason = "timeout" if isinstance(failure, TimeoutError) else "server_error"
-            connected = not isinstance(failure, _NOT_CONNECTED)
-            broken = isinstance(failure, (aiohttp.ClientConnectionError, OSError))
-            lost = not connected or (broken and reason != "timeout")
-            detail = f"{url}: {_describe(failure)}"
-            raise Transient(reason, detail, connected=connected, lost=lost) from None
+            connected = not isinstance(failure, NOT_CONNECTED)
+            detail = f"{url}: {describe(failure)}"
+            raise Transient(reason, detail, connected=connected, lost=is_lost(failure)) from None
         try:
             reply = orjson.loads(data)
         except ValueError:
@@ -166,15 +169,16 @@ class Transport:
             f"is the server running, and are the endpoints of model {self._config.model!r} right?"
         )
         try:
-            async with self._http().get(
+            async with self._connections.session().get(
                 f"{url}/models",
                 timeout=aiohttp.ClientTimeout(total=min(15.0, self._config.timeout_s)),
                 allow_redirects=False,
             ) as response:
-                problem = self._list_problem(url, response.status, await _body(response))
-        except (aiohttp.ClientError, TimeoutError, OSError) as failure:
-            return f"no model server at {url} ({_describe(failure)}); {hint}"
-        except Transient:
+                body = await read_body(response, MAX_BODY)
+                problem = self._list_problem(url, response.status, body)
+        except FAILURES as failure:
+            return f"no model server at {url} ({describe(failure)}); {hint}"
+        except TooLong:
             problem = f"{url}/models returned no model list"
         if problem is None:
             return None
@@ -206,32 +210,6 @@ class Transport:
             else:
                 return True
         raise AssertionError("unreachable")
-
-    def _http(self) -> aiohttp.ClientSession:
-        if self._session is None:
-            authorization = {"Authorization": f"Bearer {self._key}"} if self._key else {}
-            # compressed responses are neither requested nor read: they could be decompression bombs
-            headers = {"Content-Type": "application/json", "Accept-Encoding": "identity"}
-            timeout_s = self._config.timeout_s
-            self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(
-                    limit=0, keepalive_timeout=30, socket_factory=self._sockets.make
-                ),
-                headers=headers | authorization,
-                timeout=aiohttp.ClientTimeout(
-                    total=timeout_s, sock_connect=min(CONNECT_S, timeout_s)
-                ),
-                auto_decompress=False,
-                trust_env=self._config.trust_env,
-            )
-            self._watch(self._session)
-        return self._session
-
-    def _watch(self, session: aiohttp.ClientSession) -> None:
-        """Breaks dead connections every second until `session` is closed."""
-        if not session.closed:
-            self._sockets.break_dead()
-            asyncio.get_running_loop().call_later(WATCH_S, self._watch, session)
 
     def _status_error(
         self, url: str, status: int, retry_after_s: float | None, data: bytes
@@ -278,26 +256,3 @@ def trivial(config: ModelConfig, token_field: str = "max_tokens") -> bytes:
     chat = [{"role": "user", "content": "Say yes."}]
     body = {"model": config.model, "messages": chat, token_field: 4, **config.extra_body}
     return orjson.dumps({name: value for name, value in body.items() if value is not None})
-
-
-async def _body(response: aiohttp.ClientResponse) -> bytes:
-    chunks, length = [], 0
-    async for chunk in response.content.iter_chunked(1 << 16):
-        chunks.append(chunk)
-        length += len(chunk)
-        if length > MAX_BODY:
-            response.close()
-            raise Transient("server_error", f"the response has more than {MAX_BODY} bytes")
-    return b"".join(chunks)
-
-
-def _describe(error: BaseException) -> str:
-    if isinstance(error, TimeoutError):
-        return "timed out"
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text[:120]}" if text else type(error).__name__
-
-
-def _retry_after(response: aiohttp.ClientResponse) -> float | None:
-    value = response.headers.get("Retry-After", "")
-    return min(float(value), 300.0) if _SECONDS.fullmatch(value) else None

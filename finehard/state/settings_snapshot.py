@@ -22,7 +22,15 @@ from finehard.stages.stage import Stage
 _NOT_IN_THE_DATA = {
     "": {"server", "prices", "when_changed", "max_rejected"},
     "models.*": {"endpoints", "api_key_env", "window", "timeout_s", "attempts", "outage_s", *NEWER},
-    "detect": {"device", "batch_size", "threads", "allow_pickle"},
+    "detect": {
+        "device",
+        "batch_size",
+        "threads",
+        "allow_pickle",
+        "endpoints",
+        "timeout_s",
+        "outage_s",
+    },
     "images": {"cache_bytes"},
     "source": {"removal_list"},
 }

@@ -55,6 +55,12 @@ class Images:
         with cached.lock:
             return self._decoded(record, cached).pixels
 
+    def data(self, record: Record) -> bytes:
+        """Returns the image's bytes. Raises `OSError` or `EOFError`."""
+        cached = self._entry(record)
+        with cached.lock:
+            return self._bytes(record, cached)
+
     def views(self, record: Record, boxes: tuple[Box, ...]) -> list[bytes]:
         """Returns JPEG bytes of the parts of the image in `boxes`. Raises as `pixels`."""
         cached = self._entry(record)
@@ -89,13 +95,17 @@ class Images:
 
     def _decoded(self, record: Record, cached: _CachedImage) -> Decoded:
         if cached.decoded is None:
-            if cached.data is None:
-                cached.data = self._fetch(record)
-            cached.decoded = decode(cached.data, self.config)
+            cached.decoded = decode(self._bytes(record, cached), self.config)
             with self._lock:
                 self.decodes += 1
             self._weigh(record.source, cached)
         return cached.decoded
+
+    def _bytes(self, record: Record, cached: _CachedImage) -> bytes:
+        if cached.data is None:
+            cached.data = self._fetch(record)
+            self._weigh(record.source, cached)
+        return cached.data
 
     def _weigh(self, source: str, cached: _CachedImage) -> None:
         """Updates the total by what `cached` now weighs, and drops the least recently used."""

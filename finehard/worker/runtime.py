@@ -9,6 +9,7 @@ import pickle
 import threading
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from typing import Any
@@ -16,19 +17,21 @@ from typing import Any
 from finehard import registry, rejects
 from finehard.config import Config
 from finehard.dataset.removals import Removals, recorded
-from finehard.detect import load_detector
+from finehard.detect import Detection, load_detector
+from finehard.detect.batches import Batches
+from finehard.detect.remote import RemoteDetector
 from finehard.detect.stage import Detect
 from finehard.errors import FinehardError
 from finehard.io import storage
 from finehard.lmm.client import Client
 from finehard.lmm.dialect import Dialect
+from finehard.records import Record
 from finehard.serve import Server, ensure_server
 from finehard.sources.identity import State, file_state
 from finehard.stages.stage import Stage
 from finehard.state import current_run
 from finehard.state.checkpoints import Checkpoint
 from finehard.state.journal import Journal
-from finehard.worker.detections import Detections
 from finehard.worker.images import Images
 from finehard.worker.reject_share import RejectShare
 from finehard.worker.shares import Joined, Shares
@@ -105,7 +108,7 @@ class Runtime:
         self.reject_share = RejectShare(self.config.max_rejected)
         self._clients: dict[str, Client] = {}
         self._server: Server | None = None
-        self._detections: Detections | None = None
+        self._detector: Batches | RemoteDetector | None = None
         self._lock = threading.Lock()
         self._open_samples: Counter[str] = Counter()
         self._open_units: set[str] = set()
@@ -149,16 +152,33 @@ class Runtime:
         self._server = self._server or ensure_server(self.config.server.engine)
         return self._server
 
-    def detections(self) -> Detections:
-        """Returns the detector's queue; loads the detector on first use."""
+    def detected(self, record: Record, phrases: list[str]) -> Future[list[Detection]]:
+        """Returns the future detections of `phrases`, by the detector of this process, which is
+        loaded on first use, or by its servers. Raises `ImageError`, `OSError` or `EOFError`."""
         with self._lock:
-            return self._load_detector()
+            detector = self._load_detector()
+        pixels = self.images.pixels(record)  # later stages want them too, whoever detects
+        if isinstance(detector, RemoteDetector):
+            return detector.submit(self.images.data(record), phrases, record.sha256)
+        return detector.submit(pixels, phrases)
 
-    def _load_detector(self) -> Detections:
-        if self._detections is None:
-            detector = load_detector(self.config.detect)
-            self._detections = Detections(detector, self.config.detect.batch_size)
-        return self._detections
+    def detector_window(self) -> int:
+        """Returns how many images the detector may have at once: a few batches, for each server as
+        far as they are known."""
+        if isinstance(self._detector, RemoteDetector):
+            return self._detector.window
+        return 4 * self.config.detect.batch_size
+
+    def _load_detector(self) -> Batches | RemoteDetector:
+        if self._detector is None:
+            config = self.config.detect
+            if config.endpoints:
+                [stage] = [s for s in self.stages.values() if isinstance(s, Detect)]
+                max_side = self.config.images.max_side
+                self._detector = RemoteDetector(config, max_side, stage.identity())
+            else:
+                self._detector = Batches([load_detector(config)], config.batch_size)
+        return self._detector
 
     def file_state(self, uri: str) -> State:
         """Returns the state of a source file; of one in a store, as it was when first asked for."""
@@ -211,8 +231,8 @@ class Runtime:
                 stack.callback(self._server.close)
             for client in self._clients.values():
                 stack.callback(client.close)
-            if self._detections is not None:
-                stack.callback(self._detections.close)
+            if self._detector is not None:
+                stack.callback(self._detector.close)
             stack.callback(self.status.close)
             stack.callback(self.journal.close)
 

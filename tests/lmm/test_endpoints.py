@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from finehard.errors import FinehardError, UsageError
-from finehard.lmm import endpoints
+from finehard.fleet import endpoints
 from finehard.lmm.client import Client
 from finehard.lmm.config import ModelConfig
 from tests.lmm.conftest import question

@@ -97,8 +97,13 @@ class EndpointWindow:
             if self.cut(sent):
                 for each in self._levels.values():
                     each.floor *= RELAXED
-        elif 2 * busy >= self.size:  # one that is not used proves nothing
-            self.size = min(self.most, self.size + self._growth(latency_s))
+        else:
+            self._grow(latency_s, busy)
+
+    def taken(self, sent: float, busy: int) -> None:
+        """Grows the window for an answer of a server that turns away what it cannot take, and so
+        tells itself when to cut it; however long the answer took."""
+        self._grow(time.monotonic() - sent, busy)
 
     def cut(self, sent: float) -> bool:
         """Cuts the window for what happened to a request sent at `sent`. Returns whether it did:
@@ -113,6 +118,10 @@ class EndpointWindow:
         """Cuts the window for a request sent at `sent` that was not answered in time."""
         if self.cut(sent):
             self.ceiling = self.size
+
+    def _grow(self, latency_s: float, busy: int) -> None:
+        if 2 * busy >= self.size:  # one that is not used proves nothing
+            self.size = min(self.most, self.size + self._growth(latency_s))
 
     def _growth(self, latency_s: float) -> float:
         """Returns what an answer adds: 1 doubles the window in a round trip."""

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from finehard.digest import number
-from finehard.lmm.window import EndpointWindow
+from finehard.fleet.window import EndpointWindow
 
 UNHEALTHY_AFTER = 3
 """Consecutive failures after which an endpoint is unhealthy; fewer may be the requests' fault.
@@ -119,6 +119,12 @@ class Fleet:
         """Records an answer of `endpoint`, of `tokens` tokens, to a request of `stage` that was
         sent at `sent`; its window follows the latency."""
         endpoint.window.answered(stage, tokens, sent, endpoint.busy)
+        self.succeeded(endpoint, sent)
+
+    def taken(self, endpoint: Endpoint, sent: float) -> None:
+        """Records an answer of `endpoint`, one that turns away what it cannot take, to a request
+        that was sent at `sent`; its window follows that, not the latency."""
+        endpoint.window.taken(sent, endpoint.busy)
         self.succeeded(endpoint, sent)
 
     def succeeded(self, endpoint: Endpoint, sent: float = 0.0) -> None:

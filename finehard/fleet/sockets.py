@@ -27,7 +27,7 @@ between them, from 0.2 s: 3 s."""
 
 
 class Sockets:
-    """The sockets of a model's connections."""
+    """The sockets of a fleet's connections."""
 
     def __init__(self) -> None:
         self._open: weakref.WeakSet[socket.socket] = weakref.WeakSet()

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from finehard.lmm import window as module
-from finehard.lmm.window import EndpointWindow
+from finehard.fleet import window as module
+from finehard.fleet.window import EndpointWindow
 
 
 class Clock:
@@ -25,6 +25,17 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[Clock]:
     made = Clock()
     monkeypatch.setattr(module, "time", made)
     yield made
+
+
+def test_a_server_that_turns_away_is_not_cut_for_latency(clock: Clock) -> None:
+    """A detector works its queue off: twice the requests take twice as long."""
+    window = EndpointWindow(32, 120.0)
+    for _ in range(40):
+        sent, busy = clock.now, int(window.size)
+        clock.now += busy / 60
+        window.taken(sent, busy)
+    assert window.size == 32
+    assert window.cut(clock.now) and window.size < 32
 
 
 def round_trip(

@@ -1,4 +1,4 @@
-"""Where a model's endpoints are: URLs in the config, or a file or DNS name that lists them.
+"""Where servers are: URLs in the config, or a file or DNS name that lists them.
 
 A list is read again while the build runs, so servers may join and leave.
 """
@@ -25,6 +25,10 @@ FIRST_WAIT_S = 30.0
 
 _FIRST_AGAIN_S = 0.5
 
+_NO_SECRETS = (
+    "without keys and passwords (a model's belong in the environment variable named by api_key_env)"
+)
+
 _LISTS = ("file:", "dns+http:")
 _URL = re.compile(r"https?://[^\s@/]+(/[^\s@]*)?")
 _DNS = re.compile(r"dns\+http://([A-Za-z0-9._-]+):([0-9]{1,5})(/[^\s@]*)?")
@@ -48,11 +52,11 @@ def fault(endpoints: Sequence[str]) -> str | None:
         return f"endpoint {listed!r} needs an absolute path: every worker reads it"
     if _DNS.fullmatch(listed):
         return None
-    return f"endpoint {listed.rpartition('@')[2]!r} is not dns+http://NAME:PORT/v1"
+    return f"endpoint {listed.rpartition('@')[2]!r} is not dns+http://NAME:PORT/PATH"
 
 
-async def first(listed: str, model: str) -> tuple[str, ...]:
-    """Returns the endpoints that `listed` names, and waits a while for one.
+async def first(listed: str, served: str) -> tuple[str, ...]:
+    """Returns the endpoints of what is `served` that `listed` names, and waits a while for one.
 
     Raises `FinehardError` if there is none by then, or if a line is not an endpoint.
     """
@@ -62,11 +66,10 @@ async def first(listed: str, model: str) -> tuple[str, ...]:
         if time.monotonic() > until:
             what = "is the file" if listed.startswith("file:") else "are the name and the servers"
             raise FinehardError(
-                f"{listed} names no endpoint of model {model!r} after {FIRST_WAIT_S:.0f} s: "
-                f"{what} there?"
+                f"{listed} names no endpoint of {served} after {FIRST_WAIT_S:.0f} s: {what} there?"
             )
         if not told:
-            _log.info("waiting for endpoints of model %s in %s ...", model, listed)
+            _log.info("waiting for endpoints of %s in %s ...", served, listed)
             told = True
         await asyncio.sleep(_FIRST_AGAIN_S)
     return urls
@@ -118,7 +121,4 @@ async def _addresses(name: str, port: int) -> list[str]:
 def _url_fault(url: str) -> str | None:
     if _URL.fullmatch(url):
         return None
-    return (
-        f"endpoint {url.rpartition('@')[2]!r} is not http(s)://HOST:PORT/v1 (keys and passwords "
-        "belong in the environment variable named by api_key_env)"
-    )
+    return f"endpoint {url.rpartition('@')[2]!r} is not http(s)://HOST:PORT/PATH, {_NO_SECRETS}"

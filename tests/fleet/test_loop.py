@@ -7,7 +7,7 @@ import sys
 
 SCRIPT = """
 import threading
-from finehard.lmm.loop import event_loop
+from finehard.fleet.loop import event_loop
 
 threads, barrier, loops = [], threading.Barrier(32), []
 

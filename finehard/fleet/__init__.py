@@ -1,0 +1,1 @@
+"""Servers over HTTP: which there are, and which of them gets the next request."""
