@@ -32,7 +32,8 @@ _STORES = {"s3": "aws", "gs": "gcp", "az": "azure", "hf": "hub"}
 
 def extras(config: Config, uris: list[str]) -> list[str]:
     """Returns the extras that a build with `config` from and to `uris` imports."""
-    found = {_DETECT[config.detect.backend]} if config.detect.backend in _DETECT else set()
+    detects = config.recaption is None and config.detect.backend in _DETECT
+    found = {_DETECT[config.detect.backend]} if detects else set()
     if own_server(config) and config.server is not None:
         found |= {"serve"} if choose_engine(config.server.engine) == "transformers" else set()
     found |= {"curate"} if config.curate.evaluation else set()
@@ -68,7 +69,8 @@ def targets(config: Config, uris: list[str]) -> list[str]:
     found = [f"EXTRAS={','.join(lacking)}", "extras"] if lacking else []
     if (vllm := vllm_target(config)) is not None:
         found.append(vllm)
-    weights = needed(config.detect) if config.dataflow is None else Needed(None, ())
+    detects = config.recaption is None and config.dataflow is None
+    weights = needed(config.detect) if detects else Needed(None, ())
     return [*found, "weights"] if weights.file or weights.hub else found
 
 
