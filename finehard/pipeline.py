@@ -47,7 +47,8 @@ def load_pipeline(spec: str | None = None) -> Pipeline:
     if not os.path.isfile(file):
         known = ", ".join(sorted(found.stem for found in bundled.parent.glob("[!_]*.py")))
         raise UsageError(
-            f"--pipeline {spec}: there is no file {file} (give FILE.py[:function], or one of {known})"
+            f"--pipeline {spec}: there is no file {file} (give FILE.py[:function], or one of "
+            f"{known})"
         )
     registry.add_path(os.path.dirname(file))
     module = registry.import_module(os.path.basename(path), f"--pipeline {file}")

@@ -1,0 +1,131 @@
+"""Builds of captions alone, by `--pipeline recaption`, against real HTTP servers."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+from aiohttp import web
+
+from bench.simulated_server import MODEL
+from finehard.building import build
+from finehard.config import parse_config
+from finehard.dataset.reader import open_dataset
+from finehard.dataset.validate import validate
+from tests.lmm.faulty_server import FaultyServer
+from tests.pipelines.world import Server, config, images, manifest, sums
+
+pytestmark = pytest.mark.slow
+
+REFUSAL = "I'm sorry, but I can't assist with that request."
+PLAIN, SCENE = "A red mug stands on a table.", "The mug on the table is red, and made of clay."
+CAPTIONS = {
+    0: (PLAIN, SCENE),
+    1: (REFUSAL, SCENE),
+    2: (PLAIN, None),
+    3: (REFUSAL, None),
+}
+"""By image: what each captioner says; None: nothing that fits the schema."""
+
+
+async def _reply(request: web.Request) -> web.StreamResponse:
+    text = json.dumps(await request.json())
+    picture = re.search(r"picture (\d+)", text)
+    said = CAPTIONS[int(picture[1]) if picture else 0]["will draw it" in text]
+    reply = json.dumps({"short_caption": "A red mug", "long_caption": said}) if said else "{}"
+    message = {"role": "assistant", "content": reply}
+    return web.json_response(
+        {"model": MODEL, "choices": [{"message": message, "finish_reason": "stop"}]}
+    )
+
+
+def _settings(url: str, **captioners: Any) -> dict[str, Any]:
+    return {
+        "models": {"lmm": {"model": MODEL, "endpoints": [url], "window": 16}},
+        "recaption": {"captioners": captioners},
+        "max_rejected": 1.0,
+    }
+
+
+def _built(values: dict[str, Any], source: Path, output: Path) -> dict[str, Any]:
+    config = parse_config(values, "test")
+    return build(config, str(source), str(output), pipeline="recaption").manifest
+
+
+def test_each_image_has_the_captions_that_are_usable(tmp_path: Path) -> None:
+    source, output = images(tmp_path / "in", len(CAPTIONS)), tmp_path / "out"
+    plain = {"show_alt_text": True}
+    scene = {"show_alt_text": True, "prompt": "caption.scene.v1"}
+    with FaultyServer() as server:
+        server.always = _reply
+        made = _built(_settings(server.url, plain=plain, scene=scene), source, output)
+    assert validate(str(output)) == []
+    samples = {sample.key: sample.json for sample in open_dataset(str(output))}
+    told = {
+        int(key): [(row["captioner"], row["long_caption"]) for row in sample["extra"]["captions"]]
+        for key, sample in samples.items()
+    }
+    assert told == {
+        0: [("plain", PLAIN), ("scene", SCENE)], 1: [("scene", SCENE)], 2: [("plain", PLAIN)],
+    }  # fmt: skip
+    for key, sample in samples.items():
+        assert sample["long_caption"] == told[int(key)][0][1]
+        assert sample["regions"] == [] and sample["alt_text"] == f"picture {key}"
+        assert set(sample["provenance"]) == {"recaption-plain", "recaption-scene"}
+    assert made["dropped"] == {
+        "recaption-plain.refused_by_model": 1, "recaption-scene.invalid_reply": 1
+    }  # fmt: skip
+    [rejected] = pq.read_table(output / "rejected").to_pylist()
+    assert (rejected["stage"], rejected["reason"]) == ("recaption-scene", "invalid_reply")
+    assert {*made["prompts"]} == {"recaption-plain", "recaption-scene"}
+    assert "refused_by_model" in (output / "report.html").read_text()
+
+
+def test_another_captioner_is_the_only_one_asked(tmp_path: Path, server: Server) -> None:
+    """Also as if it had been there from the start."""
+    source = images(tmp_path / "in", 20)
+    one, two = {"plain": {}}, {"plain": {}, "scene": {"prompt": "caption.scene.v1"}}
+    made = _built(_settings(server.url, **one), source, tmp_path / "out")
+    assert made["counts"]["written"] == 20 and made["usage"]["recaption-plain"]["requests"] == 20
+    first = next(iter(open_dataset(str(tmp_path / "out")))).json
+    assert (first["schema_version"], first["regions"]) == ("1.0", []) and "extra" not in first
+    asked = len(server.answered())
+    _built(_settings(server.url, **two), source, tmp_path / "out")
+    assert len(server.answered()) - asked == 20 + 1  # one to try the server
+    _built(_settings(server.url, **two), source, tmp_path / "new")
+    assert sums(tmp_path / "out") == sums(tmp_path / "new")
+
+
+def _finehard(*arguments: object, cwd: Path) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "finehard.cli", *map(str, arguments)]
+    return subprocess.Popen(command, cwd=cwd, stdout=-1, stderr=-1, text=True)
+
+
+def test_processes_that_join_caption_together(tmp_path: Path, server: Server) -> None:
+    source, output = images(tmp_path / "in", 48), tmp_path / "out"
+    captioners = {"plain": {}, "scene": {"prompt": "caption.scene.v1"}}
+    settings = config(tmp_path, server.url, recaption={"captioners": captioners})
+    both = ("--pipeline", "recaption", "--config", settings, "--input", source)
+    planned, _ = (plan := _finehard("plan", *both, "--json", cwd=tmp_path)).communicate()
+    assert plan.returncode == 0
+    assert [(stage["stage"], stage["requests"]) for stage in json.loads(planned)["stages"]] == [
+        ("recaption-plain", 48), ("recaption-scene", 48)
+    ]  # fmt: skip
+    running = [
+        _finehard("build", "--join", *both, "--output", output, cwd=tmp_path) for _ in range(2)
+    ]
+    for process in running:
+        _, told = process.communicate(timeout=120)
+        assert process.returncode == 0, told
+    assert manifest(output)["pipeline"] == ["recaption-plain", "recaption-scene"]
+    alone = _finehard("build", *both, "--output", tmp_path / "alone", cwd=tmp_path)
+    _, told = alone.communicate(timeout=120)
+    assert alone.returncode == 0, told
+    assert sums(output) == sums(tmp_path / "alone")
+    assert validate(str(output)) == []
