@@ -1,9 +1,10 @@
-"""What captions of very many images cost beside the models, by their number, and worked out for more.
+"""What captions of very many images cost beside the models, and worked out for 1.6 billion.
 
 Tiny JPEGs in tars as img2dataset writes them are captioned by `--pipeline recaption` with one
 captioner; the simulated server answers at once. Each size is built, run again when finished, and
-run again from its checkpoints. Rows are kept in a file: `--images 1000000` adds one, `--images`
-without a number prints the table of all and the sheet for 1.6 billion images.
+run again from its checkpoints. What was measured is kept in a file: `--images 1000000` adds a size,
+`--images` without a number prints the table and the sheet of what there is. The requests to a store
+are counted in a small build on an emulated S3.
 """
 
 from __future__ import annotations
@@ -17,13 +18,16 @@ import shutil
 import subprocess
 import sys
 import time
+import tracemalloc
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from apache_beam.coders import FastPrimitivesCoder
 
+from bench import store
 from bench.inputs import write_tars
 from bench.measure import WORK, build_command, config, server, stats, verdict
 from finehard.dataset.layout import CHECKPOINTS, JOURNAL, MANIFEST
@@ -34,11 +38,16 @@ from finehard.sources.identity import input_identity
 
 FOLDER = WORK / "scale"
 RESULTS = FOLDER / "results.jsonl"
+AROUND = FOLDER / "around.json"
 PER_TAR = 10_000
 TARGET = 1_600_000_000
 PART = 16_000_000
-"""Images of one build of the sheet: an input of `TARGET` images is built in parts."""
-GOAL = 1.1
+"""Images of one build in the sheet: the input is built in parts."""
+PROCESSES = (8, 64, 512)
+GPU_S = 10
+"""Images that one process has captioned a second, in the sheet: about what an 8B model does on one
+GPU by the prices in configs/recaption.yaml."""
+GROWTH_GOAL = 1.1
 KINDS = {
     rf"{JOURNAL}/recaption-[^/]+/.*": "journal",
     rf"{JOURNAL}/{CHECKPOINTS}/.*\.records": "checkpoints: records",
@@ -91,31 +100,35 @@ def run(command: list[str]) -> tuple[Step, float]:
     return Step(wall, used.ru_utime + used.ru_stime, used.ru_maxrss * 1024 / 1e9), began
 
 
-def measure(images: int, resumed: bool) -> Row:
-    """Builds `images` images, and runs the command again if they are to be `resumed`."""
+def measure(images: int) -> Row:
+    """Builds `images` images, runs the command again, and once more from its checkpoints."""
     source, output = FOLDER / f"in-{images}", FOLDER / f"out-{images}"
     shutil.rmtree(output, ignore_errors=True)
     write_tars(source, images, 64, 48, 50, PER_TAR)
     with server("--slots", "256", "--least-s", "0", "--most-s", "0") as url:
-        settings = config(
-            FOLDER / str(images), url,
-            recaption={"captioners": {"plain": {}}},
-            source={"unit_size": 1024},
-            shards={"samples_per_shard": 10_000},
-        )  # fmt: skip
+        settings = _settings(str(images), url)
         command = [*build_command(settings, source, output), "--pipeline", "recaption"]
         built, began = run(command)
         row = Row(
             images, built, parts(output, began, began + built.wall_s), stats(url)["requests"],
             *kept(output), shuffled(output), os.getloadavg()[0],
         )  # fmt: skip
-        if resumed:
-            row.again, _ = run(command)
-            (output / MANIFEST).unlink()
-            row.through, _ = run(command)
+        row.again, _ = run(command)
+        (output / MANIFEST).unlink()
+        row.through, _ = run(command)
     shutil.rmtree(output)
     shutil.rmtree(source)
     return row
+
+
+def _settings(name: str, url: str, **sections: Any) -> Path:
+    return config(
+        FOLDER / name, url,
+        recaption={"captioners": {"plain": {}}},
+        source={"unit_size": 1024},
+        shards={"samples_per_shard": 10_000},
+        **sections,
+    )  # fmt: skip
 
 
 def parts(output: Path, began: float, ended: float) -> dict[str, float]:
@@ -153,28 +166,31 @@ def shuffled(output: Path) -> int:
     return len(FastPrimitivesCoder().encode((12, pointer)))
 
 
-def surveyed(tars: int) -> tuple[float, float]:
-    """Returns the milliseconds that it takes to look at a tar of the input, with its statistics,
-    and the bytes of memory that it is known by: of `tars` with one image each."""
-    import tracemalloc
-
-    folder = FOLDER / "tars"
+def around() -> dict[str, float]:
+    """Returns what a tar of the input takes at each start: milliseconds of CPU, and bytes of
+    memory; and the requests to a store, an image and a second."""
+    folder, tars = FOLDER / "tars", 10_000
     shutil.rmtree(folder, ignore_errors=True)
     write_tars(folder, 1, 64, 48, 50)
     for number in range(1, tars):
         for name in ("00000.tar", "00000_stats.json"):
             os.link(folder / name, folder / name.replace("00000", f"{number:05d}"))
     tracemalloc.start()
-    before, _ = tracemalloc.get_traced_memory()
     files = discover(str(folder), SourceConfig())
-    held = (tracemalloc.get_traced_memory()[0] - before) / tars
+    held, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert len(files) == tars
-    started = time.perf_counter()
+    started = time.process_time()
     input_identity(discover(str(folder), SourceConfig()))
-    ms = 1000 * (time.perf_counter() - started) / tars
+    ms = 1000 * (time.process_time() - started) / tars
     shutil.rmtree(folder)
-    return ms, held
+    found = store.count(*store.SIZES)
+    return {
+        "tar_ms": ms,
+        "tar_bytes": held / tars,
+        "store_an_image": found.an_image,
+        "store_a_second": found.a_second,
+    }
 
 
 def rows() -> list[Row]:
@@ -189,12 +205,12 @@ def rows() -> list[Row]:
 
 def table(measured: list[Row]) -> Iterator[str]:
     """Yields the lines of the table of what was measured."""
-    yield f"{'images':>28} " + " ".join(f"{row.images:>12,}" for row in measured)
 
-    def line(name: str, values: list[float | None], form: str = ",.2f") -> str:
-        cells = (f"{'-':>12}" if v is None else f"{v:>12{form}}" for v in values)
-        return f"{name:>28} " + " ".join(cells)
+    def line(name: str, values: Sequence[float | None], form: str = ",.2f") -> str:
+        cells = (f"{'-':>12}" if value is None else f"{value:>12{form}}" for value in values)
+        return f"{name:>32} " + " ".join(cells)
 
+    yield line("images", [row.images for row in measured], ",")
     yield line("wall s", [row.built.wall_s for row in measured], ",.0f")
     for name in measured[0].parts:
         yield line(f"{name} s", [row.parts[name] for row in measured], ",.1f")
@@ -202,36 +218,88 @@ def table(measured: list[Row]) -> Iterator[str]:
     yield line("peak memory GB", [row.built.peak_gb for row in measured], ".3f")
     yield line("requests an image", [row.requests / row.images for row in measured], ".4f")
     yield line("bytes shuffled an image", [row.shuffled for row in measured], ".0f")
-    for name in dict.fromkeys(KINDS.values()):
-        files = [row.files.get(name, 0) for row in measured]
-        yield line(f"{name}, files", [*files], ",.0f")
-        sizes = [row.bytes.get(name, 0) / row.images for row in measured]
-        yield line("bytes an image", [*sizes], ",.1f")
-    for name, steps in (
-        ("finished, again", [row.again for row in measured]),
-        ("from checkpoints", [row.through for row in measured]),
-    ):
-        yield line(f"{name} s", [step and step.wall_s for step in steps], ",.1f")
-        yield line(
-            "CPU ms an image",
-            [step and 1000 * step.cpu_s / row.images for step, row in zip(steps, measured)],
-        )
+    for kind in dict.fromkeys(KINDS.values()):
+        yield line(f"{kind}: files", [row.files.get(kind, 0) for row in measured], ",.0f")
+        yield line("bytes an image", [row.bytes.get(kind, 0) / row.images for row in measured])
+    again, through = [row.again for row in measured], [row.through for row in measured]
+    for title, steps in (("finished, run again", again), ("run from checkpoints", through)):
+        yield line(f"{title} s", [s.wall_s if s else None for s in steps], ",.1f")
+        cpu_ms = [
+            1000 * step.cpu_s / row.images if step else None
+            for step, row in zip(steps, measured, strict=True)
+        ]
+        yield line("CPU ms an image", cpu_ms)
+        yield line("peak memory GB", [s.peak_gb if s else None for s in steps], ".3f")
     yield line("load at the end", [row.load for row in measured], ".1f")
+
+
+def sheet(small: Row, large: Row, around: dict[str, Any]) -> Iterator[str]:
+    """Yields the lines of what `TARGET` images take: the cost of an image is the difference of two
+    sizes over the difference of their images, so that what a start costs is not in it."""
+
+    def each(less: float, more: float) -> float:
+        return (more - less) / (large.images - small.images)
+
+    first, last = small.through or small.built, large.through or large.built
+    cpu_s = each(small.built.cpu_s, large.built.cpu_s)
+    writing_s, last_h = each(first.cpu_s, last.cpu_s), each(first.wall_s, last.wall_s) * PART / 3600
+    memory = each(first.peak_gb, last.peak_gb)
+    builds, tars = TARGET // PART, TARGET // PER_TAR
+    yield (
+        f"{TARGET:,} images in {tars:,} tars, by {builds} builds of {PART:,}. Each figure is its "
+        f"difference between {large.images:,} and {small.images:,} images, an image, times "
+        "their number."
+    )
+
+    def line(name: str, text: str) -> str:
+        return f"{name:>32} {text}"
+
+    yield line("CPU hours", f"{cpu_s * TARGET / 3600:,.0f}")
+    yield line("of these writing shards", f"{writing_s * TARGET / 3600:,.0f}")
+    yield line("images a second and core", f"{1 / cpu_s:,.0f}")
+    for processes in PROCESSES:
+        hours = cpu_s * TARGET / processes / 3600 + last_h
+        told = f"{hours:,.1f}, {last_h:.1f} of them for the last build's writer, if models keep up"
+        yield line(f"hours, {processes} joined processes", told)
+    held, whole = (last.peak_gb + memory * (size - large.images) for size in (PART, TARGET))
+    yield line("memory of a writer", f"{held:,.1f} GB; of all images in one build {whole:,.0f} GB")
+    for kind in dict.fromkeys(KINDS.values()):
+        files = each(small.files.get(kind, 0), large.files.get(kind, 0)) * TARGET
+        size = each(small.bytes.get(kind, 0), large.bytes.get(kind, 0)) * TARGET
+        yield line(kind, f"{files:,.0f} files, {size / 1e12:.2f} TB")
+    tar_ms, tar_bytes = around["tar_ms"], around["tar_bytes"]
+    yield line(
+        "a start, to look at the input",
+        f"{tar_ms * tars / builds / 1000:,.1f} s of CPU, {tar_bytes * tars / builds / 1e6:,.1f} MB;"
+        f" of all tars {tar_ms * tars / 1000:,.0f} s, {tar_bytes * tars / 1e6:,.0f} MB",
+    )
+    lasting = around["store_a_second"] * TARGET / GPU_S
+    yield line(
+        "requests to a store",
+        f"{around['store_an_image'] * TARGET / 1e6:,.0f} million by the images and "
+        f"{lasting / 1e6:,.0f} million by the seconds, at {GPU_S} images a second and process",
+    )
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--images", type=int, nargs="*", default=(10_000, 100_000))
-    parser.add_argument("--no-resume", action="store_true", help="do not run again what is built")
     args = parser.parse_args()
     FOLDER.mkdir(parents=True, exist_ok=True)
     for images in args.images:
-        row = measure(images, not args.no_resume)
+        row = measure(images)
         with RESULTS.open("a") as file:
             file.write(json.dumps(asdict(row)) + "\n")
+    if args.images or not AROUND.exists():
+        AROUND.write_text(json.dumps(around()))
     measured = rows()
     print(*table(measured), sep="\n")
-    return 0
+    small, large = measured[-2:]
+    print(*sheet(small, large, json.loads(AROUND.read_text())), sep="\n")
+    ratio = (large.built.cpu_s / large.images) / (small.built.cpu_s / small.images)
+    growth = large.built.peak_gb / small.built.peak_gb
+    linear = verdict("CPU_PER_IMAGE", ratio, GROWTH_GOAL, False, " times")
+    return 0 if verdict("PEAK_MEMORY", growth, GROWTH_GOAL, False, " times") and linear else 1
 
 
 if __name__ == "__main__":

@@ -107,8 +107,8 @@ def recaptioned(folder, count=12):
     folder.mkdir()
     members = []
     for number in range(count):
-        rows = [{"captioner": name, "short_caption": f"{text} {name}", "long_caption": f"{name} {text}"}
-                for name in "ab" for text in [made_shards.sample(number)[1]["short_caption"]]]  # fmt: skip
+        text = made_shards.sample(number)[1]["short_caption"]
+        rows = [{"short_caption": f"{text} {a}", "long_caption": f"{a} {text}"} for a in "ab"]
         members.append({"json": json.dumps({**rows[0], "extra": {"captions": rows}}).encode()})
     return others_tar(folder / "set", members)
 
