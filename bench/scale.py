@@ -3,8 +3,8 @@
 Tiny JPEGs in tars as img2dataset writes them are captioned by `--pipeline recaption` with one
 captioner; the simulated server answers at once. Each size is built, run again when finished, and
 run again from its checkpoints. What was measured is kept in a file: `--images 1000000` adds a size,
-`--images` without a number prints the table and the sheet of what there is. The requests to a store
-are counted in a small build on an emulated S3.
+`--images` without a number prints the table and the sheet of what there is. The sheet's requests to
+a store are those that `bench.store` counted.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import psutil
 from apache_beam.coders import FastPrimitivesCoder
 
 from bench import store
@@ -38,7 +39,6 @@ from finehard.sources.identity import input_identity
 
 FOLDER = WORK / "scale"
 RESULTS = FOLDER / "results.jsonl"
-AROUND = FOLDER / "around.json"
 PER_TAR = 10_000
 TARGET = 1_600_000_000
 PART = 16_000_000
@@ -60,11 +60,13 @@ KINDS = {
 
 @dataclass
 class Step:
-    """A run of the command: seconds, CPU seconds of all its processes, peak memory of one in GB."""
+    """A run of the command: seconds, CPU seconds, peak memory in GB, and that before the manifest
+    was written: the report after it needs 0.6 GB for its lexicon, whatever the size."""
 
     wall_s: float
     cpu_s: float
     peak_gb: float
+    building_gb: float
 
 
 @dataclass
@@ -86,18 +88,27 @@ class Row:
     machine: str = field(default_factory=lambda: f"{os.cpu_count()} cores, {platform.machine()}")
 
 
-def run(command: list[str]) -> tuple[Step, float]:
+def run(command: list[str], output: Path) -> tuple[Step, float]:
     """Runs `command`; returns what it took, and the time when it began. Raises `SystemExit` where
     it fails."""
     began, log = time.time(), FOLDER / "stderr.log"
+    sizes: list[tuple[float, int]] = []
     with log.open("w") as stderr:
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=stderr)
+        watched = psutil.Process(process.pid)
+        while os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is None:
+            sizes.append((time.time(), watched.memory_info().rss))
+            time.sleep(0.2)
         _, status, used = os.wait4(process.pid, 0)
     wall = time.time() - began
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise SystemExit(f"the build failed:\n{log.read_text()[-2000:]}")
-    return Step(wall, used.ru_utime + used.ru_stime, used.ru_maxrss * 1024 / 1e9), began
+    written = (output / MANIFEST).stat().st_mtime
+    building = max((size for at, size in sizes if at < written), default=0)
+    return Step(
+        wall, used.ru_utime + used.ru_stime, used.ru_maxrss * 1024 / 1e9, building / 1e9
+    ), began
 
 
 def measure(images: int) -> Row:
@@ -108,14 +119,14 @@ def measure(images: int) -> Row:
     with server("--slots", "256", "--least-s", "0", "--most-s", "0") as url:
         settings = _settings(str(images), url)
         command = [*build_command(settings, source, output), "--pipeline", "recaption"]
-        built, began = run(command)
+        built, began = run(command, output)
         row = Row(
             images, built, parts(output, began, began + built.wall_s), stats(url)["requests"],
             *kept(output), shuffled(output), os.getloadavg()[0],
         )  # fmt: skip
-        row.again, _ = run(command)
+        row.again, _ = run(command, output)
         (output / MANIFEST).unlink()
-        row.through, _ = run(command)
+        row.through, _ = run(command, output)
     shutil.rmtree(output)
     shutil.rmtree(source)
     return row
@@ -166,10 +177,9 @@ def shuffled(output: Path) -> int:
     return len(FastPrimitivesCoder().encode((12, pointer)))
 
 
-def around() -> dict[str, float]:
-    """Returns what a tar of the input takes at each start: milliseconds of CPU, and bytes of
-    memory; and the requests to a store, an image and a second."""
-    folder, tars = FOLDER / "tars", 10_000
+def look_at_tars(tars: int) -> tuple[float, float]:
+    """Returns what a tar of the input takes at each start: milliseconds of CPU, bytes of memory."""
+    folder = FOLDER / "tars"
     shutil.rmtree(folder, ignore_errors=True)
     write_tars(folder, 1, 64, 48, 50)
     for number in range(1, tars):
@@ -184,13 +194,7 @@ def around() -> dict[str, float]:
     input_identity(discover(str(folder), SourceConfig()))
     ms = 1000 * (time.process_time() - started) / tars
     shutil.rmtree(folder)
-    found = store.count(*store.SIZES)
-    return {
-        "tar_ms": ms,
-        "tar_bytes": held / tars,
-        "store_an_image": found.an_image,
-        "store_a_second": found.a_second,
-    }
+    return ms, held / tars
 
 
 def rows() -> list[Row]:
@@ -216,6 +220,7 @@ def table(measured: list[Row]) -> Iterator[str]:
         yield line(f"{name} s", [row.parts[name] for row in measured], ",.1f")
     yield line("CPU ms an image", [1000 * row.built.cpu_s / row.images for row in measured])
     yield line("peak memory GB", [row.built.peak_gb for row in measured], ".3f")
+    yield line("until the manifest GB", [row.built.building_gb for row in measured], ".3f")
     yield line("requests an image", [row.requests / row.images for row in measured], ".4f")
     yield line("bytes shuffled an image", [row.shuffled for row in measured], ".0f")
     for kind in dict.fromkeys(KINDS.values()):
@@ -229,11 +234,11 @@ def table(measured: list[Row]) -> Iterator[str]:
             for step, row in zip(steps, measured, strict=True)
         ]
         yield line("CPU ms an image", cpu_ms)
-        yield line("peak memory GB", [s.peak_gb if s else None for s in steps], ".3f")
+        yield line("until the manifest GB", [s.building_gb if s else None for s in steps], ".3f")
     yield line("load at the end", [row.load for row in measured], ".1f")
 
 
-def sheet(small: Row, large: Row, around: dict[str, Any]) -> Iterator[str]:
+def sheet(small: Row, large: Row) -> Iterator[str]:
     """Yields the lines of what `TARGET` images take: the cost of an image is the difference of two
     sizes over the difference of their images, so that what a start costs is not in it."""
 
@@ -243,7 +248,7 @@ def sheet(small: Row, large: Row, around: dict[str, Any]) -> Iterator[str]:
     first, last = small.through or small.built, large.through or large.built
     cpu_s = each(small.built.cpu_s, large.built.cpu_s)
     writing_s, last_h = each(first.cpu_s, last.cpu_s), each(first.wall_s, last.wall_s) * PART / 3600
-    memory = each(first.peak_gb, last.peak_gb)
+    memory = each(first.building_gb, last.building_gb)
     builds, tars = TARGET // PART, TARGET // PER_TAR
     yield (
         f"{TARGET:,} images in {tars:,} tars, by {builds} builds of {PART:,}. Each figure is its "
@@ -261,23 +266,27 @@ def sheet(small: Row, large: Row, around: dict[str, Any]) -> Iterator[str]:
         hours = cpu_s * TARGET / processes / 3600 + last_h
         told = f"{hours:,.1f}, {last_h:.1f} of them for the last build's writer, if models keep up"
         yield line(f"hours, {processes} joined processes", told)
-    held, whole = (last.peak_gb + memory * (size - large.images) for size in (PART, TARGET))
+    held, whole = (last.building_gb + memory * (size - large.images) for size in (PART, TARGET))
     yield line("memory of a writer", f"{held:,.1f} GB; of all images in one build {whole:,.0f} GB")
     for kind in dict.fromkeys(KINDS.values()):
         files = each(small.files.get(kind, 0), large.files.get(kind, 0)) * TARGET
         size = each(small.bytes.get(kind, 0), large.bytes.get(kind, 0)) * TARGET
         yield line(kind, f"{files:,.0f} files, {size / 1e12:.2f} TB")
-    tar_ms, tar_bytes = around["tar_ms"], around["tar_bytes"]
+    tar_ms, tar_bytes = look_at_tars(10_000)
     yield line(
         "a start, to look at the input",
         f"{tar_ms * tars / builds / 1000:,.1f} s of CPU, {tar_bytes * tars / builds / 1e6:,.1f} MB;"
         f" of all tars {tar_ms * tars / 1000:,.0f} s, {tar_bytes * tars / 1e6:,.0f} MB",
     )
-    lasting = around["store_a_second"] * TARGET / GPU_S
+    if not store.RESULT.exists():
+        yield line("requests to a store", "not counted yet: python -m bench.store")
+        return
+    found = store.Requests(**json.loads(store.RESULT.read_text()))
+    lasting = found.a_second * TARGET / GPU_S
     yield line(
         "requests to a store",
-        f"{around['store_an_image'] * TARGET / 1e6:,.0f} million by the images and "
-        f"{lasting / 1e6:,.0f} million by the seconds, at {GPU_S} images a second and process",
+        f"{found.an_image * TARGET / 1e6:,.0f} million by the images and {lasting / 1e6:,.0f} "
+        f"million by the seconds, at {GPU_S} images a second and process",
     )
 
 
@@ -290,12 +299,10 @@ def main() -> int:
         row = measure(images)
         with RESULTS.open("a") as file:
             file.write(json.dumps(asdict(row)) + "\n")
-    if args.images or not AROUND.exists():
-        AROUND.write_text(json.dumps(around()))
     measured = rows()
     print(*table(measured), sep="\n")
     small, large = measured[-2:]
-    print(*sheet(small, large, json.loads(AROUND.read_text())), sep="\n")
+    print(*sheet(small, large), sep="\n")
     ratio = (large.built.cpu_s / large.images) / (small.built.cpu_s / small.images)
     growth = large.built.peak_gb / small.built.peak_gb
     linear = verdict("CPU_PER_IMAGE", ratio, GROWTH_GOAL, False, " times")

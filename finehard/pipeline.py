@@ -40,7 +40,7 @@ def load_pipeline(spec: str | None = None) -> Pipeline:
     Raises `UsageError` where there is no such file, or it is not a pipeline.
     """
     spec = spec or BUNDLED
-    bundled = project_file("pipelines", f"{BUNDLED}.py").with_name(f"{spec}.py")
+    bundled = project_file("pipelines", f"{BUNDLED}.py").parent / f"{spec}.py"
     by_name = "/" not in spec and bundled.is_file()
     path, _, name = (str(bundled) if by_name else spec).partition(".py")
     file, name = f"{path}.py", name.removeprefix(":") or os.path.basename(path)

@@ -18,8 +18,9 @@ from finehard.building import build
 from finehard.config import parse_config
 from finehard.dataset.reader import open_dataset
 from finehard.dataset.validate import validate
+from finehard.planning import plan
 from tests.lmm.faulty_server import FaultyServer
-from tests.pipelines.world import Server, config, images, manifest, sums
+from tests.pipelines.world import ROOT, Server, config, images, manifest, sums
 
 pytestmark = pytest.mark.slow
 
@@ -102,30 +103,22 @@ def test_another_captioner_is_the_only_one_asked(tmp_path: Path, server: Server)
     assert sums(tmp_path / "out") == sums(tmp_path / "new")
 
 
-def _finehard(*arguments: object, cwd: Path) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "finehard.cli", *map(str, arguments)]
-    return subprocess.Popen(command, cwd=cwd, stdout=-1, stderr=-1, text=True)
-
-
 def test_processes_that_join_caption_together(tmp_path: Path, server: Server) -> None:
-    source, output = images(tmp_path / "in", 48), tmp_path / "out"
+    source, output = images(tmp_path / "in", 24), tmp_path / "out"
     captioners = {"plain": {}, "scene": {"prompt": "caption.scene.v1"}}
-    settings = config(tmp_path, server.url, recaption={"captioners": captioners})
-    both = ("--pipeline", "recaption", "--config", settings, "--input", source)
-    planned, _ = (plan := _finehard("plan", *both, "--json", cwd=tmp_path)).communicate()
-    assert plan.returncode == 0
-    assert [(stage["stage"], stage["requests"]) for stage in json.loads(planned)["stages"]] == [
-        ("recaption-plain", 48), ("recaption-scene", 48)
+    values = _settings(server.url, **captioners)
+    asked = plan(parse_config(values, "test"), str(source), pipeline="recaption").stages
+    assert [(stage.stage, stage.requests) for stage in asked] == [
+        ("recaption-plain", 24), ("recaption-scene", 24)
     ]  # fmt: skip
-    running = [
-        _finehard("build", "--join", *both, "--output", output, cwd=tmp_path) for _ in range(2)
-    ]
+    settings = config(tmp_path, server.url, recaption=values["recaption"])
+    command = [sys.executable, "-m", "finehard.cli", "build", "--join", "--pipeline", "recaption"]
+    command += ["--config", settings, "--input", source, "--output", output]
+    running = [subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE) for _ in range(2)]
     for process in running:
         _, told = process.communicate(timeout=120)
         assert process.returncode == 0, told
     assert manifest(output)["pipeline"] == ["recaption-plain", "recaption-scene"]
-    alone = _finehard("build", *both, "--output", tmp_path / "alone", cwd=tmp_path)
-    _, told = alone.communicate(timeout=120)
-    assert alone.returncode == 0, told
+    _built(json.loads(settings.read_text()), source, tmp_path / "alone")
     assert sums(output) == sums(tmp_path / "alone")
     assert validate(str(output)) == []
