@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from finehard.errors import UsageError
+from finehard.fgclip.arguments import parse
 from finehard.fgclip.config import as_dict, load_train_config, parse_train_config
 from finehard.fgclip.data import Source
 from finehard.fgclip.evaluate import load_tokenizer
@@ -269,6 +270,12 @@ def test_the_order_without_weights_is_that_of_old_runs():
             (3, 1),
             (3, 0),
         ]
+
+
+def test_data_may_be_named_in_one_argument_or_several():
+    one = parse(["--output", "run", "--data", "A=2", "B", "--eval-data", "C"])
+    two = parse(["--output", "run", "--data", "A=2", "--data", "B", "--eval-data", "C"])
+    assert one == two and two.data == ["A=2", "B"] and two.eval_data == ["C"]
 
 
 @pytest.mark.parametrize("given", ["A=0", "A=0.01"])
