@@ -44,7 +44,7 @@ TARGET = 1_600_000_000
 PART = 16_000_000
 """Images of one build in the sheet: the input is built in parts."""
 PROCESSES = (8, 64, 512)
-GPU_S = 10
+GPU_S = 8
 """Images that one process has captioned a second, in the sheet: about what an 8B model does on one
 GPU by the prices in configs/recaption.yaml."""
 GROWTH_GOAL = 1.1
@@ -135,7 +135,7 @@ def measure(images: int) -> Row:
 def _settings(name: str, url: str, **sections: Any) -> Path:
     return config(
         FOLDER / name, url,
-        recaption={"captioners": {"plain": {}}},
+        recaption={"captioners": {"plain": {"show_alt_text": True}}},
         source={"unit_size": 1024},
         shards={"samples_per_shard": 10_000},
         **sections,
