@@ -85,7 +85,9 @@ def test_each_image_has_the_captions_that_are_usable(tmp_path: Path) -> None:
     [rejected] = pq.read_table(output / "rejected").to_pylist()
     assert (rejected["stage"], rejected["reason"]) == ("recaption-scene", "invalid_reply")
     assert {*made["prompts"]} == {"recaption-plain", "recaption-scene"}
-    assert "refused_by_model" in (output / "report.html").read_text()
+    page, card = ((output / name).read_text() for name in ("report.html", "README.md"))
+    assert "refused by model" in page and "<h2>Boxes</h2>" not in page
+    assert "Images with short and long captions. Made by" in card
 
 
 def test_another_captioner_is_the_only_one_asked(tmp_path: Path, server: Server) -> None:
