@@ -58,9 +58,9 @@ def build(
     """Builds the images in `source` into the dataset `output`; with a `limit`, the first so many.
 
     `pipeline` is FILE.py[:function] or a bundled one's name (None: build_finehard), `beam` are
-    options for the Beam runner. Prints nothing; messages go to the logger "finehard". Raises `UsageError` before
-    anything is written, `FinehardError` when it fails; the same call then continues where it
-    stopped.
+    options for the Beam runner. Prints nothing; messages go to the logger "finehard". Raises
+    `UsageError` before anything is written, `FinehardError` when it fails; the same call then
+    continues where it stopped.
     """
     begun = _begin(config, source, output, pipeline, beam, limit)
     with locked(begun.output), contextlib.ExitStack() as stack:
