@@ -9,6 +9,7 @@ SEED ?= 7
 OUTPUT ?= out/$(CONFIG)
 INPUT ?=
 RUNNER ?=
+PIPELINE ?=
 PROJECT ?=
 REGION ?=
 TEMP ?=
@@ -67,10 +68,10 @@ named-input:
 	@test -n "$(INPUT)" -o "$(CONFIG)" = demo || { echo "say what to build from: make build-finehard CONFIG=$(CONFIG) INPUT=..."; exit 2; }
 
 # With CONFIG=dataflow a job is submitted: PROJECT= REGION= TEMP= IMAGE= too.
-build-finehard: named-input .venv/.runtime ## build a dataset: CONFIG= INPUT= OUTPUT= RUNNER= (default: the demo)
+build-finehard: named-input .venv/.runtime ## build a dataset: CONFIG= INPUT= OUTPUT= RUNNER= PIPELINE= (default: the demo)
 	@needs=$$($(BIN)/python -m finehard.cli.needs --config $(CONFIG) --input "$(INPUT)" --output "$(OUTPUT)") && \
 		{ test -z "$$needs" || $(MAKE) --no-print-directory CONFIG=$(CONFIG) $$needs; }
-	@$(BIN)/finehard $(if $(INPUT),$(if $(ON_DATAFLOW),submit --project "$(PROJECT)" --region "$(REGION)" --temp "$(TEMP)" --image "$(IMAGE)",build) --config $(CONFIG) --input $(INPUT),demo --scenes $(SCENES) --seed $(SEED)) --output $(OUTPUT) $(if $(RUNNER),-- --runner $(RUNNER))
+	@$(BIN)/finehard $(if $(INPUT),$(if $(ON_DATAFLOW),submit --project "$(PROJECT)" --region "$(REGION)" --temp "$(TEMP)" --image "$(IMAGE)",build) --config $(CONFIG) --input $(INPUT) $(if $(PIPELINE),--pipeline $(PIPELINE)),demo --scenes $(SCENES) --seed $(SEED)) --output $(OUTPUT) $(if $(RUNNER),-- --runner $(RUNNER))
 
 train: setup ## train FG-CLIP on OUTPUT (default: the demo dataset, built first)
 	@test -e $(OUTPUT)/manifest.json || $(MAKE) build-finehard

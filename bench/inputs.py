@@ -11,29 +11,32 @@ import numpy as np
 from PIL import Image
 
 
-def write_tars(folder: Path, images: int, width: int, height: int, quality: int = 85) -> None:
-    """Writes `images` JPEGs into tars of at most 1,000 in `folder`, unless they exist already.
+def write_tars(
+    folder: Path, images: int, width: int, height: int, quality: int = 85, per_tar: int = 1000
+) -> None:
+    """Writes `images` JPEGs into tars of at most `per_tar` in `folder`, unless they exist already.
 
     All are copies of eight pictures, each with its own comment, so that no two have the same bytes
     and 20,000 take seconds.
     """
     done = folder / "done.json"
-    settings = {"images": images, "size": [width, height], "quality": quality, "stats": True}
+    settings = {"images": images, "size": [width, height], "quality": quality, "stats": per_tar}
     if done.exists() and json.loads(done.read_text()) == settings:
         return
     folder.mkdir(parents=True, exist_ok=True)
     chance = np.random.default_rng(0)
     pictures = [_jpeg(chance, width, height, quality) for _ in range(8)]
-    for first in range(0, images, 1000):
-        with tarfile.open(folder / f"{first // 1000:05d}.tar", "w") as tar:
-            for number in range(first, min(first + 1000, images)):
+    for first in range(0, images, per_tar):
+        name = f"{first // per_tar:05d}"
+        with tarfile.open(folder / f"{name}.tar", "w") as tar:
+            for number in range(first, min(first + per_tar, images)):
                 key = f"{number:09d}"
                 picture = pictures[number % len(pictures)]
                 data = picture[:2] + _comment(key.encode()) + picture[2:]
                 _add(tar, f"{key}.jpg", data)
                 _add(tar, f"{key}.txt", f"picture {key}".encode())
-        count = min(images - first, 1000)  # as img2dataset has it
-        (folder / f"{first // 1000:05d}_stats.json").write_text(json.dumps({"successes": count}))
+        count = min(images - first, per_tar)  # as img2dataset has it
+        (folder / f"{name}_stats.json").write_text(json.dumps({"successes": count}))
     done.write_text(json.dumps(settings))
 
 

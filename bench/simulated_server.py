@@ -29,6 +29,15 @@ from bench.server_faults import FAULTS
 MODEL = "simulated"
 COLORS = ("red", "green", "blue", "yellow", "white", "black", "brown", "orange")
 THINGS = ("mug", "bottle", "chair", "lamp", "book", "bowl", "clock", "shoe")
+SENTENCES = (
+    "In the middle of a wooden table there is {}, with {} close beside it and {} a little behind.",
+    "To the left stands {}, half hidden by {}, whose shadow falls over {} at the front edge.",
+    "On the right one can see {} leaning against {}, and between them {} that catches the light.",
+    "A shelf on the plain wall holds {}, then {} turned to one side, and at its end {}.",
+    "Under the table lies {} on a striped rug, not far from {} and from {} with a chipped rim.",
+    "Through the open door in the background {} is visible, next to it {}, and further off {}.",
+    "The window sill carries {} and {}, while {} hangs from a hook above them.",
+)
 
 Answer = Callable[[str, str, list[str], dict[str, Any]], Any]
 """Returns the reply to a question: the schema's name, the text, the images' URLs, the schema."""
@@ -47,6 +56,9 @@ def answer(name: str, text: str, images: list[str], schema: dict[str, Any]) -> A
         long = f"There is {things[0]} beside {things[1]} on a wooden table. "
         long += f"Behind them stands {things[2]}, and on the floor lies {things[3]}."
         return {"short_caption": f"{things[0]} beside {things[1]}", "long_caption": long}
+    if name.startswith("recaption-"):  # as long as models write them, 170 words
+        said = " ".join(form.format(thing(), thing(), thing()) for form in SENTENCES)
+        return {"short_caption": f"{thing()} beside {thing()}", "long_caption": said}
     if name == "regions":
         return {number: f"{thing()} on a wooden table" for number in schema["required"]}
     if name == "correct_texts":

@@ -50,10 +50,10 @@ def build(
 ) -> Built:
     """Builds the images in `source` into the dataset `output`; with a `limit`, the first so many.
 
-    `pipeline` is FILE.py[:function] (None: the bundled one), `beam` are options for the Beam
-    runner. Prints nothing; messages go to the logger "finehard". Raises `UsageError` before
-    anything is written, `FinehardError` when it fails; the same call then continues where it
-    stopped.
+    `pipeline` is FILE.py[:function] or a bundled one's name (None: build_finehard), `beam` are
+    options for the Beam runner. Prints nothing; messages go to the logger "finehard". Raises
+    `UsageError` before anything is written, `FinehardError` when it fails; the same call then
+    continues where it stopped.
     """
     made = _build(_begin(config, source, output, pipeline, beam, limit), progress, detach=False)
     assert isinstance(made, Built)

@@ -32,6 +32,7 @@ from finehard.settings.ranges import Share
 from finehard.settings.read import checked, overridden, read_yaml
 from finehard.sources import SourceConfig
 from finehard.stages.caption import CaptionConfig
+from finehard.stages.recaption import RecaptionConfig
 from finehard.stages.regions import RegionsConfig
 from finehard.stages.verify import CorrectionConfig, VerifyConfig
 
@@ -57,6 +58,8 @@ class Config:
     images: ImagesConfig = field(default_factory=ImagesConfig)
     curate: CurateConfig = field(default_factory=CurateConfig)
     caption: CaptionConfig = field(default_factory=CaptionConfig)
+    recaption: RecaptionConfig | None = None
+    """For `--pipeline recaption` only; with it, other pipelines are refused."""
     phrases: PhrasesConfig = field(default_factory=PhrasesConfig)
     detect: DetectConfig = field(default_factory=DetectConfig)
     regions: RegionsConfig = field(default_factory=RegionsConfig)
@@ -163,6 +166,8 @@ def as_dict(config: Config) -> dict[str, Any]:
         del values["stages"]
     if values["max_rejected"] == Config.max_rejected:
         del values["max_rejected"]
+    if config.recaption is None:
+        del values["recaption"]
     if config.curate == CurateConfig():
         del values["curate"]
     if not values["source"]["metadata"]:

@@ -35,6 +35,8 @@ ROOT = Path(__file__).parents[1]
         "regions --scenes 2",
         pytest.param("report_size --samples 2000", marks=pytest.mark.full),
         pytest.param("resume --images 200 --built 40", marks=pytest.mark.full),
+        pytest.param("scale --images 20 40", marks=pytest.mark.full),
+        pytest.param("store --images 20 40", marks=pytest.mark.full),
         pytest.param("saturation --images 40", marks=pytest.mark.full),
         pytest.param("shard_reads --samples 40", marks=pytest.mark.full),
         pytest.param(

@@ -141,6 +141,7 @@ def test_installed_wheel_builds_outside_a_checkout(
     build = ["--config", "config.yaml", "--input", "in"]
     for command in (
         ["plan", *build], ["build", *build, "--output", "out"], ["validate", "out"],
+        ["plan", "--pipeline", "recaption", "--config", "recaption", "--input", "in"],
         ["report", "out"], ["stats", "out"],
     ):  # fmt: skip
         done = run(*command)

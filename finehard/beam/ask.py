@@ -134,7 +134,9 @@ class AskModel(beam.DoFn):
             with self._runtime.ending_the_build():
                 self._runtime.reject_share.count(self._name, failed.reason, failed.detail)
             record = record.spent(self._name, _spent(entries))
-            return reject(record, self._name, failed.reason, failed.detail)
+            rejected = reject(record, self._name, failed.reason, failed.detail)
+            with self._runtime.ending_the_build():
+                return self._without_answer(record, rejected)
         return self._answered(record, entries, from_journal=False)
 
     def _answered(
@@ -148,7 +150,12 @@ class AskModel(beam.DoFn):
                 self._runtime.reject_share.count(self._name, answered.reason, answered.detail)
             else:  # a stage's own reasons are its purpose
                 self._runtime.reject_share.count(self._name)
+            if isinstance(answered, Reject):
+                answered = self._without_answer(record, answered)
         return answered.spent(self._name, _spent(entries))
+
+    def _without_answer(self, record: Record, rejected: Reject) -> Record | Reject:
+        return call_for_result(self._stage, self._stage.without_answer, record, rejected)
 
 
 def _spent(entries: Sequence[Entry]) -> Usage:

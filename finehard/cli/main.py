@@ -162,8 +162,9 @@ def _add_build_arguments(command: Parser, output_required: bool) -> None:
     command.add_argument("--output", required=output_required, help="folder of the dataset")
     command.add_argument(
         "--pipeline",
-        metavar="FILE.py[:FUNCTION]",
-        help="pipeline to run (default: the bundled pipelines/build_finehard.py)",
+        metavar="FILE.py[:FUNCTION]|NAME",
+        help="pipeline to run: a file of your own, or a bundled one: build_finehard (the default), "
+        "recaption (captions only)",
     )
     command.add_argument("--limit", type=int, metavar="N", help="only the first N images")
 

@@ -32,8 +32,8 @@ _STORES = {"s3": "aws", "gs": "gcp", "az": "azure", "hf": "hub"}
 
 def extras(config: Config, uris: list[str]) -> list[str]:
     """Returns the extras that a build with `config` from and to `uris` imports."""
-    detects_here = config.detect.backend in _DETECT and not config.detect.endpoints
-    found = {_DETECT[config.detect.backend]} if detects_here else set()
+    detects = _detects_here(config) and config.detect.backend in _DETECT
+    found = {_DETECT[config.detect.backend]} if detects else set()
     if own_server(config) and config.server is not None:
         found |= {"serve"} if choose_engine(config.server.engine) == "transformers" else set()
     found |= {"curate"} if config.curate.evaluation else set()
@@ -69,7 +69,7 @@ def targets(config: Config, uris: list[str]) -> list[str]:
     found = [f"EXTRAS={','.join(lacking)}", "extras"] if lacking else []
     if (vllm := vllm_target(config)) is not None:
         found.append(vllm)
-    fetched = config.dataflow is None and not config.detect.endpoints
+    fetched = config.dataflow is None and _detects_here(config)
     weights = needed(config.detect) if fetched else Needed(None, ())
     return [*found, "weights"] if weights.file or weights.hub else found
 
@@ -87,3 +87,8 @@ def main() -> int:
 
 if __name__ == "__main__":
     raise SystemExit(exit_code(main))
+
+
+def _detects_here(config: Config) -> bool:
+    """Returns whether processes of a build with `config` load the detector."""
+    return config.recaption is None and not config.detect.endpoints

@@ -33,8 +33,10 @@ dataset_info:
 {% endfor %}---
 # {{ heading }}
 
-Images with short and long captions, boxes with region captions, and hard negatives that differ from
-the true text in one attribute. Made by finehard {{ m.finehard }} from {{ m.input|code }}.
+Images with short and long captions
+{%- if c.regions %}, boxes with region captions, and hard negatives that differ from
+the true text in one attribute
+{%- endif %}. Made by finehard {{ m.finehard }} from {{ m.input|code }}.
 {%- if about %}
 **The texts are synthetic**: models wrote them, and they can be wrong.{% endif %}
 

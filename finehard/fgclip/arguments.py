@@ -27,7 +27,7 @@ def parse(argv: list[str] | None = None) -> Arguments:
         description="Trains FG-CLIP on shards. For several processes, start it with torchrun.",
     )
     parser.add_argument(
-        "--data", required=True, nargs="+", metavar="DATASET[=WEIGHT]",
+        "--data", required=True, nargs="+", action="extend", metavar="DATASET[=WEIGHT]",
         help="dataset folders or URIs; of one with a weight, each sample is so often in an epoch",
     )  # fmt: skip
     parser.add_argument("--output", required=True, help="folder of the run; a run in it is resumed")
@@ -37,7 +37,9 @@ def parse(argv: list[str] | None = None) -> Arguments:
     parser.add_argument(
         "--config", help="YAML file or bundled recipe (default: finehard with --model, else demo)"
     )
-    parser.add_argument("--eval-data", nargs="+", default=[], help="datasets to evaluate on")
+    parser.add_argument(
+        "--eval-data", nargs="+", action="extend", default=[], help="datasets to evaluate on"
+    )
     parser.add_argument(
         "--benchmark-data", metavar="ROOT", help="folder of the benchmarks in run.evaluate"
     )

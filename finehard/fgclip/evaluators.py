@@ -83,6 +83,7 @@ class EvalData:
             half_truths=0,
             choose="first",
             long_expr=0.0,
+            captions="first",
             alt_text=0.0,
         )
         source = Source(shards, everything, limits.side, 0, cache_gb, limits.patch)

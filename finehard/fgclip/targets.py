@@ -35,6 +35,9 @@ class SampleConfig:
     missing_caption: Literal["other", "none"] = "other"
     """Where a sample has no short or no long caption: use the other one for both losses, or train
     this image on the other loss only."""
+    captions: Literal["drawn", "first"] = "drawn"
+    """Whose captions are used where a sample has those of several captioners (`extra.captions`):
+    one's, drawn anew for every epoch, or the first's."""
     alt_text: Share = 0.0
     """How often the short caption is the alt text of the image's source instead, without prefix,
     where there is one; drawn for every sample and epoch."""
@@ -114,7 +117,7 @@ def select(sample: dict[str, Any], config: SampleConfig, rng: random.Random) -> 
     be missing, and one caption or, with `missing_caption` none, both; an empty caption is missing.
     Raises `ValueError` where nothing is left to train on.
     """
-    short, long, missing = _captions(sample, config)
+    short, long, missing = _captions(_by_one_captioner(sample, config, rng), config)
     alt_text = _alt_text(sample, config, rng)
     false = _half_truths(sample) if config.half_truths else {}
     regions, dropped = [], []
@@ -152,6 +155,24 @@ def select(sample: dict[str, Any], config: SampleConfig, rng: random.Random) -> 
 
 class _Dropped(ValueError):
     """A region cannot be used; the message says why."""
+
+
+def _by_one_captioner(
+    sample: dict[str, Any], config: SampleConfig, rng: random.Random
+) -> dict[str, Any]:
+    """Returns `sample` with the captions of one of its captioners, each equally likely. Of a sample
+    without `extra.captions` nothing is drawn."""
+    extra = sample.get("extra")
+    rows = extra.get("captions") if isinstance(extra, dict) else None
+    if config.captions == "first" or not isinstance(rows, list):
+        return sample
+    usable = [
+        own
+        for row in rows
+        if isinstance(row, dict)
+        and (own := {name: row[name] for name in _CAPTIONS[:2] if _is_text(row.get(name))})
+    ]
+    return {**sample, **rng.choice(usable)} if usable else sample
 
 
 def _captions(sample: dict[str, Any], config: SampleConfig) -> tuple[str, str, str]:

@@ -129,10 +129,12 @@ def regions(manifest: dict[str, Any]) -> list[Step]:
     """Boxes of the samples that were written: proposed, selected, described, confirmed.
 
     The manifest counts the regions that were written and what each rule dropped; the other numbers
-    are sums of these.
+    are sums of these. Empty where none was sought.
     """
     dropped: dict[str, int] = manifest["dropped"]
     written = manifest["counts"]["regions"]
+    if not written and "detect" not in manifest["stages"]:
+        return []
     verified = verification(manifest)
     untrue = _texts_lost(dropped, verified)
     rules, unusable = _rules(dropped, "detect"), _unusable(dropped)

@@ -23,6 +23,9 @@ sets any of them; a key that is not here is an error. `finehard train` has a con
 [training.md](training.md).
 """
 
+_BY_NAME = ("models", "captioners")
+"""Sections of sections that have names of the user's own."""
+
 
 def reference(config: type, name: str = "") -> Iterator[str]:
     """Yields the lines of the page for the dataclass `config`, which is section `name`, and for the
@@ -43,7 +46,7 @@ def reference(config: type, name: str = "") -> Iterator[str]:
             yield f"| `{key}` | `{_cell(kind)}` | {default} | {_cell(text)} |"
     for key, section, text in sections:
         path = f"{name}.{key}" if name else key
-        yield f"\n## {path}{'.NAME' if key == 'models' else ''}\n"
+        yield f"\n## {path}{'.NAME' if key in _BY_NAME else ''}\n"
         for paragraph in (*(inspect.getdoc(section) or "").split("\n\n"), text):
             if paragraph:
                 yield textwrap.fill(" ".join(paragraph.split()), 120, break_on_hyphens=False) + "\n"

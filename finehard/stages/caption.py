@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 from finehard.records import WHOLE, Record, Reject, reject
 from finehard.schemas import reply_schema
@@ -39,7 +39,7 @@ class Caption(Stage):
     """Image -> short and long caption."""
 
     name = "caption"
-    config_type = CaptionConfig
+    config_type: ClassVar[type] = CaptionConfig
 
     def __init__(self, config: CaptionConfig) -> None:
         self.config = config

@@ -90,9 +90,9 @@ class Stage:
     schemas in `__init__`, and whatever is slow to load in `prepare`.
     """
 
-    name: ClassVar[str]
+    name: str
     """Unique in a pipeline; also its folder in the journal."""
-    section: ClassVar[str] = ""
+    section: str = ""
     """The config section with its settings, where that is not `name`."""
     version: ClassVar[int] = 1
     """Raise it when the code gives other results than before for the same answers."""
@@ -116,9 +116,10 @@ class Stage:
         self.config = config
 
     @classmethod
-    def make(cls, config: Any) -> Stage | None:
-        """Returns the stage for its settings; None where they leave it out of the pipeline. Raises
-        `UsageError` where they cannot work."""
+    def make(cls, config: Any) -> Stage | Sequence[Stage] | None:
+        """Returns the stage for its settings; None where they leave it out of the pipeline, several
+        where they ask for it more than once, each with its own name. Raises `UsageError` where
+        they cannot work."""
         return cls(config)
 
     def check(self, settings: Settings) -> None:
@@ -147,6 +148,11 @@ class Stage:
         """Returns `record` with the model's answers, one to a question, each fitting its schema;
         or a reject."""
         raise NotImplementedError(f"stage {self.name} has questions but no answer")
+
+    def without_answer(self, record: Record, rejected: Reject) -> Record | Reject:
+        """Returns what becomes of `record` where a request about it failed or `answer` returned
+        `rejected`: that reject, unless the stage can do without an answer."""
+        return rejected
 
     def identity(self) -> dict[str, Any]:
         """Returns everything of the stage that decides how answers are understood, JSON-ready."""

@@ -35,7 +35,7 @@ _NOT_IN_THE_DATA = {
     "source": {"removal_list"},
 }
 """Settings that affect how a dataset is built, but not its content."""
-_FILES = re.compile(r"detect\.(model|text_model)|[a-z]+\.prompt")
+_FILES = re.compile(r"detect\.(model|text_model)|([a-z]+|recaption\.captioners\.[^.]+)\.prompt")
 """Settings that name files: the stage's fingerprint changes if their content does."""
 _MAX_NAMED = 4
 """Maximum number of changed settings that are named; the rest are counted."""

@@ -13,7 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from finehard.errors import UsageError
+from finehard.fgclip.arguments import parse
 from finehard.fgclip.config import as_dict, load_train_config, parse_train_config
+from finehard.fgclip.data import Source
 from finehard.fgclip.evaluate import load_tokenizer
 from finehard.fgclip.reader import ShardReader, find_shards, find_weighted
 from finehard.fgclip.sampler import SampleIndex, Sampler, Shard
@@ -69,6 +71,69 @@ def test_alt_text_is_mixed_in_at_its_share():
     for none in (None, " ", 5):
         assert captions({**sample, "alt_text": none}, alt_text=1.0)[0] == "a photo of a cat"
     assert captions(sample)[0] == "a photo of a cat"
+
+
+ALTERNATIVES = [
+    {"captioner": "a", "short_caption": "a cat", "long_caption": "a cat sits"},
+    {"captioner": "b", "short_caption": "one cat", "long_caption": "one cat sleeps"},
+]
+
+
+def test_captions_are_drawn_among_those_of_all_captioners():
+    """Each as often, the short one with the long one; alt text replaces the short one at its
+    share."""
+    sample = {**ALTERNATIVES[0], "alt_text": "IMG_1", "extra": {"captions": ALTERNATIVES}}
+    chosen = SampleConfig(alt_text=0.2)
+    drawn = [select(sample, chosen, random.Random(i)) for i in range(1000)]
+    pairs = Counter((taken.short.removeprefix("a photo of "), taken.long) for taken in drawn)
+    assert {long: 430 < n < 570 for long, n in Counter(t.long for t in drawn).items()} == {
+        "a cat sits": True, "one cat sleeps": True
+    }  # fmt: skip
+    assert set(pairs) == {(short, row["long_caption"]) for row in ALTERNATIVES
+                          for short in ("IMG_1", row["short_caption"])}  # fmt: skip
+    assert 150 < sum(n for (short, _), n in pairs.items() if short == "IMG_1") < 250
+    assert {captions(sample, captions="first") for _ in range(9)} == {
+        ("a photo of a cat", "a cat sits")
+    }
+
+
+@pytest.mark.parametrize("others", [None, [], [3, {"short_caption": " "}], {"a": 1}])
+def test_alternatives_of_another_form_are_left_alone(others):
+    sample = {**ALTERNATIVES[0], "extra": {"captions": others}}
+    assert captions(sample) == ("a photo of a cat", "a cat sits")
+
+
+def recaptioned(folder, count=12):
+    """A dataset whose samples have captions of two captioners."""
+    folder.mkdir()
+    members = []
+    for number in range(count):
+        text = made_shards.sample(number)[1]["short_caption"]
+        rows = [{"short_caption": f"{text} {a}", "long_caption": f"{a} {text}"} for a in "ab"]
+        members.append({"json": json.dumps({**rows[0], "extra": {"captions": rows}}).encode()})
+    return others_tar(folder / "set", members)
+
+
+def test_another_captioner_is_drawn_in_another_epoch(tmp_path):
+    source = Source(find_shards([recaptioned(tmp_path / "in")]), SampleConfig(), 32, 0, 1.0)
+    epochs = [[source.read(SampleIndex(0, i), epoch).targets.long[0] for i in range(12)]
+              for epoch in (0, 1, 2, 1)]  # fmt: skip
+    assert epochs[1] == epochs[3]
+    assert all(set(drawn) == {"a", "b"} for drawn in epochs)
+    assert len({tuple(drawn) for drawn in epochs}) == 3
+
+
+def test_a_run_on_drawn_captions_resumes_exactly(tmp_path):
+    """Stopped in its second epoch, and resumed with workers, of a mix of datasets."""
+    mix = [f"{recaptioned(tmp_path / 'a')}=2", recaptioned(tmp_path / "b", 8)]  # 4 steps an epoch
+    train(stage1(steps=8, warmup_steps=0), mix, tmp_path / "whole")
+    shutil.copytree(tmp_path / "whole", tmp_path / "run")
+    shutil.rmtree(tmp_path / "run" / "checkpoints" / "step-00000008")
+    settings = stage1(steps=8, warmup_steps=0)
+    settings = dataclasses.replace(settings, run=dataclasses.replace(settings.run, workers=2))
+    assert train(settings, mix, tmp_path / "run")["step"] == 8
+    assert losses(tmp_path / "run") == losses(tmp_path / "whole")
+    same_weights(tmp_path / "whole", tmp_path / "run", 0.0)
 
 
 def others_tar(folder, members):
@@ -205,6 +270,12 @@ def test_the_order_without_weights_is_that_of_old_runs():
             (3, 1),
             (3, 0),
         ]
+
+
+def test_data_may_be_named_in_one_argument_or_several():
+    one = parse(["--output", "run", "--data", "A=2", "B", "--eval-data", "C"])
+    two = parse(["--output", "run", "--data", "A=2", "--data", "B", "--eval-data", "C"])
+    assert one == two and two.data == ["A=2", "B"] and two.eval_data == ["C"]
 
 
 @pytest.mark.parametrize("given", ["A=0", "A=0.01"])

@@ -134,7 +134,7 @@ def test_checkpoint_format_is_unchanged(whole_run):
         "data",
     }  # fmt: skip
     fields = "boxes choose negatives long_expr prefix lowercase fit patches reduced_decode"
-    fields += " missing_caption alt_text half_truths"
+    fields += " missing_caption captions alt_text half_truths"
     assert set(state["decides"]["sample"]) == set(fields.split())
 
 
@@ -215,7 +215,7 @@ def begun_before(run: Path, output: Path, **objective) -> Path:
     for name in ("warmup_from_zero", "warmup_share", "decay_scales"):
         del state["decides"]["optimizer"][name]
     del state["decides"]["optimizer"]["schedule"]
-    for name in ("lowercase", "missing_caption", "alt_text"):
+    for name in ("lowercase", "missing_caption", "captions", "alt_text"):
         del state["decides"]["sample"][name]
     torch.save(state, path)
     return output
