@@ -74,6 +74,11 @@ def targets(config: Config, uris: list[str]) -> list[str]:
     return [*found, "weights"] if weights.file or weights.hub else found
 
 
+def _detects_here(config: Config) -> bool:
+    """Returns whether processes of a build with `config` load the detector."""
+    return config.recaption is None and not config.detect.endpoints
+
+
 def main() -> int:
     """Prints the targets in one line."""
     parser = Parser(description=__doc__)
@@ -87,8 +92,3 @@ def main() -> int:
 
 if __name__ == "__main__":
     raise SystemExit(exit_code(main))
-
-
-def _detects_here(config: Config) -> bool:
-    """Returns whether processes of a build with `config` load the detector."""
-    return config.recaption is None and not config.detect.endpoints
