@@ -1,0 +1,121 @@
+"""deploy/slurm/build.sbatch, as it is, on a virtual Slurm."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from bench.kills import UNFLUSHED_S
+from tests.engines.slurm.cluster import wait_for
+from tests.engines.slurm.world import SCRIPTS, Runs
+from tests.pipelines.world import sums
+
+pytestmark = pytest.mark.engines
+BUILD, JOIN = SCRIPTS / "build.sbatch", SCRIPTS / "join.sbatch"
+
+
+def started_anew(runs: Runs, job: str) -> int:
+    return runs.printed(job).count("\nrequeued: the time limit is near\n")
+
+
+def test_a_job_gives_the_bytes_of_a_single_build(runs: Runs, tmp_path: Path) -> None:
+    job = runs.submit(BUILD, tmp_path / "out", "--nodes=3")
+    runs.until_ended(job)
+    assert sums(tmp_path / "out") == runs.single.sums
+    assert runs.twice() == []
+    assert {answer.node for answer in runs.answers()} == {"node1", "node2", "node3"}
+    assert "200 read = 300 written" in runs.printed(job)
+
+
+@pytest.mark.parametrize("script", [BUILD, JOIN], ids=lambda script: script.stem)
+def test_of_two_jobs_on_a_node_each_asks_its_own_servers(
+    runs: Runs, tmp_path: Path, script: Path
+) -> None:
+    options = ["--nodes=1", "--nodelist=node2"]
+    options += ["--array=0"] if script == JOIN else []
+    jobs = [runs.submit(script, tmp_path / f"out{number}", *options) for number in range(2)]
+    runs.until_ended(*jobs)
+    for number, job in enumerate(jobs):
+        assert sums(tmp_path / f"out{number}") == runs.single.sums
+        asked = Counter(answer.question for answer in runs.answers() if answer.job == job)
+        assert {asked[question] for question in runs.single.questions} == {1}
+
+
+def test_one_server_is_enough(runs: Runs, tmp_path: Path) -> None:
+    job = runs.submit(BUILD, tmp_path / "out", "--nodes=2", FINEHARD_FAILS="node1")
+    [told] = runs.until_ended(job)
+    assert told["BatchHost"] == "node1" and "no GPU" in runs.printed(job)
+    assert {answer.node for answer in runs.answers()} == {"node2"}
+    assert sums(tmp_path / "out") == runs.single.sums and runs.twice() == []
+
+
+def test_four_requeues_lose_no_answer(runs: Runs, tmp_path: Path) -> None:
+    job = runs.submit(BUILD, tmp_path / "out", "--nodes=2")
+    signals = []
+    for number in range(4):
+        runs.until_answered((number + 1) / 6, job)
+        signals.append(time.time())
+        runs.cluster.ask("scancel", "--signal=USR1", "--batch", job)
+        wait_for(lambda: started_anew(runs, job) > number, 60, "the job gives way")  # noqa: B023
+    [told] = runs.until_ended(job)
+    assert told["Restarts"] == "4" and started_anew(runs, job) == 4
+    assert sums(tmp_path / "out") == runs.single.sums
+    print([(a.at, signals) for a in runs.twice()])
+    assert [a for a in runs.twice() if not any(at < a.at < at + 10 for at in signals)] == []
+
+
+def test_a_job_at_its_time_limit_goes_on_as_the_same_job(runs: Runs, tmp_path: Path) -> None:
+    limits = ("--time=1", "--signal=B:USR1@20")  # minutes, the least there is; seconds
+    job = runs.submit(BUILD, tmp_path / "out", "--nodes=3", *limits, FINEHARD_SECONDS="0.8")
+    [told] = runs.until_ended(job)
+    assert int(told["Restarts"]) >= 1 and started_anew(runs, job) == int(told["Restarts"])
+    assert sums(tmp_path / "out") == runs.single.sums
+    print(told["Restarts"], len(runs.twice()))
+
+
+def test_a_cancelled_job_goes_on_as_another(runs: Runs, tmp_path: Path) -> None:
+    first = runs.submit(BUILD, tmp_path / "out", "--nodes=2")
+    runs.until_answered(0.4, first)
+    cancelled = time.time()
+    runs.cluster.ask("scancel", first)
+    wait_for(lambda: runs.cluster.tasks(first)[0]["JobState"] == "CANCELLED", 60, "the end")
+    second = runs.submit(BUILD, tmp_path / "out", "--nodes=2")
+    runs.until_ended(second)
+    assert sums(tmp_path / "out") == runs.single.sums
+    assert "everything answered so far is kept" in runs.printed(first)
+    print([(a.at - cancelled) for a in runs.twice()])
+    assert [answer for answer in runs.twice() if answer.at < cancelled] == []
+
+
+@pytest.mark.parametrize(("node", "restarts"), [("node1", "1"), ("node2", "0")])
+def test_a_lost_node_is_done_without(
+    runs: Runs, tmp_path: Path, node: str, restarts: str
+) -> None:
+    job = runs.submit(BUILD, tmp_path / "out", "--nodes=2", "--nodelist=node[1-2]")
+    runs.until_answered(0.4, job)
+    killed = time.time()
+    runs.cluster.kill(node)
+    [told] = runs.until_ended(job)
+    assert told["Restarts"] == restarts
+    assert sums(tmp_path / "out") == runs.single.sums
+    print([(a.at - killed) for a in runs.twice()], told)
+    assert [answer for answer in runs.twice() if answer.at < killed - UNFLUSHED_S] == []
+
+
+def test_a_node_lost_in_silence_stops_no_answers(runs: Runs, tmp_path: Path) -> None:
+    job = runs.submit(BUILD, tmp_path / "out", "--nodes=2", "--nodelist=node[1-2]")
+    runs.until_answered(0.3, job)
+    unplugged = time.time()
+    runs.cluster.unplug("node2")
+    [told] = runs.until_ended(job)
+    assert told["Restarts"] == "0"
+    assert sums(tmp_path / "out") == runs.single.sums
+    others = [answer.at for answer in runs.answers() if answer.node != "node2"]
+    times = [unplugged, *(at for at in others if at > unplugged)]
+    gap = max(b - a for a, b in zip(times, times[1:], strict=False))
+    print(gap, [(a.at - unplugged, a.node) for a in runs.twice()])
+    assert gap < 5
+    assert {answer.node for answer in runs.twice()} <= {"node2"}

@@ -1,0 +1,140 @@
+"""What the tests of the Slurm scripts share: an input, its single build, jobs, and what was asked."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import NamedTuple
+
+from bench.kills import UNFLUSHED_S
+from tests.engines.slurm.cluster import ROOT, Cluster, wait_for
+from tests.pipelines.world import Server, images, sums
+
+SCRIPTS = ROOT / "deploy" / "slurm"
+FINEHARD = str(Path(sys.executable).parent / "finehard")
+SAMPLES = 200
+OPTIONS = (
+    "--set", "detect.backend=bench.fixed_detector:load", "--set", "source.unit_size=16",
+    "--set", "shards.samples_per_shard=50",
+)  # fmt: skip
+"""Of finehard, as they come after the scripts' INPUT and OUTPUT."""
+
+ENDED = ("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL")
+
+
+class Single(NamedTuple):
+    """An input, and its build by one process: the files' SHA-256, and the questions asked.
+
+    `tried` are the questions that a build asks each server first, about pictures of its own.
+    """
+
+    source: Path
+    sums: dict[str, str]
+    questions: set[str]
+    tried: set[str]
+
+
+def single_build(folder: Path, samples: int = SAMPLES) -> Single:
+    """Makes an input in `folder`, and builds it."""
+    source, output = images(folder / "in", samples), folder / "single"
+    server = Server(folder / "asked")
+    model = ("model=simulated", f"endpoints=[{server.url}]", "window=64")
+    models = [w for name in ("lmm", "llm") for part in model for w in ("--set", f"models.{name}.{part}")]
+    common = ["--config", "cluster", "--input", str(source), *models, *OPTIONS]
+
+    def asked(*command: str) -> set[str]:
+        server.log.write_text("")
+        done = subprocess.run([FINEHARD, *command, *common], cwd=ROOT, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return {question for _, _, question in server.answered()}
+
+    try:
+        tried = asked("plan", "--ask")
+        questions = asked("build", "--output", str(output)) - tried
+    finally:
+        server.close()
+    return Single(source, sums(output), questions, tried)
+
+
+class Answered(NamedTuple):
+    """An answer: when, the job and the node of its server, and the question."""
+
+    at: float
+    job: str
+    node: str
+    question: str
+
+
+class Runs:
+    """The jobs of a test that build `single` anew, with simulated servers in vLLM's place.
+
+    `folder` has what the servers answered, and what the jobs printed.
+    """
+
+    def __init__(self, cluster: Cluster, folder: Path, single: Single) -> None:
+        self.cluster, self.single, self._folder = cluster, single, folder
+        (folder / "asked").mkdir()
+        self._python = folder / "vllm-python"
+        module = "tests.engines.slurm.vllm"
+        self._python.write_text(f'#!/bin/sh\nexec {sys.executable} -m {module} "$@"\n')
+        self._python.chmod(0o755)
+
+    def submit(self, script: Path, output: Path, *options: str, **environment: str) -> str:
+        """Submits `script` with sbatch's `options` and an `environment`; the job's number."""
+        given = {
+            "FINEHARD": FINEHARD, "VLLM_PYTHON": str(self._python), "MODEL": "simulated",
+            "PYTHONPATH": str(ROOT), "FINEHARD_ASKED": str(self._folder / "asked"), **environment,
+        }  # fmt: skip
+        log = f"--output={self._folder}/%j.log"
+        words = (script, self.single.source, output, *OPTIONS)
+        return self.cluster.submit(log, *options, *words, **given)
+
+    def printed(self, job: str) -> str:
+        """What a job printed; a task of an array by the number of its own."""
+        return (self._folder / f"{job}.log").read_text()
+
+    def answers(self) -> list[Answered]:
+        """All answers so far, in their order."""
+        found = []
+        for file in (self._folder / "asked").iterdir():
+            job, node, _ = file.name.split(".")
+            for line in file.read_text().splitlines():
+                at, _, question = line.split()
+                found.append(Answered(float(at), job, node, question))
+        return sorted(found)
+
+    def until_answered(self, share: float, *jobs: str) -> None:
+        """Waits until that share of the questions is answered; fails if one of `jobs` ends."""
+
+        def enough() -> bool:
+            for job in jobs:
+                for task in self.cluster.tasks(job):
+                    assert task["JobState"] not in ENDED, f"{task}: {self.printed(task['JobId'])}"
+            return len(self.answers()) >= share * len(self.single.questions)
+
+        wait_for(enough, 120, f"{share:.0%} of the questions answered")
+
+    def until_ended(self, *jobs: str) -> list[dict[str, str]]:
+        """Waits for the end of `jobs`, which must have done all; what Slurm says of each task."""
+
+        def ended() -> list[dict[str, str]]:
+            tasks = [task for job in jobs for task in self.cluster.tasks(job)]
+            return tasks if all(task["JobState"] in ENDED for task in tasks) else []
+
+        wait_for(ended, 240, "the end of all jobs")
+        for task in ended():
+            done = (task["JobState"], task["ExitCode"]) == ("COMPLETED", "0:0")
+            assert done, f"{task}: {self.printed(task['JobId'])}"
+        return ended()
+
+    def twice(self) -> list[Answered]:
+        """The first answers to questions that were asked again, but for trying each server."""
+        asked = Counter(answer.question for answer in self.answers())
+        first = {answer.question: answer for answer in reversed(self.answers())}
+        return [
+            first[question]
+            for question, times in asked.items()
+            if times > 1 and question in self.single.questions
+        ]
