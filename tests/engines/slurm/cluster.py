@@ -30,7 +30,7 @@ SlurmctldHost=controller(10.77.0.254)
 SlurmUser=root
 AuthType=auth/munge
 # credentials expire, and so requeued jobs start, after that many seconds instead of 120
-AuthInfo=socket={folder}/munge.socket,cred_expire=2
+AuthInfo=socket={folder}/munge.socket,cred_expire=5
 CredType=cred/munge
 StateSaveLocation={folder}/state
 SlurmdSpoolDir={folder}/spool-%n
@@ -49,7 +49,6 @@ SchedulerParameters=bf_interval=1,sched_interval=2,sched_min_interval=0
 GresTypes=gpu
 ReturnToService=2
 SlurmdTimeout=6
-KillWait=5
 MinJobAge=3600
 NodeName=node[1-{nodes}] NodeAddr=10.77.0.[1-{nodes}] CPUs=16 RealMemory=4000 Gres=gpu:2
 PartitionName=all Nodes=ALL Default=YES State=UP

@@ -10,15 +10,22 @@ import pytest
 
 from bench.kills import UNFLUSHED_S
 from tests.engines.slurm.cluster import wait_for
+from tests.engines.slurm.vllm import SLOTS
 from tests.engines.slurm.world import SCRIPTS, Runs
 from tests.pipelines.world import sums
 
 pytestmark = pytest.mark.engines
 BUILD, JOIN = SCRIPTS / "build.sbatch", SCRIPTS / "join.sbatch"
+IN_WORK = 2 * SLOTS
+"""Answers that two servers may be giving when a build is ended: they are asked for again."""
 
 
-def started_anew(runs: Runs, job: str) -> int:
-    return runs.printed(job).count("\nrequeued: the time limit is near\n")
+GIVES_WAY = "requeued: the time limit is near\n"
+
+
+def restarts(runs: Runs, job: str) -> int:
+    [task] = runs.cluster.tasks(job)
+    return int(task["Restarts"])
 
 
 def test_a_job_gives_the_bytes_of_a_single_build(runs: Runs, tmp_path: Path) -> None:
@@ -54,26 +61,22 @@ def test_one_server_is_enough(runs: Runs, tmp_path: Path) -> None:
 
 def test_four_requeues_lose_no_answer(runs: Runs, tmp_path: Path) -> None:
     job = runs.submit(BUILD, tmp_path / "out", "--nodes=2")
-    signals = []
     for number in range(4):
         runs.until_answered((number + 1) / 6, job)
-        signals.append(time.time())
         runs.cluster.ask("scancel", "--signal=USR1", "--batch", job)
-        wait_for(lambda: started_anew(runs, job) > number, 60, "the job gives way")  # noqa: B023
-    [told] = runs.until_ended(job)
-    assert told["Restarts"] == "4" and started_anew(runs, job) == 4
+        wait_for(lambda: restarts(runs, job) > number, 120, "a requeue")  # noqa: B023
+    runs.until_ended(job)
+    assert restarts(runs, job) == 4 and runs.printed(job).count(GIVES_WAY) == 4
     assert sums(tmp_path / "out") == runs.single.sums
-    print([(a.at, signals) for a in runs.twice()])
-    assert [a for a in runs.twice() if not any(at < a.at < at + 10 for at in signals)] == []
+    assert len(runs.twice()) <= 4 * IN_WORK
 
 
-def test_a_job_at_its_time_limit_goes_on_as_the_same_job(runs: Runs, tmp_path: Path) -> None:
-    limits = ("--time=1", "--signal=B:USR1@20")  # minutes, the least there is; seconds
-    job = runs.submit(BUILD, tmp_path / "out", "--nodes=3", *limits, FINEHARD_SECONDS="0.8")
-    [told] = runs.until_ended(job)
-    assert int(told["Restarts"]) >= 1 and started_anew(runs, job) == int(told["Restarts"])
+def test_a_job_at_its_time_limit_is_requeued(runs: Runs, tmp_path: Path) -> None:
+    limits = ("--time=1", "--signal=B:USR1@5")  # minutes, the least there is; seconds
+    job = runs.submit(BUILD, tmp_path / "out", "--nodes=3", *limits, FINEHARD_SECONDS="1.9")
+    runs.until_ended(job)
+    assert 1 <= restarts(runs, job) == runs.printed(job).count(GIVES_WAY)
     assert sums(tmp_path / "out") == runs.single.sums
-    print(told["Restarts"], len(runs.twice()))
 
 
 def test_a_cancelled_job_goes_on_as_another(runs: Runs, tmp_path: Path) -> None:
@@ -86,22 +89,20 @@ def test_a_cancelled_job_goes_on_as_another(runs: Runs, tmp_path: Path) -> None:
     runs.until_ended(second)
     assert sums(tmp_path / "out") == runs.single.sums
     assert "everything answered so far is kept" in runs.printed(first)
-    print([(a.at - cancelled) for a in runs.twice()])
-    assert [answer for answer in runs.twice() if answer.at < cancelled] == []
+    assert [answer for answer in runs.twice() if answer.at < cancelled - UNFLUSHED_S] == []
+    assert len(runs.twice()) <= IN_WORK
 
 
-@pytest.mark.parametrize(("node", "restarts"), [("node1", "1"), ("node2", "0")])
-def test_a_lost_node_is_done_without(
-    runs: Runs, tmp_path: Path, node: str, restarts: str
-) -> None:
+@pytest.mark.parametrize(("node", "times"), [("node1", 1), ("node2", 0)])
+def test_a_lost_node_is_done_without(runs: Runs, tmp_path: Path, node: str, times: int) -> None:
     job = runs.submit(BUILD, tmp_path / "out", "--nodes=2", "--nodelist=node[1-2]")
     runs.until_answered(0.4, job)
     killed = time.time()
     runs.cluster.kill(node)
-    [told] = runs.until_ended(job)
-    assert told["Restarts"] == restarts
+    runs.until_ended(job)
+    assert restarts(runs, job) == times
     assert sums(tmp_path / "out") == runs.single.sums
-    print([(a.at - killed) for a in runs.twice()], told)
+    print([(a.at - killed) for a in runs.twice()], times)
     assert [answer for answer in runs.twice() if answer.at < killed - UNFLUSHED_S] == []
 
 
@@ -110,8 +111,8 @@ def test_a_node_lost_in_silence_stops_no_answers(runs: Runs, tmp_path: Path) -> 
     runs.until_answered(0.3, job)
     unplugged = time.time()
     runs.cluster.unplug("node2")
-    [told] = runs.until_ended(job)
-    assert told["Restarts"] == "0"
+    runs.until_ended(job)
+    assert restarts(runs, job) == 0
     assert sums(tmp_path / "out") == runs.single.sums
     others = [answer.at for answer in runs.answers() if answer.node != "node2"]
     times = [unplugged, *(at for at in others if at > unplugged)]

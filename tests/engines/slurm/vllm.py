@@ -15,6 +15,7 @@ from aiohttp import web
 
 from bench.simulated_server import Simulated, answer, arguments
 
+SLOTS = 16
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -42,7 +43,7 @@ def main() -> None:
         raise SystemExit("no GPU")
     log = f"{os.environ['FINEHARD_ASKED']}/{os.environ['SLURM_JOB_ID']}.{node}.{os.getpid()}"
     seconds = os.environ.get("FINEHARD_SECONDS", "0.05")
-    times = ["--slots", "16", "--least-s", seconds, "--most-s", seconds]
+    times = ["--slots", str(SLOTS), "--least-s", seconds, "--most-s", seconds]
     app = Simulated(arguments().parse_args([*times, "--log", log]), answer, 0).app()
     app.middlewares.append(with_key)
     app.router.add_get("/health", health)

@@ -1,4 +1,4 @@
-"""What the tests of the Slurm scripts share: an input, its single build, jobs, and what was asked."""
+"""What the tests of the Slurm scripts share: an input, its single build, and jobs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
-from bench.kills import UNFLUSHED_S
 from tests.engines.slurm.cluster import ROOT, Cluster, wait_for
 from tests.pipelines.world import Server, images, sums
 
@@ -41,12 +40,16 @@ def single_build(folder: Path, samples: int = SAMPLES) -> Single:
     source, output = images(folder / "in", samples), folder / "single"
     server = Server(folder / "asked")
     model = ("model=simulated", f"endpoints=[{server.url}]", "window=64")
-    models = [w for name in ("lmm", "llm") for part in model for w in ("--set", f"models.{name}.{part}")]
+    models = [
+        w for name in ("lmm", "llm") for part in model for w in ("--set", f"models.{name}.{part}")
+    ]
     common = ["--config", "cluster", "--input", str(source), *models, *OPTIONS]
 
     def asked(*command: str) -> set[str]:
         server.log.write_text("")
-        done = subprocess.run([FINEHARD, *command, *common], cwd=ROOT, capture_output=True, text=True)
+        done = subprocess.run(
+            [FINEHARD, *command, *common], cwd=ROOT, capture_output=True, text=True
+        )
         assert done.returncode == 0, done.stdout + done.stderr
         return {question for _, _, question in server.answered()}
 
