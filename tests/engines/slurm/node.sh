@@ -3,14 +3,14 @@
 # It has a /tmp of its own, in which only the PATHs are those of all nodes.
 set -eu
 if [ "${INSIDE:-}" = "" ]; then
-  # shellcheck disable=SC2016 # $1 is of the shell within
   echo $$ >"$1/$2.pid"
   INSIDE=network exec unshare --net "$0" "$@"
 fi
 folder=$1 name=$2 address=$3
 if [ "$INSIDE" = network ]; then
-  # after a kill, the kernel takes a moment to remove the other end
-  until ip link add eth0 type veth peer name "$name" netns 1 2>/dev/null; do sleep 0.1; done
+  # open connections can keep that of a killed node for minutes
+  nsenter --target 1 --net ip link delete "$name" 2>/dev/null || :
+  ip link add eth0 type veth peer name "$name" netns 1
   nsenter --target 1 --net ip link set "$name" master bridge up
   ip addr add "$address/24" dev eth0
   ip link set eth0 up

@@ -30,11 +30,11 @@ def restarts(runs: Runs, job: str) -> int:
 
 def test_a_job_gives_the_bytes_of_a_single_build(runs: Runs, tmp_path: Path) -> None:
     job = runs.submit(BUILD, tmp_path / "out", "--nodes=3")
-    runs.until_ended(job)
+    runs.until_done(job)
     assert sums(tmp_path / "out") == runs.single.sums
     assert runs.twice() == []
     assert {answer.node for answer in runs.answers()} == {"node1", "node2", "node3"}
-    assert "200 read = 300 written" in runs.printed(job)
+    assert "120 read = 300 written" in runs.printed(job)
 
 
 @pytest.mark.parametrize("script", [BUILD, JOIN], ids=lambda script: script.stem)
@@ -44,7 +44,7 @@ def test_of_two_jobs_on_a_node_each_asks_its_own_servers(
     options = ["--nodes=1", "--nodelist=node2"]
     options += ["--array=0"] if script == JOIN else []
     jobs = [runs.submit(script, tmp_path / f"out{number}", *options) for number in range(2)]
-    runs.until_ended(*jobs)
+    runs.until_done(*jobs)
     for number, job in enumerate(jobs):
         assert sums(tmp_path / f"out{number}") == runs.single.sums
         asked = Counter(answer.question for answer in runs.answers() if answer.job == job)
@@ -53,10 +53,18 @@ def test_of_two_jobs_on_a_node_each_asks_its_own_servers(
 
 def test_one_server_is_enough(runs: Runs, tmp_path: Path) -> None:
     job = runs.submit(BUILD, tmp_path / "out", "--nodes=2", FINEHARD_FAILS="node1")
-    [told] = runs.until_ended(job)
+    [told] = runs.until_done(job)
     assert told["BatchHost"] == "node1" and "no GPU" in runs.printed(job)
     assert {answer.node for answer in runs.answers()} == {"node2"}
     assert sums(tmp_path / "out") == runs.single.sums and runs.twice() == []
+
+
+def test_a_build_that_fails_fails_its_job(runs: Runs, tmp_path: Path) -> None:
+    job = runs.submit(BUILD, tmp_path / "out", "--nodes=2", CONFIG="nowhere")
+    [task] = runs.until_ended(job)
+    assert (task["JobState"], task["ExitCode"]) == ("FAILED", "2:0")
+    assert "nowhere" in runs.printed(job)
+    runs.cluster.wait_idle()  # its servers have ended too
 
 
 def test_four_requeues_lose_no_answer(runs: Runs, tmp_path: Path) -> None:
@@ -65,7 +73,7 @@ def test_four_requeues_lose_no_answer(runs: Runs, tmp_path: Path) -> None:
         runs.until_answered((number + 1) / 6, job)
         runs.cluster.ask("scancel", "--signal=USR1", "--batch", job)
         wait_for(lambda: restarts(runs, job) > number, 120, "a requeue")  # noqa: B023
-    runs.until_ended(job)
+    runs.until_done(job)
     assert restarts(runs, job) == 4 and runs.printed(job).count(GIVES_WAY) == 4
     assert sums(tmp_path / "out") == runs.single.sums
     assert len(runs.twice()) <= 4 * IN_WORK
@@ -73,8 +81,8 @@ def test_four_requeues_lose_no_answer(runs: Runs, tmp_path: Path) -> None:
 
 def test_a_job_at_its_time_limit_is_requeued(runs: Runs, tmp_path: Path) -> None:
     limits = ("--time=1", "--signal=B:USR1@5")  # minutes, the least there is; seconds
-    job = runs.submit(BUILD, tmp_path / "out", "--nodes=3", *limits, FINEHARD_SECONDS="1.9")
-    runs.until_ended(job)
+    job = runs.submit(BUILD, tmp_path / "out", "--nodes=1", *limits, FINEHARD_SECONDS="0.9")
+    runs.until_done(job)
     assert 1 <= restarts(runs, job) == runs.printed(job).count(GIVES_WAY)
     assert sums(tmp_path / "out") == runs.single.sums
 
@@ -84,9 +92,10 @@ def test_a_cancelled_job_goes_on_as_another(runs: Runs, tmp_path: Path) -> None:
     runs.until_answered(0.4, first)
     cancelled = time.time()
     runs.cluster.ask("scancel", first)
-    wait_for(lambda: runs.cluster.tasks(first)[0]["JobState"] == "CANCELLED", 60, "the end")
+    [task] = runs.until_ended(first)
+    assert task["JobState"] == "CANCELLED"
     second = runs.submit(BUILD, tmp_path / "out", "--nodes=2")
-    runs.until_ended(second)
+    runs.until_done(second)
     assert sums(tmp_path / "out") == runs.single.sums
     assert "everything answered so far is kept" in runs.printed(first)
     assert [answer for answer in runs.twice() if answer.at < cancelled - UNFLUSHED_S] == []
@@ -99,7 +108,7 @@ def test_a_lost_node_is_done_without(runs: Runs, tmp_path: Path, node: str, time
     runs.until_answered(0.4, job)
     killed = time.time()
     runs.cluster.kill(node)
-    runs.until_ended(job)
+    runs.until_done(job)
     assert restarts(runs, job) == times
     assert sums(tmp_path / "out") == runs.single.sums
     print([(a.at - killed) for a in runs.twice()], times)
@@ -111,7 +120,7 @@ def test_a_node_lost_in_silence_stops_no_answers(runs: Runs, tmp_path: Path) -> 
     runs.until_answered(0.3, job)
     unplugged = time.time()
     runs.cluster.unplug("node2")
-    runs.until_ended(job)
+    runs.until_done(job)
     assert restarts(runs, job) == 0
     assert sums(tmp_path / "out") == runs.single.sums
     others = [answer.at for answer in runs.answers() if answer.node != "node2"]

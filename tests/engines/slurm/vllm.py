@@ -42,7 +42,7 @@ def main() -> None:
     if os.environ.get("FINEHARD_FAILS") == node:
         raise SystemExit("no GPU")
     log = f"{os.environ['FINEHARD_ASKED']}/{os.environ['SLURM_JOB_ID']}.{node}.{os.getpid()}"
-    seconds = os.environ.get("FINEHARD_SECONDS", "0.05")
+    seconds = os.environ.get("FINEHARD_SECONDS", "0.15")
     times = ["--slots", str(SLOTS), "--least-s", seconds, "--most-s", seconds]
     app = Simulated(arguments().parse_args([*times, "--log", log]), answer, 0).app()
     app.middlewares.append(with_key)

@@ -13,10 +13,10 @@ from tests.pipelines.world import Server, images, sums
 
 SCRIPTS = ROOT / "deploy" / "slurm"
 FINEHARD = str(Path(sys.executable).parent / "finehard")
-SAMPLES = 200
+SAMPLES = 120
 OPTIONS = (
-    "--set", "detect.backend=bench.fixed_detector:load", "--set", "source.unit_size=16",
-    "--set", "shards.samples_per_shard=50",
+    "--set", "detect.backend=bench.fixed_detector:load", "--set", "source.unit_size=8",
+    "--set", "shards.samples_per_shard=30",
 )  # fmt: skip
 """Of finehard, as they come after the scripts' INPUT and OUTPUT."""
 
@@ -120,17 +120,23 @@ class Runs:
         wait_for(enough, 120, f"{share:.0%} of the questions answered")
 
     def until_ended(self, *jobs: str) -> list[dict[str, str]]:
-        """Waits for the end of `jobs`, which must have done all; what Slurm says of each task."""
+        """Waits for the end of `jobs`; what Slurm says of each task."""
+        tasks: list[dict[str, str]] = []
 
-        def ended() -> list[dict[str, str]]:
-            tasks = [task for job in jobs for task in self.cluster.tasks(job)]
-            return tasks if all(task["JobState"] in ENDED for task in tasks) else []
+        def ended() -> bool:
+            tasks[:] = [task for job in jobs for task in self.cluster.tasks(job)]
+            return all(task["JobState"] in ENDED for task in tasks)
 
-        wait_for(ended, 240, "the end of all jobs")
-        for task in ended():
+        wait_for(ended, 300, "the end of all jobs")
+        return tasks
+
+    def until_done(self, *jobs: str) -> list[dict[str, str]]:
+        """As `until_ended`; fails if a task did."""
+        tasks = self.until_ended(*jobs)
+        for task in tasks:
             done = (task["JobState"], task["ExitCode"]) == ("COMPLETED", "0:0")
             assert done, f"{task}: {self.printed(task['JobId'])}"
-        return ended()
+        return tasks
 
     def twice(self) -> list[Answered]:
         """The first answers to questions that were asked again, but for trying each server."""
