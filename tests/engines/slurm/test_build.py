@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections import Counter
 from pathlib import Path
@@ -34,7 +35,7 @@ def test_a_job_gives_the_bytes_of_a_single_build(runs: Runs, tmp_path: Path) -> 
     assert sums(tmp_path / "out") == runs.single.sums
     assert runs.twice() == []
     assert {answer.node for answer in runs.answers()} == {"node1", "node2", "node3"}
-    assert "120 read = 300 written" in runs.printed(job)
+    assert "120 read = 120 written" in runs.printed(job)
 
 
 @pytest.mark.parametrize("script", [BUILD, JOIN], ids=lambda script: script.stem)
@@ -102,30 +103,29 @@ def test_a_cancelled_job_goes_on_as_another(runs: Runs, tmp_path: Path) -> None:
     assert len(runs.twice()) <= IN_WORK
 
 
-@pytest.mark.parametrize(("node", "times"), [("node1", 1), ("node2", 0)])
-def test_a_lost_node_is_done_without(runs: Runs, tmp_path: Path, node: str, times: int) -> None:
-    job = runs.submit(BUILD, tmp_path / "out", "--nodes=2", "--nodelist=node[1-2]")
+@pytest.mark.parametrize("place", [0, 1], ids=["first", "other"])
+def test_a_killed_node_is_done_without(runs: Runs, tmp_path: Path, place: int) -> None:
+    job = runs.submit(BUILD, tmp_path / "out", "--nodes=2")
     runs.until_answered(0.4, job)
     killed = time.time()
-    runs.cluster.kill(node)
+    runs.cluster.kill(runs.nodes(job)[place])
     runs.until_done(job)
-    assert restarts(runs, job) == times
+    assert restarts(runs, job) == (1 if place == 0 else 0)
     assert sums(tmp_path / "out") == runs.single.sums
-    print([(a.at - killed) for a in runs.twice()], times)
     assert [answer for answer in runs.twice() if answer.at < killed - UNFLUSHED_S] == []
+    print(len(runs.twice()), [(a.at - killed) for a in runs.twice()])
 
 
 def test_a_node_lost_in_silence_stops_no_answers(runs: Runs, tmp_path: Path) -> None:
-    job = runs.submit(BUILD, tmp_path / "out", "--nodes=2", "--nodelist=node[1-2]")
+    job = runs.submit(BUILD, tmp_path / "out", "--nodes=2")
     runs.until_answered(0.3, job)
-    unplugged = time.time()
-    runs.cluster.unplug("node2")
+    lost, unplugged = runs.nodes(job)[1], time.time()
+    runs.cluster.unplug(lost)
     runs.until_done(job)
     assert restarts(runs, job) == 0
     assert sums(tmp_path / "out") == runs.single.sums
-    others = [answer.at for answer in runs.answers() if answer.node != "node2"]
+    others = [answer.at for answer in runs.answers() if answer.node != lost]
     times = [unplugged, *(at for at in others if at > unplugged)]
-    gap = max(b - a for a, b in zip(times, times[1:], strict=False))
-    print(gap, [(a.at - unplugged, a.node) for a in runs.twice()])
-    assert gap < 5
-    assert {answer.node for answer in runs.twice()} <= {"node2"}
+    assert max(after - before for before, after in itertools.pairwise(times)) < 5
+    assert {answer.node for answer in runs.twice()} <= {lost}
+    print(max(after - before for before, after in itertools.pairwise(times)), [(a.at - unplugged) for a in runs.twice()])

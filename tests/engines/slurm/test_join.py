@@ -18,10 +18,11 @@ JOIN = SCRIPTS / "join.sbatch"
 def test_an_array_does_without_a_lost_node_and_a_task_comes_late(
     runs: Runs, tmp_path: Path
 ) -> None:
-    array = runs.submit(JOIN, tmp_path / "out", "--array=0-2", "--exclusive")
-    runs.until_answered(0.25, array)
-    late = runs.submit(JOIN, tmp_path / "out", "--array=0", "--exclusive")
-    runs.until_answered(0.45, array, late)
+    options = {"FINEHARD_SECONDS": "0.8"}
+    array = runs.submit(JOIN, tmp_path / "out", "--array=0-2", "--exclusive", **options)
+    runs.until_answered(0.1, array)
+    late = runs.submit(JOIN, tmp_path / "out", "--array=0", "--exclusive", **options)
+    runs.until_answered(0.4, array, late)
     killed = time.time()
     runs.cluster.kill(runs.cluster.tasks(array)[1]["BatchHost"])
     tasks = runs.until_done(array, late)

@@ -98,6 +98,11 @@ class Runs:
         """What a job printed; a task of an array by the number of its own."""
         return (self._folder / f"{job}.log").read_text()
 
+    def nodes(self, job: str) -> list[str]:
+        """The nodes of a job that runs, the one with its script first."""
+        [task] = self.cluster.tasks(job)
+        return self.cluster.ask("scontrol", "show", "hostnames", task["NodeList"]).split()
+
     def answers(self) -> list[Answered]:
         """All answers so far, in their order."""
         found = []
