@@ -9,18 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from bench.kills import UNFLUSHED_S
+from bench.kills import UNFLUSHED_S, sums
 from tests.engines.slurm.cluster import wait_for
 from tests.engines.slurm.vllm import SLOTS
-from tests.engines.slurm.world import SCRIPTS, Runs
-from tests.pipelines.world import sums
+from tests.engines.slurm.world import ALL, SCRIPTS, Runs
 
 pytestmark = pytest.mark.engines
 BUILD, JOIN = SCRIPTS / "build.sbatch", SCRIPTS / "join.sbatch"
 IN_WORK = 2 * SLOTS
 """Answers that two servers may be giving when a build is ended: they are asked for again."""
-
-
 GIVES_WAY = "requeued: the time limit is near\n"
 
 
@@ -34,8 +31,8 @@ def test_a_job_gives_the_bytes_of_a_single_build(runs: Runs, tmp_path: Path) -> 
     runs.until_done(job)
     assert sums(tmp_path / "out") == runs.single.sums
     assert runs.twice() == []
-    assert {answer.node for answer in runs.answers()} == {"node1", "node2", "node3"}
-    assert "120 read = 120 written" in runs.printed(job)
+    assert len({answer.node for answer in runs.answers()}) == 3
+    assert ALL in runs.printed(job)
 
 
 @pytest.mark.parametrize("script", [BUILD, JOIN], ids=lambda script: script.stem)
@@ -53,9 +50,10 @@ def test_of_two_jobs_on_a_node_each_asks_its_own_servers(
 
 
 def test_one_server_is_enough(runs: Runs, tmp_path: Path) -> None:
-    job = runs.submit(BUILD, tmp_path / "out", "--nodes=2", FINEHARD_FAILS="node1")
-    [told] = runs.until_done(job)
-    assert told["BatchHost"] == "node1" and "no GPU" in runs.printed(job)
+    nodes = ("--nodes=2", "--nodelist=node[1-2]")
+    job = runs.submit(BUILD, tmp_path / "out", *nodes, FINEHARD_FAILS="node1")
+    [task] = runs.until_done(job)
+    assert task["BatchHost"] == "node1" and "no GPU" in runs.printed(job)
     assert {answer.node for answer in runs.answers()} == {"node2"}
     assert sums(tmp_path / "out") == runs.single.sums and runs.twice() == []
 
@@ -128,4 +126,7 @@ def test_a_node_lost_in_silence_stops_no_answers(runs: Runs, tmp_path: Path) -> 
     times = [unplugged, *(at for at in others if at > unplugged)]
     assert max(after - before for before, after in itertools.pairwise(times)) < 5
     assert {answer.node for answer in runs.twice()} <= {lost}
-    print(max(after - before for before, after in itertools.pairwise(times)), [(a.at - unplugged) for a in runs.twice()])
+    print(
+        max(after - before for before, after in itertools.pairwise(times)),
+        [(a.at - unplugged) for a in runs.twice()],
+    )

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
+from bench.kills import sums
 from tests.engines.slurm.cluster import ROOT, Cluster, wait_for
-from tests.pipelines.world import Server, images, sums
+from tests.pipelines.world import Server, images
 
 SCRIPTS = ROOT / "deploy" / "slurm"
 FINEHARD = str(Path(sys.executable).parent / "finehard")
 SAMPLES = 120
+ALL = f"{SAMPLES} read = {SAMPLES} written"
+"""What a build prints that has written the dataset."""
 OPTIONS = (
     "--set", "detect.backend=bench.fixed_detector:load", "--set", "source.unit_size=8",
     "--set", "shards.samples_per_shard=30",
@@ -26,39 +30,38 @@ ENDED = ("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL")
 class Single(NamedTuple):
     """An input, and its build by one process: the files' SHA-256, and the questions asked.
 
-    `tried` are the questions that a build asks each server first, about pictures of its own.
+    Not among these are those about pictures of finehard's own, which try each server first.
     """
 
     source: Path
     sums: dict[str, str]
     questions: set[str]
-    tried: set[str]
 
 
-def single_build(folder: Path, samples: int = SAMPLES) -> Single:
+def single_build(folder: Path) -> Single:
     """Makes an input in `folder`, and builds it."""
-    source, output = images(folder / "in", samples), folder / "single"
+    source, output = images(folder / "in", SAMPLES), folder / "single"
     server = Server(folder / "asked")
-    model = ("model=simulated", f"endpoints=[{server.url}]", "window=64")
-    models = [
-        w for name in ("lmm", "llm") for part in model for w in ("--set", f"models.{name}.{part}")
-    ]
-    common = ["--config", "cluster", "--input", str(source), *models, *OPTIONS]
+    common = ["--config", "cluster", "--input", str(source), *OPTIONS]
+    for model in ("lmm", "llm"):
+        common += ["--set", f"models.{model}.model=simulated"]
+        common += ["--set", f"models.{model}.endpoints=[{server.url}]"]
 
     def asked(*command: str) -> set[str]:
         server.log.write_text("")
         done = subprocess.run(
-            [FINEHARD, *command, *common], cwd=ROOT, capture_output=True, text=True
-        )
+            [FINEHARD, *command, *common], cwd=ROOT, capture_output=True, text=True,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+        )  # fmt: skip
         assert done.returncode == 0, done.stdout + done.stderr
         return {question for _, _, question in server.answered()}
 
     try:
         tried = asked("plan", "--ask")
         questions = asked("build", "--output", str(output)) - tried
+        return Single(source, sums(output), questions)
     finally:
         server.close()
-    return Single(source, sums(output), questions, tried)
 
 
 class Answered(NamedTuple):
