@@ -125,7 +125,7 @@ class Runs:
                     assert task["JobState"] not in ENDED, f"{task}: {self.printed(task['JobId'])}"
             return len(self.answers()) >= share * len(self.single.questions)
 
-        wait_for(enough, 120, f"{share:.0%} of the questions answered")
+        wait_for(enough, 240, f"{share:.0%} of the questions answered")
 
     def until_ended(self, *jobs: str) -> list[dict[str, str]]:
         """Waits for the end of `jobs`; what Slurm says of each task."""
