@@ -86,7 +86,7 @@ test: setup ## run all tests but the longest
 
 test-all: test ## run the longest tests too: repeated kills, benches, vLLM (sets up .venv-vllm if it can)
 	-@$(MAKE) --no-print-directory setup-vllm
-	@$(BIN)/python -m pytest -m full
+	@$(BIN)/python -m pytest -m "full and not engines"
 	@$(MAKE) --no-print-directory test-engines
 
 SLURM := munge slurmctld slurmd slurm-client curl iproute2

@@ -84,6 +84,7 @@ def test_a_job_at_its_time_limit_is_requeued(runs: Runs, tmp_path: Path) -> None
     runs.until_done(job)
     assert 1 <= restarts(runs, job) == runs.printed(job).count(GIVES_WAY)
     assert sums(tmp_path / "out") == runs.single.sums
+    assert len(runs.twice()) <= restarts(runs, job) * SLOTS
 
 
 def test_a_cancelled_job_goes_on_as_another(runs: Runs, tmp_path: Path) -> None:
@@ -111,7 +112,6 @@ def test_a_killed_node_is_done_without(runs: Runs, tmp_path: Path, place: int) -
     assert restarts(runs, job) == (1 if place == 0 else 0)
     assert sums(tmp_path / "out") == runs.single.sums
     assert [answer for answer in runs.twice() if answer.at < killed - UNFLUSHED_S] == []
-    print(len(runs.twice()), [(a.at - killed) for a in runs.twice()])
 
 
 def test_a_node_lost_in_silence_stops_no_answers(runs: Runs, tmp_path: Path) -> None:
@@ -126,7 +126,3 @@ def test_a_node_lost_in_silence_stops_no_answers(runs: Runs, tmp_path: Path) -> 
     times = [unplugged, *(at for at in others if at > unplugged)]
     assert max(after - before for before, after in itertools.pairwise(times)) < 5
     assert {answer.node for answer in runs.twice()} <= {lost}
-    print(
-        max(after - before for before, after in itertools.pairwise(times)),
-        [(a.at - unplugged) for a in runs.twice()],
-    )
