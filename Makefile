@@ -20,7 +20,7 @@ PIP := pip --disable-pip-version-check install -qq
 
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-vllm setup-vllm-gpu extras weights named-input build-finehard train test test-all \
-	test-fast lint demo-models clean
+	test-engines test-fast lint demo-models clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -81,15 +81,24 @@ demo-models: setup ## train the bundled demo models from scratch
 	@$(BIN)/python -m finehard.demo.train --output finehard/demo/models
 
 test: setup ## run all tests but the longest
-	@$(BIN)/python -m pytest -m "not slow" -n 2
-	@$(BIN)/python -m pytest -m "slow and not full" -n 2
+	@$(BIN)/python -m pytest -m "not slow and not engines" -n 2
+	@$(BIN)/python -m pytest -m "slow and not full and not engines" -n 2
 
 test-all: test ## run the longest tests too: repeated kills, benches, vLLM (sets up .venv-vllm if it can)
 	-@$(MAKE) --no-print-directory setup-vllm
-	@$(BIN)/python -m pytest -m full
+	@$(BIN)/python -m pytest -m "full and not engines"
+	@$(MAKE) --no-print-directory test-engines
+
+SLURM := munge slurmctld slurmd slurm-client curl iproute2
+
+test-engines: setup ## test on other engines, with Slurm on virtual nodes (as root it installs Slurm)
+	-@if [ "$$(id -u)" = 0 ] && ! dpkg -s $(SLURM) >/dev/null 2>&1; then \
+		echo "installing with apt-get: $(SLURM)"; apt-get -qq update && \
+		DEBIAN_FRONTEND=noninteractive apt-get -qq install --no-install-recommends $(SLURM) >/dev/null; fi
+	@$(BIN)/python -m pytest -m engines
 
 test-fast: setup ## run only the quick tests
-	@$(BIN)/python -m pytest -m "not slow" -n 2
+	@$(BIN)/python -m pytest -m "not slow and not engines" -n 2
 
 lint: setup ## ruff and mypy
 	@$(BIN)/ruff check .

@@ -17,8 +17,9 @@ from finehard.io import storage
 from finehard.preflight import Ready
 from finehard.running import Progress, counts_of, removals_of, run_pipeline, save_asked
 from finehard.state.claims import Claims, writer
+from finehard.state.lease import BuiltBy
 from finehard.state.lock import locked, shared
-from finehard.state.members import Watch, member, name_of, refuse_others, wait_until_alone
+from finehard.state.members import Watch, member, members, name_of, refuse_others, wait_until_alone
 from finehard.state.runs import record_run
 from finehard.worker import status
 from finehard.worker.runtime import Build, close_all, runtime
@@ -36,12 +37,19 @@ def is_written(watch: Watch) -> bool:
             f"{output}: this store has no conditional writes, by which processes that join share "
             "the work: build on a shared disk, S3, Google Cloud Storage or Azure"
         )
-    if (one := writer(watch)) is not None:
-        _log.info("all images are through, and %s writes the dataset: nothing is left to do here",
-                  name_of(one))  # fmt: skip
-        return True
-    with shared(output):
-        return False
+    one = writer(watch)
+    writing = None if one is None else name_of(one)
+    if writing is None:
+        try:
+            with shared(output):
+                return False
+        except BuiltBy as built:  # the writer deletes all claims before it ends
+            writing = built.holder.partition(",")[0]
+            if writing not in map(name_of, members(output)):
+                raise
+    _log.info("all images are through, and %s writes the dataset: nothing is left to do here",
+              writing)  # fmt: skip
+    return True
 
 
 @contextlib.contextmanager

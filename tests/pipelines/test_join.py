@@ -168,6 +168,8 @@ def test_a_build_alone_and_those_that_join_exclude_each_other(world: World) -> N
     with member(output, {}) as writing:
         assert Claims(Watch(output), writing).take_writing()
         assert world.join() is None, "one is writing"
+    with member(output, {}) as writing, locked(output, writing):
+        assert world.join() is None, "one has written, and deleted all claims"
     with pytest.raises(UsageError, match="without a runner or workers of Beam"):
         join(world.config, str(world.source), output, beam=["--direct_num_workers=2"])
     with pytest.raises(FinehardError, match="no conditional writes"):

@@ -73,6 +73,15 @@ def test_different_configs_have_different_servers():
         assert one.base_url != other.base_url
 
 
+@pytest.mark.parametrize("name", ["SLURM_JOB_ID", "CUDA_VISIBLE_DEVICES"])
+def test_other_jobs_and_other_gpus_have_servers_of_their_own(name, monkeypatch):
+    monkeypatch.setenv(name, "1")
+    with ensure_server(stand_in()) as one, ensure_server(stand_in()) as same:
+        monkeypatch.setenv(name, "2")
+        with ensure_server(stand_in()) as other:
+            assert one.base_url == same.base_url != other.base_url
+
+
 def test_processes_starting_at_once_share_one_server(tmp_path):
     clients = [start_client(as_source(stand_in("slow")), "") for _ in range(4)]
     urls = {client.communicate(timeout=60)[0] for client in clients}
