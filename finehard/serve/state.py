@@ -35,8 +35,7 @@ def state_folder(config: ServeConfig, engine: Engine) -> Path:
     """Returns the folder of `config`; creates it, private to this user, if it does not exist.
 
     A model folder whose files changed, other GPUs or another Slurm job get another folder, and so
-    another server. Raises
-    FinehardError if another user owns the folder or can write to it.
+    another server. Raises FinehardError if another user owns the folder or can write to it.
     """
     identity: dict[str, Any] = {
         "config": asdict(config) | {"env": dict(sorted(config.env.items())), "engine": engine.name},
