@@ -106,10 +106,10 @@ def _build(url: str) -> float:
         )  # fmt: skip
         places = {"IN": "s3://things/in", "OUT": "s3://things/out"}
         command = build_command(settings, Path("IN"), Path("OUT"))
-        subprocess.run(
-            [*(places.get(word, word) for word in command), "--pipeline", "recaption"],
-            check=True, capture_output=True,
-        )  # fmt: skip
+        command = [*(places.get(word, word) for word in command), "--pipeline", "recaption"]
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode:
+            raise SystemExit(f"the build failed:\n{done.stderr[-2000:]}")
         counted = stats(endpoint)
     return float(counted["last"] - counted["first"])
 
