@@ -38,7 +38,7 @@ class Jobs(NamedTuple):
 def jobs_at(options: list[str]) -> Jobs:
     """The job service that Beam's `options` name, once it answers."""
     channel = grpc.insecure_channel(endpoint(options))
-    grpc.channel_ready_future(channel).result(timeout=60)
+    grpc.channel_ready_future(channel).result(timeout=180)
     return Jobs(grpc_api.JobServiceStub(channel), options)
 
 
@@ -48,13 +48,15 @@ def endpoint(options: list[str]) -> str:
 
 
 def until(done: Callable[[], object], process: subprocess.Popen[str] | None = None) -> None:
-    """Waits until `done`, while `process` runs."""
-    for _ in range(1200):
+    """Waits until `done`, while `process` runs; ends that if it takes too long."""
+    for _ in range(4000):
         if done():
             return
         assert process is None or process.poll() is None, process.communicate()
         time.sleep(0.1)
-    raise AssertionError("not within two minutes")
+    if process is not None:
+        process.kill()
+    raise AssertionError("not within 400 s")
 
 
 def at_work(output: Path) -> bool:
