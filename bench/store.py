@@ -28,7 +28,7 @@ from bench.measure import WORK, build_command, config, server, stats, verdict
 
 FOLDER = WORK / "store"
 RESULT = FOLDER / "requests.json"
-GOAL = 2.2
+GOAL = 0.15
 LASTING = r"/_journal/(recaption-.*|_status/.*|lease\.json)"
 """Objects that a build writes or reads again and again while it asks."""
 
