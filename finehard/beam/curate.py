@@ -14,7 +14,7 @@ from finehard.curate.rewritten import pointers
 from finehard.curate.work import Work
 from finehard.dataset.complete import Origin
 from finehard.dataset.layout import ShardsConfig
-from finehard.dataset.pointers import Pointer
+from finehard.dataset.pointers import pointer_of
 from finehard.dataset.summary import ShardSummary
 from finehard.dataset.writer import write_shard
 from finehard.images import ANY_SIDE
@@ -53,13 +53,13 @@ def run_rewrite(work: Work, origin: Origin, read: int, options: PipelineOptions)
     run(construct, options)
 
 
-def _pointers(shard: int, work: Work) -> Iterator[tuple[int, Pointer]]:
-    return pointers(work, shard)
+def _pointers(shard: int, work: Work) -> Iterator[tuple[int, bytes]]:
+    return ((new, pointer.packed()) for new, pointer in pointers(work, shard))
 
 
-def _write(shard: tuple[int, Iterable[Pointer | None]], work: Work) -> ShardSummary:
+def _write(shard: tuple[int, Iterable[bytes | None]], work: Work) -> ShardSummary:
     index, located = shard
     return write_shard(
         work.output, work.run, index, work.new_shards,
-        [pointer for pointer in located if pointer is not None], ShardsConfig(), ANY_SIDE,
+        [pointer_of(packed) for packed in located if packed is not None], ShardsConfig(), ANY_SIDE,
     )  # fmt: skip

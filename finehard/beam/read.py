@@ -33,8 +33,8 @@ DRAWN = "drawn"
 
 class Counted(NamedTuple):
     """What of the input goes past the stages: collections of the number of inputs in each unit, of
-    (shard, pointer) of all that an earlier run brought through, and of regions of that which were
-    drawn for the balance."""
+    (shard, packed pointer) of all that an earlier run brought through, and of regions of that which
+    were drawn for the balance."""
 
     read: Any
     through: Any
@@ -146,7 +146,7 @@ class _Read(beam.DoFn):
                 yield TaggedOutput(DRAWN, drawn)
         for row in settled:
             pointer = Pointer(row.key, row.source, row.where)
-            yield TaggedOutput(THROUGH, (shard_of(row.key, self._build.shards), pointer))
+            yield TaggedOutput(THROUGH, (shard_of(row.key, self._build.shards), pointer.packed()))
         rejects = sum(row.rejected for row in settled)
         stages = self._runtime.stages
         self._runtime.status.count_through(stages, len(settled) - rejects, rejects)

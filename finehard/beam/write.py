@@ -19,7 +19,7 @@ from finehard.config import as_dict
 from finehard.dataset.complete import Origin
 from finehard.dataset.layout import shard_of, side_files
 from finehard.dataset.packed import pack
-from finehard.dataset.pointers import Pointer, SampleChangedError
+from finehard.dataset.pointers import Pointer, SampleChangedError, pointer_of
 from finehard.dataset.summary import ShardSummary
 from finehard.dataset.writer import write_shard
 from finehard.io import storage
@@ -200,8 +200,9 @@ class _Spill(beam.DoFn):
             yield self._pointer(item, where)
         yield from self._drawn(buffer)
 
-    def _pointer(self, item: Record | Reject, where: Bytes) -> tuple[int, Pointer]:
-        return shard_of(item.key, self._build.shards), Pointer(item.key, item.source, where)
+    def _pointer(self, item: Record | Reject, where: Bytes) -> tuple[int, bytes]:
+        pointer = Pointer(item.key, item.source, where)
+        return shard_of(item.key, self._build.shards), pointer.packed()
 
     def _drawn(self, buffer: _Buffer) -> Iterator[Any]:
         if buffer.drawn:
@@ -244,7 +245,7 @@ class _Write(beam.DoFn):
         self._build = build
 
     def process(
-        self, shard: tuple[int, Iterable[Pointer | None]], balance: Balance | None
+        self, shard: tuple[int, Iterable[bytes | None]], balance: Balance | None
     ) -> Iterator[ShardSummary]:
         index, pointers = shard
         build = self._build
@@ -256,7 +257,7 @@ class _Write(beam.DoFn):
                 build.run,
                 index,
                 build.shards,
-                [pointer for pointer in pointers if pointer is not None],
+                [pointer_of(packed) for packed in pointers if packed is not None],
                 build.config.shards,
                 build.config.images,
                 balance,

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from finehard.dataset import pointers as reading
-from finehard.dataset.pointers import Pointer, SampleChangedError, in_order
+from finehard.dataset.pointers import Pointer, SampleChangedError, in_order, pointer_of
 from finehard.io import storage
 from finehard.records import Bytes
 from tests.dataset.finished import Store
@@ -83,3 +83,8 @@ def test_the_side_file_that_changed_is_named(
     with pytest.raises(SampleChangedError, match="is damaged or gone") as raised:
         list(in_order(stored))
     assert raised.value.side_file == uri
+
+
+def test_a_packed_pointer_is_what_it_was() -> None:
+    pointer = Pointer("a", "b\udcff.tar\0é", Bytes("s3://b/x.records", 7, 1 << 40))
+    assert pointer_of(pointer.packed()) == pointer
