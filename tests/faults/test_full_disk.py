@@ -166,7 +166,7 @@ def test_a_store_failure_while_reading_rejects_no_image(
         ill.setattr(
             IllStore,
             "fails",
-            lambda did, path: did == "read" and path.startswith(uri) and next(reads) >= IMAGES // 2,
+            lambda did, path: did == "read" and path.startswith(uri) and next(reads) >= 1,
         )
         line = _fails_in_one_line(settings(server.url), uri, output)
     assert f"cannot read {uri}" in line and "answered 503" in line
