@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from finehard.building import build, join
+    from finehard.building import build, join, start
     from finehard.config import load_config
     from finehard.dataset.reader import open_dataset
     from finehard.dataset.validate import validate
@@ -35,6 +35,7 @@ __all__ = [
     "plan",
     "reject",
     "reply_schema",
+    "start",
     "validate",
 ]
 
@@ -51,6 +52,7 @@ _MODULES = {
     "plan": "planning",
     "reject": "records",
     "reply_schema": "schemas",
+    "start": "building",
     "validate": "dataset.validate",
 }
 

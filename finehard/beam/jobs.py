@@ -124,8 +124,8 @@ def _is_known(stub: grpc_api.JobServiceStub, job: Job) -> bool:
         listed = stub.GetJobs(api.GetJobsRequest(), timeout=_ASK_S).job_info
     except grpc.RpcError:  # not every service lists its jobs
         return True
-    names = [each.pipeline_options.fields[_NAME] for each in listed if each.job_id == job.id]
-    return any(name.string_value in ("", job.name) for name in names)
+    options = [each.pipeline_options.fields for each in listed if each.job_id == job.id]
+    return any(not given or given[_NAME].string_value == job.name for given in options)
 
 
 def _on_dataflow(job: Job, parsed: PipelineOptions) -> PipelineResult | None:

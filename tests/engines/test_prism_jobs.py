@@ -23,7 +23,7 @@ from tests.pipelines.jobs import at_work, jobs_at, saved_and_asked_again, until
 from tests.pipelines.services import POOL, options, running
 from tests.pipelines.world import Server, build, config, images, start
 
-pytestmark = [pytest.mark.slow, pytest.mark.full]
+pytestmark = [pytest.mark.slow, pytest.mark.engines]
 IMAGES = 240
 
 

@@ -107,7 +107,7 @@ def test_a_job_that_ended_alone_is_finished_without_a_question(
         cancel(str(output))
 
 
-@pytest.mark.parametrize("how", ["SIGINT", "cancel"])
+@pytest.mark.parametrize("how", ["SIGINT", pytest.param("cancel", marks=pytest.mark.full)])
 def test_a_cancelled_job_ends_and_the_command_goes_on(
     tmp_path: Path, server: Server, jobs: Jobs, how: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
