@@ -18,7 +18,7 @@ from tests.pipelines.services import options, running
 from tests.pipelines.test_resume import UNFLUSHED_S
 from tests.pipelines.world import Server, build, built, config, images, start, sums
 
-pytestmark = [pytest.mark.engines, pytest.mark.slow]
+pytestmark = pytest.mark.slow
 
 
 def test_prism_asks_the_same_and_gives_the_same_bytes(tmp_path: Path, server: Server) -> None:
@@ -37,6 +37,7 @@ def test_prism_asks_the_same_and_gives_the_same_bytes(tmp_path: Path, server: Se
     assert all(re.match(r"building |\d+/60 images", line) for line in shown if line), done.stderr
 
 
+@pytest.mark.engines
 def test_a_build_goes_on_after_prism_lost_its_worker(tmp_path: Path, server: Server) -> None:
     program, settings = prism(tmp_path), config(tmp_path, server.url)
     source, output = images(tmp_path / "in", 120), tmp_path / "out"
@@ -76,6 +77,7 @@ def test_prism_without_a_pool_of_workers_ends_with_one_line(
     assert capfd.readouterr().err == ""
 
 
+@pytest.mark.engines
 @pytest.mark.full
 def test_a_pool_that_starts_another_python_is_named(tmp_path: Path, server: Server) -> None:
     """Prism waits for a worker for a minute."""
