@@ -22,9 +22,6 @@ from finehard.fleet.connections import (
     retry_after,
 )
 
-MAX_BODY = 4 << 20
-"""The most bytes read of a response; no valid one is longer."""
-
 IDENTITY_S = 15.0
 """The longest that a server may take to tell its identity."""
 
@@ -126,7 +123,7 @@ def _failed(url: str, failure: Exception) -> Failed:
 async def _answer(url: str, response: aiohttp.ClientResponse) -> dict[str, Any]:
     """Returns the JSON object of `response`. Raises `Failed` or `DetectorFault`, or as aiohttp."""
     try:
-        data = await read_body(response, MAX_BODY)
+        data = await read_body(response)
     except TooLong as error:
         raise Failed("server", f"{url}: {error}") from None
     try:

@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 from finehard.detect.boxes import Detection
 from finehard.detect.config import DetectConfig
 from finehard.detect.exchange import Asked, DetectorFault, Exchange, Failed
-from finehard.detect.service import description_digest
+from finehard.detect.service import SERVED, description_digest
 from finehard.errors import FinehardError
 from finehard.fleet import endpoints
 from finehard.fleet.fleet import Endpoint, Fleet
@@ -47,17 +47,12 @@ class RemoteDetector:
         self._outage_s = config.outage_s
         self._per_server = BATCHES * config.batch_size
         self._exchange = Exchange(config.timeout_s, max_side, description_digest(identity))
-        listed = endpoints.endpoint_list(config.endpoints)
-        served = "the detector"
-        urls = on_loop(endpoints.first(listed, served)) if listed else config.endpoints
+        urls = on_loop(endpoints.first(config.endpoints, SERVED))
         self._fleet = Fleet(urls, self._per_server, config.timeout_s)
         self._known: Asked | None = None
         """The last image that was detected; see `_answers_others`."""
         self._strangers: set[str] = set()
-        self._following: Future[NoReturn] | None = None
-        if listed:
-            following = follow(self._fleet, listed, served)
-            self._following = asyncio.run_coroutine_threadsafe(following, event_loop())
+        self._following = follow(self._fleet, config.endpoints, SERVED)
 
     @property
     def window(self) -> int:

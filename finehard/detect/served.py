@@ -10,7 +10,7 @@ from typing import Any
 from finehard.detect.config import DetectConfig
 from finehard.detect.exchange import Exchange, Failed
 from finehard.detect.identity import detector_identity
-from finehard.detect.service import description
+from finehard.detect.service import SERVED, description
 from finehard.errors import FinehardError
 from finehard.fleet import endpoints
 from finehard.fleet.loop import on_loop
@@ -46,8 +46,7 @@ def served_identity(config: DetectConfig, images: ImagesConfig) -> dict[str, Any
 
 
 async def _ask(config: DetectConfig) -> dict[str, dict[str, Any] | Failed]:
-    listed = endpoints.endpoint_list(config.endpoints)
-    urls = await endpoints.first(listed, "the detector") if listed else config.endpoints
+    urls = await endpoints.first(config.endpoints, SERVED)
     exchange = Exchange(config.timeout_s)
 
     async def ask(url: str) -> dict[str, Any] | Failed:

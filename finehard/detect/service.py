@@ -27,6 +27,9 @@ from finehard.digest import digest, source_hash
 
 IDENTITY, HEALTH, DETECT = "/identity", "/health", "/detect"
 
+SERVED = "the detector"
+"""What its endpoints serve, in messages."""
+
 RETRY_AFTER_S = 1
 """Seconds after which a client that was turned away asks again."""
 

@@ -10,6 +10,9 @@ import aiohttp
 
 from finehard.fleet.sockets import WATCH_S, Sockets
 
+MAX_BODY = 4 << 20
+"""The most bytes read of a response; no valid one is longer."""
+
 CONNECT_S = 5.0
 """The longest that making a connection may take."""
 
@@ -18,7 +21,6 @@ NOT_CONNECTED = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
 
 FAILURES = (aiohttp.ClientError, TimeoutError, OSError)
 """All that an exchange can raise."""
-
 
 _SECONDS = re.compile(r"[0-9]+(\.[0-9]+)?")
 
@@ -70,15 +72,15 @@ class Connections:
             asyncio.get_running_loop().call_later(WATCH_S, self._watch, session)
 
 
-async def read_body(response: aiohttp.ClientResponse, most: int) -> bytes:
-    """Returns the body of `response`. Raises `TooLong` beyond `most` bytes, or as aiohttp."""
+async def read_body(response: aiohttp.ClientResponse) -> bytes:
+    """Returns the body of `response`. Raises `TooLong` beyond `MAX_BODY` bytes, or as aiohttp."""
     chunks, length = [], 0
     async for chunk in response.content.iter_chunked(1 << 16):
         chunks.append(chunk)
         length += len(chunk)
-        if length > most:
+        if length > MAX_BODY:
             response.close()
-            raise TooLong(f"the response has more than {most} bytes")
+            raise TooLong(f"the response has more than {MAX_BODY} bytes")
     return b"".join(chunks)
 
 

@@ -55,11 +55,15 @@ def fault(endpoints: Sequence[str]) -> str | None:
     return f"endpoint {listed.rpartition('@')[2]!r} is not dns+http://NAME:PORT/PATH"
 
 
-async def first(listed: str, served: str) -> tuple[str, ...]:
-    """Returns the endpoints of what is `served` that `listed` names, and waits a while for one.
+async def first(entries: Sequence[str], served: str) -> tuple[str, ...]:
+    """Returns the endpoints of what is `served`: `entries` of a config, or what the list that they
+    name holds, for which it waits a while.
 
-    Raises `FinehardError` if there is none by then, or if a line is not an endpoint.
+    Raises `FinehardError` if that holds none by then, or a line that is not an endpoint.
     """
+    listed = endpoint_list(entries)
+    if listed is None:
+        return tuple(entries)
     until = time.monotonic() + FIRST_WAIT_S
     told = False
     while not (urls := await read(listed)):

@@ -42,7 +42,8 @@ def _together(wanted: Sequence[Bytes]) -> list[tuple[Bytes, list[int]]]:
             end = max(last.offset + last.length, offset + length)
             near = offset <= last.offset + last.length + _GAP and end - last.offset <= _MOST
             if last.uri == uri and near:
-                made[-1] = (last._replace(length=end - last.offset), [*numbers, number])
+                numbers.append(number)
+                made[-1] = (last._replace(length=end - last.offset), numbers)
                 continue
         made.append((wanted[number], [number]))
     return made

@@ -10,7 +10,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
-from typing import Any, NoReturn
+from typing import Any
 
 from finehard.errors import FinehardError, typed_error_line
 from finehard.fleet import endpoints
@@ -54,17 +54,13 @@ class Client:
         self.config = config
         self.tally: dict[str, Tally] = {}
         """Counts by stage."""
-        listed = endpoints.endpoint_list(config.endpoints)
         served = f"model {config.model!r}"
-        urls = on_loop(endpoints.first(listed, served)) if listed else config.endpoints
+        urls = on_loop(endpoints.first(config.endpoints, served))
         self._sender = Sender(config, urls, dialect, check)
         self._submitted: deque[tuple[Question, Future[Answer]]] = deque()
         self._wakeup_scheduled = False
         self._tasks: set[asyncio.Task[None]] = set()  # a loop references its tasks weakly
-        self._following: Future[NoReturn] | None = None
-        if listed:
-            following = follow(self._sender.fleet, listed, served)
-            self._following = asyncio.run_coroutine_threadsafe(following, event_loop())
+        self._following = follow(self._sender.fleet, config.endpoints, served)
 
     @property
     def window(self) -> int:

@@ -23,9 +23,6 @@ from finehard.fleet.connections import (
 from finehard.lmm.config import ModelConfig
 from finehard.lmm.message import error
 
-MAX_BODY = 4 << 20
-"""The most bytes read of a response; no valid one is longer."""
-
 _FILTERED = re.compile(
     r"content.?filter|content management policy|content.?policy|moderation|flagged|responsible.?ai"
     r"|data.?inspection.?failed|inappropriate content|sensitive.?content"
@@ -126,7 +123,7 @@ class Transport:
             async with self._connections.session().post(
                 f"{url}/chat/completions", data=body, allow_redirects=False
             ) as response:
-                data = await read_body(response, MAX_BODY)
+                data = await read_body(response)
                 if response.status != 200:
                     retry_after_s = retry_after(response)
                     raise self._status_error(url, response.status, retry_after_s, data)
@@ -174,7 +171,7 @@ class Transport:
                 timeout=aiohttp.ClientTimeout(total=min(15.0, self._config.timeout_s)),
                 allow_redirects=False,
             ) as response:
-                body = await read_body(response, MAX_BODY)
+                body = await read_body(response)
                 problem = self._list_problem(url, response.status, body)
         except FAILURES as failure:
             return f"no model server at {url} ({describe(failure)}); {hint}"

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from finehard.errors import FinehardError
+from finehard.fleet.connections import MAX_BODY
 from finehard.lmm.client import Client
 from finehard.lmm.question import RequestFailed
-from finehard.lmm.transport import MAX_BODY
 from finehard.rejects import REASONS
 from tests.lmm.conftest import question
 from tests.lmm.faulty_server import (
