@@ -34,7 +34,7 @@ from finehard.sources import SourceConfig
 from finehard.stages.caption import CaptionConfig
 from finehard.stages.recaption import RecaptionConfig
 from finehard.stages.regions import RegionsConfig
-from finehard.stages.verify import CorrectionConfig, VerifyConfig
+from finehard.stages.verify import VerifyConfig
 
 
 @dataclass(frozen=True)
@@ -151,6 +151,17 @@ def resolved(config: Config) -> Config:
     return dataclasses.replace(config, models=models)
 
 
+_NEWER_SECTIONS = ("stages", "max_rejected", "recaption", "curate")
+_NEWER = {
+    "source": ("metadata", "format", "removal_list"),
+    "images": ("sent_min_side", "sent_max_aspect"),
+    "detect": ("endpoints", "timeout_s", "outage_s"),
+    "negatives": ("left_to_lexicon", "kinds"),
+    "verify": ("regions_per_request", "captions", "captions_prompt", "caption_true", "correction"),
+}
+"""Settings that came after the first manifests, which stay as they are where these are not set."""
+
+
 def as_dict(config: Config) -> dict[str, Any]:
     """Returns `config` as plain values with defaults, for the manifest.
 
@@ -161,40 +172,16 @@ def as_dict(config: Config) -> dict[str, Any]:
     if values["server"]:
         values["server"]["engine"].pop("env", None)
     del values["storage"], values["dataflow"]
-    # newer than the first manifests, which stay as they are where these say nothing
-    if not values["stages"]:
-        del values["stages"]
-    if values["max_rejected"] == Config.max_rejected:
-        del values["max_rejected"]
-    if config.recaption is None:
-        del values["recaption"]
-    if config.curate == CurateConfig():
-        del values["curate"]
-    if not values["source"]["metadata"]:
-        del values["source"]["metadata"]
-    if values["source"]["format"] == "auto":
-        del values["source"]["format"]
-    if values["source"]["removal_list"] is None:
-        del values["source"]["removal_list"]
-    if not values["negatives"]["left_to_lexicon"]:
-        del values["negatives"]["left_to_lexicon"]
-    if values["negatives"]["kinds"] == NegativesConfig.kinds:
-        del values["negatives"]["kinds"]
-    if not values["half_truths"]["texts"]:
+    usual = dataclasses.asdict(Config(models={}))
+    for section, names in _NEWER.items():
+        for name in names:
+            if values[section][name] == usual[section][name]:
+                del values[section][name]
+    for name in _NEWER_SECTIONS:
+        if values[name] == usual[name]:
+            del values[name]
+    if not config.half_truths.texts:
         del values["half_truths"]
-    if values["verify"]["regions_per_request"] == 1:
-        del values["verify"]["regions_per_request"]
-    for name in ("captions", "captions_prompt", "caption_true"):
-        if values["verify"][name] == getattr(VerifyConfig, name):
-            del values["verify"][name]
-    if values["verify"]["correction"] == dataclasses.asdict(CorrectionConfig()):
-        del values["verify"]["correction"]
-    for name in ("sent_min_side", "sent_max_aspect"):
-        if values["images"][name] == getattr(ImagesConfig, name):
-            del values["images"][name]
-    for name in ("endpoints", "timeout_s", "outage_s"):
-        if values["detect"][name] == getattr(DetectConfig, name):
-            del values["detect"][name]
     for model in values["models"].values():
         for name in [n for n, default in NEWER.items() if model[n] == default]:
             del model[name]
