@@ -178,7 +178,7 @@ def shuffled(output: Path) -> int:
     records = next((output / JOURNAL / CHECKPOINTS).rglob("*.records"))
     source = f"{FOLDER}/in/00000.tar#000000000.jpg@123456"
     pointer = Pointer("000000000", source, Bytes(str(records), 123_456, 600))
-    return len(FastPrimitivesCoder().encode((12, pointer)))
+    return len(FastPrimitivesCoder().encode((12, pointer.packed())))
 
 
 def look_at_tars(tars: int) -> tuple[float, float]:
