@@ -25,7 +25,7 @@ _EFFORT_OF_VALUE, _EFFORT_OF_ATTEMPT = 100, 2_000
 """What a value costs beside what is read, and a failed attempt."""
 
 _REASONING = re.compile(
-    r"(?=[<\[_a\u25c1])(?:"  # most characters begin no mark
+    r"(?=<[trsc/|]|\[[t/]|_s|as|\u25c1)(?:"  # hardly any characters begin a mark
     r"(?P<open><(?:think|thinking|thought|reasoning|reflection|seed:think)>"
     r"|\[THINK\]|◁think▷|<\|(?:START_THINKING|begin_of_thought)\|>"
     r"|<\|channel\|>(?:analysis|commentary)\b|<\|channel>thought\b)"
